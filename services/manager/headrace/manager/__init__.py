@@ -1,1 +1,1 @@
-"""The manager: the REST API, and the loops that make what runs agree with what is wanted."""
+"""The manager: the REST API, and the loops that reconcile what runs with what is wanted."""

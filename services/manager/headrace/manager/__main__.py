@@ -1,4 +1,4 @@
-"""Run the manager: `python -m headrace.manager`; `python -m headrace.manager migrate` only brings the database up to date."""
+"""Run the manager: `python -m headrace.manager`; `python -m headrace.manager migrate` only migrates the database."""
 
 from __future__ import annotations
 

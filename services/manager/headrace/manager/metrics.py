@@ -1,4 +1,4 @@
-"""The manager's own metrics, beside those that every service has."""
+"""Prometheus metrics of the manager, beside those that every service has."""
 
 from __future__ import annotations
 

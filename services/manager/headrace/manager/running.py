@@ -1,4 +1,4 @@
-"""The manager as a process, or the migration of its database alone."""
+"""Entry points of the manager process and of the database migration."""
 
 from __future__ import annotations
 

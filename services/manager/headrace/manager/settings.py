@@ -1,4 +1,4 @@
-"""All settings of the manager, with defaults and what they mean."""
+"""Settings of the manager, with defaults."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class Settings(ServiceSettings):
 
 
 def places(settings: Settings) -> Places:
-    """Return where replicas may be. Raises ValueError when the ports are no range."""
+    """Return the address policy of replicas. Raises ValueError when the ports are no range."""
     return Places(settings.replica_networks, *port_range(settings.replica_ports))
 
 

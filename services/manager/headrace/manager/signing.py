@@ -1,4 +1,4 @@
-"""Keys and secrets: what is derived from the installation's secret, how API keys are hashed and service tokens signed."""
+"""Cryptography: keys derived from the installation's secret, hashes of API keys, and signatures of tokens."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _NONCE_BYTES = 12
 
 
 class Vault:
-    """Keyed hashes and sealed values, under keys derived from the installation's secret (HKDF-SHA256, one per purpose)."""
+    """Keyed hashes and encryption, under keys derived from the installation's secret (HKDF-SHA256, one per purpose)."""
 
     def __init__(self, secret: bytes) -> None:
         if len(secret) < 32:
@@ -38,11 +38,11 @@ class Vault:
         self._seal = AESGCM(_derive(secret, b"headrace sealed values v1"))
 
     def hash(self, secret: str) -> bytes:
-        """Return the 32 bytes that are kept of an API key's secret."""
+        """Return the 32-byte hash under which an API key's secret is stored."""
         return hmac.digest(self._hash_key, secret.encode(), hashlib.sha256)
 
     def matches(self, secret: str, stored: bytes) -> bool:
-        """Whether the secret has this hash, in constant time."""
+        """Return whether the secret has this hash, in constant time."""
         return hmac.compare_digest(self.hash(secret), stored)
 
     def seal(self, value: bytes, *, label: str) -> bytes:
@@ -51,7 +51,7 @@ class Vault:
         return nonce + self._seal.encrypt(nonce, value, label.encode())
 
     def open(self, sealed: bytes, *, label: str) -> bytes:
-        """Return what was sealed. Raises Unavailable when the installation's secret is another one than then."""
+        """Decrypt a sealed value. Raises Unavailable when it was sealed under another installation's secret."""
         try:
             return self._seal.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], label.encode())
         except InvalidTag:
@@ -66,21 +66,21 @@ def _derive(secret: bytes, purpose: bytes) -> bytes:
 
 
 def new_api_key(key_id: KeyId) -> tuple[str, str]:
-    """Return (the key as its user gets it, its secret part)."""
+    """Generate an API key; return (the key as its user gets it, its secret part)."""
     secret = secrets.token_urlsafe(32)
     return f"hr_{key_id.hex}_{secret}", secret
 
 
 def parse_api_key(text: str) -> tuple[UUID, str] | None:
-    """Return (key id, secret), None when `text` is not an API key."""
+    """Return (key id, secret); None when `text` is not an API key."""
     match = _KEY.fullmatch(text)
     return (UUID(match.group(1)), match.group(2)) if match else None
 
 
 def new_client_secret() -> tuple[str, str]:
-    """Return (a named client's secret of 256 random bits, its SHA-256 in hex, which is all that is kept).
+    """Generate a named client's secret; return (256 random bits as text, their SHA-256 in hex, which is all that is stored).
 
-    `hrc_` tells secret scanners what it is.
+    The prefix `hrc_` is for secret scanners.
     """
     secret = f"hrc_{secrets.token_urlsafe(32)}"
     return secret, hashlib.sha256(secret.encode()).hexdigest()
@@ -88,23 +88,23 @@ def new_client_secret() -> tuple[str, str]:
 
 @dataclass(frozen=True)
 class SigningKey:
-    """An Ed25519 key pair with its id."""
+    """Ed25519 key pair with its id."""
 
     kid: str
     private: Ed25519PrivateKey
 
     @classmethod
     def generate(cls) -> SigningKey:
-        """Return a fresh key pair."""
+        """Return a new key pair."""
         return cls(secrets.token_hex(8), Ed25519PrivateKey.generate())
 
     @classmethod
     def load(cls, kid: str, raw: bytes) -> SigningKey:
-        """Return the key pair whose private part is these 32 bytes."""
+        """Return the key pair with these 32 bytes as its private part."""
         return cls(kid, Ed25519PrivateKey.from_private_bytes(raw))
 
     def public_bytes(self) -> bytes:
-        """Return the public part, 32 bytes."""
+        """Return the 32 bytes of the public part."""
         return self.private.public_key().public_bytes_raw()
 
     def token(
@@ -117,9 +117,9 @@ class SigningKey:
         limits: RateLimits = RateLimits(),  # noqa: B008 - frozen
         share: int = 1,
     ) -> str:
-        """Return a signed token (JWT, EdDSA) for one service, or for all services of a project.
+        """Return a signed token (JWT, EdDSA) for one service, or for all services of a project; less than 700 bytes.
 
-        It says its limits and share where it has any, so that they hold wherever its signature does. Less than 700 bytes.
+        It contains its limits and share where it has any, so that they hold wherever its signature does.
         """
         claims: dict[str, Any] = {
             "iss": "headrace",

@@ -1,6 +1,6 @@
 """Thread pool calls with timeouts.
 
-A blocking function cannot be cancelled: its thread is given up on, and whoever waits is told in time.
+A blocking function cannot be cancelled: on timeout its thread is abandoned, and the caller gets the error in time.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ async def in_thread(
     ended: Callable[[], None] | None = None,
     unclaimed: Callable[[T], object] | None = None,
 ) -> T:
-    """Run a blocking function in a thread. Raises what it raises, TimeoutError when it takes too long.
+    """Run a blocking function in a thread. Raises what it raises; TimeoutError after `timeout_s`.
 
-    `ended` is called when the thread has done with it, which may be after the caller went away. `unclaimed` is given what the
-    function returned to a caller that went away or was told that it takes too long, in whatever thread; it must not block.
+    `ended` is called when the thread has finished, which may be after the timeout. `unclaimed` gets the result when the
+    caller has left or timed out, in whatever thread; it must not block.
     """
     loop = asyncio.get_running_loop()
     try:

@@ -1,6 +1,6 @@
-"""Composition root: constructs the manager's parts, and nothing else does.
+"""Wiring of the manager: the one file that constructs its parts.
 
-Tests build with the same functions, and give their own clock and edges.
+Tests build with the same functions, with a clock and edges of their own.
 """
 
 from __future__ import annotations
@@ -68,10 +68,10 @@ from headrace.manager.usecases.users import Users
 from headrace.manager.usecases.validations import Validations
 
 AGENTS_EVERY = timedelta(seconds=0.5)
-"""A lost machine is to be replaced within 10 s, of which `lost_after` takes most."""
+"""A lost machine must be replaced within 10 s, of which `lost_after` takes most."""
 HOUSEKEEPING_EVERY = timedelta(minutes=1)
 REST = 1.0
-"""A loop that is poked all the time works at most half of it, so that what comes meanwhile is handled in one pass."""
+"""A loop that is poked all the time works at most half of the time, so that pokes meanwhile are handled in one pass."""
 _FILE_THREADS = 8
 _FILE_TIMEOUT_S = 60.0
 

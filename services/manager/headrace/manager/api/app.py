@@ -1,4 +1,4 @@
-"""The manager's web application, made from the declared routes."""
+"""The manager's web application, built from the declared routes."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ ENDPOINTS: tuple[Endpoint, ...] = tuple(
 
 
 def installed_version() -> str:
-    """Return Headrace's version."""
+    """Return the installed version of Headrace."""
     try:
         return version("headrace")
     except PackageNotFoundError:

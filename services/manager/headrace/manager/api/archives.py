@@ -28,7 +28,7 @@ from headrace.manager.api.uploads import body_parts
 log = structlog.get_logger()
 routes = Routes("archives")
 _READER_S = 60.0
-"""A reader that takes nothing for so long is left."""
+"""Timeout for a reader that takes no bytes."""
 TAR = "application/x-tar"
 
 

@@ -22,13 +22,13 @@ _BODY_S = 30.0
 
 
 def check_path(request: web.Request) -> None:
-    """Raise NotFound for a path with characters that no name has."""
+    """Raise NotFound for a path with characters that no name may have."""
     if any("\x00" in value or not _writable(value) for value in request.match_info.values()):
         raise NotFound("the path has characters that no name has; all paths: GET /v1/openapi.json")
 
 
 def check_encoding(request: web.Request) -> None:
-    """Raise UnsupportedMediaType for a compressed body: bodies are taken as they come, so that bounds on them are bounds."""
+    """Raise UnsupportedMediaType for a compressed body: size limits hold for bytes as they are received."""
     found = request.headers.get("Content-Encoding", "identity").strip().lower()
     if found not in {"", "identity"}:
         allowed = "identity (no compression)"
@@ -39,7 +39,7 @@ def check_encoding(request: web.Request) -> None:
 
 
 def read_query(request: web.Request, model: type[Query]) -> Query:
-    """Return the query parameters. Raises InvalidRequest naming those that are wrong."""
+    """Parse the query parameters. Raises InvalidRequest with each field that is wrong."""
     values: dict[str, str] = {}
     for name, value in request.query.items():
         if name in values:
@@ -54,7 +54,7 @@ def read_query(request: web.Request, model: type[Query]) -> Query:
 
 
 async def read_body(request: web.Request, model: type[BaseModel]) -> BaseModel:
-    """Return the JSON body. Raises UnsupportedMediaType, TooLarge, InvalidRequest with each field that is wrong."""
+    """Parse the JSON body. Raises UnsupportedMediaType, TooLarge, InvalidRequest with each field that is wrong."""
     kind = request.content_type
     if "Content-Type" in request.headers and kind != "application/json" and not kind.endswith("+json"):
         raise UnsupportedMediaType(f"the body is {kind}; allowed: application/json")

@@ -68,7 +68,7 @@ async def validation_logs(call: Call) -> web.StreamResponse:
 
 
 async def _stream(call: Call, source: LogSource, query: LogQuery) -> web.StreamResponse:
-    """Stream lines. Until the first one a refusal is still an answer; later it is a last line that says what is missing."""
+    """Stream log lines. An error before the first line is a problem answer; after it, a last line that says what is missing."""
     response = web.StreamResponse(headers={"Content-Type": "text/plain; charset=utf-8", "X-Accel-Buffering": "no"})
 
     async def write(line: str) -> None:

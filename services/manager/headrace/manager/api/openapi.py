@@ -87,7 +87,7 @@ def _schemas(endpoints: Iterable[Endpoint]) -> tuple[dict[str, Any], References]
 
 
 def _name_codes(schemas: Mapping[str, Any]) -> None:
-    """Say which codes of reasons are known, beside a type that stays open: a client of today reads the codes of tomorrow."""
+    """Add the known codes of reasons to the schemas, and keep the type open: today's clients accept later codes."""
     fields = [field for schema in schemas.values() for field in schema.get("properties", {}).values()]
     said = {name for field in fields for name in field.get("x-reasons", ())}
     if said:

@@ -1,6 +1,6 @@
-"""Route declarations: method, path, models and problems of each endpoint, once.
+"""Route declarations: method, path, models and problems of each endpoint, declared once.
 
-The router, the validation of requests and the OpenAPI document are all made from them, so that they cannot differ.
+The router, the validation of requests and the OpenAPI document are all generated from them, so that they cannot differ.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _PLACE = re.compile(r"\{([a-z_]+)(?::[^{}]*)?\}")
 
 
 class Query(BaseModel):
-    """Query parameters: closed, so that a mistyped one is refused and not ignored."""
+    """Query parameters. Unknown ones are refused, so that a mistyped one is not ignored."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -52,12 +52,12 @@ class Paging(Query):
 
     @property
     def after(self) -> UUID:
-        """The item after which the page begins; without a cursor one before all, for lists that go by id."""
+        """Cursor as an id; without a cursor the nil UUID, for lists ordered by id."""
         return self.cursor or _BEFORE_ALL
 
 
 class Nothing(Query):
-    """Query parameters of a route that has none."""
+    """Empty query parameters."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Reply:
 
 @dataclass(frozen=True)
 class Call:
-    """A request that passed the declaration's checks."""
+    """A validated request: path variables, query, body and caller."""
 
     request: web.Request
     use: UseCases
@@ -91,12 +91,12 @@ class Call:
     _body: BaseModel | None
 
     def query(self, model: type[M]) -> M:
-        """Return the query parameters, of the declared model."""
+        """Return the query parameters as the declared model."""
         assert isinstance(self._query, model)  # noqa: S101 - a declaration and its handler stand side by side
         return self._query
 
     def body(self, model: type[M]) -> M:
-        """Return the body, of the declared model."""
+        """Return the body as the declared model."""
         assert isinstance(self._body, model)  # noqa: S101
         return self._body
 
@@ -109,7 +109,7 @@ Handler: TypeAlias = Callable[[Call], Awaitable[web.StreamResponse]]
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One route."""
+    """Declaration of one route."""
 
     method: str
     path: str
@@ -121,7 +121,7 @@ class Endpoint:
     raw_body: str | None = None
     """Media type of a body that the handler reads itself."""
     bytes_allowed: bool = False
-    """Whether the handler reads a body where one comes, though none has to."""
+    """Whether the handler reads an optional body of bytes."""
     headers: Sequence[Header] = ()
     problems: Sequence[type[Problem]] = ()
     public: bool = False
@@ -133,7 +133,7 @@ class Endpoint:
 
     @property
     def shown_path(self) -> str:
-        """The path as OpenAPI writes it."""
+        """Path template as OpenAPI writes it."""
         return _PLACE.sub(r"{\1}", self.path)
 
     @property
@@ -143,11 +143,11 @@ class Endpoint:
 
     @property
     def documentation(self) -> str:
-        """What the handler promises."""
+        """Description of the route: the handler's docstring."""
         return (self.handler.__doc__ or "").strip()
 
     def all_problems(self) -> list[type[Problem]]:
-        """Return the declared problems and those that follow from the rest of the declaration."""
+        """Return the declared problems, and those that follow from the rest of the declaration (authentication, validation)."""
         more: list[type[Problem]] = []
         if not self.public:
             more += [Unauthenticated, Unavailable]
@@ -162,7 +162,7 @@ class Endpoint:
 
 
 class Routes:
-    """The endpoints of one noun."""
+    """Endpoints of one noun (OpenAPI tag)."""
 
     def __init__(self, tag: str) -> None:
         self.tag = tag
@@ -207,7 +207,7 @@ class Routes:
 
 
 def revision_of(call: Call) -> int:
-    """Return the number in the path's {revision}. Raises NotFound for what is no revision's number."""
+    """Parse the path's {revision}. Raises NotFound for what is no revision number."""
     number = call["revision"]
     if not (number.isascii() and number.isdecimal() and len(number) <= 10 and int(number) <= MOST_REVISION):
         raise NotFound(f"there is no revision {number}; allowed: a number, as the list of revisions says")

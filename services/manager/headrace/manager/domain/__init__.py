@@ -1,1 +1,1 @@
-"""Decisions, all pure: the same input gives the same answer."""
+"""Decisions of the manager: pure functions."""

@@ -17,21 +17,21 @@ _MAY: dict[Role, str] = {"viewer": "see", "member": "change things in", "owner":
 
 @dataclass(frozen=True)
 class Actor:
-    """The authenticated caller, and where the request came from (for the audit log)."""
+    """Authenticated caller, and the address of the request (for the audit log)."""
 
     user_id: UserId
     name: str
     operator: bool
     source_address: str = ""
     key_ends_at: datetime | None = None
-    """End of the API key that the caller uses; None: it has none."""
+    """Expiry of the API key that the caller uses; None: it has none."""
 
 
 def latest_key_end(actor: Actor, user: UserId, key_ends_at: datetime | None = None) -> datetime | None:
-    """Return how far the caller may let an API key of the user last; None: for ever.
+    """Return the latest expiry that the caller may give an API key of `user`; None: unlimited.
 
-    Nobody gets further by a key than it lasts: who found a key that ends cannot make one of it that does not. The keys of
-    other users are an operator's to set. `key_ends_at`: what the key has already, which may be later.
+    A key cannot make one that outlives it, so that a leaked key that expires cannot be replaced by one that does not.
+    Operators may set the keys of other users. `key_ends_at`: the present expiry of the key, which may be later.
     """
     if actor.key_ends_at is None or actor.user_id != user:
         return None
@@ -39,7 +39,7 @@ def latest_key_end(actor: Actor, user: UserId, key_ends_at: datetime | None = No
 
 
 def lasts_too_long(expires_in_s: int | None, latest: datetime | None, now: datetime) -> tuple[str, str] | None:
-    """Return what was found and what is allowed, if a key would last beyond `latest`; None if it may."""
+    """Return (found, allowed) if a key would expire after `latest`; None if it may."""
     if latest is None or (expires_in_s is not None and now + timedelta(seconds=expires_in_s) <= latest):
         return None
     found = "never" if expires_in_s is None else f"{expires_in_s} s"
@@ -48,17 +48,17 @@ def lasts_too_long(expires_in_s: int | None, latest: datetime | None, now: datet
 
 
 def sees(actor: Actor, role: Role | None) -> bool:
-    """Whether the caller may know that the project exists."""
+    """Return whether the caller may know that the project exists."""
     return actor.operator or role is not None
 
 
 def may(actor: Actor, role: Role | None, needed: Role) -> bool:
-    """Whether the caller, having `role` in a project, may do what needs `needed`."""
+    """Return whether the caller with `role` in a project has the rights of `needed`."""
     return actor.operator or (role is not None and _RANK[role] >= _RANK[needed])
 
 
 def refusal(project: str, role: Role | None, needed: Role) -> str:
-    """Return why not, in words."""
+    """Return the error text of a caller whose role is not enough."""
     return f"only {_who(needed)} may {_MAY[needed]} project {project}; your role is {role}"
 
 

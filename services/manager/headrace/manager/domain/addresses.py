@@ -1,6 +1,6 @@
 """Validation of replicas' addresses, by machine, network and port.
 
-What the manager hands to app-proxies is where they send callers' requests, so an agent's word is not enough.
+App-proxies send callers' requests to these addresses, so an agent's word is not enough.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ _MOST_NAMED = 4
 
 @dataclass(frozen=True)
 class Places:
-    """Where replicas may be: at the address that their machine says it has, in these networks (none: any), on these ports.
+    """Policy of replicas' addresses: the address of their machine, in these networks (empty: any), on these ports.
 
-    Loopback (the app-proxy's own machine), link-local (where clouds keep their secrets), multicast and unspecified
-    addresses never are, unless a network that is named holds them.
+    Loopback (the app-proxy's own machine), link-local (cloud metadata), multicast and unspecified addresses are
+    refused, unless a listed network contains them.
     """
 
     networks: Sequence[Network] = ()
@@ -31,9 +31,9 @@ class Places:
     last_port: int = 32_767
 
     def judge(self, kernel: KernelReport, machine: str, problem: str | None = None) -> KernelReport:
-        """Return the kernel as it is believed: without an address, and unhealthy, if that is none where it may be.
+        """Return the kernel's report; without address and unhealthy if its address is refused.
 
-        `machine`: the address that its machine says it has; `problem`: why that does not count.
+        `machine`: the address that its machine reports; `problem`: why that is refused.
         """
         if kernel.host is None and kernel.port is None:
             return kernel
@@ -44,7 +44,7 @@ class Places:
         return kernel.model_copy(update={"host": None, "port": None, "health": "unhealthy", "reason": reason})
 
     def refuses(self, host: str) -> str | None:
-        """Return why no machine may be at this address, whatever else is allowed for it; None if one may."""
+        """Return why no machine may have this address, whatever else is allowed for it; None if one may."""
         address = read_address(host)
         if address is None:  # a name, which the app-proxy resolves, and judges by what it finds
             if not self.networks:
@@ -71,24 +71,24 @@ class Places:
 
     @property
     def allowed(self) -> str:
-        """The networks, in words."""
+        """The allowed networks, as text."""
         return ", ".join(map(str, self.networks)) or f"all but {NEVER_IN_WORDS}"
 
 
 @dataclass(frozen=True)
 class ReportedAddress:
-    """The address that a machine says it has, and those that are allowed for it; None: its first one will be."""
+    """Address that a machine reports, and those allowed for it; None: its first reported one becomes the allowed one."""
 
     machine: str
     address: str
     allowed: Sequence[str] | None = None
     problem: str | None = None
-    """Why an earlier one did not count."""
+    """Why an earlier address was refused."""
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A machine's first address. One that can be `shared` is loopback: every machine has it."""
+    """First address of a machine. A `shared` one is loopback, which every machine has."""
 
     machine: str
     address: str
@@ -96,7 +96,7 @@ class Claim:
 
 
 def claims(said: Sequence[ReportedAddress], places: Places) -> list[Claim]:
-    """Return the first addresses of those machines that have none yet, where one may be, by the machines' ids."""
+    """Return the first addresses of machines that have no allowed one yet, where the policy permits, by machine id."""
     return [
         Claim(one.machine, as_written(one.address), _is_loopback(one.address))
         for one in sorted(said, key=lambda one: one.machine)
@@ -105,9 +105,9 @@ def claims(said: Sequence[ReportedAddress], places: Places) -> list[Claim]:
 
 
 def problem(said: ReportedAddress, places: Places, taken: Mapping[str, str]) -> str | None:
-    """Return why the address of a machine does not count, or None if it does.
+    """Return why a machine's address is refused; None if it is accepted.
 
-    `taken`: of machines whose first address could not be allowed, the machine that has it.
+    `taken`: for machines whose first address could not be claimed, the machine that has it.
     """
     if not said.address:
         return "its agent says no address"

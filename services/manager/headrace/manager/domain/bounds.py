@@ -1,6 +1,6 @@
-"""Resource limits: how many objects of a kind a project, a service or a user may have.
+"""Object count limits: how many objects of a kind a project, a service or a user may have.
 
-They bound what one tenant can cost the others; amounts of slots are bounded by quotas.
+They bound what one tenant can cost the others; amounts of resources are bounded by quotas.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from headrace.common.contracts.problems import Conflict, row
 
 @dataclass(frozen=True)
 class Bounds:
-    """Limits of an installation, by kind. The settings have the same names."""
+    """Object count limits of an installation, by kind. The settings have the same names."""
 
     services_per_project: int = 2000
     folders_per_project: int = 1000
@@ -40,7 +40,7 @@ USUAL = Bounds()
 
 
 def check(whose: str, what: str, there: int, most: int) -> None:
-    """Raise Conflict when one more of `what` would pass the bound."""
+    """Raise Conflict when one more of `what` would exceed the limit `most`."""
     if there >= most:
         found = f"{there} {what}"
         allowed = f"at most {most}"

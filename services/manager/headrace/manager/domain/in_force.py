@@ -1,6 +1,6 @@
 """Propagation of revocations to app-proxies, by the generations of route tables that they report. Pure.
 
-A revocation is in force where every table that says so is applied; tokens are checked offline, so nothing else tells.
+A revocation is in force where every table with it is applied; tokens are checked offline, so nothing else shows it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from headrace.manager.domain.lifecycle.receipts import LastReport
 from headrace.manager.domain.lifecycle.status import Presence
 
 AWAY_AFTER: Final = timedelta(seconds=5)
-"""An app-proxy that has not reported for so long is called away; it reports every second."""
+"""An app-proxy without a report for this long is absent; it reports every second."""
 MOST_SHOWN: Final = 100
 _NOBODY: Final[Mapping[Presence, Reason]] = {
     "away": Reason.of(
@@ -35,17 +35,20 @@ _GATHERING: Final = Reason.of(
 
 @dataclass(frozen=True)
 class Lagging:
-    """An app-proxy that is not known to refuse what was revoked."""
+    """App-proxy that is not known to refuse the revoked credential."""
 
     proxy_id: ProxyId
     heard_s: float
-    """How long ago its last report came."""
+    """Age of its last report."""
     reason: Reason
 
 
 @dataclass(frozen=True)
 class Propagation:
-    """How far a revocation has come. `in_force`: whether every app-proxy refuses; None where that is not followed."""
+    """Progress of a revocation.
+
+    `in_force`: whether every app-proxy refuses the credential; None when it is not tracked any more.
+    """
 
     in_force: bool | None
     reason: Reason
@@ -66,8 +69,11 @@ def in_force(
     *,
     gathered: bool,
 ) -> Propagation:
-    """Return where it is refused. `needed`: the generations that say so; `heard`: every app-proxy's last report, also of those that
-    are away; `gathered`: whether all app-proxies had time to be heard of."""
+    """Return at which app-proxies a revocation is in force.
+
+    `needed`: the table generations that contain it; `heard`: every app-proxy's last report, also of absent ones;
+    `gathered`: whether all app-proxies had time to report.
+    """
     applied, missing = [], []
     for proxy_id, one in sorted(heard.items()):
         has = one.report.generations

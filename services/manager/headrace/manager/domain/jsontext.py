@@ -8,15 +8,16 @@ from __future__ import annotations
 import re
 
 MAX_VALUES = 10_000
-"""The largest body that means anything has some 2,500."""
+"""The largest meaningful body has about 2,500 values."""
 MAX_DEPTH = 32
 
 _TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{},:]', re.DOTALL)
-"""A text, also one that does not end, or a structural character. Matches without going back, so that its work is linear."""
+"""A string (also an unterminated one) or a structural character. Matches without backtracking, so that it runs in
+linear time."""
 
 
 def too_much(raw: bytes) -> tuple[str, str] | None:
-    """Return (found, allowed) of the bound that the text passes, None within all of them. The work is linear in the text."""
+    """Return (found, allowed) of the limit that the text exceeds, None within all limits. Runs in linear time."""
     opened = raw.count(b"[") + raw.count(b"{")
     if opened + raw.count(b",") <= MAX_VALUES and opened <= MAX_DEPTH:
         return None

@@ -1,6 +1,6 @@
-"""Reserved names of services.
+"""Reserved service names.
 
-A service's name is a path of the app-proxy: these are paths of something else already.
+A service's name is a path of the app-proxy: reserved names are paths with another meaning.
 """
 
 from __future__ import annotations
@@ -15,5 +15,5 @@ RESERVED = {
 
 
 def why_unusable(name: str) -> str | None:
-    """Return why a service cannot be called so, None when it can (somebody else may still have the name)."""
+    """Return why the name is reserved or malformed; None when a service may have it (it may still be taken)."""
     return f"{name} is reserved for {RESERVED[name]}" if name in RESERVED else None

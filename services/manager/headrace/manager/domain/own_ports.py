@@ -1,6 +1,6 @@
-"""Allocation range of services' own ports at the app-proxies.
+"""Range of ports for services' own endpoints at the app-proxies.
 
-A port that something else of the installation listens on could not be opened, so it is refused first.
+A port on which another component of the installation listens could not be opened, so it is refused.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 
 def port_range(bounds: str) -> tuple[int, int]:
-    """Return the first and the last port of `low-high`. Raises ValueError where that is no range."""
+    """Parse `low-high` into the first and last port. Raises ValueError."""
     low, _, high = bounds.partition("-")
     if not (low.isdecimal() and high.isdecimal() and 1 <= int(low) <= int(high) <= 65_535):
         raise ValueError(f"{bounds} is no range of ports as 10000-19999")
@@ -19,7 +19,7 @@ def port_range(bounds: str) -> tuple[int, int]:
 
 @dataclass(frozen=True, slots=True)
 class OwnPorts:
-    """A range, less the ports that something else of the installation listens on."""
+    """Allowed endpoint ports: a range without reserved ports."""
 
     low: int = 10_000
     high: int = 19_999
@@ -27,11 +27,11 @@ class OwnPorts:
 
     @classmethod
     def parse(cls, bounds: str, reserved: Collection[int]) -> OwnPorts:
-        """Return the ports of `low-high`. Raises ValueError where that is no range."""
+        """Parse `low-high`. Raises ValueError."""
         return cls(*port_range(bounds), frozenset(reserved))
 
     def allowed(self, port: int | None) -> str | None:
-        """Return None where a service may have the port (0 and None: it has none), else which ports it may have."""
+        """Return None when a service may have the port (0 and None: no own port), else the text of what is allowed."""
         if not port or (self.low <= port <= self.high and port not in self.reserved):
             return None
         own = " that nothing of the installation uses" if port in self.reserved else ""

@@ -1,4 +1,4 @@
-"""Paths inside folders, as callers write them: relative, without any way out."""
+"""Path validation inside folders: relative, without any way out."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _TIME = re.compile(r"[0-9]{1,10}(\.[0-9]{0,30})?", re.ASCII)
 
 
 def split_path(path: str, *, field: str = "path", empty: bool = False) -> tuple[str, ...]:
-    """Return the names on the way to `path`; () for the folder itself, where `empty` allows it.
+    r"""Split and validate `path`; () for the folder itself, where `empty` allows it.
 
-    Raises InvalidRequest naming what is wrong. A name never is `.` or `..`, holds no `/`, `\\` or control character.
+    Raises InvalidRequest with the error. A name is never `.` or `..`, and has no `/`, `\` or control character.
     """
     if path in {"", ".", "/"} and empty:
         return ()
@@ -34,7 +34,7 @@ def split_path(path: str, *, field: str = "path", empty: bool = False) -> tuple[
 
 
 def modified_ns(text: str) -> int | None:
-    """Return a time of change (`seconds[.fraction]` since 1970, as pax writes it) in nanoseconds; None where it is none that is kept."""
+    """Parse a modification time (`seconds[.fraction]` since 1970, as in pax) into nanoseconds; None when it cannot be stored."""
     if not _TIME.fullmatch(text):
         return None
     seconds, _, fraction = text.partition(".")

@@ -1,15 +1,15 @@
-"""Failure detector of machines: which were heard of lately, and since when this manager can tell. Pure.
+"""Failure detector of machines: which reported lately, and since when this manager has listened. Pure.
 
-A manager that did not listen itself cannot call anybody silent. Times are seconds of one clock.
+A manager that did not listen itself cannot call any machine silent. Times are seconds of one clock.
 """
 
 from __future__ import annotations
 
 
 class Presence:
-    """Failure detector: the machines that one manager heard, and since when it listens.
+    """Failure detector: last report of each machine, and since when this manager has listened.
 
-    Nobody is absent before it has listened for `lost_after_s` without a break.
+    No machine is absent before it has listened for `lost_after_s` without interruption.
     """
 
     def __init__(self, lost_after_s: float) -> None:
@@ -19,18 +19,18 @@ class Presence:
         self._looked: float | None = None
 
     def heard(self, machine: str, now: float) -> None:
-        """Note a report."""
+        """Record a report."""
         self._heard[machine] = now
 
     def interrupt(self) -> None:
-        """Note that reports may have been missed: listening begins anew with the next look."""
+        """Record that reports may have been missed: the listening time starts anew."""
         self._since = None
 
     def present(self, now: float) -> list[str] | None:
-        """Return the machines heard within `lost_after_s`; None while that says nothing about the others.
+        """Return the machines that reported within `lost_after_s`; None while that says nothing about the others.
 
-        Call it often, with everything noted that had arrived: a gap of `lost_after_s` means that this process was asleep,
-        and counts as an interruption.
+        Call it often, after recording everything that arrived: a gap of `lost_after_s` means that this process was
+        suspended, and counts as an interruption.
         """
         if self._looked is not None and now - self._looked >= self._lost_after_s:
             self._since = None

@@ -1,6 +1,6 @@
-"""Project quotas: the most of each slot over all replicas that its running services want.
+"""Project quotas: upper bounds per slot on the sum over all replicas that its running services want.
 
-What is wanted counts, not what runs: a quota is not passed by starting slowly.
+The wanted number counts, not the running one: starting slowly does not evade a quota.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ _UNITS = ((2**30, "GiB", "0.01"), (2**20, "MiB", "0.01"), (1, "bytes", "1"))
 
 
 def times(slots: Slots, count: int) -> dict[str, Decimal]:
-    """Return what `count` replicas hold."""
+    """Return the slots of `count` replicas."""
     return {name: amount * count for name, amount in slots.items()}
 
 
 def changed(limits: Slots | None, change: Mapping[str, Decimal | None] | None) -> dict[str, Decimal] | None:
-    """Return the limits after a change: those named in it replaced, those that are None in it gone. None: unlimited.
+    """Return the limits after a change: named ones replaced, those set to None removed. None: unlimited.
 
     Raises Refused when there would be more limits than a quota may have.
     """
@@ -34,10 +34,12 @@ def changed(limits: Slots | None, change: Mapping[str, Decimal | None] | None) -
 
 
 def check(project: str, limits: Slots | None, used: Slots, more: Slots) -> None:
-    """Raise QuotaExceeded with the arithmetic when `used` and `more` together pass a limit. A slot without one is unlimited.
+    """Raise QuotaExceeded with the numbers when `used` and `more` together exceed a limit.
 
-    A whole GPU is one share: a limit on only one of cuda.device and cuda.shares bounds the sum of both. With limits on both,
-    each bounds its own.
+    A slot without a limit is unlimited.
+
+    A whole GPU is one share: a limit on only one of cuda.device and cuda.shares bounds the sum of both. With limits on
+    both, each bounds its own.
     """
     for slot, limit in sorted((limits or {}).items()):
         counted = _GPUS if slot in _GPUS and not all(name in (limits or {}) for name in _GPUS) else (slot,)
@@ -56,7 +58,7 @@ def check(project: str, limits: Slots | None, used: Slots, more: Slots) -> None:
 
 
 def _amounts(slot: str, *amounts: Decimal) -> list[str]:
-    """Return the amounts in one unit in which all of them are exact, so that the sum is right as it is read."""
+    """Format the amounts in one unit in which all of them are exact, so that the sum reads right."""
     if slot not in SIZES:
         return [f"{amount.normalize():f}" for amount in amounts]
     for size, unit, step in _UNITS:

@@ -1,6 +1,6 @@
 """Storage accounting: bytes and files of model folders, and how much more a project may store. Pure.
 
-Counts are kept with each change, since walking a folder to know its size costs as much as it holds.
+Usage is updated with each change, since walking a folder costs as much as it holds.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from headrace.manager.domain import quota
 from headrace.manager.domain.bounds import Bounds
 
 AMPLE = 4
-"""As long as so many steps are left, a whole step is taken at once; nearer to the limit only what is needed, for others' sake."""
+"""While this many steps are left, a whole step is reserved at once; nearer to the limit only what is needed, for the
+sake of other senders."""
 
 
 @dataclass(frozen=True)
 class Amount:
-    """An amount of storage: bytes, in files and directories. As a difference it may be below 0."""
+    """Storage usage: bytes, and number of files and directories. As a difference it may be negative."""
 
     bytes: int = 0
     files: int = 0
@@ -34,28 +35,28 @@ class Amount:
         return bool(self.bytes or self.files)
 
     def slots(self) -> dict[str, Decimal]:
-        """Return it by the slots of a quota."""
+        """Return it by the slot names of a quota."""
         return {STORAGE: Decimal(self.bytes), FILES: Decimal(self.files)}
 
 
 @dataclass(frozen=True)
 class Change:
-    """A change of a folder's content: what came to it and what went."""
+    """Change of a folder's usage: what was added and what was removed."""
 
     gained: Amount = field(default_factory=Amount)
     lost: Amount = field(default_factory=Amount)
 
     @property
     def net(self) -> Amount:
-        """How much more is there than before."""
+        """Difference of added and removed."""
         return self.gained - self.lost
 
 
 def correction(counted: Amount, found: Amount, meanwhile: Change) -> Amount:
-    """Return what is certain of how far a count is off: `counted` when a walk began that `found` so much.
+    """Return the certain part of a count's error: `counted` when a walk began that `found` the actual usage.
 
-    `meanwhile`: what came and went until now, of which the walk saw any part. Where nothing did, the count is right afterwards; else
-    it is nearer to what is there than before, and never beyond it.
+    `meanwhile`: changes since then, of which the walk saw any part. Without changes the corrected count is exact;
+    otherwise it is nearer to the actual usage than before, and never beyond it.
     """
     return Amount(
         _certain(found.bytes - counted.bytes, meanwhile.gained.bytes, meanwhile.lost.bytes),
@@ -70,21 +71,21 @@ def _certain(off: int, gained: int, lost: int) -> int:
 
 
 def limits(project_quota: Mapping[str, Decimal] | None, most: Bounds) -> dict[str, Decimal]:
-    """Return a project's limits: its quota's where it names them, else those of the installation."""
+    """Return a project's storage limits: its quota's where set, else those of the installation."""
     usual = Amount(most.storage_bytes_per_project, most.stored_files_per_project).slots()
     return {slot: (project_quota or {}).get(slot, limit) for slot, limit in usual.items()}
 
 
 def lacking(allowed: Amount, held: Amount, more: Amount) -> Amount:
-    """Return what is missing of `allowed` for `held` and `more` together; nothing where it is enough."""
+    """Return by how much `held` and `more` together exceed `allowed`; zero where they do not."""
     missing = held + more - allowed
     return Amount(max(0, missing.bytes), max(0, missing.files))
 
 
 def grant(project: str, limit: Mapping[str, Decimal], used: Amount, needed: Amount, step: Amount) -> Amount:
-    """Return how much a sender may store beyond `used`: at least `needed`, at most a `step` more often than needed.
+    """Return how much a sender may store beyond `used`: at least `needed`, usually a `step` more.
 
-    Raises QuotaExceeded with the arithmetic when `needed` passes a limit.
+    Raises QuotaExceeded with the numbers when `needed` exceeds a limit.
     """
     quota.check(project, limit, used.slots(), needed.slots())
     left = Amount(int(limit[STORAGE]), int(limit[FILES])) - used

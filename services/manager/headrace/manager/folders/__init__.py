@@ -1,1 +1,1 @@
-"""Model folders on disk: `<root>/<folder id>/…`, and uploads that are not complete at `<root>/.uploads/<upload id>`."""
+"""Storage of model folders: `<root>/<folder id>/…`, and incomplete uploads at `<root>/.uploads/<upload id>`."""

@@ -1,4 +1,4 @@
-"""One file on its way into a folder: written beside the partial uploads, on the disk before it has a name."""
+"""Temporary file of an archive's entry: written beside the incomplete uploads, and synced before it gets its name."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FILE_MODE: Final = 0o644
 
 
 class ArrivingFile:
-    """A file that is not whole yet. What a manager that is killed leaves of it is removed like partial uploads are."""
+    """Temporary file of one entry. One that a killed manager leaves behind is removed like an incomplete upload."""
 
     def __init__(self, partials: Partials, identifier: UUID) -> None:
         self._storage = partials.room.root
@@ -23,7 +23,7 @@ class ArrivingFile:
         self.digest = hashlib.sha256()
 
     def write(self, part: bytes) -> None:
-        """Add `part`. Raises InsufficientStorage."""
+        """Append `part`. Raises InsufficientStorage."""
         self.digest.update(part)
         self.size += len(part)
         view = memoryview(part)
@@ -32,7 +32,7 @@ class ArrivingFile:
                 view = view[os.write(self._fd, view) :]
 
     def sync(self, modified_ns: int | None = None) -> None:
-        """Return when the content, its mode and its time of change are on the disk; nothing is written afterwards."""
+        """Sync content, mode and modification time to disk; nothing may be written afterwards."""
         with problems("the upload", storage=self._storage):
             try:
                 os.fchmod(self._fd, FILE_MODE)
@@ -44,7 +44,7 @@ class ArrivingFile:
                 self._fd = -1
 
     def forget(self) -> None:
-        """Remove it."""
+        """Delete it."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1

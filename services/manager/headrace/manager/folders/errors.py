@@ -1,6 +1,6 @@
-"""Errors of the file system as Problems.
+"""Conversion of file system errors into Problems.
 
-A full disk or a path that is too long is an answer to whoever asked, not a failure of the manager.
+A full disk or a path that is too long is an answer to the caller, not a failure of the manager.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ RESERVE_BYTES = 256 * 2**20
 
 @contextmanager
 def problems(what: str, *, storage: Path | None = None, needed_bytes: int = 0) -> Iterator[None]:
-    """Turn OSErrors inside into Problems about `what` (a path as the caller wrote it).
+    """Convert OSErrors inside into Problems about `what` (a path as the caller wrote it).
 
-    A full storage is told with what is free on the file system of `storage` and with what is needed.
+    For a full disk the free space of `storage` and `needed_bytes` are in the text.
     """
     try:
         yield
@@ -31,14 +31,14 @@ def problems(what: str, *, storage: Path | None = None, needed_bytes: int = 0) -
 
 
 class DiskReserve:
-    """Free space of the storage below `root`, of which `reserve_bytes` are kept: other programs write to the disk too."""
+    """Reserve of free space on the file system of `root`: other programs write to the disk too."""
 
     def __init__(self, root: Path, reserve_bytes: int = RESERVE_BYTES) -> None:
         self.root = root
         self._reserve = reserve_bytes
 
     def check(self, what: str, needed_bytes: int) -> None:
-        """Raise InsufficientStorage, with the numbers, when less is free than is needed and kept. Blocks."""
+        """Raise InsufficientStorage, with the numbers, when `needed_bytes` would cut into the reserve. Blocks."""
         try:
             free, total = free_bytes(self.root), total_bytes(self.root)
         except OSError:
@@ -48,7 +48,7 @@ class DiskReserve:
 
 
 def no_room(what: str, free: int, needed_bytes: int, reserve_bytes: int = 0) -> InsufficientStorage:
-    """Return the problem with its numbers."""
+    """Return InsufficientStorage with its numbers."""
     kept = f", of which {_words(reserve_bytes)} are kept (setting storage_reserve_bytes)" if reserve_bytes else ""
     needed = f"{_words(needed_bytes)} are needed, " if needed_bytes else ""
     most = max(0, free - reserve_bytes)

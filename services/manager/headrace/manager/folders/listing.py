@@ -1,4 +1,4 @@
-"""One page of a folder's files: by path, from a cursor on, with work and memory that do not grow with the folder."""
+"""Paginated listing of a folder's files: by path, from a cursor on, with time and memory that do not grow with the folder."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from headrace.manager.domain.paths import MAX_DEPTH, MAX_NAME_BYTES
 from headrace.manager.domain.records.folders import FileEntry
 
 MOST_IN_DIRECTORY = 100_000
-"""Entries of one directory that can be listed. A page asks for the facts of those only that it shows."""
+"""Bound on entries of a listed directory. Only those on the page are stat'ed."""
 ENOUGH_ENTRIES = 200_000
-"""Entries of all directories together after which a page that has something ends."""
+"""Entries read over all directories, after which a non-empty page ends."""
 
 _KINDS: Final[Mapping[int, FileKind]] = {
     stat.S_IFREG: "file",
@@ -30,17 +30,17 @@ _LAST_S = datetime.max.replace(tzinfo=UTC, microsecond=0).timestamp()
 
 
 class Directories(Protocol):
-    """Opener of directories."""
+    """Opener of directories by path."""
 
     def directory(self, names: Sequence[str]) -> AbstractContextManager[int]:
-        """A descriptor of the directory at `names`. Raises NotFound, Conflict."""
+        """Yield a descriptor of the directory at `names`. Raises NotFound, Conflict."""
 
 
 class Listing:
-    """Walk that finds one page of a folder's files.
+    """Walk that collects one page of a folder's files.
 
-    A directory's content stands right after its path followed by `/`, so that the order is that of whole paths, and a walk
-    from the cursor on enters no directory whose content comes before it.
+    A directory's content sorts right after its path followed by `/`, so that the order is that of whole paths, and a
+    walk from the cursor on enters no directory whose content sorts before it.
     """
 
     def __init__(self, tree: Directories, *, recursive: bool, after: str, limit: int, everything: bool = False) -> None:
@@ -53,7 +53,7 @@ class Listing:
         self._looked_at = 0
 
     def page(self, names: tuple[str, ...]) -> tuple[list[FileEntry], bool]:
-        """Return what comes first in the directory at `names`, and whether there may be more. Raises NotFound, Conflict."""
+        """Return the first entries of the directory at `names`, and whether there may be more. Raises NotFound, Conflict."""
         self._walk(names, self._first(names))
         return self._found, self._full()
 
@@ -78,10 +78,10 @@ class Listing:
         self._walk(names, keys)
 
     def _first(self, names: tuple[str, ...]) -> list[tuple[str, str]]:
-        """Return what the page may need of a directory: paths to show, and paths with `/` of directories to enter.
+        """Return the keys of a directory that the page may need: paths to list, and paths with `/` of directories to enter.
 
-        Each directory to enter is one to show as well, but for those that the cursor lies in or behind: at most one for each
-        length of a name.
+        Each directory to enter is one to list as well, except those in which the cursor lies or that sort before it: at
+        most one for each length of a name.
         """
         with self._tree.directory(names) as fd:
             return heapq.nsmallest(2 * self._limit + MAX_NAME_BYTES + 1, self._keys(fd, names))
@@ -120,10 +120,10 @@ class Listing:
 def names_after(
     fd: int, after: str, *, limit: int, where: str, left_out: Callable[[str, str], None] = lambda *_: None
 ) -> list[tuple[str, bool]]:
-    """Return the first `limit` names past `after` in a directory, sorted, and which of them are directories.
+    """Return the first `limit` names after `after` in a directory, sorted, and which of them are directories.
 
-    Links, special files and names that are no UTF-8 are left out; `left_out` is told each with the reason, where `after` is empty:
-    the first look at a directory sees all of it. Raises Conflict for a directory with too many entries.
+    Links, special files and names that are not UTF-8 are skipped; `left_out` is called with each and the reason when
+    `after` is empty: the first page reads all of the directory. Raises Conflict for a directory with too many entries.
     """
     tell = (lambda *_: None) if after else left_out
 
@@ -148,17 +148,17 @@ def _too_many(where: str) -> Conflict:
 
 
 def shown(name: str) -> str:
-    """Return the name as callers see it: text, also where its bytes are none."""
+    """Return the name as text for callers, also when its bytes are not UTF-8."""
     return os.fsencode(name).decode(errors="replace")
 
 
 def moment(seconds: float) -> datetime:
-    """Return a time of change; where no year can say it, which storages keep as well, the nearest that one can."""
+    """Return a modification time; one outside the range of datetime, which storages also keep, as the nearest in it."""
     return datetime.fromtimestamp(min(max(seconds, _FIRST_S), _LAST_S), tz=UTC)
 
 
 def entry_of(path: str, facts: os.stat_result) -> FileEntry:
-    """Return what lies at the path."""
+    """Return the FileEntry of a path."""
     kind: FileKind = _KINDS.get(stat.S_IFMT(facts.st_mode), "special")
     size = facts.st_size if kind == "file" else 0
     return FileEntry(path=path, kind=kind, size_bytes=size, modified_at=moment(facts.st_mtime))

@@ -1,6 +1,6 @@
-"""Disk usage walk of one folder, in steps of bounded time and with memory by the depth only. All blocks.
+"""Disk usage walk of one folder, in steps of bounded time and with memory by depth only. Blocks.
 
-It finds what accounting missed: what containers wrote themselves, and what a crash lost.
+It finds what accounting missed: files written by containers, and changes lost in a crash.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ STEP_ENTRIES = 5000
 
 
 class Walk:
-    """One walk through a folder. Links are counted and not followed; what lies deeper than a path can be is not looked at."""
+    """Disk usage walk of one folder. Links are counted and not followed; entries deeper than a path can be are skipped."""
 
     def __init__(self, tree: Tree) -> None:
         self._tree = tree
@@ -29,7 +29,7 @@ class Walk:
         self.found = Amount()
 
     def step(self) -> bool:
-        """Look at some entries; whether there may be more. Raises NotFound, Conflict when there is no such folder any more."""
+        """Visit some entries; return whether there may be more. Raises NotFound, Conflict when the folder is gone."""
         with self._lock:
             if self._entries is None:
                 top = self._open.enter_context(self._tree.directory(()))
@@ -40,7 +40,7 @@ class Walk:
             return len(some) == STEP_ENTRIES
 
     def close(self) -> None:
-        """Let go of the directories that are open, once a step that still runs in a thread has ended."""
+        """Close the open directories, once a step that still runs in a thread has ended."""
         with self._lock:
             self._entries = iter(())  # a step that comes after it opens nothing
             self._open.close()

@@ -1,4 +1,7 @@
-"""Files of a folder as a tar stream (POSIX pax, not compressed), made piece by piece. All functions block: call them in a thread."""
+"""Tar writer: files of a folder as a stream (POSIX pax, not compressed), piece by piece.
+
+All functions block: call them in a thread.
+"""
 
 from __future__ import annotations
 
@@ -20,23 +23,23 @@ from headrace.manager.folders.unpacking import SHA256
 
 PIECE_BYTES: Final = 512 * 1024
 CHANGED: Final = "HEADRACE.changed"
-"""The global pax record after a file that changed while it was read: its path. Its content is no moment's."""
+"""Global pax record with the path of a file that changed while it was read: its content is of no single moment."""
 LEFT_OUT: Final = "HEADRACE.left_out"
-"""The global pax record at the end that names what is not in the archive: JSON, `count` and `entries` of `path` and `found`."""
+"""Global pax record at the end with the skipped entries: JSON, `count` and `entries` of `path` and `found`."""
 MOST_LEFT_OUT: Final = 100
-"""Of what is left out, so many are named; all are counted."""
+"""Number of skipped entries that are named; all are counted."""
 MOST_NAMES: Final = 20_000
-"""Names that are remembered of the directories on the way to what comes next, which is how often a large one is read anew."""
+"""Bound on remembered names of the directories on the way to the next entry; a larger directory is read again more often."""
 _LEAST_NAMES: Final = 1000
-"""Of each of them at least so many."""
+"""Minimum of these for each directory."""
 _END: Final = bytes(2 * tarfile.BLOCKSIZE)
 
 
 class Packer:
-    """Makes one archive of what lies in the directory at `below`, or of the files at `paths`. Close it always.
+    """Writes one archive of the directory at `below`, or of the files at `paths`. Close it always.
 
-    No link is followed; links, special files and names that are no UTF-8 are left out, and named at the end. What is gone is passed
-    over. Only a whole archive has its end.
+    No link is followed; links, special files and names that are not UTF-8 are skipped, and listed at the end. Files
+    that are gone are skipped silently. Only a complete archive has its end marker.
     """
 
     def __init__(
@@ -59,7 +62,10 @@ class Packer:
         self._left_out: list[dict[str, str]] = []
 
     def piece(self) -> bytes:
-        """Return what comes next, about `piece_bytes`; nothing at the end. Raises NotFound, Conflict, Unavailable when a file was cut."""
+        """Return the next bytes, about `piece_bytes`; empty at the end.
+
+        Raises NotFound, Conflict; Unavailable when a file was truncated.
+        """
         made: list[bytes] = []
         size = 0
         with self._lock:
@@ -71,7 +77,7 @@ class Packer:
         return b"".join(made)
 
     def close(self) -> None:
-        """Let go of the file in hand, once a call that still runs in a thread has ended."""
+        """Close the current file, once a call that still runs in a thread has ended."""
         with self._lock:
             self._parts.close()
 
@@ -110,7 +116,7 @@ class Packer:
             yield from self._walk(self._below, MOST_NAMES)
 
     def _walk(self, names: tuple[str, ...], left: int) -> Iterator[tuple[tuple[str, ...], bool]]:
-        """Yield what lies in the directory at `names` and below it. `left`: of MOST_NAMES."""
+        """Yield the entries of the directory at `names` and below. `left`: remaining part of MOST_NAMES."""
         after, more = "", True
         while more:
             limit = max(left, _LEAST_NAMES)
@@ -160,7 +166,7 @@ class Packer:
             self._left_out.append({"path": self._name((*names, name)), "found": found})
 
     def _name(self, names: tuple[str, ...]) -> str:
-        """Return the path as the archive has it: of a directory's content below it, of chosen files in the folder."""
+        """Return the path as the archive has it: relative to the packed directory, or to the folder for chosen files."""
         return "/".join(names[len(self._below) :] or names[-1:])
 
 

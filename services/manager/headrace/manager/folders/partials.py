@@ -1,4 +1,4 @@
-"""Uploads that are not complete: one file each, whose size is the offset. All functions block: call them in a thread."""
+"""Incomplete uploads: one file each, whose size is the upload offset. All functions block: call them in a thread."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 MOST_DIGESTS: Final = 1000
-"""Of uploads that are open: the digest so far is remembered, a few hundred bytes each."""
+"""Bound on cached digests of open uploads, a few hundred bytes each."""
 
 
 class Partials:
-    """The uploads below `<root>/.uploads`."""
+    """Incomplete uploads below `<root>/.uploads`."""
 
     def __init__(self, room: DiskReserve) -> None:
         self.path = room.root / ".uploads"
@@ -35,11 +35,11 @@ class Partials:
         self._digests = Digests()
 
     def create(self, upload_id: UUID) -> None:
-        """Make the empty file."""
+        """Create the empty file."""
         os.close(self.new(upload_id)[1])
 
     def new(self, upload_id: UUID) -> tuple[Path, int]:
-        """Make the empty file and return its path, and a descriptor to write to it."""
+        """Create the empty file; return its path, and a descriptor open for writing."""
         path = self._file(upload_id)
         with problems("the upload", storage=self.room.root):
             try:
@@ -49,12 +49,12 @@ class Partials:
                 return path, os.open(path, _NEW, 0o600)
 
     def size(self, upload_id: UUID) -> int:
-        """Return how many bytes have arrived. Raises NotFound."""
+        """Return the number of bytes received. Raises NotFound."""
         with problems("the upload"):
             return self._file(upload_id).stat().st_size
 
     def facts(self, upload_ids: Sequence[UUID]) -> dict[UUID, os.stat_result]:
-        """Return what the storage knows of those that are there."""
+        """Return the stat results of those that exist."""
         found: dict[UUID, os.stat_result] = {}
         for upload_id in upload_ids:
             with problems("the upload"), suppress(FileNotFoundError):
@@ -62,9 +62,9 @@ class Partials:
         return found
 
     def open(self, upload_id: UUID, *, digested: bool = False) -> Appender:
-        """Return the upload open for writing, held against others (also of other managers). Raises Locked, NotFound.
+        """Open the upload for appending, locked against others (also other managers). Raises Locked, NotFound.
 
-        `digested`: its SHA-256 is wanted, and is made while it is written.
+        `digested`: compute its SHA-256 while it is written.
         """
         with problems("the upload"):
             fd = os.open(self._file(upload_id), os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -81,12 +81,12 @@ class Partials:
         return Appender(fd, self._file(upload_id), self.room, digest, partial(self._digests.keep, upload_id))
 
     def remove(self, upload_id: UUID) -> None:
-        """Forget what arrived; nothing happens if it is gone."""
+        """Delete what was received; nothing happens if it is gone."""
         with problems("the upload"):
             self._file(upload_id).unlink(missing_ok=True)
 
     def stale(self, *, older_than_s: float, limit: int) -> list[UUID]:
-        """Return at most `limit` uploads that nothing was written to for so long."""
+        """Return at most `limit` uploads without a write for `older_than_s`."""
         found: list[UUID] = []
         before = time.time() - older_than_s
         if not self.path.is_dir():
@@ -101,7 +101,7 @@ class Partials:
         return found
 
     def exists(self, upload_id: UUID) -> bool:
-        """Whether something of it is there."""
+        """Return whether the upload has a file."""
         return self._file(upload_id).exists()
 
     def _file(self, upload_id: UUID) -> Path:
@@ -109,14 +109,14 @@ class Partials:
 
 
 class Digests:
-    """SHA-256 of what arrived of uploads, so that a file is not read again at its end. Losing one costs that."""
+    """Cache of running SHA-256 digests of uploads, so that a file need not be read again at its end. A miss costs only that."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._kept: OrderedDict[UUID, tuple[int, hashlib._Hash]] = OrderedDict()
 
     def take(self, upload_id: UUID, size: int) -> hashlib._Hash | None:
-        """Return the one of the upload's first `size` bytes, None where it is not known."""
+        """Return the digest of the upload's first `size` bytes; None when it is not cached."""
         with self._lock:
             there, digest = self._kept.pop(upload_id, (0, None))
         if size == 0:
@@ -124,7 +124,7 @@ class Digests:
         return digest if there == size else None
 
     def keep(self, upload_id: UUID, size: int, digest: hashlib._Hash) -> None:
-        """Remember it for the next part; the one that was kept longest is forgotten."""
+        """Cache it for the next part; the oldest one is evicted."""
         with self._lock:
             self._kept[upload_id] = size, digest
             self._kept.move_to_end(upload_id)
@@ -133,9 +133,9 @@ class Digests:
 
 
 class Appender:
-    """An upload open for writing by one request. Close it always; a call that still runs in a thread is waited for.
+    """An upload open for appending by one request. Close it always; close waits for a call that still runs in a thread.
 
-    `digest`: of what is there already, where it is known; `keep` is given size and digest of what is there at the end.
+    `digest`: digest of the present content, where known; `keep` is called with final size and digest.
     """
 
     def __init__(
@@ -155,7 +155,7 @@ class Appender:
         self.path = path
 
     def close(self) -> None:
-        """Let go of it. What was written before is on the disk."""
+        """Sync to disk, unlock and close."""
         with self._lock, problems("the upload", storage=self._room.root), self._file:
             if not self._file.closed:
                 self._flush()
@@ -164,13 +164,16 @@ class Appender:
                     self._keep(facts.st_size, self._digest)
 
     def size(self) -> int:
-        """Return how many bytes have arrived."""
+        """Return the number of bytes received."""
         with self._lock, problems("the upload"):
             return os.fstat(self._file.fileno()).st_size
 
     def write(self, chunk: bytes, *, what: str, left_bytes: int) -> None:
-        """Add `chunk` at the end. Raises InsufficientStorage when `left_bytes`, all that `what` still needs, find no room, and
-        NotFound when it was removed: it counts no more, and would take room for as long as it is open."""
+        """Append `chunk`.
+
+        Raises InsufficientStorage when `left_bytes`, all that `what` still needs, do not fit, and NotFound when the
+        upload was deleted: it is not counted any more, and would use disk for as long as it is open.
+        """
         self._room.check(what, left_bytes)
         view = memoryview(chunk)
         with self._lock, problems(what, storage=self._room.root, needed_bytes=left_bytes):
@@ -184,12 +187,12 @@ class Appender:
                 view = view[written:]
 
     def sync(self) -> None:
-        """Return when what was written is on the disk."""
+        """Sync what was written to disk."""
         with self._lock, problems("the upload", storage=self._room.root):
             self._flush()
 
     def sha256(self) -> str:
-        """Return the hexadecimal digest of what arrived, which is read again where another process wrote a part of it."""
+        """Return the hexadecimal digest of the content; it is read again where another process wrote a part of it."""
         if self._digest is None:
             digest, size = hashlib.sha256(), 0
             with problems("the upload"), self.path.open("rb") as file:

@@ -1,4 +1,4 @@
-"""The folders as the event loop uses them: blocking work in threads of its own, each call with a bound on its time."""
+"""Folder storage for the event loop: blocking calls in a thread pool of its own, each with a timeout."""
 
 from __future__ import annotations
 
@@ -22,17 +22,20 @@ T = TypeVar("T")
 
 
 class Closeable(Protocol):
-    """What holds descriptors. close() blocks, and may come while another call of it still runs in a thread."""
+    """Holder of file descriptors. close() blocks, and may be called while another call of it still runs in a thread."""
 
     def close(self) -> None:
-        """Let go of them."""
+        """Close the descriptors."""
 
 
 C = TypeVar("C", bound=Closeable)
 
 
 class FolderStorage:
-    """Trees and partial uploads below one root. A storage that hangs costs its callers `timeout_s`, and nobody else."""
+    """Trees and incomplete uploads below one root.
+
+    A storage that hangs costs each of its callers `timeout_s`, and nobody else.
+    """
 
     def __init__(
         self,
@@ -63,10 +66,10 @@ class FolderStorage:
         ended: Callable[[], None] | None = None,
         unclaimed: Callable[[T], object] | None = None,
     ) -> T:
-        """Run a blocking function in a thread. Raises what it raises, Unavailable when it takes too long.
+        """Run a blocking function in a thread. Raises what it raises; Unavailable on timeout.
 
-        `ended` is called when the thread has done with it, which may be after the caller went away. `unclaimed` is given what
-        it returned for a caller that went away before.
+        `ended` is called when the thread has finished, which may be after the timeout. `unclaimed` gets the result that
+        comes after the caller has left.
         """
         limit = timeout_s or self._timeout_s
         try:
@@ -76,7 +79,7 @@ class FolderStorage:
 
     @asynccontextmanager
     async def opened(self, function: Callable[[], C]) -> AsyncIterator[C]:
-        """What a blocking function opens; closed on leaving, and also where its caller goes away before it is open."""
+        """Open a Closeable by a blocking function, and close it on leaving; also when the caller leaves before it is open."""
         one = await self.call(function, unclaimed=self.let_go)
         try:
             yield one
@@ -84,7 +87,7 @@ class FolderStorage:
             await self.close(one)
 
     async def close(self, one: Closeable) -> None:
-        """Close it in a thread; so it is also where the caller does not wait. Raises Unavailable when it takes too long."""
+        """Close it in a thread, also when the caller does not wait. Raises Unavailable on timeout."""
         work = asyncio.shield(asyncio.wrap_future(self.let_go(one)))
         try:
             async with asyncio.timeout(self._timeout_s):
@@ -93,7 +96,7 @@ class FolderStorage:
             raise _slow(self._timeout_s) from None
 
     def let_go(self, one: Closeable) -> Future[None]:
-        """Have it closed in a thread soon, and return at once. No end of the storage drops that."""
+        """Schedule its close in a thread and return at once; the end of the storage waits for it."""
         try:
             return self._closers.submit(one.close)
         except RuntimeError:  # the storage has ended
@@ -111,7 +114,7 @@ def _slow(limit_s: float) -> Unavailable:
 def open_storage(
     root: Path, *, threads: int = 8, timeout_s: float = 60.0, reserve_bytes: int = RESERVE_BYTES
 ) -> Iterator[FolderStorage]:
-    """A storage below `root`, which is made if it is missing, and of which uploads leave `reserve_bytes` free."""
+    """Yield a storage below `root`, which is created if missing; uploads leave `reserve_bytes` of its disk free."""
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
     executor = ThreadPoolExecutor(threads, thread_name_prefix="folders")
     flushers = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="flushers")

@@ -1,7 +1,7 @@
-"""Files of one folder.
+"""File operations in one folder, confined to it.
 
-Every step of a path is opened below the one before and never through a link, so that neither a path nor a link that a
-kernel left in the folder leads out of it. All functions block: call them in a thread.
+Every component of a path is opened below the one before and never through a link, so that neither a path nor a link
+that a kernel left in the folder leads out of it. All functions block: call them in a thread.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _DIRECTORY_MODE = 0o755
 _PLACES = tuple(threading.Lock() for _ in range(64))
-"""Of folders, by their hash: held between looking at a file and taking its place, so that it is taken off the count once."""
+"""Locks by hash of a path, held between stat and rename, so that a replaced file is subtracted from usage once."""
 
 
 class Tree:
-    """The files below `<root>/<folder id>`."""
+    """Files below `<root>/<folder id>`."""
 
     def __init__(self, root: Path, folder_id: object) -> None:
         self.path = root / str(folder_id)
@@ -40,31 +40,31 @@ class Tree:
 
     @property
     def change(self) -> Change:
-        """What calls of this object came to: bytes of files, and files and directories."""
+        """Usage change by calls of this object: bytes, and files and directories."""
         return Change(self._gained, self._lost)
 
     @property
     def added(self) -> Amount:
-        """How much more is there through calls of this object."""
+        """Net growth by calls of this object."""
         return self._gained - self._lost
 
     def create(self) -> None:
-        """Make the empty folder; nothing happens if it is there."""
+        """Create the empty folder; nothing happens if it exists."""
         with problems("the folder", storage=self.path.parent):
             self.path.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
 
     def exists(self) -> bool:
-        """Whether it has a place on the storage."""
+        """Return whether the folder exists on the storage."""
         return self.path.is_dir()
 
     def remove(self) -> None:
-        """Remove the folder with all it holds; nothing happens if it is gone."""
+        """Delete the folder with its content; nothing happens if it is gone."""
         with problems("the folder"):
             remove_tree(self.path)
 
     @contextmanager
     def directory(self, names: Sequence[str], *, make: bool = False) -> Iterator[int]:
-        """A descriptor of the directory at `names`; with `make`, missing ones are created. Raises NotFound, Conflict."""
+        """Yield a descriptor of the directory at `names`; with `make`, missing ones are created. Raises NotFound, Conflict."""
         shown = "/".join(names) or "the folder"
         with problems(shown):
             fd = os.open(self.path, _DIRECTORY)
@@ -82,7 +82,7 @@ class Tree:
             os.close(fd)
 
     def open_file(self, names: Sequence[str]) -> OpenFile:
-        """Return the regular file at `names`, open for reading. Raises NotFound, Conflict."""
+        """Open the regular file at `names` for reading. Raises NotFound, Conflict."""
         shown = "/".join(names)
         with self.directory(names[:-1]) as parent, problems(shown):
             fd = os.open(names[-1], _FILE, dir_fd=parent)
@@ -92,7 +92,7 @@ class Tree:
         return OpenFile(fd)
 
     def read(self, names: Sequence[str], *, limit: int) -> bytes | None:
-        """Return at most `limit` + 1 bytes of the file, None when there is no such file."""
+        """Return at most `limit` + 1 bytes of the file; None when there is no such file."""
         try:
             file = self.open_file(names)
         except NotFound:
@@ -105,11 +105,10 @@ class Tree:
     def files(
         self, names: Sequence[str], *, recursive: bool, after: str, limit: int, everything: bool = False
     ) -> tuple[list[FileEntry], bool]:
-        """Return the first `limit` of what lies at `names`, by path, past the path `after`, and whether there may be more.
+        """Return the first `limit` entries at `names`, by path, after the path `after`, and whether there may be more.
 
-        Links and special files are left out, but with `everything`.
-
-        Raises NotFound, Conflict for a directory with too many entries.
+        Links and special files are skipped, except with `everything`. Raises NotFound; Conflict for a directory with
+        too many entries.
         """
         path = "/".join(names)
         with self.directory(names[:-1]) as parent, problems(path or "the folder"):
@@ -121,11 +120,10 @@ class Tree:
     def entries(
         self, names: Sequence[str], *, after: str, limit: int, left_out: Callable[[str, str], None] = lambda *_: None
     ) -> list[tuple[str, bool]]:
-        """Return the first `limit` names past the name `after` in the directory at `names`, and which are directories.
+        """Return the first `limit` names after the name `after` in the directory at `names`, and which are directories.
 
-        Links, special files and names that are no UTF-8 are left out; `left_out` is told them, and why, at the first look.
-
-        Raises NotFound, Conflict for a directory with too many entries.
+        Links, special files and names that are not UTF-8 are skipped; `left_out` is called with each and the reason on
+        the first page. Raises NotFound; Conflict for a directory with too many entries.
         """
         where = "/".join(names) or "the folder"
         with self.directory(names) as fd, problems(where):
@@ -143,7 +141,7 @@ class Tree:
         return sorted(found)
 
     def delete(self, names: Sequence[str]) -> None:
-        """Delete the file, or the directory with all it holds. Raises NotFound."""
+        """Delete the file, or the directory with its content. Raises NotFound."""
         shown = "/".join(names)
         with self.directory(names[:-1]) as parent, problems(shown):
             with self._place:
@@ -155,7 +153,7 @@ class Tree:
                 remove_tree(names[-1], dir_fd=parent, removed=self._gone)
 
     def check_free(self, names: Sequence[str]) -> None:
-        """Raise Conflict when no file could be put at `names`: a directory is there, or a file or link on the way to it."""
+        """Raise Conflict when no file could be put at `names`: a directory is there, or a file or link is one of its parents."""
         shown = "/".join(names)
         with suppress(NotFound), self.directory(names[:-1]) as parent, problems(shown):
             if stat.S_ISDIR(os.stat(names[-1], dir_fd=parent, follow_symlinks=False).st_mode):
@@ -164,7 +162,7 @@ class Tree:
     def put(self, source: Path, names: Sequence[str], *, modified_ns: int | None = None) -> None:
         """Move the finished file `source` to `names`, atomically: readers see the old file or the new one. Raises Conflict.
 
-        Its name is on the disk afterwards, as are those of directories that were made for it.
+        Its name is synced to disk afterwards, as are those of directories that were created for it.
         """
         with problems("/".join(names), storage=self.path.parent):
             source.chmod(FILE_MODE)
@@ -180,9 +178,11 @@ class Tree:
                 self.sync(above)
 
     def place(self, parent: int, source: Path, names: Sequence[str], size: int) -> None:
-        """Move the file `source`, of so many bytes, into the directory `parent`, which is the one of `names`. Raises Conflict.
+        """Move the file `source` of `size` bytes into the directory open as `parent`, which is that of `names`.
 
-        The name may be lost in a power cut until the directory is synced.
+        Raises Conflict.
+
+        The name may be lost in a power failure until the directory is synced.
         """
         with problems("/".join(names), storage=self.path.parent):
             with self._place:
@@ -193,7 +193,7 @@ class Tree:
                 self._gone(before)
 
     def made_in(self) -> set[tuple[str, ...]]:
-        """Return the directories in which this object made others since it was asked last: those names are to be synced."""
+        """Return the directories in which this object created others since the last call: their names are to be synced."""
         made, self._made_in = self._made_in, set()
         return made
 
@@ -201,13 +201,13 @@ class Tree:
         self._lost += held_by(facts)
 
     def sync(self, names: Sequence[str]) -> None:
-        """Return when the names in a directory are on the disk. Raises NotFound, Conflict."""
+        """Sync the names in a directory to disk. Raises NotFound, Conflict."""
         with self.directory(names) as fd, problems("/".join(names) or "the folder"):
             os.fsync(fd)
 
 
 class OpenFile:
-    """A file open for reading. It stays what it was when it was opened, also when another takes its place."""
+    """A file open for reading: its content stays the same when another file replaces it."""
 
     def __init__(self, fd: int) -> None:
         self._file = os.fdopen(fd, "rb", buffering=0)
@@ -217,7 +217,7 @@ class OpenFile:
         self.modified_at = moment(facts.st_mtime)
         self.modified_ns = facts.st_mtime_ns
         self.tag = f'"{facts.st_ctime_ns:x}-{facts.st_mtime_ns:x}-{facts.st_size:x}"'
-        """Differs for another content (an HTTP entity tag)."""
+        """Entity tag (HTTP ETag): differs for other content."""
 
     def read_at(self, offset: int, size: int) -> bytes:
         """Return up to `size` bytes from `offset`; fewer only at the end."""
@@ -230,24 +230,24 @@ class OpenFile:
         return b"".join(parts)
 
     def is_unchanged(self) -> bool:
-        """Whether nothing was written to it since it was opened."""
+        """Return whether the file was not written to since it was opened."""
         with self._lock, problems("the file"):
             facts = os.fstat(self._file.fileno())
         return (facts.st_size, facts.st_mtime_ns) == (self.size_bytes, self.modified_ns)
 
     def close(self) -> None:
-        """Let go of it, after a read that still runs in a thread."""
+        """Close the file, after a read that still runs in a thread."""
         with self._lock:
             self._file.close()
 
 
 def held_by(facts: os.stat_result) -> Amount:
-    """Return what one entry of a directory counts for."""
+    """Return the storage usage of one directory entry."""
     return Amount(facts.st_size if stat.S_ISREG(facts.st_mode) else 0, 1)
 
 
 def _make(fd: int, name: str) -> bool:
-    """Make the directory, and return whether it was not there."""
+    """Create the directory; return whether it was missing."""
     try:
         os.mkdir(name, _DIRECTORY_MODE, dir_fd=fd)
     except FileExistsError:
@@ -256,7 +256,7 @@ def _make(fd: int, name: str) -> bool:
 
 
 def facts_of(fd: int, name: str) -> os.stat_result | None:
-    """Return what an entry of the open directory is, None where it is gone; a link is not followed."""
+    """Return the stat result of an entry of the open directory, without following links; None when it is gone."""
     try:
         return os.stat(name, dir_fd=fd, follow_symlinks=False)
     except FileNotFoundError:

@@ -1,6 +1,8 @@
-"""A tar stream into a folder: each file is checked, written whole and put into its place atomically; a bad entry costs itself.
+"""Tar reader: unpacks a stream into a folder.
 
-POSIX tar (ustar, pax, and GNU's long names), not compressed. Bytes are fed as they come; all functions block.
+Each file is checked, written whole and renamed into place, and a bad entry fails alone.
+
+POSIX tar (ustar, pax, and GNU's long names), not compressed. Bytes are fed as they arrive; all functions block.
 """
 
 from __future__ import annotations
@@ -27,16 +29,16 @@ from headrace.manager.folders.tree import Tree
 
 MOST_ENTRIES: Final = 100_000
 MOST_REFUSED: Final = 1000
-"""Refused entries that the answer names."""
+"""Number of refused entries that the answer names."""
 SHA256: Final = "HEADRACE.sha256"
-"""The pax record with the hexadecimal digest of a file's content, where the sender wants it checked."""
+"""Pax record with the hexadecimal digest of a file's content, to be verified."""
 _BLOCK: Final = tarfile.BLOCKSIZE
 _MOST_HEADER_BYTES: Final = 16 * 1024
 _SHOWN: Final = 200
 _AT_ONCE: Final = 64
-"""Files that are written before they are synced at once and put into their places together."""
+"""Number of files written before they are synced and renamed together."""
 _LITTLE: Final = 64 * 1024
-"""For files up to this size the free disk is looked at once for those that are written together."""
+"""Up to this file size, free disk space is checked once per group of files."""
 _NOTHING_THERE: Final = "a path where nothing else is in the way"
 _EXTENDED: Final = {
     tarfile.XHDTYPE,
@@ -58,7 +60,7 @@ _KINDS: Final = {
 
 @dataclass
 class _Entry:
-    """What the bytes that follow are for. `left`: content to come, then `padding`."""
+    """Current entry of the stream. `left`: content bytes to come, then `padding`."""
 
     kind: bytes
     name: str
@@ -69,13 +71,13 @@ class _Entry:
     modified_ns: int | None = None
     refused: bool = False
     waits: bool = False
-    """Its content is not taken before there is an allowance for it."""
+    """Whether its content waits for an allowance."""
     held: bytearray = field(default_factory=bytearray)
-    """The content of an extended header."""
+    """Content of an extended header."""
 
 
 class Unpacker:
-    """Takes one archive into `tree` below `into`. Close it always: what is not whole is forgotten."""
+    """Unpacks one archive into `tree` below `into`. Close it always: incomplete files are deleted."""
 
     def __init__(
         self,
@@ -109,24 +111,24 @@ class Unpacker:
 
     @property
     def granted(self) -> Amount:
-        """All that was allowed."""
+        """Total storage allowed so far."""
         return self._allowed
 
     @property
     def change(self) -> Change:
-        """What came to the folder, and what it replaced."""
+        """Usage change of the folder: what was added, and what that replaced."""
         return self._tree.change
 
     def allow(self, amount: Amount) -> None:
-        """Let the archive store so much more."""
+        """Allow the archive to store `amount` more."""
         self._allowed += amount
 
     def feed(self, data: bytes) -> Amount:
-        """Take further bytes; files that became whole are in their places afterwards.
+        """Process further bytes; files that became complete are in place afterwards.
 
-        Returns what has to be allowed before it goes on (with another call, without further bytes), nothing where it went on.
-        Raises InvalidRequest where it is no tar archive, TooLarge, InsufficientStorage, Unavailable; earlier files stay. Raises
-        NotFound when the folder was deleted: what comes counts no more.
+        Return the amount that has to be allowed before it continues (with another call, without further bytes); zero
+        when it continued. Raises InvalidRequest for what is not a tar archive, TooLarge, InsufficientStorage,
+        Unavailable; earlier files stay. Raises NotFound when the folder was deleted: nothing is counted any more.
         """
         with self._lock:
             if not self._tree.exists():
@@ -143,7 +145,7 @@ class Unpacker:
             return self._lacking
 
     def finish(self) -> Unpacked:
-        """Return what was taken. Raises InvalidRequest when the archive ends in the middle of an entry."""
+        """Return the result. Raises InvalidRequest when the archive ends in the middle of an entry."""
         if not self._ended and (self._entry is not None or self._buffer):
             raise self._unreadable("the archive ends in the middle of an entry")
         return Unpacked(
@@ -155,14 +157,14 @@ class Unpacker:
         )
 
     def close(self) -> None:
-        """Forget what is not whole, once a call that still runs in a thread has ended."""
+        """Delete incomplete files, once a call that still runs in a thread has ended."""
         with self._lock:
             for file in [*(file for _, file in self._written), *([self._file] if self._file else [])]:
                 file.forget()
             self._written, self._file, self._ended = [], None, True  # a call that comes after it opens nothing
 
     def _step(self) -> bool:
-        """Do the next thing that the buffer suffices for."""
+        """Process the next element for which the buffer suffices."""
         entry = self._entry
         if entry is None:
             return self._header()
@@ -213,7 +215,7 @@ class Unpacker:
         return entry
 
     def _opened(self, entry: _Entry) -> bool:
-        """Return whether there is an allowance for it; then it can come."""
+        """Return whether the entry is within the allowance, and open it."""
         needed = Amount(entry.left, len(entry.names))  # it may be the first in each directory on its way
         if self._arriving and stored.lacking(self._allowed, self._tree.added + self._arriving, needed):
             self._put()  # from then on those count as they are
@@ -284,7 +286,7 @@ class Unpacker:
             self._pax = self._records(bytes(entry.held))
 
     def _records(self, held: bytes) -> dict[str, str]:
-        """Return the records of a pax header: `<length> <key>=<value>\\n` each."""
+        r"""Parse the records of a pax header: `<length> <key>=<value>\n` each."""
         found: dict[str, str] = {}
         while held and held[:1] != b"\0":
             length, _, _ = held[:8].partition(b" ")
@@ -297,7 +299,7 @@ class Unpacker:
         return found
 
     def _put(self) -> None:
-        """Put what was written into its places: content on the disk first, then names, then directories. Then it is told."""
+        """Move the written files into place: sync content first, then rename, then sync directories; then count them."""
         files, self._written = self._written, []
         self._arriving = Amount() if self._file is None else self._current
         try:
@@ -313,7 +315,7 @@ class Unpacker:
                 file.forget()  # does nothing to those that are in their places
 
     def _placed(self, parent: tuple[str, ...], files: Sequence[tuple[_Entry, ArrivingFile]]) -> bool:
-        """Return whether one of them is in its place."""
+        """Return whether at least one of the files is in place."""
         before = self.files
         try:
             with self._tree.directory(parent, make=True) as fd:
@@ -355,5 +357,5 @@ class Unpacker:
         return InvalidRequest.of(where, found, allowed, more=self.so_far())
 
     def so_far(self) -> str:
-        """Return what came before a refusal, in words."""
+        """Return the text about what was unpacked before an error."""
         return f". What came before is in its place: {self.files} files"

@@ -1,1 +1,1 @@
-"""What arrives from the bus, and what is asked over it: reports, scale requests, logs. It knows no loop, and pokes them by name."""
+"""Inbox: subscriptions and requests on the bus (reports, scale requests, logs). Pokes loops by name, and imports none."""

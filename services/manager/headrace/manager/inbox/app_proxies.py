@@ -1,4 +1,4 @@
-"""Reports of app-proxies: which route tables each has and which drains it sees, in memory."""
+"""Reports of app-proxies, in memory: route tables in use, drains, listening ports."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from headrace.manager.domain.lifecycle.status import Presence
 
 REMEMBERED_FOR = timedelta(minutes=10)
 MOST_AWAY = 32
-"""App-proxies that are not heard of any more and are remembered."""
+"""Bound on remembered absent app-proxies."""
 
 
 class Proxies:
-    """Newest reports of the app-proxies, in memory: each manager hears all.
+    """Newest reports of all app-proxies, in memory: each manager subscribes to all.
 
-    Those that went are remembered for REMEMBERED_FOR, for who asks what they have not heard of; they may still serve.
+    Absent ones are remembered for REMEMBERED_FOR, for callers who ask what they have not applied; they may still serve.
     """
 
     def __init__(
@@ -38,12 +38,12 @@ class Proxies:
         self._poke = poke
         self._forget_after = forget_after
         self.gather_for = gather_for
-        """By then all app-proxies have been heard of."""
+        """Time within which all app-proxies have reported."""
         self._since: datetime | None = None
         self._reports: dict[ProxyId, LastReport] = {}
 
     async def heard(self, report: ProxyReport) -> None:
-        """Keep the newest report of this app-proxy."""
+        """Store the newest report of an app-proxy."""
         before = self.lately().get(report.proxy_id)
         if before is not None and before.report.sent_at > report.sent_at:
             return
@@ -55,17 +55,18 @@ class Proxies:
             self._poke("services", "receipts")
 
     def released(self, service_id: ServiceId, session_id: SessionId, generation: int | None) -> bool:
-        """Whether every app-proxy heard of lately knows that the session drains (by table `generation`) and has no request open on it.
+        """Return whether every present app-proxy has applied the drain and has no request open on the session.
 
-        False while no app-proxy is heard of: then the grace decides. False also until all had time to be heard of (`gather_for`)
-        after this manager started or got the bus back.
+        The drain is applied with the table `generation`. False while no app-proxy is present: then the grace decides.
+        False also until all had time to report (`gather_for`) after this manager started or its bus connection
+        returned.
         """
         if generation is None or not self.gathered():
             return False
         return all(_has_released(one.report, service_id, session_id, generation) for one in self.lately().values())
 
     def claimed(self) -> dict[ServiceId, int]:
-        """Return every service that an app-proxy heard of lately routes, and the highest generation in which one has it."""
+        """Return every service that a present app-proxy routes, and the highest generation that one of them has."""
         highest: dict[ServiceId, int] = {}
         for one in self.lately().values():
             for service_id, generation in one.report.generations.items():
@@ -73,11 +74,17 @@ class Proxies:
         return highest
 
     def listening(self) -> None:
-        """Note that from now on reports arrive: at the start, and when the bus is back. What comes is waited for before it is missed."""
+        """Record that reports arrive from now on: at the start, and when the bus connection returned.
+
+        Absence counts only after `gather_for`.
+        """
         self._listening_since = self._clock()
 
     def presence(self) -> Presence:
-        """Return whether app-proxies are heard of; `unknown` for `gather_for` after the start and after the bus came back."""
+        """Return whether app-proxies are present.
+
+        `unknown` for `gather_for` after the start and after the bus connection returned.
+        """
         if self.lately():
             return "heard"
         since = self._listening_since if self._connected() else None
@@ -86,20 +93,20 @@ class Proxies:
         return "away" if since is not None else "bus-away"
 
     def generations(self, service_id: ServiceId) -> dict[ProxyId, int]:
-        """Return which generation of the service's table each app-proxy heard of lately has; 0: none."""
+        """Return the generation of the service's table at each present app-proxy; 0: none."""
         return {proxy_id: one.report.generations.get(service_id, 0) for proxy_id, one in self.lately().items()}
 
     def unopened(self, port: int) -> dict[ProxyId, str]:
-        """Return which app-proxies heard of lately could not open this port of a service, and why."""
+        """Return the present app-proxies that could not open this port of a service, and why."""
         lately = self.lately().items()
         return {proxy_id: why for proxy_id, one in lately if (why := one.report.ports_failed.get(port)) is not None}
 
     def gathered(self) -> bool:
-        """Whether there are app-proxies, and all had time to be heard of."""
+        """Return whether there are app-proxies, and all had time to report."""
         return bool(self.lately()) and self._since is not None and self._clock() - self._since >= self.gather_for
 
     def remembered(self) -> dict[ProxyId, LastReport]:
-        """Return the newest report of each app-proxy, also of those that have been away for minutes; of these at most MOST_AWAY."""
+        """Return the newest report of each app-proxy, also of those absent for minutes (at most MOST_AWAY of these)."""
         now = self._clock()
         known = {proxy_id: one for proxy_id, one in self._reports.items() if now - one.at <= REMEMBERED_FOR}
         away = sorted((one.at, proxy_id) for proxy_id, one in known.items() if now - one.at > self._forget_after)
@@ -108,13 +115,13 @@ class Proxies:
         return known
 
     def lately(self) -> dict[ProxyId, LastReport]:
-        """Return the newest report of each app-proxy that is heard of."""
+        """Return the newest report of each present app-proxy."""
         now = self._clock()
         return {proxy_id: one for proxy_id, one in self._reports.items() if now - one.at <= self._forget_after}
 
 
 def _tells_of_drains(before: ProxyReport | None, report: ProxyReport) -> bool:
-    """Whether there is something new about them. A drain is named for minutes after its end."""
+    """Return whether the report has news about drains; a drain is listed for minutes after its end."""
     if before is None:
         return bool(report.draining)
     return report.draining != before.draining or (bool(report.draining) and report.generations != before.generations)

@@ -1,6 +1,6 @@
-"""Bus adapter of the manager: what it hears and answers on the bus, and the streams, which it makes.
+"""Bus adapter of the manager: its subscriptions, its answers to requests, and the streams, which it creates.
 
-They are made again where they are missing, so that a bus that lost its data gets them back.
+Missing streams are created again, so that a bus that lost its data gets them back.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ CHECK_STREAMS_S = 30.0
 class BusInbox:
     """Subscriptions of a manager, as a Task.
 
-    Reports of machines go to one manager of the group; what is kept in memory is heard by all, as is each sign of life of a machine
-    (`listening`).
+    Reports of machines go to one manager of the queue group; state kept in memory is subscribed to by all, as is each
+    sign of life of a machine (`listening`).
     """
 
     name = "bus"
@@ -62,15 +62,15 @@ class BusInbox:
         bus.on_reconnect(proxies.listening)
 
     def stop(self) -> None:
-        """End run()."""
+        """Make run() return."""
         self._link.stop()
 
     def check(self) -> str | None:
-        """Readiness: None, or why not."""
+        """Readiness check: None, or why not ready."""
         return self._link.check() or (None if self._ready else "NATS has not made the streams yet")
 
     async def run(self) -> None:
-        """Listen until stop(); what fails is tried again."""
+        """Subscribe until stop(); failures are retried."""
         await self._link.run()
 
     async def _serve(self) -> None:
@@ -85,9 +85,9 @@ class BusInbox:
                 await asyncio.sleep(CHECK_STREAMS_S if await self._streams_stand() else RETRY_S)
 
     async def _streams_stand(self) -> bool:
-        """Make the streams where they are missing: a bus that lost its data gets them back.
+        """Create missing streams, and return whether all exist.
 
-        A bus whose disk takes no more carries reports all the same, so whoever listens goes on listening.
+        A bus whose disk is full still carries reports, so the subscriptions stay.
         """
         if self._ready and not self._bus.connected:
             return True  # the next look is at the bus that came back

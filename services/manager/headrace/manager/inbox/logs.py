@@ -1,4 +1,4 @@
-"""Logs of kernels, asked of the agent that runs them, chunk by chunk over the bus."""
+"""Log reader: kernels' logs from their agents over the bus, chunk by chunk."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ from headrace.common.contracts.messages.logs import LogChunk, LogsAccepted, Logs
 from headrace.common.contracts.problems import BusUnavailable, NotFound, TooManyRequests
 
 SILENCE_S = 30.0
-"""An agent proves every 10 s that it still sends; three misses are its end."""
+"""Timeout of an agent's stream: it sends at least every 10 s, and three misses end it."""
 ANSWER_S = 5.0
 RETRY_AFTER_S = 10
-"""For logs that too many read: as long as an agent takes to see that a reader has left."""
+"""Retry-After at the limit of log streams: the time an agent takes to notice that a reader has left."""
 
 
 class BusLogReader:
-    """Reads logs through the bus. Each chunk is acknowledged when it was taken: a slow reader slows its agent only."""
+    """Reads logs over the bus. Each chunk is acknowledged once consumed: a slow reader slows its agent only."""
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
 
     def check(self) -> None:
-        """Raise BusUnavailable while this manager is not connected to the bus, as just after its start."""
+        """Raise BusUnavailable while this manager has no bus connection, as just after its start."""
         if not self._bus.connected:
             raise BusUnavailable("not connected to NATS")
 
     async def lines(
         self, agent_id: AgentId, kernel_id: KernelId, *, tail: int | None, follow: bool, since: str | None = None
     ) -> AsyncIterator[str]:
-        """Yield lines `<RFC 3339 UTC timestamp> <text>`: the last `tail` (None: all that is kept), from `since` on, then with
-        `follow` those that come.
+        """Yield lines `<RFC 3339 UTC timestamp> <text>`: the last `tail` (None: all kept), then with `follow` new ones.
 
-        An empty string is a sign of life while nothing is written. Raises NotFound when the agent has no such kernel,
-        TooManyRequests when as many logs are read there as may be, BusUnavailable when the agent does not answer or falls silent.
+        `since`: only lines from then on. An empty string is a sign of life while nothing is logged. Raises NotFound
+        when the agent has no such kernel, TooManyRequests at the limit of log streams there, BusUnavailable when the
+        agent does not answer or falls silent.
         """
         subject = LogChunk.subject_for(agent_id=agent_id, reader=uuid4().hex)
         chunks: asyncio.Queue[Msg] = asyncio.Queue(maxsize=4)

@@ -1,4 +1,4 @@
-"""Reports of agents: machines and kernels, written as they arrive."""
+"""Reports of agents: written to the database as they arrive."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ log = structlog.get_logger()
 
 
 REPEAT_AFTER_S = 30.0
-"""What did not change is written again after this: figures that change all the time are left out of the comparison."""
+"""Interval at which an otherwise unchanged report is written: values that always change are left out of the comparison."""
 _FIGURES = {
     "sequence": True,
     "sent_at": True,
@@ -29,10 +29,10 @@ _FIGURES = {
 
 
 class NodeReports:
-    """Writes machines and kernels as they are reported; any manager of the queue group handles each report.
+    """Writer of agents' reports; any manager of the queue group handles each report.
 
-    Changes: agents, kernels' state, the status of their sessions. Several machines go into one transaction, and a report that
-    says what is written already only renews when the machine was heard. What is lost on the way comes with the next report.
+    Writes: agents, kernels' state, the status of their sessions. Several machines go into one transaction, and an
+    unchanged report only updates the time of the last one. A lost report is repaired by the next one.
     """
 
     def __init__(
@@ -52,7 +52,10 @@ class NodeReports:
         self._written: dict[AgentId, _Written] = {}
 
     async def heard(self, some: Sequence[NodeReport]) -> None:
-        """Write reports of different machines and poke the loops that what changed concerns. One that cannot be written costs itself."""
+        """Write reports of different machines, and poke the loops that depend on what changed.
+
+        One that cannot be written fails alone.
+        """
         try:
             await self._write(some)
         except Exception as error:  # the next reports repeat the whole state
@@ -92,8 +95,10 @@ class NodeReports:
             self._poke("plans", "placement")
 
     async def _addresses(self, con: Connection, said: Sequence[ReportedAddress]) -> tuple[dict[str, str | None], bool]:
-        """Return why machines' addresses do not count, and whether that is another reason than before. A machine's first address
-        is kept as the one that is allowed, and what is refused is told."""
+        """Validate reported addresses; return the refused ones with the reason, and whether that differs from before.
+
+        A machine's first address is stored as its allowed one; refusals are recorded.
+        """
         first = claims(said, self._places)
         taken = await addresses.claim(con, first) if first else {}
         problems = {one.machine: problem(one, self._places, taken) for one in said}
@@ -112,7 +117,7 @@ class NodeReports:
 
 @dataclass(frozen=True)
 class _Written:
-    """What this manager wrote of a machine last, and when."""
+    """Last report that this manager wrote of a machine."""
 
     digest: str
     generation: int

@@ -1,4 +1,4 @@
-"""Reports of autoscalers: what became of each rule when it was evaluated last, in memory."""
+"""Reports of autoscalers, in memory: the last outcome of each rule."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ OUTCOMES_KEPT_S = 600.0
 
 
 class Outcomes:
-    """Newest outcome of each rule, in memory; forgotten when it was not said again for `OUTCOMES_KEPT_S`."""
+    """Newest outcome of each rule, in memory; dropped when not repeated for `OUTCOMES_KEPT_S`."""
 
     def __init__(self, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
         self._outcomes: dict[ServiceId, dict[RuleId, RuleOutcome]] = {}
         self._heard: OrderedDict[ServiceId, float] = OrderedDict()
-        """When each service's were heard last, the longest ago first."""
+        """Arrival time of each service's last report, oldest first."""
 
     async def heard(self, report: RuleReport) -> None:
-        """Keep the outcomes of one service."""
+        """Store the outcomes of one service."""
         now = self._monotonic()
         self._outcomes[report.service_id] = {outcome.rule_id: outcome for outcome in report.outcomes}
         self._heard[report.service_id] = now
@@ -33,5 +33,5 @@ class Outcomes:
             self._outcomes.pop(self._heard.popitem(last=False)[0], None)
 
     def of(self, service_id: ServiceId, rule_id: RuleId) -> RuleOutcome | None:
-        """Return the last outcome that was heard of, None before the first."""
+        """Return the last reported outcome; None before the first."""
         return self._outcomes.get(service_id, {}).get(rule_id)

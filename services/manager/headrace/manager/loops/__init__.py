@@ -1,1 +1,1 @@
-"""Loops: each reads the whole of what it looks at, decides purely, and acts idempotently. One module per loop."""
+"""Loops: each observes all of its state, decides purely, and acts idempotently. One module per loop."""

@@ -1,4 +1,4 @@
-"""The agents loop: machines that fell silent are lost. Only silence that this manager listened to counts."""
+"""Agents loop: marks silent machines lost. Only silence while this manager was listening counts."""
 
 from __future__ import annotations
 
@@ -25,11 +25,13 @@ ECHO_S = 2.0
 
 
 class AgentLiveness:
-    """Reads: when each machine was heard, here and in the database. Changes: `lost_at`; what ran there is the services loop's business.
+    """Reads: last report of each machine, received here and in the database.
 
-    A manager that has just started, that lost the bus or that was itself asleep has heard nobody; that says nothing about
-    the machines. So a machine is lost when the database's last report of it is older than `lost_after`, and this
-    manager heard none of it for as long although it listened without a break.
+    Writes: `lost_at`; the services loop does the rest.
+
+    A manager that has just started, that lost the bus or that was itself suspended has received no report; that says
+    nothing about the machines. So a machine is lost when the database's last report of it is older than `lost_after`,
+    and this manager received none for as long although it listened without interruption.
     """
 
     def __init__(
@@ -52,7 +54,7 @@ class AgentLiveness:
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:
-        """Hear every machine's reports while inside, also those that another manager of the group writes."""
+        """Subscribe to every machine's reports while inside, also those that another manager of the group writes."""
 
         async def on_report(message: Msg) -> None:
             self._presence.heard(message.subject.rsplit(".", 1)[-1], self._clock())
@@ -68,7 +70,7 @@ class AgentLiveness:
                 await subscription.unsubscribe()
 
     async def one_pass(self) -> None:
-        """Mark machines that fell silent."""
+        """Mark silent machines lost."""
         if not await self._caught_up():
             self._presence.interrupt()
             return
@@ -85,7 +87,7 @@ class AgentLiveness:
             return await reports.lose_silent(con, self._lost_after, besides=present)
 
     async def _caught_up(self) -> bool:
-        """Whether everything that the bus had for this manager until now has been heard (a round trip, and nothing is left unread)."""
+        """Return whether every message of the bus up to now was handled (a round trip, with nothing left unread)."""
         if self._subscription is None or not self._bus.connected:
             return False
         try:

@@ -1,6 +1,6 @@
 """Desired replicas of a service, from its row.
 
-Settings that this version cannot read cost the service its turn, and no other one.
+A row whose settings this version cannot read fails alone.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from headrace.manager.domain.records.sessions import LiveSession, ServiceRow
 
 
 def settled(service: ServiceRow, rows: Sequence[LiveSession]) -> bool:
-    """Whether only a change can make something to do: time alone, or an app-proxy's word, does not."""
+    """Return whether only a change can give the services loop work: neither time nor an app-proxy's report will."""
     if service.goal != "running":
         return not rows
     under_way = service.failed_starts or service.next_start_at is not None or len(rows) != service.wanted
@@ -28,7 +28,7 @@ def settled(service: ServiceRow, rows: Sequence[LiveSession]) -> bool:
 
 
 def desired_replicas(service: ServiceRow) -> DesiredReplicas:
-    """Return what is wanted of it. Raises ValueError for settings that this version cannot read."""
+    """Return the desired replicas of a service. Raises ValueError for settings that this version cannot read."""
     rollout = Rollout.model_validate(service.rollout)
     return DesiredReplicas(
         goal=service.goal,

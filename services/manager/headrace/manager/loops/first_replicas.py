@@ -1,6 +1,6 @@
-"""Batched start of first replicas: those of many services in one transaction.
+"""Batched creation of first replicas: many services in one transaction.
 
-A create costs few round trips so, and thousands of creates at once do not queue.
+A create costs few round trips this way, and thousands of creates at once do not queue.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class Start:
-    """What is to be created of a service without a live session: a replica of each of these revisions."""
+    """Replicas to create for a service without a live session: one of each of these revisions."""
 
     service: ServiceRow
     revisions: tuple[RevisionId, ...]
 
 
 async def create_first(pool: Pool, starts: Mapping[ServiceId, Start]) -> set[ServiceId]:
-    """Create these replicas. Returns the services that have changed since they were read: nothing was created of those."""
+    """Create these replicas. Return the services that changed since they were read, for which nothing was created."""
     if not starts:
         return set()
     async with transaction(pool) as con:

@@ -1,4 +1,4 @@
-"""The housekeeping loop: drops what is kept for a while only. It works in small transactions of its own and holds up no other loop."""
+"""Housekeeping loop: deletes data past retention, in small transactions that block no other loop."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from headrace.manager.store import retention
 
 log = structlog.get_logger()
 BATCH = 500
-"""Rows of one statement: far below what the statement timeout lets through."""
+"""Rows per statement: far below what the statement timeout allows."""
 ROUNDS = 10
-"""Batches of one kind in one pass; what is left is the next pass's."""
+"""Batches per kind and pass; the rest is left to the next pass."""
 
 Step = Callable[[Connection, int], Awaitable[int]]
 
 
 @dataclass(frozen=True)
 class Retention:
-    """Retention periods: how long what is over is kept."""
+    """Retention periods by kind of data."""
 
     sessions: timedelta = timedelta(days=7)
     errors: timedelta = timedelta(days=30)
@@ -35,7 +35,7 @@ class Retention:
 
 
 class Housekeeping:
-    """Reads and changes: rows that are over for longer than they are kept. Any number of managers may; each takes other rows."""
+    """Deletes rows past retention. Any number of managers may run it; each takes other rows."""
 
     def __init__(
         self, pool: Pool, poke: Callable[..., None], kept: Retention, *, batch: int = BATCH, rounds: int = ROUNDS
@@ -64,7 +64,10 @@ class Housekeeping:
         }
 
     async def one_pass(self) -> None:
-        """Take each kind in turn, at most `rounds` batches of it. One that fails costs itself; the pass fails at its end."""
+        """Process each kind in turn, at most `rounds` batches of it.
+
+        One that fails does not stop the others; the pass fails at its end.
+        """
         failed: Exception | None = None
         more = False
         for name, step in self._steps.items():
@@ -79,7 +82,7 @@ class Housekeeping:
             self._poke("housekeeping")
 
     async def _one_kind(self, name: str, step: Step) -> bool:
-        """Return whether there may be more."""
+        """Delete batches of one kind; return whether there may be more."""
         dropped = self._batch
         for _ in range(self._rounds):
             async with transaction(self._pool) as con:

@@ -1,4 +1,7 @@
-"""The measuring loop: walks folders in turn, so that what was not counted is: what containers write, what a crash lost."""
+"""Measuring loop: walks folders in turn to correct their counted usage.
+
+Containers write files uncounted, and a crash loses counts.
+"""
 
 from __future__ import annotations
 
@@ -20,14 +23,14 @@ from headrace.manager.store import folders
 
 log = structlog.get_logger()
 BUSY = timedelta(minutes=10)
-"""A folder that a request was changing as its walk ended is walked again after so long."""
+"""Delay of the next walk of a folder that a request was changing as its walk ended."""
 _FORGOTTEN_AT_ONCE = 1000
 PASS_S = 10.0
-"""Then the pass ends, and the next one goes on."""
+"""Duration of a pass, after which the next one continues the walk."""
 
 
 class Measuring:
-    """Reads folders' files; changes what is counted of them. Each of several managers takes another folder."""
+    """Reads folders' files; corrects their counted usage. Each of several managers takes another folder."""
 
     def __init__(
         self, pool: Pool, storage: FolderStorage, poke: Callable[..., None], *, every: timedelta, busy: timedelta = BUSY
@@ -40,7 +43,7 @@ class Measuring:
         self._now: tuple[DueFolder, Walk] | None = None
 
     async def one_pass(self) -> None:
-        """Go on with the folder in hand, or take the next one that is due."""
+        """Continue the walk in progress, or start one of the next folder that is due."""
         if self._now is None:
             async with transaction(self._pool) as con:
                 await folders.drop_stale_reservations(con, limit=_FORGOTTEN_AT_ONCE)

@@ -1,6 +1,6 @@
-"""Error isolation of rows: one that a loop cannot handle is logged, counted and skipped.
+"""Error isolation of rows: a row that a loop cannot handle is logged, counted and skipped.
 
-A bad row costs itself, and never the pass.
+A bad row fails alone, and never the pass.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ log = structlog.get_logger()
 
 
 def pass_over(loop: str, error: Exception, *, known: bool = False, **row: str) -> None:
-    """Count the row that the error is about, and log it, unless it is known already: it comes again with each pass."""
+    """Count a skipped row, and log it unless it is `known`: it recurs in each pass."""
     PASSED_OVER.labels(loop).inc()
     if not known:
         log.error("row_passed_over", loop=loop, **row, exc_info=error)
 
 
 def words(error: Exception) -> str:
-    """Return what is wrong without the content, which may be secret."""
+    """Return the error text without the row's content, which may be secret."""
     if isinstance(error, ValidationError):
         return "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False)[:3])
     return f"{type(error).__name__}: {error}"

@@ -1,4 +1,4 @@
-"""The placement loop: pending sessions go to machines, or learn why not."""
+"""Placement loop: assigns pending sessions to machines, and records why the others wait."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from headrace.manager.store import sessions
 
 log = structlog.get_logger()
 BATCH = 500
-"""Sessions in one transaction."""
+"""Sessions per transaction."""
 T = TypeVar("T")
 
 
 class Placing:
-    """Reads: pending sessions, machines, allocations. Changes: allocations, session status, reasons of those that wait."""
+    """Reads: pending sessions, machines, allocations. Writes: allocations, session status, reasons of those that wait."""
 
     def __init__(self, pool: Pool, clock: Clock, poke: Callable[..., None], *, most: int = 10_000) -> None:
         self._pool = pool
@@ -33,12 +33,12 @@ class Placing:
         self._poke = poke
         self._most = most
         self._ill = frozenset[str]()
-        """Machines that could not be read the last time."""
+        """Machines that could not be read in the last pass."""
 
     async def one_pass(self) -> None:
-        """Decide for all, commit in batches. What does not fit any more changes nothing and is decided again.
+        """Decide for all sessions, commit in batches. A placement that does not fit any more is dropped and decided again.
 
-        A session or a machine that cannot be read is passed over; the session's reason says why.
+        A session or a machine that cannot be read is skipped; the session's reason says why.
         """
         async with transaction(self._pool, isolation="repeatable_read") as con:
             requests, facts, unreadable = await sessions.pending(con, self._most)
@@ -61,7 +61,7 @@ class Placing:
                 await sessions.explain(con, some)
 
     async def _commit(self, batch: Sequence[tuple[Placement, int]]) -> None:
-        """Commit the batch; if the database refuses it, its halves, so that one that lost a race does not hold up the others."""
+        """Commit the batch; if the database refuses it, its halves, so that one that lost a race does not block the others."""
         try:
             async with transaction(self._pool) as con:
                 bound = await sessions.place(con, batch)
@@ -82,14 +82,14 @@ class Placing:
             self._poke("plans")
 
     async def _refused(self, placement: Placement, rev: int, error: asyncpg.DataError) -> None:
-        """The database cannot read the session's or its machine's row."""
+        """Record that the database cannot read the session's or its machine's row."""
         waiting = _not_placeable(placement.id, "", error, f" on {placement.machine_id}")
         async with transaction(self._pool) as con:
             await sessions.explain(con, [(waiting, rev)])
 
 
 def _not_placeable(session_id: SessionId, reason: str, error: Exception, where: str = "") -> Waiting:
-    """Return why a session is passed over; `reason` is what it says now."""
+    """Return the placement failure of a skipped session; `reason` is its present one."""
     code = PlacementReason.NOT_PLACEABLE
     text = code.bounded(f"it cannot be placed{where} with what is stored: {words(error)}")
     pass_over("placement", error, known=text == reason, session_id=str(session_id))

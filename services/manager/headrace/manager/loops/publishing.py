@@ -1,6 +1,6 @@
-"""Publication of last values: plans, route tables, rule tables.
+"""Publication loop of last-value streams: plans, route tables, rule tables.
 
-The state is read again while the subjects' rows are locked, so generations follow the order of reads.
+State is read again while the subjects' rows are locked, so generations follow the order of reads.
 """
 
 from __future__ import annotations
@@ -35,53 +35,54 @@ log = structlog.get_logger()
 T = TypeVar("T", NodePlan, RouteTable, RuleTable)
 
 BATCH = 100
-"""Tables in one transaction."""
+"""Tables per transaction."""
 WORKERS = 3
-"""Batches on their way at once."""
+"""Concurrent batches."""
 AT_ONCE = 32
-"""Tables of one batch that wait for their acknowledgement at once."""
+"""Concurrent publishes per batch."""
 MOST_FAILURES = 5
-"""One table that the bus refuses does not hold up the others; so many are the bus."""
+"""Number of refused tables after which the pass ends: one refused table does not block the others, this many mean that
+the bus is down."""
 LOOK_S = 1.0
-"""Between two parts of the slow look."""
+"""Pause between two parts of the slow comparison."""
 LOOK, LOOK_MOST_S = 20, 0.05
 """Tables that the slow look reads at once; it goes on up to `BATCH` of them, and begins no more after so long."""
 REMOVALS = 500
-"""Old removals taken out of the stream by one comparison, and forgotten services whose removal is told again by it."""
+"""Bound on old removals deleted from the stream, and on removals published again, per verification."""
 MAX_BYTES = 7_900_000
-"""NATS takes 8 MB, fields of the head included."""
+"""Size limit of a table: NATS takes 8 MB, headers included."""
 
 NOTHING = Content(b"", 0)
 
 
 class Source(Protocol[T]):
-    """Source of one kind of table."""
+    """Builder of one kind of table from database rows."""
 
     kind: str
     prefix: str
-    """A subject without its last part, which is the key."""
+    """Subject without its last token, which is the key."""
     told: bool
-    """Whether readers are told that something is gone before its subject ends; else nobody reads it any more."""
+    """Whether readers get a removal before the subject is deleted; otherwise nobody reads it any more."""
 
     async def keys(self, con: Connection, after: str, most: int) -> list[str]:
-        """Return the next keys in their order; '' is before all."""
+        """Return the next keys in order after `after`; '' is before all."""
 
     async def read(self, con: Connection, keys: Sequence[str]) -> list[PendingPublication[T]]:
-        """Return a pending publication for each of these of which there is something to publish."""
+        """Return a pending publication for each of these keys that has one."""
 
     async def mark(self, con: Connection, tables: Sequence[T]) -> None:
-        """Note in the database what these tables tell first."""
+        """Record the generation that first contains certain facts (drains, removed kernels)."""
 
 
 class Publishing(Generic[T]):
     """Loop that publishes one kind of table.
 
-    Reads: what changed (`table_changes`, which triggers write), and of those tables everything they are made of; each pass
-    besides looks at some of all tables in turn, as the slow certainty. Changes: the generation of a table whose content changed,
-    and the stream. At the start, after the bus came back and every `verify` it compares what the stream holds with what was
-    published last, publishes what is missing or old there, and ends removals that were told for `removal_kept`; a reader that
-    comes later and still has such a service (`claimed`: by key, the generation that it has) is told again, and so is everybody
-    where the stream has a table of one again.
+    Reads: changed keys (`table_changes`, which triggers write), and everything those tables are built from; each pass
+    besides compares some of all tables in turn, which repairs missed changes. Writes: the generation of a table whose
+    content changed, and the stream. At the start, after the bus connection returned and every `verify` it compares the
+    stream with the last publications, publishes what is missing or old there, and deletes removals published longer
+    than `removal_kept` ago; a reader that comes later and still has such a service (`claimed`: by key, the generation
+    that it has) gets the removal again, and so does everybody when the stream has such a table again.
     """
 
     def __init__(
@@ -106,25 +107,25 @@ class Publishing(Generic[T]):
         self._verified: float | None = None
         self._looked = 0.0
         self._cursor = ""
-        """Up to where the slow look has come; '' is before all."""
+        """Position of the slow comparison; '' is before all."""
         self._whole = True
-        """Whether the slow look goes on without a pause up to the end, as at the start."""
+        """Whether the slow comparison runs to the end without a pause, as at the start."""
         self._fresh: set[str] = set()
-        """Tables that this pass made already, from rows that it read: the slow look leaves them out."""
+        """Tables already built in this pass: the slow comparison skips them."""
         self._again: dict[str, None] = {}
-        """Tables that are to be looked at although nothing says that they changed."""
+        """Tables to compare although no change of them is known."""
         self._unsent: set[str] = set()
         """Tables whose newest generation the stream lacks."""
         self.unbuilt: dict[str, str] = {}
-        """Subjects whose table cannot be made from its rows, and why. Readers keep the one before."""
+        """Subjects whose table cannot be built from its rows, and why. Readers keep the previous one."""
         bus.on_reconnect(self.verify_soon)
 
     def verify_soon(self) -> None:
-        """Trust nothing that the stream is thought to hold: the next pass looks."""
+        """Make the next pass verify the stream's content."""
         self._verified = None
 
     async def one_pass(self) -> None:
-        """Publish every table that changed. Raises BusUnavailable when the bus did not take one; the next pass tries again."""
+        """Publish every changed table. Raises BusUnavailable when the bus did not take one; the next pass tries again."""
         if not self._bus.connected:
             async with transaction(self._pool) as con:
                 await publications.fold_changes(con, self._source.kind)
@@ -147,7 +148,7 @@ class Publishing(Generic[T]):
             raise failures[0]
 
     async def _verify(self) -> None:
-        """Find what the stream does not hold, and end what it holds no longer for anybody."""
+        """Find tables missing in the stream, and delete those that no reader needs any more."""
         await self._stream.look()
         held, prefix = self._stream.held, self._source.prefix
         late = {str(key): there for key, there in self._claimed().items() if f"{prefix}{key}" not in held}
@@ -169,7 +170,7 @@ class Publishing(Generic[T]):
         await self._end_removals({subject: known[subject] for subject in ending})
 
     async def _end_removals(self, over: Mapping[str, int]) -> None:
-        """Forget services and machines that are gone: the message first, so that one that is left over is found again."""
+        """Delete the subjects of removed services and machines: the message first, so that one left over is found again."""
         for subject in over:
             await self._stream.remove(subject)
             self._unsent.discard(subject)
@@ -179,9 +180,9 @@ class Publishing(Generic[T]):
             log.info("removals_forgotten", message=self._kind.__name__, subjects=len(over))
 
     async def _look(self) -> bool:
-        """Compare some more tables with what was published. Returns whether the look goes on without a pause.
+        """Compare some more tables with their last publication. Return whether the comparison continues without a pause.
 
-        What has been looked at counts also where the pass is cut short.
+        Progress is kept when the pass is interrupted.
         """
         if not self._whole and time.monotonic() - self._looked < LOOK_S:
             return False
@@ -207,7 +208,7 @@ class Publishing(Generic[T]):
         return self._whole
 
     async def _publish_all(self, failures: list[BusUnavailable]) -> None:
-        """Publish what changed and what is to be looked at again, in batches."""
+        """Publish changed tables and those to be compared again, in batches."""
         due = list(self._again)
         batches = [due[at : at + BATCH] for at in range(0, len(due), BATCH)]
 
@@ -226,7 +227,7 @@ class Publishing(Generic[T]):
                     group.create_task(work_on())
 
     async def _publish_batch(self, given: Sequence[str], failures: list[BusUnavailable]) -> bool:
-        """Give new generations to those of the tables that changed, and send them. Returns whether more may have changed."""
+        """Advance the generations of changed tables among these, and send them. Return whether more may have changed."""
         async with transaction(self._pool) as con:
             changed: list[str] = await publications.changes(con, self._source.kind, BATCH)
             if "" in changed:
@@ -241,7 +242,7 @@ class Publishing(Generic[T]):
         return len(changed) >= BATCH
 
     async def _prepare(self, con: Connection, keys: Sequence[str]) -> list[tuple[T, bytes]]:
-        """Keep the newest generations of these tables. Return those that the stream lacks, with their bytes."""
+        """Store the newest generations of these tables. Return those that the stream lacks, with their bytes."""
         if not keys:
             return []
         subjects = [self._source.prefix + key for key in keys]
@@ -261,9 +262,9 @@ class Publishing(Generic[T]):
     async def _advance(
         self, con: Connection, unpublished: Iterable[PendingPublication[T]], before: Mapping[str, Publication]
     ) -> tuple[list[T], list[tuple[T, bytes]]]:
-        """Keep the newest generations; a table that cannot be made is passed over.
+        """Store the newest generations; a table that cannot be built is skipped.
 
-        Returns the tables in those generations, and those of them that the stream lacks, with their bytes.
+        Return the tables in those generations, and those of them that the stream lacks, with their bytes.
         """
         tables: list[T] = []
         unsent: list[tuple[T, bytes]] = []
@@ -301,7 +302,7 @@ class Publishing(Generic[T]):
         self.unbuilt[subject] = why
 
     async def _send(self, tables: Iterable[tuple[T, bytes]], failures: list[BusUnavailable]) -> None:
-        """Send them, several at once. What the bus does not take is sent again by the next pass."""
+        """Send tables, several at once. One that the bus does not take is sent again by the next pass."""
         waiting = iter(tables)
         sent: list[str] = []
 
@@ -334,7 +335,7 @@ class Publishing(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class _Made(Generic[T]):
-    """A table in generation 1 with its bytes; or, where its rows make none, why."""
+    """A table in generation 1 with its bytes; or the error of building it."""
 
     table: T | None
     data: bytes

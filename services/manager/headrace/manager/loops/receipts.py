@@ -1,4 +1,4 @@
-"""The receipts loop: what app-proxies tell of drains is kept, by whichever manager heard it."""
+"""Receipts loop: stores drain summaries from app-proxies' reports; whichever manager received one does it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from headrace.manager.store import receipts
 
 
 class Receipts:
-    """Reads: drains, the app-proxies' newest reports. Changes: drain_receipts. Any number of managers may: counts only grow."""
+    """Reads: drains, newest reports of app-proxies. Writes: drain_receipts.
+
+    Any number of managers may run it: counts only grow.
+    """
 
     def __init__(self, pool: Pool, proxies: Proxies, clock: Clock) -> None:
         self._pool = pool
@@ -23,7 +26,7 @@ class Receipts:
         self._begun: frozenset[SessionId] = frozenset()
 
     async def one_pass(self) -> None:
-        """Write what is new. A report that is missed costs nothing: the next one has the counts too."""
+        """Store new counts. A missed report is harmless: the next one has the counts too."""
         now, heard = self._clock(), self._proxies.lately()
         named = frozenset(route.session_id for one in heard.values() for route in one.report.draining)
         async with transaction(self._pool) as con:

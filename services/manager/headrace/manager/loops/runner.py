@@ -1,6 +1,6 @@
-"""Task that runs all loops of a manager.
+"""Loop runner: runs all loops of a manager as one Task.
 
-It is ready while each of them has a pass that ends well now and then.
+It is ready while each loop had a successful pass within the last minute.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from headrace.common.runtime.loop import Loop
 
 STUCK_S = 60.0
 NOT_NEEDED = frozenset({"housekeeping", "measuring"})
-"""Loops without which everything else is well."""
+"""Loops that do not count for readiness."""
 
 
 class Loops:
-    """A Task that runs the loops."""
+    """Task that runs the loops."""
 
     name = "loops"
 
@@ -25,7 +25,7 @@ class Loops:
         self.by_name: Mapping[str, Loop] = {loop.name: loop for loop in loops}
 
     def stop(self) -> None:
-        """Let each pass in hand finish."""
+        """Make run() return after the passes in progress."""
         for loop in self.by_name.values():
             loop.stop()
 
@@ -36,7 +36,7 @@ class Loops:
                 group.create_task(loop.run(), name=f"loop {loop.name}")
 
     def check(self) -> str | None:
-        """Readiness: None when every loop has had a pass that ended well within the last minute, or which has not."""
+        """Readiness check: None, or which loop had no successful pass within the last minute."""
         now = time.monotonic()
         stuck = [
             loop.name

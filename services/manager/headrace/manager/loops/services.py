@@ -1,4 +1,4 @@
-"""The services loop: live sessions become what services want."""
+"""Services loop: reconciles live sessions with what each service wants."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ from headrace.manager.store import ends, events, receipts, sessions
 
 log = structlog.get_logger()
 CHUNK = 200
-"""Services that are read at once."""
+"""Services read per query."""
 CHUNKS = 10
-"""Chunks of one pass; what else is due waits for the next one, which follows at once."""
+"""Chunks per pass; the rest of the queue is left to the next pass, which follows at once."""
 AT_ONCE = 4
-"""Services that are acted on at once, each in a transaction of its own: they wait for the database, not for each other."""
+"""Services reconciled concurrently, each in a transaction of its own: they wait for the database, not for each other."""
 TURN = 500
-"""Services that have their turn in each period although nothing is known of a change."""
+"""Services reconciled per period without a known change."""
 MOST_VALIDATIONS = 1000
 DATABASE_ERRORS = (
     OSError,
@@ -59,15 +59,18 @@ DATABASE_ERRORS = (
     asyncpg.InterfaceError,
     asyncpg.InsufficientResourcesError,
 )
-"""The database is away, or has no room or connections left: not a row's doing. They end the pass, which is tried again."""
+"""Errors of the database itself (unreachable, full, out of connections), not of a row. They end the pass, which is
+retried."""
 _FIRST = ServiceId(UUID(int=0))
 
 
 class Services:
-    """Reads: services, live sessions, lost machines, drains at app-proxies. Changes: sessions, start errors, deletions, begin and end of drains.
+    """Reads: services, live sessions, lost machines, drains.
 
-    Each pass looks at services of which something changed since the last one. Those that are under way come every period, and
-    all others in turn, `TURN` in a period: that a change is missed costs time, not correctness.
+    Writes: sessions, start errors, deletions, begin and end of drains.
+
+    Each pass reconciles services that changed since the last one. Those in transition are reconciled every period, and
+    all others in turn, `TURN` in a period: a missed change costs time, not correctness.
     """
 
     def __init__(
@@ -86,16 +89,19 @@ class Services:
         self._every = every
         self._attention = Attention()
         self._since: int | None = None
-        """The mark from which on changes have not been looked at; None before the first pass."""
+        """Change mark up to which changes were handled; None before the first pass."""
         self._turn = _FIRST
         self._saw_all = False
-        """Whether every service has had its turn once."""
+        """Whether every service was reconciled once."""
         self._ticked: datetime | None = None
         self._ill_validations = frozenset[SessionId]()
-        """Trial runs that could not be handled the last time."""
+        """Trial runs that could not be handled in the last pass."""
 
     async def one_pass(self) -> None:
-        """Look at what changed, decide per service, act with compare-and-set; what lost a race is decided again by the next pass."""
+        """Reconcile changed services: decide per service, act with compare-and-set.
+
+        A lost race is decided again by the next pass.
+        """
         now = self._clock()
         ticked = self._ticked is None or now - self._ticked >= self._every or now < self._ticked
         await self._observe(ticked=ticked)
@@ -120,7 +126,7 @@ class Services:
             self._poke("services")
 
     async def _observe(self, *, ticked: bool) -> None:
-        """Note what is to be looked at."""
+        """Fill the work queue."""
         async with transaction(self._pool, isolation="repeatable_read") as con:
             lowest = await sessions.lowest_unseen(con)
             marks = await sessions.changed(con, self._since) if self._since is not None else {}
@@ -171,7 +177,7 @@ class Services:
         return acted
 
     async def _create_first(self, services: Sequence[ServiceRow], now: datetime) -> set[ServiceId]:
-        """Create the replicas of services that have none, all at once. Returns the services that are handled with it."""
+        """Create the replicas of services that have none, all at once. Return the services that are done with it."""
         try:
             starts = {service.id: start for service in services if (start := _first(service, now)) is not None}
             changed = await create_first(self._pool, starts)
@@ -189,7 +195,7 @@ class Services:
         return set(starts)
 
     async def _attempt(self, service: ServiceRow, rows: list[LiveSession], now: datetime) -> int:
-        """Handle one service. What cannot be handled costs itself, says so, and has its turn again."""
+        """Reconcile one service. One that cannot be handled fails alone, records its error, and is tried again."""
         acted, problem = 0, None
         try:
             acted = await self._one_service(service, rows, now)
@@ -268,7 +274,7 @@ class Services:
     async def _with_room(
         self, want: DesiredReplicas, have: list[ObservedReplica], now: datetime
     ) -> list[ObservedReplica]:
-        """Return `have`, and of a rollout that finds no machine: which old replicas hold what it needs."""
+        """Return `have`; of a rollout that finds no machine, with the old replicas marked whose machine it could use."""
         waiting = stuck(want, have, now)
         if waiting is None:
             return have

@@ -1,1 +1,1 @@
-"""SQL in `.sql` files beside small functions. No transaction is opened here."""
+"""Store: SQL in `.sql` files beside small functions. No transaction is opened here."""

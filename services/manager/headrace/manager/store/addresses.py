@@ -1,4 +1,4 @@
-"""Queries: addresses that are allowed for machines."""
+"""Queries: allowed addresses of machines."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ SQL = Queries.beside(__file__)
 
 
 async def claim(con: Connection, claims: Sequence[Claim]) -> dict[str, str]:
-    """Allow machines their first addresses, each of which one machine has, unless it is shared. Returns, of those that did not get
-    theirs, the machine that has it."""
+    """Claim machines' first addresses, one machine per address unless it is shared.
+
+    Return the owner of each address that was taken.
+    """
     await con.execute(SQL.lock_claims)
     first: dict[str, Claim] = {}
     for one in claims:
@@ -29,11 +31,11 @@ async def claim(con: Connection, claims: Sequence[Claim]) -> dict[str, str]:
 
 
 async def note(con: Connection, problems: Mapping[str, str | None]) -> list[str]:
-    """Keep why the addresses of machines do not count, or that they do. Returns the machines of which that is to be told."""
+    """Store why machines' addresses are refused, or that they are accepted. Return the machines where that changed."""
     rows = [{"agent_id": machine, "problem": text} for machine, text in problems.items()]
     return [row["id"] for row in await con.fetch(SQL.note, rows) if row["due"]]
 
 
 async def set_allowed(con: Connection, machine: str, allowed: Sequence[str] | None) -> bool:
-    """Say which addresses are allowed; None: the next one that the machine reports. False when there is no such machine."""
+    """Set the allowed addresses; None: the next one that the machine reports. False when there is no such machine."""
     return await con.fetchval(SQL.set, machine, None if allowed is None else list(allowed)) is not None

@@ -1,4 +1,4 @@
-"""Machines as operators see them (read only; the reports loop writes)."""
+"""Queries: machines, for operators (read only; the inbox writes)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _agent(row: Mapping[str, Any]) -> Agent:
 
 
 def _readable(model: type[M], told: object) -> tuple[M, ...]:
-    """Return what can be read of a report: one wrong entry costs itself."""
+    """Parse what can be parsed of a report: an invalid entry is left out."""
     found = []
     for item in told if isinstance(told, list) else ():
         with suppress(ValidationError):
@@ -37,7 +37,7 @@ def _readable(model: type[M], told: object) -> tuple[M, ...]:
 
 
 async def slot_names(con: Connection) -> list[str]:
-    """Return the names of the slots that living machines have, 256 at most."""
+    """Return the slot names of live machines, 256 at most."""
     return [row["name"] for row in await con.fetch(SQL.slot_names, _MOST_SLOT_NAMES)]
 
 

@@ -1,4 +1,4 @@
-"""Named clients of services. Secrets arrive here as digests only."""
+"""Queries: named clients of services. Secrets arrive here as digests only."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ async def insert(
     user_id: UserId,
     creator: str,
 ) -> Client:
-    """Keep a new client. `digest`: SHA-256 of its secret, in hex. Raises NameTaken."""
+    """Insert a client. `digest`: SHA-256 of its secret, in hex. Raises NameTaken."""
     try:
         row = await con.fetchrow(SQL.insert, client_id, service_id, name, digest, tokens.plain(limits), share, user_id)
     except asyncpg.UniqueViolationError:
@@ -45,7 +45,7 @@ async def insert(
 
 
 async def living(con: Connection, service_id: ServiceId) -> int:
-    """Return how many clients the service has."""
+    """Return the number of the service's clients."""
     return int(await con.fetchval(SQL.living, service_id))
 
 
@@ -73,6 +73,6 @@ async def update(con: Connection, client_id: ClientId, change: CallerChange) -> 
 
 
 async def revoke(con: Connection, client_id: ClientId) -> str | None:
-    """Revoke it and return its name; None when that was done meanwhile."""
+    """Revoke the client and return its name; None when it was revoked meanwhile."""
     row = await con.fetchrow(SQL.revoke, client_id)
     return str(row["name"]) if row else None

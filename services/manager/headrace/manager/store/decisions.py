@@ -1,4 +1,4 @@
-"""Scale decisions: each change of the wanted replicas, by users and rules."""
+"""Queries: scale decisions, one per change of the wanted replicas by a user or a rule."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ async def insert(
     rule_id: RuleId | None = None,
     observed: float | None = None,
 ) -> None:
-    """Keep that the wanted replicas were changed, if they were: by a rule, which saw `observed`, or without one by a user."""
+    """Insert a scale decision if the number changed: by a rule, which saw `observed`, or without one by a user."""
     if before == after:
         return
     source = "user" if rule_id is None else "rule"

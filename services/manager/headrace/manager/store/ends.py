@@ -1,4 +1,4 @@
-"""Replicas that ended in operation."""
+"""Queries: replicas that ended in operation."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ KEPT = 100
 
 
 async def keep(con: Connection, service_id: ServiceId, project_id: Any, ended: Ended) -> None:
-    """Keep the end, count it, and write it into the service's history."""
+    """Insert the end, count it, and write a history event."""
     row = await con.fetchrow(SQL.keep, ended.id, ended.reason.code, ended.reason.text)
     if ended.counted:
         await con.execute(SQL.count, service_id, ended.ends, ended.held, ended.next_restart_at)
@@ -46,5 +46,5 @@ async def keep(con: Connection, service_id: ServiceId, project_id: Any, ended: E
 
 
 async def newest(con: Connection, service_id: ServiceId, limit: int) -> list[End]:
-    """Return the last ends, newest first."""
+    """Return the newest ends, newest first."""
     return [End(**row) for row in await con.fetch(SQL.newest, service_id, limit)]

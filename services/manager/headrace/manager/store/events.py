@@ -1,4 +1,4 @@
-"""History and audit: one row per change, written in the transaction that makes it."""
+"""Queries: history events (audit log), one per change, inserted in the transaction of the change."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ async def record(
     message: str = "",
     details: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write that `actor` did `action` (`noun.verb-in-the-past`). Never put a secret into `details`."""
+    """Insert the event that `actor` did `action` (`noun.verb-in-the-past`). Never put a secret into `details`."""
     await con.execute(
         SQL.insert,
         new_uuid(),
@@ -49,7 +49,7 @@ async def note(
     details: Mapping[str, Any] | None = None,
     by: str = "headrace",
 ) -> None:
-    """Write what Headrace itself, or the part of it that `by` names, saw or did."""
+    """Insert an event caused by Headrace itself, or by the component that `by` names."""
     await con.execute(SQL.insert, new_uuid(), by, "", project_id, service_id, action, message, dict(details or {}))
 
 

@@ -1,4 +1,4 @@
-"""Folders and the uploads into them (rows only; the files are in headrace.manager.folders)."""
+"""Queries: folders and their uploads (rows only; the files are in headrace.manager.folders)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from headrace.manager.store import rows
 
 SQL = Queries.beside(__file__)
 RESERVED_FOR: Final = timedelta(minutes=15)
-"""A reservation that nobody touched for so long is of a process that ended."""
+"""Age of a reservation without renewal that is stale: its process ended."""
 
 
 def _folder(row: Mapping[str, Any]) -> Folder:
@@ -36,7 +36,7 @@ def _folder(row: Mapping[str, Any]) -> Folder:
 
 
 async def insert(con: Connection, project_id: ProjectId, name: str, usage_mode: UsageMode) -> Folder:
-    """Create a folder's row. Raises NameTaken."""
+    """Insert a folder. Raises NameTaken."""
     try:
         return _folder(await con.fetchrow(SQL.insert, new_uuid(), project_id, name, usage_mode))
     except asyncpg.UniqueViolationError:
@@ -48,7 +48,7 @@ async def find(
 ) -> list[tuple[Folder, str, Role | None]]:
     """Return the folder that the caller sees under this id or name, its project's name and the caller's role there.
 
-    Two entries mean that the name is used in several projects; an id comes alone or first.
+    Two entries mean that several projects use the name; an id comes alone or first.
     """
     found = await con.fetch(SQL.find, rows.as_uuid(reference), reference, actor.user_id, actor.operator, project_id)
     return [(_folder(row), row["project"], row["role"]) for row in found]
@@ -69,27 +69,27 @@ async def page(
 
 
 async def hold(con: Connection, folder_ids: Iterable[FolderId]) -> set[FolderId]:
-    """Return those that still exist, and keep them from being deleted until the transaction ends."""
+    """Lock the folders against deletion until the transaction ends; return those that exist."""
     return {row["id"] for row in await con.fetch(SQL.hold, list(folder_ids))}
 
 
 async def lock(con: Connection, folder_id: FolderId) -> bool:
-    """Hold the folder alone until the transaction ends; False when it is gone."""
+    """Lock the folder exclusively until the transaction ends; False when it is gone."""
     return await con.fetchval(SQL.lock, folder_id) is not None
 
 
 async def users_of(con: Connection, folder_id: FolderId) -> list[str]:
-    """Return the names of some services that need it."""
+    """Return the names of some services that need the folder."""
     return [row[0] for row in await con.fetch(SQL.users_of, folder_id)]
 
 
 async def older_users_of(con: Connection, folder_id: FolderId) -> list[str]:
-    """Return some services' revisions that need it, in words."""
+    """Return some services' older revisions that need the folder, as text."""
     return [f"{row['name']} (revision {row['number']})" for row in await con.fetch(SQL.older_users_of, folder_id)]
 
 
 async def names(con: Connection, folder_ids: Sequence[FolderId]) -> dict[FolderId, str]:
-    """Return names by id, of deleted ones too."""
+    """Return names by id, also of deleted folders."""
     return {row["id"]: row["name"] for row in await con.fetch(SQL.names, list(folder_ids))} if folder_ids else {}
 
 
@@ -99,13 +99,13 @@ async def names_of_deleted(con: Connection, folder_ids: Sequence[FolderId]) -> l
 
 
 async def mark_deleted(con: Connection, folder_id: FolderId) -> list[UUID]:
-    """Hide the folder, forget its uploads, and return their ids."""
+    """Mark the folder deleted, delete its uploads, and return their ids."""
     await con.execute(SQL.mark_deleted, folder_id)
     return [row["id"] for row in await con.fetch(SQL.delete_uploads_of, folder_id)]
 
 
 async def deleted(con: Connection, *, limit: int) -> list[FolderId]:
-    """Return the folders deleted last: their files may still be there."""
+    """Return the folders deleted last, whose files may still exist."""
     return [row["id"] for row in await con.fetch(SQL.deleted, limit)]
 
 
@@ -118,19 +118,19 @@ async def insert_upload(
     user_id: UserId,
     modified_ns: int | None = None,
 ) -> Upload:
-    """Keep a new upload."""
+    """Insert an upload."""
     row = await con.fetchrow(SQL.insert_upload, new_uuid(), folder_id, path, size_bytes, sha256, user_id, modified_ns)
     return Upload(**row)
 
 
 async def upload(con: Connection, folder_id: FolderId, upload_id: UUID) -> Upload | None:
-    """Return an upload that is not complete."""
+    """Return an incomplete upload."""
     row = await con.fetchrow(SQL.upload, upload_id, folder_id)
     return Upload(**row) if row else None
 
 
 async def uploads_of(con: Connection, folder_id: FolderId, *, after: UUID, limit: int) -> list[tuple[Upload, str]]:
-    """Return a page of the uploads into the folder that are not complete, and by whom each was begun."""
+    """Return a page of the folder's incomplete uploads, and who began each."""
     found = [dict(row) for row in await con.fetch(SQL.uploads_of, folder_id, after, limit)]
     return [
         (Upload(**{name: value for name, value in row.items() if name != "created_by"}), row["created_by"])
@@ -139,56 +139,56 @@ async def uploads_of(con: Connection, folder_id: FolderId, *, after: UUID, limit
 
 
 async def delete_upload(con: Connection, upload_id: UUID) -> bool:
-    """Forget an upload; False when it is gone."""
+    """Delete an upload; False when it is gone."""
     return await con.fetchval(SQL.delete_upload, upload_id) is not None
 
 
 async def delete_uploads(con: Connection, upload_ids: list[UUID]) -> None:
-    """Forget these uploads."""
+    """Delete these uploads."""
     await con.fetch(SQL.delete_old_uploads, upload_ids)
 
 
 async def uploads_before(con: Connection, age: timedelta, *, limit: int) -> list[UUID]:
-    """Return uploads that were begun longer ago than `age`, oldest first."""
+    """Return uploads begun longer ago than `age`, oldest first."""
     return [row["id"] for row in await con.fetch(SQL.uploads_before, age, limit)]
 
 
 async def open_uploads(con: Connection, project_id: ProjectId) -> int:
-    """Return how many uploads into the project's folders have not ended."""
+    """Return the number of incomplete uploads into the project's folders."""
     return int(await con.fetchval(SQL.open_uploads, project_id))
 
 
 async def stored(con: Connection, project_id: ProjectId) -> Amount:
-    """Return what the project's folders hold, with what its open uploads will need and what other requests have reserved."""
+    """Return the project's storage usage: its folders, plus open uploads, plus reservations of other requests."""
     row = await con.fetchrow(SQL.stored, project_id, RESERVED_FOR)
     return Amount(row["bytes"], row["files"])
 
 
 async def reserve(con: Connection, folder_id: FolderId, reservation: UUID, more: Amount) -> None:
-    """Count what a request may store until it ends; further calls add to it, and say that it goes on."""
+    """Reserve storage for a request until it ends; further calls add to the reservation, and renew it."""
     await con.execute(SQL.reserve, reservation, folder_id, more.bytes, more.files)
 
 
 async def settle(con: Connection, folder_id: FolderId, reservation: UUID, change: Change) -> None:
-    """Count what the request came to, in the place of what it had reserved."""
+    """Replace the request's reservation by its actual usage."""
     await con.execute(SQL.unreserve, reservation)
     gained, lost = change.gained, change.lost
     await con.execute(SQL.add_stored, folder_id, gained.bytes, gained.files, lost.bytes, lost.files)
 
 
 async def drop_stale_reservations(con: Connection, *, limit: int) -> None:
-    """Forget reservations of processes that ended."""
+    """Delete reservations of processes that ended."""
     await con.execute(SQL.drop_stale_reservations, RESERVED_FOR, limit)
 
 
 async def next_to_measure(con: Connection, every: timedelta) -> DueFolder | None:
-    """Return the folder whose walk is due longest; the next caller gets another one."""
+    """Return the folder whose usage walk is longest due; the next caller gets another one."""
     row = await con.fetchrow(SQL.next_to_measure, every)
     return DueFolder(row["id"], Amount(row["stored_bytes"], row["stored_files"]), _ever(row)) if row else None
 
 
 async def since(con: Connection, walked: DueFolder) -> Change | None:
-    """Return what came and went since the walk began, and hold the folder; None while a request that changes it has not ended.
+    """Lock the folder and return its usage change since the walk began; None while a request that changes it is in progress.
 
     A folder that is gone has not changed.
     """
@@ -200,12 +200,12 @@ async def since(con: Connection, walked: DueFolder) -> Change | None:
 
 
 async def correct(con: Connection, folder_id: FolderId, by: Amount) -> None:
-    """Change what is counted."""
+    """Add a correction to the counted usage."""
     await con.execute(SQL.correct_stored, folder_id, by.bytes, by.files)
 
 
 async def measure_again(con: Connection, folder_id: FolderId, every: timedelta, soon: timedelta) -> None:
-    """Let the folder be due `soon`."""
+    """Make the folder's next walk due `soon`."""
     await con.execute(SQL.measure_again, folder_id, every, soon)
 
 

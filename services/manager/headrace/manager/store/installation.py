@@ -1,4 +1,4 @@
-"""Queries of a first start."""
+"""Queries: first start of an installation."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ SQL = Queries.beside(__file__)
 
 
 async def lock_bootstrap(con: Connection) -> None:
-    """Let one manager at a time look and write."""
+    """Lock the bootstrap: one manager at a time."""
     await con.execute(SQL.lock_bootstrap)
 
 
 async def first_start(con: Connection) -> bool:
-    """Whether there never was a project."""
+    """Return whether there never was a project."""
     return not await con.fetchval(SQL.any_project)
 
 
 async def delete_keys_named(con: Connection, user_id: UserId, name: str) -> None:
-    """Forget the user's keys of this name."""
+    """Delete the user's keys of this name."""
     await con.execute(SQL.delete_keys_named, user_id, name)

@@ -1,4 +1,4 @@
-"""Projects, their members, and what they hold."""
+"""Queries: projects, their members and their usage."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _project(row: Mapping[str, Any]) -> Project:
 
 
 async def insert(con: Connection, name: str, description: str, quota: Mapping[str, Decimal] | None) -> Project:
-    """Create a project. Raises NameTaken."""
+    """Insert a project. Raises NameTaken."""
     try:
         row = await con.fetchrow(SQL.insert, new_uuid(), name, description, rows.plain(quota))
     except asyncpg.UniqueViolationError:
@@ -56,13 +56,16 @@ async def visible(con: Connection, user_id: UserId, *, every: bool, after: UUID,
 
 
 async def lock(con: Connection, project_id: ProjectId) -> Project | None:
-    """Return the project and hold it until the transaction ends, so that one caller at a time counts against its quota."""
+    """Lock the project exclusively until the transaction ends, so that one caller at a time counts against its quota.
+
+    Return it.
+    """
     row = await con.fetchrow(SQL.lock, project_id)
     return _project(row) if row else None
 
 
 async def room(con: Connection, project_id: ProjectId, resource_group: str) -> ProjectCapacity | None:
-    """Keep the project from changing until the transaction ends, as others may at the same time. None when it is gone."""
+    """Lock the project against change (shared) until the transaction ends; return its capacity, None when it is gone."""
     row = await con.fetchrow(SQL.room, project_id, resource_group)
     return ProjectCapacity(_project(row), row["services"], row["has_group"]) if row else None
 
@@ -70,12 +73,12 @@ async def room(con: Connection, project_id: ProjectId, resource_group: str) -> P
 async def used(
     con: Connection, project_id: ProjectId, *, except_service: ServiceId | None = None
 ) -> dict[str, Decimal]:
-    """Return what the project's running services want together, and what its trial runs hold, per slot."""
+    """Return the project's usage per slot: what its running services want, plus what its trial runs hold."""
     return {row["slot"]: row["amount"] for row in await con.fetch(SQL.used, project_id, except_service)}
 
 
 async def in_use(con: Connection, project_id: ProjectId) -> tuple[int, int]:
-    """Return how many live services and folders it has."""
+    """Return the numbers of its live services and folders."""
     row = await con.fetchrow(SQL.in_use, project_id)
     return row["services"], row["folders"]
 
@@ -83,22 +86,22 @@ async def in_use(con: Connection, project_id: ProjectId) -> tuple[int, int]:
 async def update(
     con: Connection, project_id: ProjectId, description: str, quota: Mapping[str, Decimal] | None
 ) -> Project:
-    """Write both. The caller holds the project by lock()."""
+    """Update description and quota. The caller holds the project by lock()."""
     return _project(await con.fetchrow(SQL.update, project_id, description, rows.plain(quota)))
 
 
 async def mark_deleted(con: Connection, project_id: ProjectId) -> None:
-    """Let its name be free."""
+    """Mark it deleted; its name is free."""
     await con.execute(SQL.mark_deleted, project_id)
 
 
 async def put_member(con: Connection, project_id: ProjectId, user_id: UserId, role: Role) -> None:
-    """Give the user the role."""
+    """Set the user's role."""
     await con.execute(SQL.put_member, project_id, user_id, role)
 
 
 async def remove_member(con: Connection, project_id: ProjectId, user_id: UserId) -> bool:
-    """Take the role; False when there was none."""
+    """Delete the user's role; False when there was none."""
     return await con.fetchval(SQL.remove_member, project_id, user_id) is not None
 
 
@@ -115,5 +118,5 @@ async def owners(con: Connection, project_id: ProjectId) -> list[UserId]:
 
 
 async def other_members(con: Connection, project_id: ProjectId, user_id: UserId) -> int:
-    """Return how many members it has besides this user."""
+    """Return the number of its members besides this user."""
     return int(await con.fetchval(SQL.other_members, project_id, user_id))

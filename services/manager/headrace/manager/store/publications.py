@@ -1,4 +1,4 @@
-"""Generations of what is published, one row per subject, and what is to be published anew."""
+"""Queries: publications (generation and digest per subject), and the queue of changed tables."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ MAX_PROBLEM = 1000
 
 
 async def changes(con: Connection, kind: str, most: int) -> list[str]:
-    """Take away up to `most` notes of what changed and return their keys, some of them twice; '' stands for all of the kind."""
+    """Dequeue up to `most` changed keys, possibly with duplicates; '' stands for all of the kind."""
     return [row["key"] for row in await con.fetch(SQL.changes, kind, most)]
 
 
 async def fold_changes(con: Connection, kind: str) -> None:
-    """Keep one note per table, so that they do not pile up while nobody can publish."""
+    """Deduplicate queued changes, so that they do not pile up while nothing can be published."""
     await con.execute(SQL.fold, kind)
 
 
 async def lock(con: Connection, subjects: Sequence[str]) -> dict[str, Publication]:
-    """Lock the subjects until the transaction ends; return what was published of each."""
+    """Lock the subjects until the transaction ends; return the last publication of each."""
     await con.execute(SQL.ensure, subjects)
     rows = await con.fetch(SQL.lock, subjects)
     return {row["subject"]: Publication(row["generation"], bytes(row["digest"]), row["problem"]) for row in rows}
 
 
 async def advance(con: Connection, new: Mapping[str, tuple[int, Content]]) -> None:
-    """Keep the new generations, and digest and size of what they hold."""
+    """Store the new generations with digest and size."""
     if new:
         generations = [generation for generation, _ in new.values()]
         contents = [content for _, content in new.values()]
@@ -40,39 +40,42 @@ async def advance(con: Connection, new: Mapping[str, tuple[int, Content]]) -> No
 
 
 async def tell(con: Connection, problems: Mapping[str, str | None]) -> None:
-    """Keep why these cannot be made, in at most MAX_PROBLEM characters; None: they can."""
+    """Store why these tables cannot be built, in at most MAX_PROBLEM characters; None: they can."""
     if problems:
         await con.execute(SQL.tell, list(problems), list(problems.values()))
 
 
 async def drop_unused(con: Connection, subjects: Sequence[str]) -> None:
-    """Drop the rows that `lock` made for subjects of which nothing is to be published."""
+    """Delete the rows that `lock` inserted for subjects without a publication."""
     if subjects:
         await con.execute(SQL.drop_unused, subjects)
 
 
 async def digests(con: Connection, subjects: Sequence[str]) -> dict[str, bytes]:
-    """Return the digest of each that was ever published."""
+    """Return the digest of each subject that was ever published."""
     return {row["subject"]: bytes(row["digest"]) for row in await con.fetch(SQL.digests, subjects)}
 
 
 async def known(con: Connection, prefix: str, kept: timedelta) -> tuple[dict[str, int], list[str]]:
-    """Return the generation of each subject that begins so, and which of them are over.
+    """Return the generation of each subject with this prefix, and which of them can be deleted.
 
-    Those tell of a service's removal for longer than `kept`, or are of a machine that was forgotten.
+    Those publish a service's removal for longer than `kept`, or belong to a deleted machine.
     """
     rows = await con.fetch(SQL.known, prefix, kept)
     return {row["subject"]: row["generation"] for row in rows}, [row["subject"] for row in rows if row["over"]]
 
 
 async def forget(con: Connection, over: Mapping[str, int]) -> None:
-    """Drop the rows of what is over, if they are still in this generation."""
+    """Delete these subjects' rows, if they still have this generation."""
     await con.execute(SQL.forget, list(over), list(over.values()))
 
 
 async def revive(con: Connection, prefix: str, held: Mapping[str, int], most: int) -> list[str]:
-    """Of these services, which a reader or the stream has in the generation given, return the subjects of up to `most` whose
-    removal was forgotten, or of which nothing is known."""
+    """Return the subjects of up to `most` of these services whose removal must be published again.
+
+    Those are services that a reader or the stream has in the generation given, while their removal was deleted or
+    nothing is known of them.
+    """
     if not held:
         return []
     rows = await con.fetch(SQL.revive, prefix, list(held), list(held.values()), most)

@@ -1,4 +1,4 @@
-"""Receipts of drains."""
+"""Queries: drain summaries (receipts)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ SQL = Queries.beside(__file__)
 
 
 async def left(con: Connection, action: Retire) -> None:
-    """Begin the receipt of a replica that drains; end that of one which did. Call in the transaction that moves the session."""
+    """Begin the receipt of a replica that starts draining; end that of one that finished.
+
+    Call it in the transaction of the transition.
+    """
     if action.status == "draining":
         await con.execute(SQL.began, [action.id])
     else:
@@ -26,17 +29,17 @@ async def left(con: Connection, action: Retire) -> None:
 
 
 async def begin(con: Connection, session_ids: Iterable[SessionId]) -> None:
-    """Make receipts for those of these replicas that leave and have none."""
+    """Insert receipts for those of these replicas that are leaving and have none."""
     await con.execute(SQL.began, list(session_ids))
 
 
 async def open_ones(con: Connection) -> list[Drain]:
-    """Return the drains of which app-proxies may still tell; their rows are locked, those that another manager holds are left out."""
+    """Return the drains that app-proxies may still report on, locked; those that another manager has locked are left out."""
     return [Drain(**_with_parts(row)) for row in await con.fetch(SQL.open)]
 
 
 async def keep(con: Connection, drain: Drain) -> None:
-    """Write what was heard."""
+    """Store the merged shares of a drain."""
     shares = {
         proxy_id: {"in_flight": part.in_flight, **part.counts.model_dump()} for proxy_id, part in drain.parts.items()
     }
@@ -51,7 +54,7 @@ async def page(
 
 
 async def left_behind(con: Connection, service_id: ServiceId, revision: int) -> int:
-    """Return how many replicas of earlier revisions take requests, or will."""
+    """Return the number of replicas of earlier revisions that take requests, or will."""
     return int(await con.fetchval(SQL.left_behind, service_id, revision))
 
 

@@ -1,4 +1,4 @@
-"""Queries: newest reports of machines, and the state of kernels that follows from them."""
+"""Queries: machines' newest reports, and the kernel state in them."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ FIRST_REPORTS = 3
 
 
 _MOST_FAILURES = 100
-"""Beyond this, a further failed check is no news."""
+"""Count of failed checks beyond which a further one is not stored."""
 
 
 async def same(
     con: Connection, reports: Sequence[NodeReport], digests: Mapping[AgentId, str], lost_after: timedelta
 ) -> set[AgentId]:
-    """Note that these machines were heard, where what they said (by its digest) is written already; return those."""
+    """Renew the report time of machines whose report (by digest) is stored already; return those."""
     rows = [_heard(report, digests[report.agent_id]) for report in reports]
     return {row["id"] for row in await con.fetch(SQL.same, rows, lost_after)}
 
@@ -33,8 +33,10 @@ async def same(
 async def keep(
     con: Connection, reports: Sequence[NodeReport], digests: Mapping[AgentId, str], lost_after: timedelta
 ) -> dict[AgentId, AcceptedReport]:
-    """Write the machines' rows. Returns those whose report counts (neither old nor long on its way), whether each one's
-    capacity may have changed (it is new, back, or has other slots), and what is allowed of its addresses."""
+    """Store machines' reports. Return the accepted ones (neither old nor delayed).
+
+    With each: whether its capacity may have changed (new, returned, or other slots), and its allowed addresses.
+    """
     rows = []
     for report in reports:
         machine = report.machine.model_dump(mode="json")
@@ -61,9 +63,9 @@ async def keep(
 async def apply_kernels(
     con: Connection, reports: Sequence[NodeReport], places: Places, problems: Mapping[str, str | None]
 ) -> int:
-    """Write the kernels' state, at addresses that are allowed, and let their sessions follow. Returns how many sessions changed.
+    """Store the kernels' state, at allowed addresses, and update their sessions. Return how many sessions changed.
 
-    `problems`: why a machine's address does not count.
+    `problems`: why a machine's address is refused.
     """
     rows = [
         _kernel(report.agent_id, places.judge(kernel, report.machine.address, problems.get(report.agent_id)))
@@ -107,5 +109,5 @@ def _kernel(agent_id: AgentId, k: KernelReport) -> dict[str, Any]:
 
 
 async def lose_silent(con: Connection, after: timedelta, *, besides: Sequence[str]) -> list[AgentId]:
-    """Mark machines lost that were not heard of for `after`, without those of `besides`; return those that are newly lost."""
+    """Mark machines lost that have not reported for `after`, except those of `besides`; return the newly lost ones."""
     return [row["id"] for row in await con.fetch(SQL.lose_silent, after, besides)]

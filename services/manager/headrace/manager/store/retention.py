@@ -1,4 +1,4 @@
-"""Queries: deletion of what is over for longer than it is kept, in bounded batches."""
+"""Queries: deletion of rows past retention, in bounded batches."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ _STATEMENTS: dict[Kind, str] = {
 
 
 async def drop(con: Connection, kind: Kind, older_than: timedelta, most: int) -> int:
-    """Delete at most `most` rows of this kind that are older; return how many there were."""
+    """Delete at most `most` rows of this kind older than `older_than`; return the number."""
     return _affected(await con.execute(_STATEMENTS[kind], older_than, most))
 
 
 async def drop_leftovers(con: Connection, older_than: timedelta, most: int) -> int:
-    """Delete what belongs to services that were deleted longer ago, at most `most` rows of each kind; return how many."""
+    """Delete rows of services deleted longer ago, at most `most` of each kind; return the number."""
     return int(await con.fetchval(SQL.leftovers, older_than, most))
 
 

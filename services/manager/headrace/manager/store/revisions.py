@@ -1,4 +1,4 @@
-"""Revisions of services: a row each, never changed."""
+"""Queries: revisions of services; rows never change."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ UNREADABLE: dict[str, Any] = {
     "mounts": (),
     "folder_id": None,
 }
-"""What is shown instead of parts of a stored spec that this version cannot read: the service stays in lists and can be changed."""
+"""Placeholder for parts of a stored spec that this version cannot read: the service stays in lists and can be changed."""
 
 
 def _revision(row: Mapping[str, Any]) -> Revision:
@@ -56,7 +56,7 @@ async def insert(
     message: str,
     user_id: UserId,
 ) -> None:
-    """Keep a revision."""
+    """Insert a revision."""
     await con.execute(
         SQL.insert,
         revision_id,
@@ -70,7 +70,7 @@ async def insert(
 
 
 async def find(con: Connection, service_id: ServiceId, number: int) -> Revision | None:
-    """Return one revision. Raises Conflict when it was made under rules that no longer hold."""
+    """Return one revision. Raises Conflict when it violates constraints that were added later."""
     row = await con.fetchrow(SQL.find, service_id, number)
     if row is None:
         return None
@@ -88,7 +88,7 @@ async def page(con: Connection, service_id: ServiceId, *, after: int, limit: int
 
 
 async def forget(con: Connection, service_id: ServiceId, *, before: int) -> None:
-    """Delete revisions below the number `before` that nothing uses, the oldest first, a few at a time."""
+    """Delete revisions below the number `before` that nothing uses, oldest first, a few at a time."""
     await con.execute(SQL.forget, service_id, before)
 
 

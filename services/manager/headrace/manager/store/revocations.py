@@ -1,4 +1,4 @@
-"""Queries: the generation of each route table from which on a token or client is refused."""
+"""Queries: revocations, by the generation of each route table that first contains them."""
 
 from __future__ import annotations
 
@@ -14,8 +14,11 @@ SQL = Queries.beside(__file__)
 
 
 async def hold(con: Connection, subject: UUID) -> dict[ServiceId, int]:
-    """Lock the tables of this service, or of all services of this project, until the transaction ends; return the generation that
-    the next table of each has at least. It is read after this transaction, so it says what this one writes."""
+    """Lock the route tables of this service, or of all services of this project, until the transaction ends.
+
+    Return the lowest generation that the next table of each can have. It is read after this transaction, so it contains
+    what this one writes.
+    """
     subjects = {
         RouteTable.subject_for(service_id=row["id"]): ServiceId(row["id"])
         for row in await con.fetch(SQL.services_of, subject)
@@ -27,12 +30,12 @@ async def hold(con: Connection, subject: UUID) -> dict[ServiceId, int]:
 
 
 async def note(con: Connection, credential_id: UUID, generations: dict[ServiceId, int]) -> None:
-    """Keep from which generations on the token or client is refused."""
+    """Store the generations from which on the token or client is refused."""
     if generations:
         await con.execute(SQL.note, credential_id, list(generations), list(generations.values()))
 
 
 async def needed(con: Connection, credential_id: UUID, subject: UUID) -> dict[ServiceId, int]:
-    """Return from which generations on it is refused; nothing where that is not followed (any more)."""
+    """Return the generations from which on it is refused; empty when it is not tracked (any more)."""
     rows = await con.fetch(SQL.needed, credential_id, subject)
     return {ServiceId(row["service_id"]): row["generation"] for row in rows}

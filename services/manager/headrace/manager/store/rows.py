@@ -1,4 +1,4 @@
-"""Conversions of columns: references that are a name or an id, and slots."""
+"""Conversions of column values: references (name or id), and slots."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from headrace.common.contracts.slots import read_slots
 
 
 def as_uuid(reference: str) -> UUID | None:
-    """Return the id that `reference` is, None when it is a name."""
+    """Parse a reference as an id; None when it is a name."""
     try:
         return UUID(reference)
     except ValueError:
@@ -18,10 +18,10 @@ def as_uuid(reference: str) -> UUID | None:
 
 
 def slots(value: Mapping[str, str] | None) -> dict[str, Decimal] | None:
-    """Return stored slots."""
+    """Convert slots from their stored form."""
     return None if value is None else read_slots(value)
 
 
 def plain(value: Mapping[str, Decimal] | None) -> dict[str, str] | None:
-    """Return slots as they are stored."""
+    """Convert slots to their stored form."""
     return None if value is None else {name: f"{amount.normalize():f}" for name, amount in sorted(value.items())}

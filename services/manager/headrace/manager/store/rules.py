@@ -1,4 +1,4 @@
-"""Autoscaling rules."""
+"""Queries: autoscaling rules."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _rule(row: Mapping[str, Any]) -> Rule:
 
 
 async def insert(con: Connection, service_id: ServiceId, spec: RuleSpec, user_id: UserId) -> Rule:
-    """Keep a new rule."""
+    """Insert a rule."""
     row = await con.fetchrow(SQL.insert, new_uuid(), service_id, spec.model_dump(mode="json"), user_id)
     return _rule(row)
 
@@ -32,22 +32,22 @@ async def page(con: Connection, service_id: ServiceId, *, after: UUID, limit: in
 
 
 async def replace(con: Connection, service_id: ServiceId, rule_id: UUID, spec: RuleSpec) -> Rule | None:
-    """Write the rule anew; None when the service has no such rule."""
+    """Replace the rule; None when the service has no such rule."""
     row = await con.fetchrow(SQL.replace, service_id, rule_id, spec.model_dump(mode="json"))
     return _rule(row) if row else None
 
 
 async def hold(con: Connection, service_id: ServiceId, rule_id: UUID) -> Rule | None:
-    """Return the rule, and keep others from changing it until the transaction ends; None when the service has no such rule."""
+    """Lock the rule until the transaction ends and return it; None when the service has no such rule."""
     row = await con.fetchrow(SQL.hold, service_id, rule_id)
     return _rule(row) if row else None
 
 
 async def delete(con: Connection, service_id: ServiceId, rule_id: UUID) -> bool:
-    """Remove it; False when the service has no such rule."""
+    """Delete it; False when the service has no such rule."""
     return await con.fetchval(SQL.delete, service_id, rule_id) is not None
 
 
 async def count(con: Connection, service_id: ServiceId) -> int:
-    """Return how many rules it has."""
+    """Return the number of its rules."""
     return int(await con.fetchval(SQL.count, service_id))

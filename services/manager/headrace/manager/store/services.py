@@ -1,4 +1,4 @@
-"""Services, and what the API shows of their replicas."""
+"""Queries: services, and what the API shows of their replicas."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _port_taken(port: int | None) -> Conflict:
 
 
 async def create(con: Connection, new: NewService, actor: Actor) -> ServiceFacts:
-    """Create the service, its first revision and the event of it. Raises NameTaken, Conflict, InvalidRequest."""
+    """Insert the service, its first revision and its history event. Raises NameTaken, Conflict, InvalidRequest."""
     details = {"revision": 1, "service": new.asked}
     try:
         row = await con.fetchrow(
@@ -120,7 +120,7 @@ async def page(
     after: UUID,
     limit: int,
 ) -> list[ServiceFacts]:
-    """Return a page of the services that the caller sees; with `phase` those that may be in it."""
+    """Return a page of the services that the caller sees; with `phase` only candidates for it."""
     found = await con.fetch(
         SQL.page, after, actor.operator, actor.user_id, project_id, owner, text, limit, phase, MAX_FAILED_STARTS
     )
@@ -128,9 +128,9 @@ async def page(
 
 
 async def hold(con: Connection, reference: str, actor: Actor) -> ServiceId | None:
-    """Hold the service with this id or name, if the caller may see it, until the transaction ends; return its id.
+    """Lock the service with this id or name until the transaction ends, if the caller may see it; return its id.
 
-    It is read afterwards: a row that was waited for is not the one that the query began with.
+    Read it afterwards: after waiting for the lock the row is not the one that the query began with.
     """
     found: ServiceId | None = await con.fetchval(
         SQL.hold, rows.as_uuid(reference), reference, actor.user_id, actor.operator
@@ -139,18 +139,18 @@ async def hold(con: Connection, reference: str, actor: Actor) -> ServiceId | Non
 
 
 async def lock(con: Connection, service_id: ServiceId) -> None:
-    """Hold the service until the transaction ends, so that one caller at a time counts what it has."""
+    """Lock the service until the transaction ends, so that one caller at a time counts its objects."""
     await con.execute(SQL.lock, service_id)
 
 
 async def lock_for_rule(con: Connection, service_id: ServiceId, rule_id: RuleId) -> ScaleTarget | None:
-    """Hold the service until the transaction ends, and return what a rule's wish is judged by; None when it is gone."""
+    """Lock the service until the transaction ends, and return what a rule's request is judged by; None when it is gone."""
     row = await con.fetchrow(SQL.lock_for_rule, service_id, rule_id)
     return ScaleTarget(**{**row, "slots": read_slots(row["slots"] or {})}) if row else None
 
 
 async def set_wanted(con: Connection, service_id: ServiceId, wanted: int) -> None:
-    """Change the wanted replicas."""
+    """Set the number of wanted replicas."""
     await con.execute(SQL.set_wanted, service_id, wanted)
 
 
@@ -163,7 +163,7 @@ async def update(
     goal: Goal | None = None,
     forgive: bool = False,
 ) -> None:
-    """Write what is given, and with `forgive` forget failed starts, so that starting is tried again at once. Raises Conflict."""
+    """Update the given columns; `forgive` resets failed starts, so that starting is tried again at once. Raises Conflict."""
     values = (
         service_id,
         change.description if change else None,
@@ -186,7 +186,7 @@ async def update(
 
 
 async def group_exists(con: Connection, name: str) -> bool:
-    """Whether there is such a resource group."""
+    """Return whether the resource group exists."""
     return bool(await con.fetchval(SQL.group_exists, name))
 
 
@@ -196,12 +196,12 @@ async def group_names(con: Connection, *, most: int) -> list[str]:
 
 
 async def live_sessions(con: Connection, service_id: ServiceId) -> int:
-    """Return how many sessions it has that have not ended."""
+    """Return the number of its live sessions."""
     return int(await con.fetchval(SQL.live_sessions, service_id))
 
 
 async def mark_deleted(con: Connection, service_id: ServiceId) -> None:
-    """Let the service be gone and its name be free."""
+    """Mark the service deleted; its name is free."""
     await con.execute(SQL.mark_deleted, service_id)
 
 
@@ -214,19 +214,19 @@ async def replicas(con: Connection, service_ids: Iterable[ServiceId]) -> dict[Se
 
 
 async def replica(con: Connection, session_id: UUID, service_id: ServiceId | None) -> Replica | None:
-    """Return one session of the service (None: a session without service), ended or not."""
+    """Return one session of the service (None: a session without service), live or ended."""
     row = await con.fetchrow(SQL.replica, session_id, service_id)
     return Replica(**row) if row else None
 
 
 async def last_ended(con: Connection, service_id: ServiceId) -> SessionId | None:
-    """Return the newest session that ran somewhere and has ended."""
+    """Return the newest ended session that had a machine."""
     found: SessionId | None = await con.fetchval(SQL.last_ended, service_id)
     return found
 
 
 async def ended_since(con: Connection, service_id: ServiceId, since: datetime, *, limit: int) -> list[SessionId]:
-    """Return the newest sessions that ran somewhere and have ended since, the oldest of them first."""
+    """Return the newest sessions that had a machine and ended since, oldest first."""
     rows = await con.fetch(SQL.ended_since, service_id, since, limit)
     return [row["id"] for row in reversed(rows)]
 
@@ -237,5 +237,5 @@ async def errors(con: Connection, service_id: ServiceId) -> list[StartError]:
 
 
 async def exists(con: Connection, service_id: ServiceId) -> bool:
-    """Whether it is not deleted."""
+    """Return whether the service exists and is not deleted."""
     return bool(await con.fetchval(SQL.exists, service_id))

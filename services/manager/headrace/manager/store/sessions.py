@@ -1,4 +1,4 @@
-"""Sessions and their kernels, as loops read and move them."""
+"""Queries: sessions and kernels, for the loops."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from headrace.manager.domain.variants.resolved_spec import ResolvedSpec
 
 SQL = Queries.beside(__file__)
 ERRORS_KEPT = 100
-"""Failed starts of each service: as many as are shown."""
+"""Failed starts kept per service: as many as are shown."""
 
 
 async def create(
@@ -46,7 +46,7 @@ async def create(
 
 
 async def create_many(con: Connection, new: Sequence[tuple[ServiceRow, RevisionId]]) -> None:
-    """Insert a pending session of this service and revision with its main kernel, for each."""
+    """Insert for each service and revision a pending session with its main kernel."""
     if not new:
         return
     services = [service for service, _ in new]
@@ -63,7 +63,7 @@ async def create_many(con: Connection, new: Sequence[tuple[ServiceRow, RevisionI
 
 
 async def stop(con: Connection, session_id: SessionId, reason: Reason) -> None:
-    """Send a session out without a drain; what was never placed ends at once. Nothing happens to one on its way out."""
+    """Stop a session without a drain; one that was never placed ends at once. One that is leaving already is unchanged."""
     row = await con.fetchrow(SQL.lock_session, session_id)
     if row is not None and row["status"] in states.ACTIVE:
         status = states.way_out(row["status"], served=False, lost=False)
@@ -71,12 +71,12 @@ async def stop(con: Connection, session_id: SessionId, reason: Reason) -> None:
 
 
 async def lowest_unseen(con: Connection) -> int:
-    """Return the mark from which on changes may be missing in what this transaction (repeatable read) sees."""
+    """Return the change mark (transaction id) from which on this transaction's snapshot (repeatable read) may lack changes."""
     return int(await con.fetchval(SQL.lowest))
 
 
 async def changed(con: Connection, since: int) -> dict[ServiceId, int]:
-    """Return the services of which something changed from this mark on, deleted ones too, each with its newest mark."""
+    """Return the services changed since this mark, also deleted ones, each with its newest mark."""
     return {row["service_id"]: row["mark"] for row in await con.fetch(SQL.changed, since)}
 
 
@@ -86,17 +86,17 @@ async def turn(con: Connection, after: ServiceId, limit: int) -> list[ServiceId]
 
 
 async def tally(con: Connection) -> dict[SessionStatus, int]:
-    """Return how many live sessions there are in each status."""
+    """Return the number of live sessions by status."""
     return {row["status"]: row["sessions"] for row in await con.fetch(SQL.tally, [*states.STATES])}
 
 
 async def services(con: Connection, ids: Sequence[ServiceId]) -> list[ServiceRow]:
-    """Return those of these services that are not gone."""
+    """Return those of these services that exist."""
     return [ServiceRow(**row) for row in await con.fetch(SQL.services, ids)]
 
 
 async def live(con: Connection, service_ids: Sequence[ServiceId]) -> list[LiveSession]:
-    """Return the sessions of these services that have not ended, in order of creation."""
+    """Return the live sessions of these services, in order of creation."""
     return [LiveSession(**row) for row in await con.fetch(SQL.live, service_ids)]
 
 
@@ -106,7 +106,7 @@ async def alone(con: Connection, limit: int) -> list[LiveSession]:
 
 
 async def leave(con: Connection, action: Retire, rev: int) -> bool:
-    """Move the session if it is still at `rev`. Returns whether it was."""
+    """Move the session to its next state if it is still at `rev`. Return whether it was."""
     row = await con.fetchrow(
         SQL.leave, action.id, rev, action.status, action.reason.code, action.reason.text, action.deadline
     )
@@ -114,9 +114,9 @@ async def leave(con: Connection, action: Retire, rev: int) -> bool:
 
 
 async def unchanged(con: Connection, seen: Mapping[ServiceId, ObservedRevs]) -> set[ServiceId]:
-    """Return those of these services that are still as they were seen, with their live sessions.
+    """Return those of these services that are unchanged since they were read, with their live sessions.
 
-    The rows of all of them are locked until the transaction ends.
+    All of them are locked until the transaction ends.
     """
     revs = {row["id"]: row["rev"] for row in await con.fetch(SQL.lock_services, list(seen))}
     live: dict[ServiceId, dict[SessionId, int]] = {service_id: {} for service_id in revs}
@@ -126,29 +126,29 @@ async def unchanged(con: Connection, seen: Mapping[ServiceId, ObservedRevs]) -> 
 
 
 async def record_failure(con: Connection, service_id: ServiceId, failed: Failed) -> None:
-    """Keep the error and count it. Of each service the newest `ERRORS_KEPT` are kept."""
+    """Insert a failed start and count it. Of each service the newest `ERRORS_KEPT` are kept."""
     await con.execute(SQL.count_failures, service_id, failed.failed_starts, failed.next_start_at)
     await con.execute(SQL.keep_error, failed.id, service_id, failed.reason.code, failed.reason.text)
     await con.execute(SQL.forget_errors, service_id, ERRORS_KEPT - 1)
 
 
 async def clear_failures(con: Connection, service_id: ServiceId) -> None:
-    """Count failed starts from zero again."""
+    """Reset the count of failed starts."""
     await con.execute(SQL.count_failures, service_id, 0, None)
 
 
 async def tell_problem(con: Connection, service_id: ServiceId, problem: str | None) -> None:
-    """Keep why the services loop cannot handle the service; None: it can again."""
+    """Store why the services loop cannot handle the service; None: it can."""
     await con.execute(SQL.tell_problem, service_id, problem)
 
 
 async def mark_served(con: Connection, service_id: ServiceId, revision_id: RevisionId) -> None:
-    """Keep that this revision serves, and no other one does."""
+    """Store that this revision serves, and no other one."""
     await con.execute(SQL.served, service_id, revision_id)
 
 
 async def roll_back(con: Connection, service_id: ServiceId, revision_id: RevisionId) -> tuple[int, int]:
-    """Make an earlier revision the current one again. Returns the number of the one that it replaces, and its own."""
+    """Make an earlier revision the current one again. Return the number of the one that it replaces, and its own."""
     row = await con.fetchrow(SQL.roll_back, service_id, revision_id)
     assert row is not None  # noqa: S101 - both are locked, and revisions of living services are not deleted
     return row["from_revision"], row["revision"]
@@ -157,7 +157,7 @@ async def roll_back(con: Connection, service_id: ServiceId, revision_id: Revisio
 async def rooms_without(
     con: Connection, waiting: SessionId, occupants: Iterable[SessionId]
 ) -> tuple[Request | None, dict[SessionId, Machine]]:
-    """Return the session that waits for a machine, and each occupant's machine as it would be without that one."""
+    """Return the waiting session, and for each occupant its machine as it would be without that session."""
     row = await con.fetchrow(SQL.request, waiting)
     if row is None:
         return None, {}
@@ -165,9 +165,9 @@ async def rooms_without(
 
 
 async def settle(con: Connection, *, look_at_all: bool) -> int:
-    """End what is surely gone, free what it held, finish deletions. Returns how many rows that concerned.
+    """End sessions that are over, release their slots, complete deletions. Return the number of affected rows.
 
-    What a session held that ended before is found only with `look_at_all`, which reads all allocations.
+    Slots of sessions that ended before are found only with `look_at_all`, which reads all allocations.
     """
     ended = await con.fetch(SQL.finish_stopped)
     freed = await con.fetch(SQL.free_allocations) if ended or look_at_all else []
@@ -178,7 +178,7 @@ async def settle(con: Connection, *, look_at_all: bool) -> int:
 async def pending(
     con: Connection, limit: int
 ) -> tuple[list[Request], dict[SessionId, tuple[int, str]], dict[SessionId, Exception]]:
-    """Return sessions that wait for a machine, oldest first; each one's (rev, present reason); and why some cannot be read."""
+    """Return pending sessions, oldest first; (rev, present reason) of each; and the errors of those that cannot be read."""
     requests, facts, unreadable = [], {}, dict[SessionId, Exception]()
     for row in await con.fetch(SQL.pending, limit):
         facts[row["id"]] = (row["rev"], row["reason_text"])
@@ -201,7 +201,7 @@ def _request(row: Any) -> Request:
 
 
 async def machines(con: Connection) -> tuple[list[Machine], dict[str, Exception]]:
-    """Return the machines that are alive, with what is free on them (capacity less allocations); and why some cannot be read."""
+    """Return live machines with their free capacity (capacity less allocations); and the errors of those that cannot be read."""
     found, unreadable = [], dict[str, Exception]()
     for row in await con.fetch(SQL.machines, KERNEL_BYTES):
         try:
@@ -249,9 +249,9 @@ def _machine(row: Any) -> Machine:
 
 
 async def place(con: Connection, batch: Iterable[tuple[Placement, int]]) -> int:
-    """Bind each session that is still at its rev, and its slots, to its machine. Returns how many were.
+    """Bind sessions that are still at their rev to their machines, with slots. Return how many were.
 
-    Raises IntegrityConstraintViolationError when one does not fit any more; the transaction is lost then.
+    Raises IntegrityConstraintViolationError when one does not fit any more; the transaction is aborted then.
     """
     rows = [
         {
@@ -267,7 +267,7 @@ async def place(con: Connection, batch: Iterable[tuple[Placement, int]]) -> int:
 
 
 async def explain(con: Connection, batch: Iterable[tuple[Waiting, int]]) -> None:
-    """Keep why each of these sessions waits."""
+    """Store why each of these sessions waits."""
     rows = [
         {"session_id": str(entry.id), "rev": rev, "code": entry.code, "text": entry.code.bounded(entry.text)}
         for entry, rev in batch

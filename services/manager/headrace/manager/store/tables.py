@@ -1,6 +1,6 @@
-"""Queries: what plans, route tables and rule tables are made of.
+"""Queries: rows from which plans, route tables and rule tables are built.
 
-Tables are read in generation 1, which stands for one that is not given yet; whoever publishes gives it.
+Tables are built in generation 1, which stands for one that is not assigned yet; the publisher assigns it.
 """
 
 from __future__ import annotations
@@ -31,28 +31,28 @@ T = TypeVar("T", NodePlan, RouteTable, RuleTable)
 _SPECS_KEPT = 500
 _BEFORE_ALL = UUID(int=0)
 _BEFORE_SPECS = '"generation":1,'
-"""Stands at the front of a plan, right before its specs and kernels."""
+"""Marker at the front of an encoded plan, right before its specs and kernels."""
 _KERNELS = TypeAdapter(tuple[PlannedKernel, ...])
-"""Reads and writes a plan's kernels at once: the plan's own field may hold either kind, and tries both for each."""
+"""Codec of a plan's kernels as one list: the plan's own field may hold either kind, and tries both for each."""
 
 
 @dataclass(frozen=True)
 class PendingPublication(Generic[T]):
-    """A table that is not made yet.
+    """A table to be built from its rows.
 
-    `build` raises ValueError or TypeError for rows that make none, so that they cost their table only.
+    `build` raises ValueError or TypeError for invalid rows, so that they fail this table only.
     """
 
     subject: str
     key: str
-    """The machine's or the service's id."""
+    """Id of the machine or service."""
     unmarked: bool
-    """Whether rows wait for the mark that a publication makes."""
+    """Whether rows wait for mark()."""
     build: Callable[[], T]
     floor: int = 0
-    """The generation that its reader has: what it is given next is above it."""
+    """Generation that a reader has: the next one must be higher."""
     encode: Callable[[T], bytes] | None = None
-    """What makes the table's bytes; None: `Message.encode`, to which it has to come in any case."""
+    """Encoder of the table; None: `Message.encode`, whose result it must equal."""
 
 
 class Plans:
@@ -62,10 +62,10 @@ class Plans:
 
     def __init__(self) -> None:
         self._specs: OrderedDict[UUID, _Spec] = OrderedDict()
-        """Of revisions, which never change; those that were used last."""
+        """Cache of revisions' specs, which never change; the last used ones."""
 
     async def keys(self, con: Connection, after: str, most: int) -> list[str]:
-        """Return the ids of the next machines, in their order."""
+        """Return the next machine ids in order."""
         return [row["id"] for row in await con.fetch(SQL.machines, after, most)]
 
     async def read(self, con: Connection, keys: Sequence[str]) -> list[PendingPublication[NodePlan]]:
@@ -82,7 +82,7 @@ class Plans:
         return unpublished
 
     async def _of(self, con: Connection, revisions: set[UUID]) -> dict[UUID, _Spec | ValueError]:
-        """Return the spec of each revision, or why it has none."""
+        """Return the spec of each revision, or the error of reading it."""
         found: dict[UUID, _Spec | ValueError] = {}
         missing = []
         for revision in revisions:
@@ -102,7 +102,7 @@ class Plans:
         return found
 
     async def mark(self, con: Connection, plans: Sequence[NodePlan]) -> None:
-        """Note on kernels that left these plans which generation lacks them first."""
+        """Store on removed kernels the first generation of the plan without them."""
         if not plans:
             return
         there = [kernel.kernel_id for plan in plans for kernel in plan.kernels]
@@ -112,14 +112,14 @@ class Plans:
 
 @dataclass(frozen=True, slots=True)
 class _Spec:
-    """A revision's part of plans, and its JSON, which is made once."""
+    """A revision's part of a plan, with its JSON, encoded once."""
 
     spec: ReplicaSpec
     json: str
 
 
 def _encoded(known: dict[str, str], plan: NodePlan) -> bytes:
-    """Return what `plan.encode()` returns; `known`: the JSON of specs of revisions, which is not made again."""
+    """Return `plan.encode()`; `known`: the JSON of revisions' specs, which is not encoded again."""
     specs = ",".join(f'"{key}":{known.get(key) or spec.model_dump_json()}' for key, spec in plan.specs.items())
     kernels = _KERNELS.dump_json(plan.kernels).decode()  # type: ignore[arg-type]  # `_plan` makes no others
     head, tail = plan.model_dump_json(exclude={"specs", "kernels"}).split(_BEFORE_SPECS, 1)
@@ -158,12 +158,12 @@ def _spec(resolved: Any) -> ReplicaSpec:
 
 
 class Routes:
-    """Source of services' route tables; that of a deleted one says that it is `removed`."""
+    """Source of services' route tables; that of a deleted service is `removed`."""
 
     kind, prefix, told = "route", RouteTable.prefix(), True
 
     async def keys(self, con: Connection, after: str, most: int) -> list[str]:
-        """Return the ids of the next services, in their order."""
+        """Return the next service ids in order."""
         return [row["id"] for row in await con.fetch(SQL.services, after or _BEFORE_ALL, most)]
 
     async def read(self, con: Connection, keys: Sequence[str]) -> list[PendingPublication[RouteTable]]:
@@ -182,7 +182,7 @@ class Routes:
         ]
 
     async def mark(self, con: Connection, tables: Sequence[RouteTable]) -> None:
-        """Note on draining sessions which generation tells the app-proxies so first."""
+        """Store on draining sessions the first generation of the table with the drain."""
         if not tables:
             return
         active = [route.session_id for table in tables for route in table.routes if route.state == "active"]
@@ -191,12 +191,12 @@ class Routes:
 
 
 async def _unknown(con: Connection, prefix: str, keys: Sequence[str], found: Sequence[Any]) -> list[Any]:
-    """Return a row for each of these services of which there is nothing but a table that is out."""
+    """Return a row for each of these services that is unknown here although its table was published."""
     return await con.fetch(SQL.unknown, keys, prefix) if len(found) < len(keys) else []
 
 
 def _no_routes(row: Any) -> RouteTable:
-    """Return the table that ends one of a service that is not known: what it was called, nobody can say."""
+    """Return the removal of an unknown service's route table, whose name is lost."""
     return RouteTable(
         service_id=row["service_id"], generation=1, removed=True, name="removed", project_id=ProjectId(UUID(int=0))
     )
@@ -241,12 +241,12 @@ def _route_table(row: Any, keys: tuple[TokenKey, ...]) -> RouteTable:
 
 
 class Rules:
-    """Source of services' rule tables; that of a service without rules any more says that it is `removed`."""
+    """Source of services' rule tables; that of a service without rules is `removed`."""
 
     kind, prefix, told = "rules", RuleTable.prefix(), True
 
     async def keys(self, con: Connection, after: str, most: int) -> list[str]:
-        """Return the ids of the next services, in their order."""
+        """Return the next service ids in order."""
         return [row["id"] for row in await con.fetch(SQL.ruled_services, after or _BEFORE_ALL, most)]
 
     async def read(self, con: Connection, keys: Sequence[str]) -> list[PendingPublication[RuleTable]]:
@@ -261,7 +261,7 @@ class Rules:
         ]
 
     async def mark(self, con: Connection, tables: Sequence[RuleTable]) -> None:
-        """Nothing waits for these."""
+        """Store nothing: no row waits for a rule table."""
 
 
 def _rule_table(row: Any) -> RuleTable:

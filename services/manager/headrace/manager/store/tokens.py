@@ -1,4 +1,4 @@
-"""Tokens (never the token itself) and the keys that sign them."""
+"""Queries: tokens (without the token itself), and signing keys."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def insert(
     creator: str,
     expires_at: datetime,
 ) -> Token:
-    """Keep a new token's facts. One of `service_id` and `project_id`: what it opens."""
+    """Insert a token. Exactly one of `service_id` and `project_id` is its scope."""
     row = await con.fetchrow(
         SQL.insert, token_id, service_id, project_id, name, user_id, expires_at, plain(limits), share
     )
@@ -41,7 +41,7 @@ async def insert(
 
 
 async def living(con: Connection, subject: UUID) -> int:
-    """Return how many tokens open this service or project (of those for itself), revoked ones too until they expire."""
+    """Return the number of the service's or project's own tokens that have not expired, revoked ones included."""
     return int(await con.fetchval(SQL.living, subject))
 
 
@@ -53,38 +53,38 @@ async def page(con: Connection, subject: UUID, *, after: UUID, limit: int) -> li
 async def update(
     con: Connection, subject: UUID, token_id: UUID, name: str | None, change: CallerChange
 ) -> Token | None:
-    """Change the name, if one is given, limits and share; None when there is no such token."""
+    """Update name (if given), limits and share; None when there is no such token."""
     row = await con.fetchrow(SQL.update, subject, token_id, change.limits, change.clear, change.share, name)
     return _token(row) if row else None
 
 
 async def revoke(con: Connection, subject: UUID, token_id: UUID) -> bool | None:
-    """Revoke it (again is fine). Return whether that is new to route tables; None when there is no such token."""
+    """Revoke the token (idempotent). Return whether route tables change by it; None when there is no such token."""
     fresh: bool | None = await con.fetchval(SQL.revoke, subject, token_id)
     return fresh
 
 
 async def revoke_all(con: Connection, project_id: ProjectId) -> None:
-    """Revoke the tokens of the whole project."""
+    """Revoke all tokens of the project."""
     await con.execute(SQL.revoke_all, project_id)
 
 
 def plain(limits: RateLimits) -> Mapping[str, Any]:
-    """Return limits as they are stored: only those that bound something."""
+    """Return limits in their stored form: only those that are set."""
     return limits.model_dump(exclude_none=True)
 
 
 async def signing_key(con: Connection) -> tuple[str, bytes] | None:
-    """Return (kid, sealed private key) of the key that signs now."""
+    """Return (kid, sealed private key) of the current signing key."""
     row = await con.fetchrow(SQL.signing_key)
     return (row["kid"], row["private_key"]) if row else None
 
 
 async def lock_signing(con: Connection) -> None:
-    """Let one transaction at a time make a signing key."""
+    """Lock the creation of a signing key: one transaction at a time."""
     await con.execute(SQL.lock_signing)
 
 
 async def insert_signing_key(con: Connection, kid: str, sealed: bytes, public_key: bytes) -> None:
-    """Keep a signing key: the private part sealed, the public part as its 32 bytes."""
+    """Insert a signing key: the private part sealed, the public part as its 32 bytes."""
     await con.execute(SQL.insert_signing_key, kid, sealed, public_key)

@@ -1,4 +1,4 @@
-"""Queries: services' settings that are documents, their names at the fleet's base URL, weights of replicas."""
+"""Queries: services' traffic settings (JSON documents), their model names at the fleet's base URL, weights of replicas."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ _TAKEN = re.compile(r"\(project_id, name\)=\([^,]*, (.*)\)")
 
 
 _DOCUMENTS = ("balance", "limits", "caller_limits", "rollout", "cors")
-"""In the order of the statements' arguments; the models come last."""
+"""Settings in the order of the statements' arguments; the models come last."""
 
 
 def arguments(given: Documents) -> list[Any]:
-    """Return what is said of each setting, as a create takes it."""
+    """Return the settings as arguments of the insert."""
     return [*(getattr(given, name) for name in _DOCUMENTS), given.models and list(given.models)]
 
 
 async def write(con: Connection, service_id: ServiceId, given: Documents) -> None:
-    """Write what is said of the settings. Raises NameTaken, InvalidRequest."""
+    """Update the given settings. Raises NameTaken, InvalidRequest."""
     values: list[Any] = []
     for name in _DOCUMENTS:
         values += [name in given.reset, getattr(given, name)]
@@ -46,7 +46,7 @@ async def write(con: Connection, service_id: ServiceId, given: Documents) -> Non
 
 
 def taken(error: asyncpg.UniqueViolationError, asked: Sequence[str]) -> NameTaken:
-    """Return the problem of a name that leads to another service of the project already."""
+    """Return the problem of a model name that another service of the project has."""
     which = taken_name(error) or ", ".join(asked)
     return NameTaken(
         f"models: {which} leads to another service of the project already, by its name or as one of its models; names of models are "
@@ -57,29 +57,29 @@ def taken(error: asyncpg.UniqueViolationError, asked: Sequence[str]) -> NameTake
 
 
 def all_with_credentials() -> InvalidRequest:
-    """Return the problem of CORS settings that are wrong together, be they given together or one after the other."""
+    """Return the problem of CORS settings that exclude each other, whether given together or one after the other."""
     found, allowed = "true, with * as allow_origins", "false with *, or true with the origins that are meant"
     return InvalidRequest.of("cors.allow_credentials", found, allowed)
 
 
 def taken_name(error: asyncpg.UniqueViolationError) -> str | None:
-    """Return which name it was, None when the database does not say."""
+    """Return the name in the database's error; None when it has none."""
     found = _TAKEN.search(error.detail or "")
     return found[1] if found else None
 
 
 async def put_weight(con: Connection, service_id: ServiceId, session_id: SessionId, weight: int) -> int | None:
-    """Set a replica's weight and return the one before; None when it does not exist or is on its way out."""
+    """Set a replica's weight and return the previous one; None when it does not exist or is leaving."""
     before: int | None = await con.fetchval(SQL.put_weight, session_id, service_id, weight)
     return before
 
 
 async def service_has(con: Connection, name: str) -> bool:
-    """Return whether a living service is called so, in any project."""
+    """Return whether a live service of any project has this name."""
     found: bool = await con.fetchval(SQL.service_has, name)
     return found
 
 
 def stored(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of a row of services, as the route table takes them."""
+    """Return a row's settings as the route table takes them."""
     return {name: row[name] for name in ("balance", "limits", "caller_limits", "models", "cors")}

@@ -1,4 +1,4 @@
-"""Users and their API keys. Secrets arrive here as keyed hashes only."""
+"""Queries: users and their API keys. Secrets arrive here as keyed hashes only."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _user(row: Mapping[str, Any]) -> User:
 
 
 async def insert(con: Connection, name: str, *, operator: bool) -> User:
-    """Create a user. Raises NameTaken."""
+    """Insert a user. Raises NameTaken."""
     try:
         return _user(await con.fetchrow(SQL.insert, new_uuid(), name, operator))
     except asyncpg.UniqueViolationError:
@@ -38,7 +38,7 @@ async def find(con: Connection, reference: str) -> User | None:
 
 
 async def lock(con: Connection, user_id: UserId) -> None:
-    """Keep others from locking the user until the transaction ends."""
+    """Lock the user until the transaction ends."""
     await con.execute(SQL.lock, user_id)
 
 
@@ -48,20 +48,20 @@ async def page(con: Connection, *, after: UUID, limit: int) -> list[User]:
 
 
 async def lock_operators(con: Connection) -> list[UserId]:
-    """Return the operators, and keep them from changing until the transaction ends."""
+    """Lock all operators until the transaction ends, and return them."""
     await con.execute(SQL.lock_changes)
     return [row["id"] for row in await con.fetch(SQL.operators)]
 
 
 async def update(con: Connection, user_id: UserId, *, operator: bool) -> User:
-    """Write it."""
+    """Update whether the user is an operator."""
     return _user(await con.fetchrow(SQL.update, user_id, operator))
 
 
 async def insert_key(
     con: Connection, key_id: KeyId, user_id: UserId, name: str, secret_hash: bytes, expires_in_s: int | None
 ) -> Key:
-    """Keep a new key."""
+    """Insert a key."""
     row = await con.fetchrow(SQL.insert_key, key_id, user_id, name, secret_hash, expires_in_s)
     return Key(**row)
 
@@ -74,13 +74,13 @@ async def keys(con: Connection, user_id: UserId, *, after: UUID, limit: int) -> 
 async def update_key(
     con: Connection, user_id: UserId, key_id: UUID, name: str | None, *, set_end: bool, expires_in_s: int | None
 ) -> Key | None:
-    """Change the name, if one is given, and with `set_end` the end (None: it has none); None when the user has no such key."""
+    """Update the name (if given), and with `set_end` the expiry (None: none); None when the user has no such key."""
     row = await con.fetchrow(SQL.update_key, user_id, key_id, name, set_end, expires_in_s)
     return Key(**row) if row else None
 
 
 async def delete_key(con: Connection, user_id: UserId, key_id: UUID) -> bool:
-    """Forget a key at once; False when the user has no such key."""
+    """Delete a key; False when the user has no such key."""
     return await con.fetchval(SQL.delete_key, user_id, key_id) is not None
 
 
@@ -91,16 +91,16 @@ async def by_key(con: Connection, key_id: UUID) -> StoredKey | None:
 
 
 async def ending(con: Connection, user_id: UserId, key_id: UUID) -> KeyEnd:
-    """Return when the key ends."""
+    """Return the expiry of the key."""
     row = await con.fetchrow(SQL.ending, user_id, key_id)
     return KeyEnd(row["there"], row["ends_at"], row["now"])
 
 
 async def drop_expired(con: Connection, user_id: UserId, *, keep: int) -> None:
-    """Forget the user's keys that are over, but for the newest."""
+    """Delete the user's expired keys, except the newest `keep`."""
     await con.execute(SQL.drop_expired, user_id, keep)
 
 
 async def count_keys(con: Connection, user_id: UserId) -> int:
-    """Return how many keys the user has that have not expired."""
+    """Return the number of the user's keys that have not expired."""
     return int(await con.fetchval(SQL.count_keys, user_id))

@@ -1,4 +1,4 @@
-"""Trial runs: sessions without a service."""
+"""Queries: trial runs (sessions without a service)."""
 
 from __future__ import annotations
 
@@ -20,5 +20,5 @@ async def find(con: Connection, session_id: UUID, actor: Actor) -> TrialRun | No
 
 
 async def living(con: Connection, project_id: ProjectId) -> int:
-    """Return how many of the project have not ended."""
+    """Return the number of the project's trial runs that have not ended."""
     return int(await con.fetchval(SQL.living, project_id))

@@ -1,1 +1,1 @@
-"""What callers may do: authorise, decide, one transaction with its event."""
+"""Use cases: authorise, decide, one transaction with its history event."""

@@ -1,4 +1,4 @@
-"""Machines, for operators."""
+"""Use cases of machines, for operators."""
 
 from __future__ import annotations
 
@@ -37,8 +37,10 @@ class Agents:
         return agent_detail(agent)
 
     async def update(self, actor: Actor, agent_id: str, change: UpdateAgent) -> AgentDetail:
-        """Say at which addresses the machine's replicas may be; it holds from its next report on. Raises Forbidden, NotFound,
-        InvalidRequest for an address at which no machine may be."""
+        """Set the allowed addresses of the machine's replicas, from its next report on.
+
+        Raises Forbidden, NotFound, InvalidRequest for an address at which no machine may be.
+        """
         operators_only(actor, "change agents")
         for number, address in enumerate(change.addresses or ()):
             if self._places.refuses(address) is not None:

@@ -1,4 +1,4 @@
-"""Many files in one request: a tar stream into a folder."""
+"""Use cases of archives: many files in one request, as a tar stream."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ from headrace.manager.views.archives import archive_receipt
 
 log = structlog.get_logger()
 READ_AT_ONCE = 4
-"""Archives of a project that are sent at once."""
+"""Archives of a project sent concurrently."""
 _STEP = Amount(bytes=64 * 1024 * 1024, files=1000)
-"""Counted at once, before it comes."""
+"""Amount reserved at once."""
 _LEAST_ENTRY_BYTES = 512
 _COUNTED_EVERY_S = 300.0
 
 
 class Archives:
-    """Use cases of archives of folders' files. `idle_s`: how long a sender may be silent."""
+    """Use cases of archives of folders' files. `idle_s`: timeout for the next bytes of a sender."""
 
     def __init__(
         self,
@@ -68,12 +68,11 @@ class Archives:
         body: AsyncIterator[bytes],
         length: int | None,
     ) -> ArchiveReceipt:
-        """Put the files of the tar stream `body` below `path`, each as soon as it is whole, and say what was refused and why.
+        """Unpack the tar stream `body` below `path`, each file as soon as it is complete; return counts and refused entries.
 
-        `length`: of the body, as far as it was announced.
-        Raises NotFound (also when the folder is deleted meanwhile), Forbidden, InvalidRequest for what is no tar archive, TooLarge,
-        QuotaExceeded and InsufficientStorage before the content of the file that does not fit is read, Unavailable; files that came
-        before stay.
+        `length`: of the body, as far as it was announced. Raises NotFound (also when the folder is deleted meanwhile),
+        Forbidden, InvalidRequest for what is not a tar archive, TooLarge, QuotaExceeded and InsufficientStorage before
+        the content of the file that does not fit is read, Unavailable; files that came before stay.
         """
         into = split_path(path, empty=True)
         folder = await self._folders.find(actor, reference, project, "member")
@@ -98,10 +97,10 @@ class Archives:
     async def read(
         self, actor: Actor, reference: str, project: str | None, path: str, paths: Sequence[str] | None = None
     ) -> AsyncIterator[tuple[str, AsyncIterator[bytes]]]:
-        """The name of the folder, and a tar stream of what lies at `path` in it, or of the files at `paths`.
+        """Yield the name of the folder, and a tar stream of `path` in it, or of the files at `paths`.
 
-        What the stream raises (Unavailable, a file that was cut) leaves an archive without its end.
-        Raises NotFound, Conflict, InvalidRequest, Unavailable while the project reads as much as it may.
+        An error in the stream (Unavailable, a truncated file) leaves an archive without its end marker. Raises
+        NotFound, Conflict, InvalidRequest; Unavailable at the project's limit of concurrent reads.
         """
         below = split_path(path, empty=True)
         chosen = [split_path(one, field="paths") for one in paths] if paths is not None else None
@@ -115,7 +114,7 @@ class Archives:
             await self._storage.close(packer)
 
     async def _started(self, folder: Folder, packer: Packer) -> AsyncIterator[bytes]:
-        """Return the pieces. What is wrong with the first one is raised here, before an answer has begun."""
+        """Return the stream, with its first piece read: errors of that are raised here, before the answer has begun."""
         first = await self._storage.call(packer.piece)
 
         async def pieces() -> AsyncIterator[bytes]:
@@ -168,7 +167,7 @@ class Archives:
 
 
 def _step(length: int | None) -> Amount:
-    """Return how much is reserved at once: all of a small archive."""
+    """Return the amount to reserve at once: all of a small archive."""
     if length is None:
         return _STEP
     return Amount(min(_STEP.bytes, length), min(_STEP.files, length // _LEAST_ENTRY_BYTES))

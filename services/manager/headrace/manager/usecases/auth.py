@@ -1,6 +1,6 @@
 """Authentication by API key.
 
-Nothing is cached: a key that was deleted is refused by the next request.
+Nothing is cached: a deleted key is refused by the next request.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class Authentication:
         self._vault = vault
 
     async def actor(self, authorization: str | None, source_address: str) -> Actor:
-        """Return the caller that the Authorization header names. Raises Unauthenticated without saying which part was wrong."""
+        """Authenticate the Authorization header. Raises Unauthenticated without saying which part was wrong."""
         if not authorization:
             raise Unauthenticated("send an API key: Authorization: Bearer hr_…")
         scheme, _, text = authorization.partition(" ")

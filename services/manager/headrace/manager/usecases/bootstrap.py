@@ -1,6 +1,6 @@
 """Bootstrap of an empty installation: the user admin, the project default, the signing key, a first API key.
 
-Without these nobody could make them; it is safe to repeat and to run by many managers at once.
+It is idempotent, and many managers may run it at once.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ _KEY_NAME = "first-key"
 
 
 async def bootstrap(pool: Pool, vault: Vault, keys: SigningKeys, admin_key_file: Path | None) -> None:
-    """Make what is missing. Safe to repeat, and to run by many managers at once.
+    """Create what is missing. Idempotent; many managers may run it at once.
 
-    A key file that is missing, or whose key is not known here (another database), is written anew with mode 0600; the key
-    that this replaces is gone from then on. Raises OSError when the file cannot be written; nothing has changed then.
+    A key file that is missing, or whose key is unknown here (another database), is written anew with mode 0600; the key
+    that this replaces is deleted. Raises OSError when the file cannot be written; nothing has changed then.
     """
     present = await asyncio.to_thread(_read, admin_key_file) if admin_key_file else None
     async with transaction(pool) as con:
@@ -68,6 +68,6 @@ def _read(path: Path) -> str | None:
 
 
 def _write(path: Path, key: str) -> None:
-    """Write the key so that nobody else can read it at any moment."""
+    """Write the key to a file that nobody else can read at any moment."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     write_atomically(path, f"{key}\n")

@@ -1,4 +1,4 @@
-"""Bodies of requests about tokens and named clients, as the records that the store takes."""
+"""Conversion of request bodies about tokens and named clients into records."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ USUAL_SHARE = 1
 
 
 def caller_change(body: UpdateCaller) -> CallerChange:
-    """Return what is to change: null takes all limits away, and is the usual share."""
+    """Return the change of a caller: null removes all limits, and resets the share."""
     given = body.model_fields_set
     return CallerChange(
         limits=None if body.limits is None else body.limits.model_dump(exclude_unset=True),

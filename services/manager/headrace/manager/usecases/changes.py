@@ -1,4 +1,7 @@
-"""Changes of services: update, scale, start, stop, restart, retry, roll back, delete. Each is one transaction with its history."""
+"""Use cases that change services: update, scale, start, stop, restart, retry, roll back, delete.
+
+Each one transaction with an event.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,7 @@ from headrace.manager.usecases.services import Services
 
 
 class Changes:
-    """Use cases: changes of services."""
+    """Use cases that change services."""
 
     def __init__(
         self, pool: Pool, resolver: Resolver, services: Services, pokes: Pokes, own_ports: OwnPorts, most: Bounds
@@ -42,11 +45,11 @@ class Changes:
         self._most = most
 
     async def update(self, actor: Actor, reference: str, change: UpdateService) -> ServiceDetail:
-        """Change what is given. A given spec becomes a new revision, which replaces the replicas without downtime; one that
-        comes to what runs already replaces nothing, and the answer's note says so.
+        """Update the given fields. A spec becomes a new revision, which replaces the replicas without downtime.
 
-        Raises NotFound, Forbidden, NameTaken, Conflict while the service is being deleted, InvalidDefinition,
-        InvalidRequest, QuotaExceeded; then nothing has changed.
+        A spec that resolves to what runs already replaces nothing, and the answer's note says so. Raises NotFound,
+        Forbidden, NameTaken, Conflict while the service is being deleted, InvalidDefinition, InvalidRequest,
+        QuotaExceeded; then nothing has changed.
         """
         if allowed := self._own_ports.allowed(change.endpoint_port):
             raise InvalidRequest.of("endpoint_port", change.endpoint_port, allowed)
@@ -77,7 +80,7 @@ class Changes:
         return self._done(detail, note)
 
     async def start(self, actor: Actor, reference: str) -> ServiceDetail:
-        """Run its wanted replicas (again). Raises NotFound, Forbidden, Conflict, QuotaExceeded."""
+        """Start the wanted replicas of a stopped service. Raises NotFound, Forbidden, Conflict, QuotaExceeded."""
         async with transaction(self._pool) as con:
             facts = await self._hold(con, actor, reference)
             if not facts.running:
@@ -88,7 +91,7 @@ class Changes:
         return self._done(detail)
 
     async def stop(self, actor: Actor, reference: str) -> ServiceDetail:
-        """End all replicas and keep the configuration. Raises NotFound, Forbidden, Conflict."""
+        """Stop all replicas and keep the configuration. Raises NotFound, Forbidden, Conflict."""
         async with transaction(self._pool) as con:
             facts = await self._hold(con, actor, reference)
             if facts.running:
@@ -98,7 +101,7 @@ class Changes:
         return self._done(detail)
 
     async def restart(self, actor: Actor, reference: str) -> ServiceDetail:
-        """Replace all replicas without downtime: the current revision again, exactly as it is, under a new number.
+        """Replace all replicas without downtime, by the current revision, unchanged, under a new number.
 
         Raises NotFound, Forbidden, Conflict when it is not running, QuotaExceeded.
         """
@@ -138,7 +141,7 @@ class Changes:
         return self._done(detail, note)
 
     async def _read_again(self, actor: Actor, reference: str) -> tuple[int, RevisionSpec, ResolvedSpec | None]:
-        """Return the current revision's number and spec, and that resolved anew if a start of it failed."""
+        """Return the current revision's number and spec, and the spec resolved anew if a start of it failed."""
         async with self._pool.acquire() as con:
             facts = await service_for(con, actor, reference, "member")
             failing = facts.service.failed_starts or await services.errors(con, facts.service.id)
@@ -148,7 +151,7 @@ class Changes:
         return facts.revision, spec, resolved
 
     async def rollback(self, actor: Actor, reference: str, body: Rollback) -> ServiceDetail:
-        """Make an earlier revision the newest one, exactly as it was resolved then; one that serves already replaces nothing.
+        """Make an earlier revision the current one, as it was resolved then; one that serves already replaces nothing.
 
         Raises NotFound, Forbidden, Conflict, QuotaExceeded.
         """
@@ -166,7 +169,10 @@ class Changes:
         return self._done(detail, note)
 
     async def delete(self, actor: Actor, reference: str) -> ServiceDetail | None:
-        """Delete the service: None when it is gone at once, else what it is while its replicas stop. Raises NotFound, Forbidden."""
+        """Delete the service. Return None when it is gone at once, else its state while replicas stop.
+
+        Raises NotFound, Forbidden.
+        """
         async with transaction(self._pool) as con:
             facts = await held_service(con, actor, reference, "member")
             gone = await services.live_sessions(con, facts.service.id) == 0
@@ -191,7 +197,7 @@ class Changes:
         return await find_folders(con, actor, project, spec)
 
     async def _hold(self, con: Connection, actor: Actor, reference: str) -> ServiceFacts:
-        """Return the service, held until the transaction ends. Raises NotFound, Forbidden, Conflict while it is being deleted."""
+        """Lock the service until the transaction ends. Raises NotFound, Forbidden, Conflict while it is being deleted."""
         facts = await held_service(con, actor, reference, "member")
         if facts.service.goal == "deleting":
             raise Conflict(f"service {facts.service.name} is being deleted")
@@ -200,7 +206,7 @@ class Changes:
     async def _check_quota(
         self, con: Connection, facts: ServiceFacts, resolved: ResolvedSpec, replicas: int | None = None
     ) -> None:
-        """Raise QuotaExceeded if the project may not hold that many replicas, by default those that are wanted."""
+        """Raise QuotaExceeded if the project may not have that many replicas (default: the wanted number)."""
         service = facts.service
         wanted = service.wanted if replicas is None else replicas
         await scaling.check_quota(con, service.project_id, service.id, resolved.slots, wanted)
@@ -220,9 +226,9 @@ class Changes:
         resolved: ResolvedSpec,
         message: str,
     ) -> tuple[int, RevisionId | None, Reason | None]:
-        """Make a revision of what is wanted, unless it is the current one, or the one that serves while that does not start.
+        """Create a revision, unless it equals the current one, or the serving one while the current one does not start.
 
-        Returns its number, its id (None: the current one stays) and what is to be said of it. Raises Conflict.
+        Return its number, its id (None: the current one stays) and a note for the answer. Raises Conflict.
         """
         await hold_folders(con, resolved)
         if resolved == facts.resolved:
@@ -265,6 +271,6 @@ class Changes:
         )
 
     def _done(self, detail: ServiceDetail, note: Reason | None = None) -> ServiceDetail:
-        """Tell the loops, now that it is committed, and return what the transaction read."""
+        """Poke the loops after the commit, and return what the transaction read."""
         self._pokes.poke("services", "routes", "rules")
         return detail if note is None else detail.model_copy(update={"note": note})

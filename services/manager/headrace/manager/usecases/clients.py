@@ -1,4 +1,4 @@
-"""Named clients of services."""
+"""Use cases of named clients of services."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from headrace.manager.views.clients import client_view, new_client_view
 
 
 class Clients:
-    """Use cases of named clients. App-proxies know of each change within a second."""
+    """Use cases of named clients. App-proxies apply each change within a second."""
 
     def __init__(self, pool: Pool, pokes: Pokes, most: Bounds, revocations: Revocations) -> None:
         self._pool = pool
@@ -36,7 +36,7 @@ class Clients:
         self._most = most
 
     async def create(self, actor: Actor, reference: str, new: CreateClient) -> NewClient:
-        """Make a client; this is the only time that its secret is shown. Raises NotFound, Forbidden, NameTaken, Conflict."""
+        """Create a client; its secret is returned only here. Raises NotFound, Forbidden, NameTaken, Conflict."""
         client_id = ClientId(new_uuid())
         secret, digest = new_client_secret()
         async with transaction(self._pool) as con:
@@ -67,7 +67,7 @@ class Clients:
         return a_page(found, limit, client_view, lambda client: client.id)
 
     async def rotate(self, actor: Actor, reference: str, client: str) -> NewClient:
-        """Give a client another secret, shown this once; the old one is refused within a second. Raises NotFound, Forbidden."""
+        """Replace a client's secret, returned only here; the old one is refused within a second. Raises NotFound, Forbidden."""
         secret, digest = new_client_secret()
         async with transaction(self._pool) as con:
             facts, client_id = await _client(con, actor, reference, client)
@@ -79,7 +79,7 @@ class Clients:
         return new_client_view(rotated, secret)
 
     async def update(self, actor: Actor, reference: str, client: str, change: UpdateCaller) -> ClientView:
-        """Change limits and share. Raises NotFound, Forbidden."""
+        """Update limits and share. Raises NotFound, Forbidden."""
         async with transaction(self._pool) as con:
             facts, client_id = await _client(con, actor, reference, client)
             after = _there(await clients.update(con, client_id, caller_change(change)), facts, client)
@@ -89,7 +89,9 @@ class Clients:
         return client_view(after)
 
     async def revoke(self, actor: Actor, reference: str, client: str) -> RevocationView:
-        """End a client; its name is free at once, its secret refused within a second. Return where it is already.
+        """Revoke a client: its name is free at once, its secret refused within a second.
+
+        Return the progress of the revocation.
 
         Raises NotFound, Forbidden.
         """

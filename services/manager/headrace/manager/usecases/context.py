@@ -1,4 +1,4 @@
-"""Look-up and authorisation, with which every use case begins.
+"""Look-up and authorisation, the first step of every use case.
 
 What a caller may not see is not found; what may be seen but not done is forbidden.
 """
@@ -26,7 +26,7 @@ _MOST_NAMES = 20
 
 
 async def no_group(con: Connection, name: str) -> InvalidRequest:
-    """Return the problem of a resource group that is not there, with those that are."""
+    """Return the problem of a resource group that does not exist, with those that do."""
     names = await services.group_names(con, most=_MOST_NAMES + 1)
     more = ", …" if len(names) > _MOST_NAMES else ""
     return InvalidRequest.of("resource_group", name, f"one of {', '.join(names[:_MOST_NAMES])}{more}")
@@ -93,7 +93,7 @@ async def service_for(con: Connection, actor: Actor, reference: str, needed: Rol
 
 
 async def held_service(con: Connection, actor: Actor, reference: str, needed: Role) -> ServiceFacts:
-    """Return the service, held until the transaction ends. Raises NotFound, Forbidden."""
+    """Lock the service until the transaction ends and return it. Raises NotFound, Forbidden."""
     held = await services.hold(con, reference, actor)
     if held is None:
         raise NotFound(f"there is no service {reference}")
@@ -101,13 +101,13 @@ async def held_service(con: Connection, actor: Actor, reference: str, needed: Ro
 
 
 def a_page(found: Sequence[T], limit: int, view: Callable[[T], V], cursor: Callable[[T], object]) -> Page[V]:
-    """Return the page of `limit` items from `limit + 1` that were looked up."""
+    """Return a page of `limit` items from the `limit + 1` that were read."""
     shown = found[:limit]
     return Page(items=tuple(view(item) for item in shown), next=str(cursor(shown[-1])) if len(found) > limit else None)
 
 
 def as_id(text: str, what: str) -> UUID:
-    """Return the id. Raises NotFound, since no thing has an id that is none."""
+    """Parse an id. Raises NotFound for what is none."""
     try:
         return UUID(text)
     except ValueError:

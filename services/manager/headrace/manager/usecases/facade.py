@@ -1,6 +1,6 @@
 """Use cases of the API, one object per noun.
 
-The API is given this one object, so that routes need no wiring of their own.
+The API gets this one object, so that routes need no wiring of their own.
 """
 
 from __future__ import annotations
@@ -54,7 +54,10 @@ class UseCases:
     agents: Agents
 
     async def clean(self) -> None:
-        """Housekeeping of a start, bounded: interrupted deletions and forgotten uploads. A storage that fails is left for the next start."""
+        """Finish interrupted deletions and delete abandoned uploads, at a start, bounded.
+
+        A storage error is left to the next start.
+        """
         try:
             folders, uploads = await self.folders.clean(), await self.uploads.clean()
         except Problem as problem:

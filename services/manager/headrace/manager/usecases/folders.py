@@ -1,4 +1,4 @@
-"""Folders and the files in them."""
+"""Use cases of folders and their files."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Folders:
         self._account = account
         self._most = most
         self.turns = ProjectLimiter()
-        """Of projects, at work that takes long."""
+        """Limiter of projects' long operations."""
 
     async def create(self, actor: Actor, new: CreateFolder) -> FolderView:
         """Create an empty folder. Raises NotFound, Forbidden, NameTaken."""
@@ -76,7 +76,7 @@ class Folders:
         return folder_view(await self.find(actor, reference, project, "viewer"))
 
     async def find(self, actor: Actor, reference: str, project: str | None, needed: Role) -> Folder:
-        """Return the folder, if the caller may do with it what `needed` may. Raises NotFound, Forbidden."""
+        """Return the folder if the caller has the role `needed`. Raises NotFound, Forbidden."""
         async with self._pool.acquire() as con:
             within = await project_for(con, actor, project, "viewer") if project else None
             return await folder_for(con, actor, reference, needed, project=within)
@@ -115,7 +115,10 @@ class Folders:
         after: str,
         limit: int,
     ) -> Page[FileView]:
-        """Return what lies at `path` in the folder, by path. Raises NotFound, Conflict; Unavailable while the project lists much."""
+        """Return a page of the entries at `path`.
+
+        Raises NotFound, Conflict; Unavailable at the project's limit of concurrent listings.
+        """
         names = split_path(path, empty=True)
         folder = await self.find(actor, reference, project, "viewer")
         listing = partial(
@@ -133,14 +136,14 @@ class Folders:
 
     @asynccontextmanager
     async def opened(self, actor: Actor, reference: str, project: str | None, path: str) -> AsyncIterator[OpenFile]:
-        """A file, open for reading. Raises NotFound, Conflict when it is a directory."""
+        """Yield a file open for reading. Raises NotFound, Conflict when it is a directory."""
         names = split_path(path)
         folder = await self.find(actor, reference, project, "viewer")
         async with self._storage.opened(partial(self._storage.tree(folder.id).open_file, names)) as file:
             yield file
 
     async def delete_file(self, actor: Actor, reference: str, project: str | None, path: str) -> None:
-        """Delete a file, or a directory with all it holds. Raises NotFound, Forbidden."""
+        """Delete a file, or a directory with its content. Raises NotFound, Forbidden."""
         names = split_path(path)
         folder = await self.find(actor, reference, project, "member")
         tree = self._storage.tree(folder.id)
@@ -161,7 +164,7 @@ class Folders:
             await events.record(con, actor, "file.deleted", project_id=folder.project_id, details=details)
 
     async def clean(self) -> int:
-        """Remove files of folders that were deleted, where that was interrupted; look at the last thousand and return how many."""
+        """Delete leftover files of the last thousand deleted folders; return how many had some."""
         async with self._pool.acquire() as con:
             gone = await folders.deleted(con, limit=1000)
         removed = 0
@@ -173,5 +176,5 @@ class Folders:
         return removed
 
     async def blocking(self, function: Callable[[], T]) -> T:
-        """Run a call of an open file where it may block."""
+        """Run a blocking call of an open file in a thread."""
         return await self._storage.call(function)

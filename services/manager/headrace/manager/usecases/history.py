@@ -1,4 +1,4 @@
-"""What happened to a service: revisions, history, scale decisions."""
+"""Use cases of a service's history: revisions, events, scale decisions."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class History:
         return a_page(found, limit, revision_view, lambda revision: revision.number)
 
     async def revision(self, actor: Actor, reference: str, number: int) -> RevisionDetail:
-        """Return one revision, with what its replicas are started with. Raises NotFound for one that is not kept too.
+        """Return one revision with its effective spec. Raises NotFound, also for one that was pruned.
 
-        One that was made under rules that no longer hold is shown as far as it can be read.
+        One that violates constraints added later is returned as far as it can be read.
         """
         async with self._pool.acquire() as con:
             facts = await service_for(con, actor, reference, "viewer")

@@ -1,6 +1,6 @@
-"""Log follower of one replica: from before it has a machine until it ends.
+"""Log follower of one replica: from before placement until it ends.
 
-It goes on where it was when the machine was silent for a while.
+After an interruption it resumes at the last line.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from headrace.manager.store import services
 
 LOOK_AGAIN_S: Final = 1.0
 MOST_WAIT_S: Final = 10.0
-"""Between two tries to read a log again."""
+"""Longest delay between two attempts to read a log."""
 
 
 @dataclass(frozen=True)
 class LogRange:
-    """The part of a log that is read."""
+    """Range of a log: last lines, start time."""
 
     tail: int | None
     since: str | None
 
 
 class ReadLines(Protocol):
-    """Reads a kernel's log; an empty line is a sign of life."""
+    """Reader of a kernel's log; an empty line is a sign of life."""
 
     def __call__(self, agent_id: str, kernel_id: KernelId, part: LogRange, *, follow: bool) -> AsyncIterator[str]:
         """Yield lines. Raises Problem."""
@@ -42,7 +42,7 @@ class ReadLines(Protocol):
 
 @asynccontextmanager
 async def closing(lines: AsyncIterator[str]) -> AsyncIterator[None]:
-    """End the reader when its lines are not wanted any more, so that its agent stops sending."""
+    """Close the reader on leaving, so that its agent stops sending."""
     try:
         yield
     finally:
@@ -51,19 +51,19 @@ async def closing(lines: AsyncIterator[str]) -> AsyncIterator[None]:
 
 
 def utc(at: datetime) -> str:
-    """Return a time as lines of logs have it."""
+    """Format a time as log lines have it."""
     return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def note(now: datetime, text: str) -> str:
-    """Return a line of the manager's own among those of a log."""
+    """Return a log line of the manager's own."""
     return f"{now.isoformat(timespec='milliseconds').replace('+00:00', 'Z')} headrace: {text}"
 
 
 class LogFollower:
-    """Follower of one log as it grows.
+    """Follower of one log.
 
-    When it cannot be read that is said once, and tried again; it is read on where it was.
+    When the log cannot be read, that is written once, and reading is retried from the last line.
     """
 
     def __init__(self, pool: Pool, lines: ReadLines, write: Callable[[str], Awaitable[None]], clock: Clock) -> None:
@@ -75,10 +75,10 @@ class LogFollower:
         self._problem: Problem | None = None
         """Why it cannot be read now."""
         self._told = False
-        """Whether the reader knows."""
+        """Whether that was written to the reader."""
 
     async def run(self, replica: Replica, service_id: ServiceId | None, part: LogRange) -> None:
-        """Write until the log ends, or its replica is over."""
+        """Write lines until the log ends, or its replica is gone."""
         wait_s = LOOK_AGAIN_S
         current: Replica | None = replica
         while current is not None:
@@ -100,7 +100,7 @@ class LogFollower:
             await self._write(note(self._clock(), f"log is not read on: {why}"))
 
     async def _read(self, agent_id: str, kernel_id: KernelId, part: LogRange) -> Problem | None:
-        """Write the log to its end, or up to what is in the way."""
+        """Write the log to its end; return the problem that interrupted it, if any."""
         lines = self._lines(agent_id, kernel_id, part, follow=True)
         try:
             async with closing(lines):
@@ -114,7 +114,7 @@ class LogFollower:
         return None
 
     async def _failed(self, current: Replica, problem: Problem) -> None:
-        """Say why it cannot be read; but that its agent does not know it yet, or not any more, only if that lasts."""
+        """Write why the log cannot be read; that its agent does not know the kernel is written only if it lasts."""
         unknown = isinstance(problem, NotFound)
         brief = unknown and (self._problem is None or current.status in {"pending", "placed"})
         self._problem = problem

@@ -1,4 +1,4 @@
-"""Use cases: logs of replicas and trial runs, streamed."""
+"""Use cases of logs: of replicas and of trial runs, streamed."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from headrace.manager.usecases.validations import trial_run
 
 Write: TypeAlias = Callable[[str], Awaitable[None]]
 MOST_ENDED = 20
-"""Replicas that ended meanwhile, of which a log that is read on shows the rest."""
+"""Bound on replicas ended since, whose remaining log is returned."""
 
 
 @dataclass(frozen=True)
 class LogSource:
-    """Source of logs: the replicas found at first, and where to look for those that come. `whole`: lines say which replica wrote them."""
+    """Source of logs: the replicas found at first, and the service that may get more. `whole`: lines name their replica."""
 
     replicas: tuple[Replica, ...]
     service_id: ServiceId | None
@@ -38,7 +38,7 @@ class LogSource:
 
 
 class Logs:
-    """Use cases of logs. Finding comes first, so that a refusal is an answer; copying then streams."""
+    """Use cases of logs. Look-up comes first, so that an error is an answer; copy() then streams."""
 
     def __init__(self, pool: Pool, reader: LogReader, clock: Clock) -> None:
         self._pool = pool
@@ -48,8 +48,10 @@ class Logs:
     async def of_service(
         self, actor: Actor, reference: str, replica: UUID | None, *, since: datetime | None = None
     ) -> LogSource:
-        """Return the logs of one replica, or of all live ones (of the last one, when none lives); with `since` also those
-        that ended from then on, the newest MOST_ENDED. Raises NotFound."""
+        """Return the logs of one replica, or of all live ones (of the last one, when none is live).
+
+        With `since` also those that ended from then on, the newest MOST_ENDED. Raises NotFound.
+        """
         async with self._pool.acquire() as con:
             facts = await service_for(con, actor, reference, "viewer")
             service_id = facts.service.id
@@ -78,16 +80,16 @@ class Logs:
         return LogSource((found,) if found else (), None, whole=False)
 
     def check(self) -> None:
-        """Raise BusUnavailable while no log can be read: before following, which has no answer but lines."""
+        """Raise BusUnavailable while no log can be read. Call it before following, whose errors are only lines."""
         self._reader.check()
 
     async def copy(
         self, source: LogSource, write: Write, *, tail: int | None, follow: bool, since: datetime | None = None
     ) -> None:
-        """Write the last `tail` lines (None: all kept), from `since` on, in order of time, then with `follow` those that come.
+        """Write the last `tail` lines (None: all kept), from `since` on, by time, then with `follow` new ones.
 
-        A log that cannot be read is a line of its own among several, and where it is followed; alone it raises what the reader
-        raises.
+        A log that cannot be read becomes a line among several, and when it is followed; alone it raises the reader's
+        error.
         """
         part = LogRange(tail, None if since is None else utc(since))
         if follow:
@@ -125,7 +127,7 @@ class Logs:
             yield note(self._clock(), f"log cannot be read: {problem.detail}")
 
     async def _follow(self, source: LogSource, write: Write, part: LogRange) -> None:
-        """Follow the replicas found at first and, for a whole service, those that come later, until it is gone."""
+        """Follow the replicas found at first and, for a whole service, later ones, until the service is gone."""
         lock = asyncio.Lock()
 
         async def one(replica: Replica) -> None:

@@ -1,6 +1,6 @@
-"""Thread pool for parsing definition files, one parse of a project at a time.
+"""Thread pool for parsing definition files, one parse per project at a time.
 
-Parsing takes time that its writer chooses: it must not take threads from other projects or from folders.
+Parse time depends on the file's author: it must not take threads from other projects or from folder storage.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ _BUSY = ApiReason.DEFINITIONS_BUSY
 
 
 class Parsing:
-    """Runs pure functions that take a while. The threads that read and write folders do other things."""
+    """Runs slow pure functions, in threads apart from those of folder storage."""
 
     def __init__(self, *, most_waiting: int = MOST_WAITING) -> None:
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="parsing")
         self._turns = ProjectLimiter(at_once=1, most_waiting=most_waiting, work="read definition files", reason=_BUSY)
 
     async def run(self, project: ProjectId, function: Callable[[], T]) -> T:
-        """Return what the function does. Raises what it raises, Unavailable when too many of the project wait already."""
+        """Run the function. Raises what it raises; Unavailable when too many calls of the project are queued."""
         end = await self._turns.take(project)
         try:
             return await in_thread(self._threads, function, timeout_s=_TIMEOUT_S, ended=end)

@@ -1,6 +1,6 @@
-"""Ports of the use cases: protocols of what they need of loops and inbox.
+"""Ports of the use cases: protocols of what they need from loops and inbox.
 
-They keep use cases from knowing either, and tests give stand-ins here.
+They decouple use cases from both, and tests pass fakes here.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Pokes(Protocol):
     """Wake-ups of the loops, by name."""
 
     def poke(self, *loops: LoopName) -> None:
-        """Ask these loops to look soon. Carries no data and never fails."""
+        """Request a pass of these loops soon. Carries no data and never fails."""
 
 
 class LogReader(Protocol):
@@ -42,11 +42,10 @@ class LogReader(Protocol):
     def lines(
         self, agent_id: str, kernel_id: KernelId, *, tail: int | None, follow: bool, since: str | None = None
     ) -> AsyncIterator[str]:
-        """Yield `<RFC 3339 UTC timestamp> <text>` lines, the last `tail` (None: all kept), then with `follow` those that come.
+        """Yield `<RFC 3339 UTC timestamp> <text>` lines: the last `tail` (None: all kept), then with `follow` new ones.
 
-        Of those before `since` some may come all the same.
-
-        Raises NotFound when the agent keeps no such log, BusUnavailable when it cannot be asked.
+        Some from before `since` may be among them. Raises NotFound when the agent keeps no such log, BusUnavailable
+        when it cannot be asked.
         """
 
 
@@ -54,23 +53,23 @@ class RuleOutcomes(Protocol):
     """Newest outcomes of rules, as autoscalers reported them."""
 
     def of(self, service_id: ServiceId, rule_id: RuleId) -> RuleOutcome | None:
-        """Return the last outcome that was heard of, None before the first."""
+        """Return the last reported outcome; None before the first."""
 
 
 class AppProxies(Protocol):
     """Newest reports of app-proxies."""
 
     def presence(self) -> Presence:
-        """Return whether app-proxies are heard of."""
+        """Return whether app-proxies are present."""
 
     def generations(self, service_id: ServiceId) -> Mapping[ProxyId, int]:
-        """Return which generation of the service's route table each app-proxy that is heard of has; 0: none."""
+        """Return the generation of the service's route table at each present app-proxy; 0: none."""
 
     def unopened(self, port: int) -> Mapping[ProxyId, str]:
-        """Return which app-proxies could not open this port of a service, and why."""
+        """Return the app-proxies that could not open this port of a service, and why."""
 
     def gathered(self) -> bool:
-        """Whether there are app-proxies, and all had time to be heard of."""
+        """Return whether there are app-proxies, and all had time to report."""
 
     def remembered(self) -> Mapping[ProxyId, LastReport]:
-        """Return the newest report of each app-proxy that was heard of in the last minutes, also of those that are away now."""
+        """Return the newest report of each app-proxy of the last minutes, also of absent ones."""

@@ -1,6 +1,6 @@
-"""Concurrency limiter per project for work that takes long.
+"""Concurrency limiter per project, for long operations.
 
-Threads are few: one project that lists large folders must leave some for the others.
+Threads are few: a project that lists large folders must leave some for the others.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from headrace.common.contracts.problems import Unavailable
 from headrace.common.contracts.reasons.api import ApiReason
 
 AT_ONCE = 2
-"""Of the threads for files; others are left for the other projects."""
+"""Threads for files that one project may use."""
 MOST_WAITING = 16
 _TIMEOUT_S = 60.0
 
 
 class ProjectLimiter:
-    """Limiter that lets `at_once` requests of each project in; the next ones wait, up to a bound.
+    """Admits `at_once` requests of each project; further ones queue, up to a bound.
 
-    `work`, `reason`: said to those that are refused.
+    `work`, `reason`: text and code of the refusal.
     """
 
     def __init__(
@@ -40,9 +40,9 @@ class ProjectLimiter:
         self._queues: dict[ProjectId, _Queue] = {}
 
     async def take(self, project: ProjectId) -> Callable[[], None]:
-        """Wait for a turn of the project and return what ends it (once: further calls do nothing).
+        """Wait for a slot of the project and return the function that releases it (idempotent).
 
-        Raises Unavailable when too many wait already, or when the turn does not come in time.
+        Raises Unavailable when the queue is full, or on timeout.
         """
         queue = self._queues.setdefault(project, _Queue(self._at_once))
         if queue.there >= (most := self._at_once + self._most_waiting):
@@ -69,7 +69,7 @@ class ProjectLimiter:
 
     @asynccontextmanager
     async def of(self, project: ProjectId) -> AsyncIterator[None]:
-        """A turn of the project, while inside. Raises Unavailable."""
+        """Hold a slot of the project while inside. Raises Unavailable."""
         end = await self.take(project)
         try:
             yield
@@ -88,7 +88,7 @@ class ProjectLimiter:
 
 
 class _Queue:
-    """The requests of one project."""
+    """Slots and queue length of one project."""
 
     def __init__(self, at_once: int) -> None:
         self.there = 0

@@ -1,4 +1,4 @@
-"""Projects, members, usage."""
+"""Use cases of projects, members and usage."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Projects:
         return whoami_view(user, mine)
 
     async def create(self, actor: Actor, new: CreateProject) -> ProjectView:
-        """Create a project; the caller owns it. Raises Forbidden, NameTaken."""
+        """Create a project; the caller becomes its owner. Raises Forbidden, NameTaken."""
         operators_only(actor, "create projects")
         async with transaction(self._pool) as con:
             project = await projects.insert(con, new.name, new.description, new.quota)
@@ -97,7 +97,7 @@ class Projects:
         return project_view(after, note)
 
     async def _quota_note(self, con: Connection, limits: Iterable[str]) -> Reason | None:
-        """Return what is to be said of limits on slots that no machine has: mistyped ones bound nothing."""
+        """Return a note about limits on slots that no machine has: mistyped ones limit nothing."""
         unusual = known_slots.unusual_in_quota(limits)
         return (
             known_slots.note_of(unusual, await agents.slot_names(con), known_slots.BOUNDS_NOTHING) if unusual else None
@@ -121,7 +121,7 @@ class Projects:
             await events.record(con, actor, "project.deleted", project_id=project.id)
 
     async def usage(self, actor: Actor, reference: str) -> Usage:
-        """Return what the project's running services want together and its folders hold, per slot, and the limits. Raises NotFound."""
+        """Return usage and limits per slot: what running services want, what folders hold. Raises NotFound."""
         async with self._pool.acquire() as con:
             project = await project_for(con, actor, reference, "viewer")
             used = await projects.used(con, project.id)
@@ -137,7 +137,7 @@ class Projects:
         return a_page(found, limit, lambda member: member_view(member.name, member.role), lambda member: member.user_id)
 
     async def put_member(self, actor: Actor, reference: str, user_reference: str, body: PutMember) -> MemberView:
-        """Give a user a role. Raises NotFound, Forbidden, Conflict when the last owner would be gone."""
+        """Set a user's role. Raises NotFound, Forbidden, Conflict when no owner would be left."""
         async with transaction(self._pool) as con:
             project, user = await self._member(con, actor, reference, user_reference)
             if body.role != "owner":
@@ -150,7 +150,7 @@ class Projects:
         return member_view(user.name, body.role)
 
     async def remove_member(self, actor: Actor, reference: str, user_reference: str) -> None:
-        """Take a user's role. Raises NotFound, Forbidden, Conflict when the last owner would be gone."""
+        """Remove a user's role. Raises NotFound, Forbidden, Conflict when no owner would be left."""
         async with transaction(self._pool) as con:
             project, user = await self._member(con, actor, reference, user_reference)
             await self._keep_an_owner(con, project, user)

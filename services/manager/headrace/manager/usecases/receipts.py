@@ -1,4 +1,4 @@
-"""What drains and rollouts cost callers."""
+"""Use cases of receipts: what drains and rollouts cost callers (requests cut, failed, retried)."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class Receipts:
     async def page(
         self, actor: Actor, reference: str, *, revision: int | None, before: UUID | None, limit: int
     ) -> Page[ReceiptView]:
-        """Return receipts of replicas that left, the newest drain first; with `revision` of those that made way for it."""
+        """Return receipts of replicas, the newest drain first; with `revision` only of those that its rollout replaced."""
         async with self._pool.acquire() as con:
             facts = await service_for(con, actor, reference, "viewer")
             found = await receipts.page(con, facts.service.id, revision=revision, before=before, limit=limit + 1)
         return a_page(found, limit, receipt_view, lambda receipt: receipt.session_id)
 
     async def of_rollout(self, actor: Actor, reference: str, revision: int) -> RolloutReceipt:
-        """Return what the change to this revision cost. Raises NotFound."""
+        """Return the summed receipts of the rollout of this revision. Raises NotFound."""
         async with self._pool.acquire() as con:
             facts = await service_for(con, actor, reference, "viewer")
             if not 1 <= revision <= await revisions.last_number(con, facts.service.id):

@@ -1,4 +1,4 @@
-"""Request bodies stored as they arrive, in parts; the next part is read while one is written.
+"""Request body receiver: chunks are gathered into parts; the next part is read while one is written.
 
 Each write takes a thread, so a part gathers chunks until it is worth one.
 """
@@ -14,18 +14,19 @@ from typing import Final
 from headrace.common.contracts.problems import InvalidRequest
 
 PART_BYTES: Final = 1024 * 1024
-"""Taken at once, a chunk of the body more or less. Two parts are held, one that is taken and one that comes."""
+"""Size of a part, give or take a chunk. Two parts are in memory: one being written, one being read."""
 _HELD_S: Final = 0.2
-"""What came of a part waits so long for the rest of it."""
+"""Time for which an incomplete part waits for the rest of it."""
 
 
 async def receive(
     body: AsyncIterator[bytes], take: Callable[[bytes], Awaitable[None]], *, idle_s: float, kept: str
 ) -> None:
-    """Give all of `body` to `take`, in order, one part at a time.
+    """Read `body`, and pass it to `take` in order, one part at a time.
 
-    Raises what `take` raises, as soon as it does, and InvalidRequest when nothing arrived for `idle_s`; `kept` says what became of
-    what did. What came is taken also where the body then breaks or the request is cancelled. Afterwards nothing is taken any more.
+    Raises what `take` raises, at once, and InvalidRequest when nothing arrived for `idle_s`; `kept` is the text of what
+    happens to the bytes received so far. Received bytes are also passed on when the body breaks off or the request is
+    cancelled. After the return `take` is not called any more.
     """
     receiver = _Receiver(body, take, idle_s, kept)
     try:
@@ -54,7 +55,7 @@ class _Receiver:
         self.ended = False
 
     async def step(self) -> None:
-        """Wait for what comes next. Raises what `take` and the body raise, InvalidRequest when nothing came for long."""
+        """Wait for the next event. Raises what `take` and the body raise; InvalidRequest when nothing arrived in time."""
         if self._reading is None and self._size < PART_BYTES:
             self._reading = asyncio.ensure_future(self._next())
             self._read_since = time.monotonic()
@@ -79,14 +80,14 @@ class _Receiver:
             raise InvalidRequest(f"nothing arrived for {self._idle_s:g} s; {self._kept}")
 
     async def rest(self) -> None:
-        """Take what is held, after the body's end."""
+        """Pass on what is buffered, after the body's end."""
         if self._taking is not None:
             await self._taking
         if self._held:
             await self._taken(self._part())
 
     async def leave(self) -> None:
-        """Stop reading; take what came, unless taking fails."""
+        """Stop reading; pass on what is buffered, unless `take` fails."""
         if self._reading is not None:
             self._reading.cancel()
             await asyncio.wait({self._reading})

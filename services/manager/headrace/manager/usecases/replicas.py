@@ -1,4 +1,4 @@
-"""Single replicas of services: their weights."""
+"""Use cases of single replicas: weights."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Replicas:
         self._pokes = pokes
 
     async def weigh(self, actor: Actor, reference: str, replica: str, weight: int) -> ReplicaView:
-        """Set a replica's share of new requests; app-proxies know within a second. A replica in its place gets the usual one.
+        """Set a replica's weight; app-proxies apply it within a second. Its replacement gets the default weight.
 
-        Raises NotFound, Forbidden; Conflict when it is on its way out.
+        Raises NotFound, Forbidden; Conflict when it is leaving.
         """
         session_id = SessionId(as_id(replica, "replica"))
         async with transaction(self._pool) as con:

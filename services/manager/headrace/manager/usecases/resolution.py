@@ -1,6 +1,6 @@
-"""Resolver of specs: finds the folders, reads their definition files, and resolves.
+"""Spec resolver: finds the folders, reads their definition files, and resolves.
 
-Files are read while no connection to the database is held; folders are held again when the revision is made.
+Files are read without a database connection held; folders are locked again when the revision is created.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from headrace.manager.usecases.parsing import Parsing
 
 @dataclass(frozen=True)
 class SpecFolders:
-    """The folders that a spec names; `extra` in the order of its mounts."""
+    """Folders that a spec names; `extra` in the order of its mounts."""
 
     model: Folder | None
     extra: tuple[Folder, ...]
@@ -44,7 +44,7 @@ async def find_folders(con: Connection, actor: Actor, project: Project, spec: Re
 
 
 async def hold_folders(con: Connection, resolved: ResolvedSpec) -> None:
-    """Keep the folders of a revision until the transaction ends. Raises Conflict, with their names, when some were deleted."""
+    """Lock the folders of a revision until the transaction ends. Raises Conflict, with their names, when some were deleted."""
     needed = tuple(mount.folder_id for mount in resolved.mounts)
     if needed and len(await folders.hold(con, needed)) < len(set(needed)):
         names = ", ".join(await folders.names_of_deleted(con, needed))
@@ -52,16 +52,16 @@ async def hold_folders(con: Connection, resolved: ResolvedSpec) -> None:
 
 
 class Resolver:
-    """Resolver of specs."""
+    """Resolves specs."""
 
     def __init__(self, storage: FolderStorage) -> None:
         self._storage = storage
         self._parsing = Parsing()
 
     async def resolve(self, spec: RevisionSpec, name: str, found: SpecFolders) -> ResolvedSpec:
-        """Return what the spec comes to for a service called `name`.
+        """Return the resolved spec of a service called `name`.
 
-        Raises InvalidDefinition for a wrong file, InvalidRequest for fields that do not fit each other, Unavailable.
+        Raises InvalidDefinition for an invalid file, InvalidRequest for fields that contradict each other, Unavailable.
         """
         return resolve.resolve(spec, await self._inputs(spec, name, found))
 
@@ -79,14 +79,14 @@ class Resolver:
 
 @dataclass(frozen=True)
 class _Files:
-    """Contents of a folder's definition files; None where there is none."""
+    """Contents of a folder's definition files; None for a missing one."""
 
     definition: tuple[str, bytes] | None
     defaults: bytes | None
 
 
 def _read(tree: Tree, spec: RevisionSpec) -> tuple[_Files, tuple[str, ...]]:
-    """Read what the spec's runtime needs of the folder (blocks)."""
+    """Read the definition files that the spec's runtime needs. Blocks."""
     definition = _definition(tree, spec) if spec.runtime == "custom" else None
     defaults = tree.read((FILE,), limit=filetext.MAX_FILE_BYTES)
     names = tuple(tree.names()) if spec.runtime == "llama-cpp" else ()

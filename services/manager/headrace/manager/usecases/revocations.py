@@ -1,4 +1,4 @@
-"""Tracking of revocations until app-proxies have applied them.
+"""Tracking of revocations until all app-proxies have applied them.
 
 Whoever revokes a leaked token wants to know when it is refused everywhere.
 """
@@ -21,17 +21,17 @@ from headrace.manager.views.revocations import revocation_view
 
 @dataclass(frozen=True)
 class NeededGenerations:
-    """Generations of route tables that say what this transaction writes."""
+    """Generations of route tables that contain what this transaction writes."""
 
     generations: dict[ServiceId, int]
 
     async def note(self, con: Connection, credential_id: UUID) -> None:
-        """Keep them for this token or client."""
+        """Store them for this token or client."""
         await revocations.note(con, credential_id, self.generations)
 
 
 class Revocations:
-    """Tracker of revocations of tokens and clients."""
+    """Tracker of revoked tokens and clients."""
 
     def __init__(self, pool: Pool, proxies: AppProxies, clock: Clock) -> None:
         self._pool = pool
@@ -39,11 +39,14 @@ class Revocations:
         self._clock = clock
 
     async def begin(self, con: Connection, subject: UUID) -> NeededGenerations:
-        """Hold the tables of a service, or of all services of a project, until the transaction ends. Call before anything is revoked."""
+        """Lock the route tables of a service, or of all services of a project, until the transaction ends.
+
+        Call before revoking.
+        """
         return NeededGenerations(await revocations.hold(con, subject))
 
     async def look(self, credential_id: UUID, subject: UUID) -> RevocationView:
-        """Return where it is in force."""
+        """Return the progress of a revocation."""
         async with self._pool.acquire() as con:
             needed = await revocations.needed(con, credential_id, subject)
         return revocation_view(credential_id, self._propagation(needed))

@@ -1,4 +1,4 @@
-"""Autoscaling rules of services."""
+"""Use cases of autoscaling rules."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ class Rules:
         return rule_view(made)
 
     async def page(self, actor: Actor, reference: str, *, after: UUID, limit: int) -> Page[RuleView]:
-        """Return the service's rules and what each did last. Raises NotFound."""
+        """Return the service's rules with the last outcome of each. Raises NotFound."""
         async with self._pool.acquire() as con:
             facts = await service_for(con, actor, reference, "viewer")
             found = await rules.page(con, facts.service.id, after=after, limit=limit + 1)
         return a_page(found, limit, lambda rule: self._view(facts.service.id, rule), lambda rule: rule.id)
 
     async def replace(self, actor: Actor, reference: str, rule: str, spec: RuleSpec) -> RuleView:
-        """Write a rule anew. Raises NotFound, Forbidden."""
+        """Replace a rule. Raises NotFound, Forbidden."""
         rule_id = as_id(rule, "rule")
         async with transaction(self._pool) as con:
             facts = await service_for(con, actor, reference, "member")
@@ -65,7 +65,10 @@ class Rules:
         return self._view(facts.service.id, after)
 
     async def update(self, actor: Actor, reference: str, rule: str, change: UpdateRule) -> RuleView:
-        """Change what is given of a rule. Raises NotFound, Forbidden, InvalidRequest when the fields do not go together."""
+        """Update the given fields of a rule.
+
+        Raises NotFound, Forbidden, InvalidRequest when the fields contradict each other.
+        """
         rule_id = as_id(rule, "rule")
         async with transaction(self._pool) as con:
             facts = await service_for(con, actor, reference, "member")

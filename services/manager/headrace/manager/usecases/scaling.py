@@ -1,7 +1,7 @@
-"""Scaling: how many replicas a service wants, changed by users and by rules alike.
+"""Scaling: changes of the wanted replicas, by users and rules alike.
 
-Whoever asks, what decides is the same: what the service wants when its row is held, the bound on replicas, and the project's
-quota, counted by one transaction at a time. Each change leaves a decision (`headrace service decisions`).
+All changes are judged alike: by the wanted number when the service's row is locked, the bound on replicas, and the
+project's quota, counted by one transaction at a time. Each change leaves a decision (`headrace service decisions`).
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from headrace.manager.usecases.ports import Pokes
 async def check_quota(
     con: Connection, project_id: ProjectId, service_id: ServiceId, slots: quota.Slots, replicas: int
 ) -> None:
-    """Raise QuotaExceeded if the project may not hold that many replicas of the service beside what it holds.
+    """Raise QuotaExceeded if the project may not have that many replicas of the service beside its other usage.
 
-    The project is held until the transaction ends, so that of two changes at once the second sees the first.
+    The project is locked until the transaction ends, so that of two concurrent changes the second sees the first.
     """
     project = await projects.lock(con, project_id)
     if project is not None:
@@ -33,14 +33,14 @@ async def check_quota(
 
 
 class Scaling:
-    """Scaling on behalf of rules: any manager answers, and the change is made only from what the rule was evaluated on."""
+    """Scale requests of rules: any manager answers, and the change is applied only if the number is still the one evaluated."""
 
     def __init__(self, pool: Pool, pokes: Pokes) -> None:
         self._pool = pool
         self._pokes = pokes
 
     async def answer(self, request: ScaleRequest) -> ScaleReply:
-        """Apply or refuse, with the reason. What is applied is in the history in the same transaction."""
+        """Apply or refuse the request, with the reason. An applied one is in the history in the same transaction."""
         async with transaction(self._pool) as con:
             service = await services.lock_for_rule(con, request.service_id, request.rule_id)
             if service is None:

@@ -1,4 +1,4 @@
-"""Bodies of requests about services, as the records that the store takes."""
+"""Conversion of request bodies about services into records."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _DOCUMENTS = ("balance", "limits", "caller_limits", "rollout", "cors")
 
 
 def new_service(body: CreateService, project: Project, resolved: ResolvedSpec) -> NewService:
-    """Return the service that is asked for, with ids of its own."""
+    """Return the service to create, with new ids."""
     return NewService(
         id=ServiceId(new_uuid()),
         project=project,
@@ -39,7 +39,7 @@ def new_service(body: CreateService, project: Project, resolved: ResolvedSpec) -
 
 
 def service_change(body: UpdateService) -> ServiceChange:
-    """Return what is to change of the service's own columns."""
+    """Return the changes of the service's own columns."""
     return ServiceChange(
         description=body.description,
         wanted=body.replicas,
@@ -52,7 +52,7 @@ def service_change(body: UpdateService) -> ServiceChange:
 
 
 def documents(body: CreateService | UpdateService) -> Documents:
-    """Return what is said of the settings that are documents: of a new service, or as a change."""
+    """Return the changes of the settings that are documents: of a new service, or of an update."""
     given = {name: getattr(body, name) for name in _DOCUMENTS}
     reset = frozenset(name for name, setting in given.items() if setting is None and name in body.model_fields_set)
     return Documents(**{name: _said(setting) for name, setting in given.items()}, models=body.models, reset=reset)

@@ -1,4 +1,4 @@
-"""Services: create, find, show."""
+"""Use cases of services: create, find, show."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ from headrace.manager.views.services import service_detail, service_view
 
 _BATCH = 100
 _EXAMINED = 500
-"""Services of which one request works out status and phase; a page ends there."""
+"""Services per request of which status and phase are computed; a page ends there."""
 _SHOWN_ENDS = 20
 _AT_ONCE = 200
-"""More than the creates that all managers can have in hand; each has a connection to the database."""
+"""More than the creates that all managers can have in progress; each has a connection to the database."""
 
 
 class Services:
-    """Use cases: creating and reading services."""
+    """Use cases that create and read services."""
 
     def __init__(
         self,
@@ -88,13 +88,13 @@ class Services:
         return detail
 
     async def slots_note(self, con: Connection, slots: Iterable[str]) -> Reason | None:
-        """Return what is to be said of slots that no machine has."""
+        """Return a note about slots that no machine has."""
         if not known_slots.unusual(slots):
             return None
         return known_slots.note_of(slots, await agents.slot_names(con))
 
     async def _beside_others(self, con: Connection, actor: Actor, new: NewService) -> ServiceFacts | None:
-        """Create it while others of the project are being created; None where a quota or the bound is near."""
+        """Create it concurrently with other creates of the project; None where a quota or limit is near."""
         room = await projects.room(con, new.project.id, new.resource_group)
         if room is None:
             raise NotFound(f"there is no project {new.project.name}")
@@ -106,7 +106,7 @@ class Services:
         return await services.create(con, new, actor)
 
     async def _alone(self, con: Connection, actor: Actor, new: NewService) -> ServiceFacts:
-        """Create it as the only one of the project at this time, so that what is counted holds."""
+        """Create it under an exclusive lock of the project, so that its counts are exact."""
         if not await services.group_exists(con, new.resource_group):
             raise await no_group(con, new.resource_group)
         locked = await projects.lock(con, new.project.id)
@@ -120,7 +120,7 @@ class Services:
         return await services.create(con, new, actor)
 
     async def _fresh(self, con: Connection, facts: ServiceFacts) -> ServiceDetail:
-        """Return a service that was just created: nothing runs yet."""
+        """Return a service that was just created and has no replicas."""
         names: dict[FolderId, str] = {}
         if facts.resolved.mounts:
             names = await folders.names(con, [mount.folder_id for mount in facts.resolved.mounts])
@@ -135,7 +135,7 @@ class Services:
             return await self._detail(con, await service_for(con, actor, reference, "viewer"))
 
     async def read(self, con: Connection, actor: Actor, service_id: ServiceId) -> ServiceDetail:
-        """Return the service as the caller's transaction has it, for the answer to a change."""
+        """Return the service within the caller's transaction, for the answer to a change."""
         return await self._detail(con, await service_for(con, actor, str(service_id), "viewer"))
 
     async def _detail(self, con: Connection, facts: ServiceFacts) -> ServiceDetail:
@@ -160,7 +160,7 @@ class Services:
         return Reach(proxies.presence(), proxies.generations(facts.service.id), unopened)
 
     async def available(self, name: str) -> NameAvailability:
-        """Return whether a service may be called so. Names are unique in the installation, so every caller may ask."""
+        """Return whether a new service may have the name. Names are unique in the installation, so every caller may ask."""
         why, code = names.why_unusable(name), NameReason.NAME_RESERVED
         if why is None:
             async with self._pool.acquire() as con:
@@ -182,9 +182,10 @@ class Services:
         after: UUID,
         limit: int,
     ) -> Page[ServiceView]:
-        """Return the services that the caller sees and the filters keep, oldest first.
+        """Return the visible services that pass the filters, oldest first.
 
-        A page may hold fewer than `limit`, even none, and have a next one: looking for a status ends after `_EXAMINED` services.
+        A page may have fewer than `limit` items, even none, and a next one: the search for a status ends after
+        `_EXAMINED` services.
         """
         found: list[ServiceView] = []
         examined = 0

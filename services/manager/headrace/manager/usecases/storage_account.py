@@ -1,6 +1,6 @@
-"""Storage account of projects: counted with each change, bounded by quota.
+"""Storage accounting of projects: updated with each change, bounded by quota.
 
-Whoever stores reserves first and settles afterwards, so that many at once do not pass a quota together.
+A sender reserves first and settles afterwards, so that concurrent ones do not exceed a quota together.
 """
 
 from __future__ import annotations
@@ -17,20 +17,23 @@ from headrace.manager.store import folders, projects
 
 
 class StorageAccount:
-    """Account of the bytes and files that projects store. Its callers have authorised."""
+    """Storage accounting of projects. Callers have authorised."""
 
     def __init__(self, pool: Pool, most: Bounds) -> None:
         self._pool = pool
         self._most = most
 
     async def check(self, con: Connection, folder: Folder, more: Amount) -> None:
-        """Hold the project until the transaction ends. Raises QuotaExceeded when `more` passes its quota, NotFound when it is gone."""
+        """Lock the project until the transaction ends.
+
+        Raises QuotaExceeded when `more` exceeds its quota, NotFound when it is gone.
+        """
         await self._grant(con, folder, more, Amount())
 
     async def reserve(self, folder: Folder, reservation: UUID, needed: Amount, *, step: Amount) -> Amount:
-        """Count what is to come into the folder: `needed`, or up to a `step` where there is room enough. Returns how much.
+        """Reserve storage in the folder: `needed`, or up to a `step` more where there is enough. Return the amount.
 
-        Whoever reserves settles at the end. Raises QuotaExceeded, NotFound.
+        The caller settles at the end. Raises QuotaExceeded, NotFound.
         """
         async with transaction(self._pool) as con:
             granted = await self._grant(con, folder, needed, step)
@@ -38,12 +41,12 @@ class StorageAccount:
         return granted
 
     async def touch(self, folder: Folder, reservation: UUID) -> None:
-        """Say that a request changes the folder, before it does and while it goes on: else a walk could not be compared."""
+        """Mark the folder as being changed, before and during a request: otherwise a usage walk could not be compared."""
         async with transaction(self._pool) as con:
             await folders.reserve(con, folder.id, reservation, Amount())
 
     async def settle(self, con: Connection, folder: Folder, reservation: UUID, change: Change) -> None:
-        """Count what the request came to; it has ended."""
+        """Replace the request's reservation by its actual usage, at its end."""
         await folders.settle(con, folder.id, reservation, change)
 
     async def _grant(self, con: Connection, folder: Folder, needed: Amount, step: Amount) -> Amount:

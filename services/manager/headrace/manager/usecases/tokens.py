@@ -1,4 +1,4 @@
-"""Tokens of services and of projects."""
+"""Use cases of tokens, of services and of projects."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ TokenScope = Literal["service", "project"]
 
 
 class SigningKeys:
-    """Signing key of tokens: one per installation, made once, its private part sealed."""
+    """Signing key of tokens: one per installation, its private part encrypted."""
 
     def __init__(self, vault: Vault) -> None:
         self._vault = vault
 
     async def current(self, con: Connection) -> SigningKey:
-        """Return the key; makes it, if there is none (call inside a transaction)."""
+        """Return the key; creates it if there is none (call inside a transaction)."""
         stored = await tokens.signing_key(con)
         if stored is None:
             await tokens.lock_signing(con)
@@ -54,7 +54,7 @@ class SigningKeys:
 
 @dataclass(frozen=True)
 class ScopedTarget:
-    """The target of a token's scope: one service, or all services of a project."""
+    """Target of a token's scope: one service, or all services of a project."""
 
     project_id: ProjectId
     service_id: ServiceId | None
@@ -62,12 +62,12 @@ class ScopedTarget:
 
     @property
     def subject(self) -> ServiceId | ProjectId:
-        """The id that the token names."""
+        """The `sub` of the token."""
         return self.project_id if self.service_id is None else self.service_id
 
 
 class Tokens:
-    """Use cases of tokens. `scope` says whether the reference is a service's or a project's."""
+    """Use cases of tokens. `scope` selects whether the reference is a service's or a project's."""
 
     def __init__(
         self, pool: Pool, keys: SigningKeys, pokes: Pokes, clock: Clock, most: Bounds, revocations: Revocations
@@ -80,7 +80,7 @@ class Tokens:
         self._most: dict[TokenScope, int] = {"service": most.tokens_per_service, "project": most.tokens_per_project}
 
     async def create(self, actor: Actor, scope: TokenScope, reference: str, new: CreateToken) -> NewToken:
-        """Make a token; this is the only time that it is shown. Raises NotFound, Forbidden, Conflict; InvalidRequest for a bad date."""
+        """Create a token; it is returned only here. Raises NotFound, Forbidden, Conflict; InvalidRequest for a bad date."""
         now = self._clock()
         expires_at = _expiry(new, now)
         token_id = TokenId(new_uuid())
@@ -122,7 +122,10 @@ class Tokens:
     async def update(
         self, actor: Actor, scope: TokenScope, reference: str, token: str, change: UpdateToken
     ) -> TokenView:
-        """Change name, limits and share; app-proxies know within a second. Raises NotFound, Forbidden, Conflict where it is over."""
+        """Update name, limits and share; app-proxies apply it within a second.
+
+        Raises NotFound, Forbidden, Conflict when it has expired.
+        """
         token_id = TokenId(as_id(token, "token"))
         async with transaction(self._pool) as con:
             target = await _target(con, actor, scope, reference, "member")
@@ -141,7 +144,7 @@ class Tokens:
         return token_view(after)
 
     async def revoke(self, actor: Actor, scope: TokenScope, reference: str, token: str) -> RevocationView:
-        """Revoke a token; app-proxies refuse it within a second. Return where they do already. Raises NotFound, Forbidden."""
+        """Revoke a token; app-proxies refuse it within a second. Return the progress. Raises NotFound, Forbidden."""
         token_id = TokenId(as_id(token, "token"))
         async with transaction(self._pool) as con:
             target = await _target(con, actor, scope, reference, "member")
@@ -157,7 +160,7 @@ class Tokens:
         return await self._revocations.look(token_id, target.subject)
 
     async def revocation(self, actor: Actor, scope: TokenScope, reference: str, credential: str) -> RevocationView:
-        """Return at which app-proxies the revocation of a token, or of a service's client, is in force. Raises NotFound."""
+        """Return the progress of the revocation of a token, or of a service's client. Raises NotFound."""
         credential_id = as_id(credential, "token or client")
         async with self._pool.acquire() as con:
             target = await _target(con, actor, scope, reference, "viewer")

@@ -1,4 +1,4 @@
-"""Uploads in parts: what has arrived stays, and the next part goes on from there (tus 1.0 core and creation)."""
+"""Use cases of resumable uploads: received bytes stay, and the next request continues there (tus 1.0 core and creation)."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _CLEANED_AT_ONCE = 1000
 
 
 class Uploads:
-    """Use cases of resumable uploads. `idle_s`: how long a sender may be silent."""
+    """Use cases of resumable uploads. `idle_s`: timeout for the next bytes of a sender."""
 
     def __init__(
         self,
@@ -69,10 +69,10 @@ class Uploads:
         sha256: str | None,
         modified: str = "",
     ) -> Upload:
-        """Begin an upload of `size_bytes` to `path`. An empty file is there at once.
+        """Create an upload of `size_bytes` to `path`. An empty file is complete at once.
 
-        It counts for the project's quota from here on, also where it replaces a file, until it has done so.
-        Raises NotFound, Forbidden, TooLarge, InvalidRequest for a bad path or digest, Conflict when something is in the way,
+        It counts for the project's quota from here on, also the part that replaces a file, until it is complete. Raises
+        NotFound, Forbidden, TooLarge, InvalidRequest for a bad path or digest, Conflict when the path is not free,
         QuotaExceeded, InsufficientStorage.
         """
         names = split_path(path, field="Upload-Metadata: path")
@@ -100,7 +100,7 @@ class Uploads:
     async def page(
         self, actor: Actor, reference: str, project: str | None, *, after: UUID, limit: int
     ) -> Page[UploadView]:
-        """Return the uploads into the folder that are not complete, oldest first. Raises NotFound."""
+        """Return a page of the folder's incomplete uploads, oldest first. Raises NotFound."""
         folder = await self._folders.find(actor, reference, project, "viewer")
         async with self._pool.acquire() as con:
             found = await folders.uploads_of(con, folder.id, after=after, limit=limit + 1)
@@ -116,17 +116,18 @@ class Uploads:
         return a_page(found, limit, view, lambda row: row[0].id)
 
     async def offset(self, actor: Actor, reference: str, project: str | None, upload_id: str) -> tuple[Upload, int]:
-        """Return the upload and how many bytes have arrived. Raises NotFound."""
+        """Return the upload and its offset (bytes received). Raises NotFound."""
         _, upload = await self._find(actor, reference, project, upload_id)
         return upload, await self._storage.call(partial(self._storage.partials.size, upload.id))
 
     async def append(
         self, actor: Actor, reference: str, project: str | None, upload_id: str, offset: int, body: AsyncIterator[bytes]
     ) -> int:
-        """Write `body` from `offset` on and return the new offset. The last byte moves the file into its place.
+        """Write `body` at `offset` and return the new offset. The last byte moves the file into place.
 
-        What arrives before the sender goes away is kept. Raises NotFound, Conflict for another offset, Locked while
-        another request writes, TooLarge for more than was announced, ChecksumMismatch (then all of it is forgotten).
+        Bytes received before the sender disconnects are kept. Raises NotFound, Conflict for another offset, Locked
+        while another request writes, TooLarge for more than was announced, ChecksumMismatch (then all of it is
+        deleted).
         """
         folder, upload = await self._find(actor, reference, project, upload_id)
         async with self._storage.opened(partial(self._open, upload)) as appender:
@@ -139,7 +140,7 @@ class Uploads:
             return at
 
     async def cancel(self, actor: Actor, reference: str, project: str | None, upload_id: str) -> None:
-        """Forget the upload. Raises NotFound, Locked while another request writes."""
+        """Delete the upload. Raises NotFound, Locked while another request writes."""
         _, upload = await self._find(actor, reference, project, upload_id)
         async with self._storage.opened(partial(self._storage.partials.open, upload.id)):
             async with transaction(self._pool) as con:
@@ -147,7 +148,7 @@ class Uploads:
             await self._storage.call(partial(self._storage.partials.remove, upload.id))
 
     async def clean(self) -> int:
-        """Forget uploads that nothing was written to for long, at most a thousand, and return how many."""
+        """Delete abandoned uploads, at most a thousand, and return how many."""
         stale = partial(
             self._storage.partials.stale, older_than_s=self._kept_for.total_seconds(), limit=_CLEANED_AT_ONCE
         )

@@ -1,4 +1,4 @@
-"""Users and their API keys."""
+"""Use cases of users and their API keys."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Users:
         return a_page(found, limit, user_view, lambda user: user.id)
 
     async def update(self, actor: Actor, reference: str, change: UpdateUser) -> UserView:
-        """Change who is an operator. Raises Forbidden, NotFound, Conflict when no operator would be left."""
+        """Set whether a user is an operator. Raises Forbidden, NotFound, Conflict when no operator would be left."""
         operators_only(actor, "change users")
         operator = bool(change.operator)
         async with transaction(self._pool) as con:
@@ -61,8 +61,10 @@ class Users:
         return user_view(after)
 
     async def create_key(self, actor: Actor, reference: str, new: CreateKey) -> NewKey:
-        """Make an API key; this is the only time that it is shown. Raises NotFound, InvalidRequest when it would outlast the
-        key that is used, Conflict when there are too many."""
+        """Create an API key; it is returned only here.
+
+        Raises NotFound, InvalidRequest when it would outlive the caller's key, Conflict at the limit of keys.
+        """
         key_id = KeyId(new_uuid())
         key, secret = new_api_key(key_id)
         async with transaction(self._pool) as con:
@@ -85,8 +87,11 @@ class Users:
         return a_page(found, limit, key_view, lambda key: key.id)
 
     async def update_key(self, actor: Actor, reference: str, key: str, change: UpdateKey) -> KeyView:
-        """Change a key's name and end; the key itself stays. Raises NotFound, InvalidRequest when it would outlast both its
-        end and that of the key that is used, Conflict when a key too many would live again."""
+        """Update a key's name and expiry; the key itself stays.
+
+        Raises NotFound, InvalidRequest when it would outlive both its expiry and the caller's key, Conflict when an
+        expired one would exceed the limit of keys.
+        """
         key_id = as_id(key, "key")
         async with transaction(self._pool) as con:
             user = await self._user(con, actor, reference)

@@ -1,4 +1,4 @@
-"""Trial runs: a spec is started once, without a service, and gets a verdict."""
+"""Use cases of trial runs: a spec is started once, without a service, and gets a verdict."""
 
 from __future__ import annotations
 
@@ -82,12 +82,12 @@ class Validations:
         return validation_view(started)
 
     async def show(self, actor: Actor, reference: str) -> ValidationView:
-        """Return how it stands. Raises NotFound."""
+        """Return the trial run's state. Raises NotFound."""
         async with self._pool.acquire() as con:
             return validation_view(await trial_run(con, actor, as_id(reference, "validation"), "viewer"))
 
     async def stop(self, actor: Actor, reference: str) -> None:
-        """End it, if it has not ended. Raises NotFound, Forbidden."""
+        """Stop the trial run, if it has not ended. Raises NotFound, Forbidden."""
         async with transaction(self._pool) as con:
             found = await trial_run(con, actor, as_id(reference, "validation"), "member")
             if found.status in states.ACTIVE:

@@ -1,1 +1,1 @@
-"""REST views: what callers see of records, a file per noun. Pure: they look nothing up and know no clock."""
+"""Views: REST models made from records, a file per noun. Pure: no queries, no clock."""

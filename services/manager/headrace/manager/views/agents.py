@@ -1,4 +1,4 @@
-"""Machines as operators see them."""
+"""Views of machines."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from headrace.common.contracts.http.agents import AgentDetail, AgentView
 from headrace.manager.domain.records.agents import Agent
 
 _UNKNOWN: dict[str, Any] = {"isolation": None, "disk": None, "engine_disk": None, "plan_problem": None}
-"""Shown instead of what an agent of another version reported otherwise."""
+"""Placeholder for values that an agent of another version reported in another form."""
 
 
 def agent_view(agent: Agent) -> AgentView:

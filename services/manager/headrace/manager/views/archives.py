@@ -1,4 +1,4 @@
-"""What came of archives, as callers see it."""
+"""Views of unpacked archives."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from headrace.manager.domain.records.archives import Unpacked
 
 
 def archive_receipt(taken: Unpacked) -> ArchiveReceipt:
-    """Return what was taken of an archive, and what was refused."""
+    """Return counts and refused entries of an unpacked archive."""
     return ArchiveReceipt(
         files=taken.files,
         directories=taken.directories,

@@ -1,4 +1,4 @@
-"""Named clients as callers see them."""
+"""Views of named clients."""
 
 from __future__ import annotations
 
@@ -20,5 +20,5 @@ def client_view(client: Client) -> ClientView:
 
 
 def new_client_view(client: Client, secret: str) -> NewClient:
-    """Return a client with its secret, this once."""
+    """Return a new client with its secret."""
     return NewClient(**dict(client_view(client)), secret=secret)

@@ -1,4 +1,4 @@
-"""Scale decisions as callers see them."""
+"""Views of scale decisions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from headrace.manager.domain.records.decisions import ScaleDecision
 
 
 def decision_view(decision: ScaleDecision) -> ScaleDecisionView:
-    """Return a change of the wanted replicas."""
+    """Return a scale decision."""
     return ScaleDecisionView(
         at=decision.at,
         source=decision.source,

@@ -1,4 +1,4 @@
-"""Model folders and what lies in them, as callers see them."""
+"""Views of model folders and their entries."""
 
 from __future__ import annotations
 
@@ -18,5 +18,5 @@ def folder_view(folder: Folder) -> FolderView:
 
 
 def file_view(entry: FileEntry) -> FileView:
-    """Return what lies at a path."""
+    """Return a folder's entry."""
     return FileView(path=entry.path, kind=entry.kind, size_bytes=entry.size_bytes, modified_at=entry.modified_at)

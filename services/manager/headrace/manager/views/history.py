@@ -1,4 +1,4 @@
-"""The history of a service as callers see it."""
+"""Views of history events."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from headrace.manager.domain.records.events import Event
 
 
 def history_entry(event: Event) -> HistoryEntry:
-    """Return one change: who, when, what."""
+    """Return one history event: who, when, what."""
     return HistoryEntry(
         id=EventId(event.id),
         at=event.at,

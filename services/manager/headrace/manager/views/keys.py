@@ -1,4 +1,4 @@
-"""API keys as callers see them."""
+"""Views of API keys."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ def key_view(key: Key) -> KeyView:
 
 
 def new_key_view(key: Key, secret: str) -> NewKey:
-    """Return a key with its secret, this once."""
+    """Return a new key with its secret."""
     return NewKey(**dict(key_view(key)), key=secret)

@@ -1,4 +1,4 @@
-"""Projects, their members and what they hold, as callers see them."""
+"""Views of projects, members and usage."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from headrace.manager.domain.records.projects import Project
 
 
 def project_view(project: Project, note: Reason | None = None) -> ProjectView:
-    """Return a project; `note`: what is to be said of a change of its quota."""
+    """Return a project; `note`: about a change of its quota."""
     return ProjectView(
         id=project.id,
         name=project.name,
@@ -29,5 +29,5 @@ def member_view(user: str, role: Role) -> MemberView:
 
 
 def usage_view(used: Mapping[str, Decimal], limits: Mapping[str, Decimal]) -> Usage:
-    """Return what a project holds, and its limits, per slot."""
+    """Return usage and limits per slot."""
     return Usage(used=dict(used), limits=dict(limits))

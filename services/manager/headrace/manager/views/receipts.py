@@ -1,4 +1,4 @@
-"""What drains and rollouts cost callers, as these see it."""
+"""Views of drain summaries (receipts)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from headrace.manager.domain.records.receipts import Receipt
 
 
 def receipt_view(receipt: Receipt) -> ReceiptView:
-    """Return what the drain of one replica came to, summed over app-proxies."""
+    """Return the receipt of one replica's drain, summed over app-proxies."""
     return ReceiptView(
         **sums.total(receipt.parts.values()).model_dump(),
         replica=receipt.session_id,
@@ -27,7 +27,7 @@ def receipt_view(receipt: Receipt) -> ReceiptView:
 
 
 def rollout_view(revision: int, found: Sequence[Receipt], left: int) -> RolloutReceipt:
-    """Return what the change to a revision came to. `left`: replicas of earlier ones that take requests, or will."""
+    """Return the receipt of a rollout. `left`: replicas of earlier revisions that take requests, or will."""
     draining = sum(receipt.ended_at is None for receipt in found)
     ended = [receipt.ended_at for receipt in found if receipt.ended_at is not None]
     return RolloutReceipt(

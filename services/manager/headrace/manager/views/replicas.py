@@ -1,4 +1,4 @@
-"""Replicas as callers see them, and how they ended."""
+"""Views of replicas, their ends and failed starts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def replica_view(replica: Replica) -> ReplicaView:
 
 
 def end_view(end: End) -> ReplicaEnd:
-    """Return how a replica ended in operation."""
+    """Return the end of a replica in operation."""
     return ReplicaEnd(
         at=end.at,
         session_id=end.session_id,

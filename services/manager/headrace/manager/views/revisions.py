@@ -1,4 +1,4 @@
-"""Revisions as callers see them."""
+"""Views of revisions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from headrace.manager.domain.variants.resolved_spec import ResolvedSpec
 
 
 def revision_view(revision: Revision) -> RevisionView:
-    """Return what was asked for."""
+    """Return a revision with the requested spec."""
     return RevisionView(
         number=revision.number,
         spec=revision.spec,
@@ -23,11 +23,11 @@ def revision_view(revision: Revision) -> RevisionView:
 
 
 def revision_detail(revision: Revision, folders: Mapping[FolderId, str]) -> RevisionDetail:
-    """Return what was asked for, and what replicas are started with; `folders`: names of those that are mounted."""
+    """Return a revision with requested and effective spec; `folders`: names of mounted folders."""
     return RevisionDetail(**dict(revision_view(revision)), effective=effective_view(revision.resolved, folders))
 
 
 def effective_view(resolved: ResolvedSpec, folders: Mapping[FolderId, str]) -> EffectiveSpec:
-    """Return what replicas are started with; `folders`: names of those that are mounted."""
+    """Return the effective spec, with which replicas are started; `folders`: names of mounted folders."""
     mounts = [{**mount.model_dump(), "folder": folders.get(mount.folder_id)} for mount in resolved.mounts]
     return stored.read(EffectiveSpec, {**dict(resolved), "mounts": mounts})

@@ -1,4 +1,4 @@
-"""Revocations as callers see them: how far each has come."""
+"""Views of revocations: progress at the app-proxies."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from headrace.manager.domain.in_force import Propagation
 
 
 def revocation_view(credential_id: UUID, found: Propagation) -> RevocationView:
-    """Return where the token or client is refused."""
+    """Return the app-proxies that refuse the token or client, and those that lag."""
     return RevocationView(
         id=credential_id,
         in_force=found.in_force,

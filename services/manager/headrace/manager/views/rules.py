@@ -1,4 +1,4 @@
-"""Autoscaling rules as callers see them."""
+"""Views of autoscaling rules."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from headrace.manager.domain.records.rules import Rule
 
 
 def rule_view(rule: Rule, outcome: RuleOutcome | None = None) -> RuleView:
-    """Return a rule with what it did last."""
+    """Return a rule with its last outcome."""
     return RuleView(id=rule.id, spec=rule.spec, created_at=rule.created_at, outcome=outcome)

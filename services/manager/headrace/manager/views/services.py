@@ -1,4 +1,4 @@
-"""Services as callers see them."""
+"""Views of services."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _OPENAI = frozenset({"vllm", "sglang", "nim", "huggingface-tgi", "llama-cpp"})
 def service_view(
     facts: ServiceFacts, replicas: Sequence[Replica], reach: Reach, now: datetime, *, proxy_url: str
 ) -> ServiceView:
-    """Return the service without its replicas. `proxy_url`: where callers reach the app-proxy."""
+    """Return the service without its replicas. `proxy_url`: base URL of the app-proxy for callers."""
     return ServiceView(**_fields(facts, status_of(facts, replicas, reach, now), proxy_url))
 
 
@@ -37,7 +37,7 @@ def service_detail(
     folders: Mapping[FolderId, str],
     note: Reason | None = None,
 ) -> ServiceDetail:
-    """Return the service with its replicas, failed starts and ends in operation. `folders`: names of those that it mounts."""
+    """Return the service with its replicas, failed starts and ends in operation. `folders`: names of mounted folders."""
     state = status_of(facts, replicas, reach, now, last_error=errors[0].reason_text if errors else "")
     return ServiceDetail(
         **_fields(facts, state, proxy_url),
@@ -101,7 +101,7 @@ def _endpoint(proxy_url: str, name: str) -> str:
 
 
 def _example(facts: ServiceFacts, proxy_url: str) -> str:
-    """Return a curl line that works as it stands, once TOKEN holds a token where one is needed."""
+    """Return a curl command that works as it stands, once TOKEN holds a token where one is needed."""
     resolved = facts.resolved
     checked = resolved.health_check.path if resolved.health_check else "/"
     path = "/v1/models" if resolved.runtime in _OPENAI else checked

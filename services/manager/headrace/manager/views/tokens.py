@@ -1,4 +1,4 @@
-"""Tokens as callers see them."""
+"""Views of tokens."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from headrace.manager.domain.records.tokens import Token
 
 
 def token_view(token: Token) -> TokenView:
-    """Return a token without itself."""
+    """Return a token's metadata."""
     return TokenView(
         id=token.id,
         name=token.name,
@@ -21,5 +21,5 @@ def token_view(token: Token) -> TokenView:
 
 
 def new_token_view(token: Token, signed: str) -> NewToken:
-    """Return a token with itself, this once."""
+    """Return a new token's metadata with the token itself."""
     return NewToken(**dict(token_view(token)), token=signed)

@@ -1,4 +1,4 @@
-"""Uploads as callers see them."""
+"""Views of uploads."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from headrace.manager.domain.records.uploads import Upload
 def upload_view(
     upload: Upload, by: str, *, received_bytes: int, written_at: datetime, kept_for: timedelta
 ) -> UploadView:
-    """Return an upload that is not complete. `by`: who began it; `written_at`: when something of it came last."""
+    """Return an incomplete upload. `by`: the user who began it; `written_at`: time of the last write."""
     return UploadView(
         id=upload.id,
         path=upload.path,

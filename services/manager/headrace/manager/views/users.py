@@ -1,4 +1,4 @@
-"""Users as callers see them."""
+"""Views of users."""
 
 from __future__ import annotations
 

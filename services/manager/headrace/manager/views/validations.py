@@ -1,4 +1,4 @@
-"""Trial runs as callers see them."""
+"""Views of trial runs."""
 
 from __future__ import annotations
 

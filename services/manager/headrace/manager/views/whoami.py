@@ -1,4 +1,4 @@
-"""The caller, as callers see themselves."""
+"""View of the caller."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Definition files: text in, values out, or every error with its path in the file."""
+"""Parsers of definition files: return values, or every error with its path in the file."""

@@ -1,4 +1,4 @@
-"""What all definition files share: bounds, encoding, and errors that name path, found and allowed."""
+"""Common parts of definition file parsers: size limit, encoding, and errors with path, found and allowed."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ MAX_FILE_BYTES = 128 * 1024
 
 
 def row(path: str, found: object, allowed: str) -> dict[str, Any]:
-    """Return one error as callers see it."""
+    """Return one error as callers get it."""
     return problems.row(path, str(shown(found)), allowed, place="path")
 
 
 def refuse(file: str, rows: Sequence[dict[str, Any]]) -> InvalidDefinition:
-    """Return the problem for a file with these errors."""
+    """Return the problem of a file with these errors."""
     named = [item if item["path"] else {**item, "path": "(file)"} for item in rows]
     return InvalidDefinition(f"{file}: {wording.summary(named, name='path', most=1)}", file=file, errors=named)
 
 
 def decode(content: bytes, file: str) -> str:
-    """Return the file's text. Raises InvalidDefinition when it is too large or not UTF-8 text."""
+    """Decode the file. Raises InvalidDefinition when it is too large or not UTF-8 text."""
     if len(content) > MAX_FILE_BYTES:
         raise refuse(file, [row("", f"more than {MAX_FILE_BYTES} bytes", f"at most {MAX_FILE_BYTES} bytes")])
     try:
@@ -40,10 +40,10 @@ def decode(content: bytes, file: str) -> str:
 
 
 def rows_of(error: ValidationError, known: Mapping[str, Sequence[str]], tags: frozenset[str]) -> list[dict[str, Any]]:
-    """Return the rows of a pydantic error.
+    """Convert a pydantic error to error rows.
 
-    `known`: the fields allowed below a key, by the last key of the path ('' at the top). `tags`: names that pydantic puts
-    into a path although they do not stand in the file.
+    `known`: the fields allowed below a key, by the last key of the path ('' at the top). `tags`: names that pydantic
+    adds to a path although they are not in the file.
     """
     items = wording.errors_of(error)
     if len(items) <= MOST_ERRORS:

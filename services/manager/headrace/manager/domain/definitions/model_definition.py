@@ -1,4 +1,4 @@
-"""model-definition.yaml: text in, definition out, or every error with its path in the file.
+"""Parser of model-definition.yaml: returns the definition, or every error with its path in the file.
 
 `models` is a list in the format. A service has one endpoint with one port, so it serves exactly one model: a file with
 more is refused, because choosing one silently would serve the wrong one to whoever meant the other.
@@ -34,12 +34,12 @@ def _no_boolean(value: object) -> object:
 
 
 def _empty_is_absent(value: object) -> object:
-    """Return () for a key that stands there with nothing behind it."""
+    """Return () for a key without a value."""
     return () if value is None else value
 
 
 def _command(value: object) -> tuple[str, ...]:
-    """Return the command's words: a text is run by a shell, a list as it is. Numbers in a list become text."""
+    """Return the words of the command: a string is run by a shell, a list as it is. Numbers in a list become text."""
     if isinstance(value, str) and value.strip():
         if len(value) > _MAX_COMMAND:
             raise Refused(f"{len(value)} characters", f"at most {_MAX_COMMAND} characters")
@@ -60,7 +60,7 @@ Texts = Annotated[tuple[Text, ...], BeforeValidator(_empty_is_absent), Field(max
 
 
 class ModelMetadata(_Section):
-    """For people and the model store; nothing is decided by it."""
+    """Metadata for people and the model store; no decision depends on it."""
 
     author: Text | None = None
     title: Text | None = None
@@ -78,7 +78,7 @@ class ModelMetadata(_Section):
 
 
 class ModelService(_Section):
-    """How the model is started and watched."""
+    """Start command, port and health check of the model."""
 
     pre_start_actions: Annotated[
         tuple[PreStartAction, ...], BeforeValidator(_empty_is_absent), Field(max_length=100)
@@ -120,7 +120,7 @@ _KNOWN = {
 
 
 def parse_definition(content: bytes, file: str) -> Model:
-    """Return the model that `content` defines. Raises InvalidDefinition with path, found and allowed for each error."""
+    """Parse the definition and return its model. Raises InvalidDefinition with path, found and allowed for each error."""
     text = filetext.decode(content, file)
     try:
         data = load_yaml(text)

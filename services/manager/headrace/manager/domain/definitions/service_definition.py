@@ -1,4 +1,4 @@
-"""service-definition.toml: defaults per runtime variant that a request may override."""
+"""Parser of service-definition.toml: defaults per runtime variant, which a request may override."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class _Section(BaseModel):
 
 
 class Environment(_Section):
-    """`[<variant>.environment]`."""
+    """The `[<variant>.environment]` section."""
 
     image: Image
     architecture: Literal["x86_64", "aarch64"]
 
 
 class ServiceDefaults(_Section):
-    """What one variant's sections say; absent ones say nothing."""
+    """Defaults of one variant; absent sections set none."""
 
     environment: Environment | None = None
     resource_slots: RequestedSlots = {}
@@ -45,7 +45,10 @@ _KNOWN = {
 
 
 def parse_service_definition(content: bytes, file: str = FILE) -> dict[str, ServiceDefaults]:
-    """Return the defaults by variant. Raises InvalidDefinition with path, found and allowed for each error."""
+    """Parse the file and return the defaults by variant.
+
+    Raises InvalidDefinition with path, found and allowed for each error.
+    """
     text = filetext.decode(content, file)
     try:
         data = load_toml(text)

@@ -1,1 +1,1 @@
-"""The life of sessions: states and transitions, what to do about replicas, status of services, trial runs, drains."""
+"""Session lifecycle: states and transitions, replica decisions, service status, trial runs, drain summaries."""

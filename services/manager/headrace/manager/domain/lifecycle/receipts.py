@@ -1,6 +1,6 @@
-"""Drain summaries: the reports of app-proxies about drains, merged. Pure.
+"""Drain summaries (receipts), merged from the reports of app-proxies. Pure.
 
-Counts only grow and merging takes the larger, so that reports may come in any order and any number of times.
+Counts only grow and merging takes the larger, so that reports may arrive in any order and any number of times.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _NOTHING = DrainReceipt(started=0, finished=0, retried=0, failed=0, cut=0, slowe
 class DrainShare:
     """One app-proxy's share of a drain.
 
-    `in_flight` None: it was heard of, and has not told its part.
+    `in_flight` None: the app-proxy is known, and has not reported its share yet.
     """
 
     in_flight: int | None = None
@@ -31,7 +31,7 @@ DrainShares = Mapping[ProxyId, DrainShare]
 
 @dataclass(frozen=True)
 class Drain:
-    """A replica that leaves, or left. `generation`: of the table that told the app-proxies, None where none did."""
+    """Drain of a replica, in progress or over. `generation`: of the route table that announced it, None where none did."""
 
     session_id: SessionId
     service_id: ServiceId
@@ -43,14 +43,14 @@ class Drain:
 
 @dataclass(frozen=True)
 class LastReport:
-    """The newest report of an app-proxy, and when it came."""
+    """Newest report of an app-proxy, and its time of arrival."""
 
     at: datetime
     report: ProxyReport
 
 
 def joined(one: DrainShare, other: DrainShare) -> DrainShare:
-    """Return what is known from both. Open requests of a drain only become fewer, counts only grow."""
+    """Merge two reports of one share: open requests of a drain only decrease, counts only grow."""
     told = [part.in_flight for part in (one, other) if part.in_flight is not None]
     ours, theirs = one.counts.model_dump(), other.counts.model_dump()
     counts = DrainReceipt(**{name: max(count, theirs[name]) for name, count in ours.items()})
@@ -58,9 +58,9 @@ def joined(one: DrainShare, other: DrainShare) -> DrainShare:
 
 
 def told(drain: Drain, report: ProxyReport) -> DrainShare | None:
-    """Return what the report says of the drain, None when it says nothing.
+    """Return the app-proxy's share of the drain; None when the report has none.
 
-    An app-proxy that uses the table by which the replica drains, and does not name it, has nothing open on it.
+    An app-proxy that uses the table with the drain, and does not list it, has no open request on the replica.
     """
     for route in report.draining:
         if route.session_id == drain.session_id:
@@ -70,9 +70,10 @@ def told(drain: Drain, report: ProxyReport) -> DrainShare | None:
 
 
 def after(drain: Drain, heard: Mapping[ProxyId, LastReport], *, since: datetime, gathered: bool) -> Drain:
-    """Return the drain with what was heard. `since`: when it was first looked at; `gathered`: whether all had time to be heard.
+    """Return the drain updated with the newest reports.
 
-    Until it is counted, an app-proxy that was heard since and has not told its part is noted as one to wait for.
+    `since`: start of tracking; `gathered`: whether all app-proxies had time to report. Until the drain is complete, an
+    app-proxy that reported since and has no share yet is added as one to wait for.
     """
     parts = dict(drain.parts)
     for proxy_id, one in heard.items():
@@ -85,7 +86,7 @@ def after(drain: Drain, heard: Mapping[ProxyId, LastReport], *, since: datetime,
 
 
 def total(parts: Iterable[DrainShare]) -> DrainReceipt:
-    """Return the sum; of durations the longest."""
+    """Return the sum of the shares; of durations the longest."""
     counts = [part.counts for part in parts]
     sums = {
         name: sum(getattr(each, name) for each in counts) for name in DrainReceipt.model_fields if name != "slowest_s"
@@ -94,10 +95,10 @@ def total(parts: Iterable[DrainShare]) -> DrainReceipt:
 
 
 def waiting_for(parts: DrainShares) -> tuple[ProxyId, ...]:
-    """Return the app-proxies whose last word is missing."""
+    """Return the app-proxies whose final report is missing."""
     return tuple(sorted(proxy_id for proxy_id, part in parts.items() if part.in_flight != 0))
 
 
 def complete(parts: DrainShares, *, counted: bool) -> bool:
-    """Whether everybody has told that nothing is open any more."""
+    """Return whether every app-proxy has reported that no request is open any more."""
     return counted and bool(parts) and not waiting_for(parts)

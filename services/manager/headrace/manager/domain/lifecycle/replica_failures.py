@@ -1,6 +1,6 @@
-"""Restart backoff: what failed starts and ends in operation count, and how long the next start waits. Pure.
+"""Restart backoff: counting of failed starts and of crashes, and the delay before the next start. Pure.
 
-Starts of a new revision are bounded, since it may never run; ends of one that served are not.
+Failed starts of a new revision are bounded, since it may never run; crashes of one that served are not.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from headrace.manager.domain.lifecycle.replica_state import DesiredReplicas, End
 
 MAX_BACKOFF_S = 60.0
 RAN_WELL = timedelta(minutes=10)
-"""A replica that was healthy for so long and then ends is the first of its row (as Kubernetes resets its back-off)."""
+"""A replica that was healthy this long before it ends resets the backoff (as in Kubernetes)."""
 
 
 def is_failed_start(want: DesiredReplicas, replica: ObservedReplica) -> bool:
-    """Whether a replica that is over never served, and was to."""
+    """Return whether a dead replica never served although it should have."""
     return (
         want.goal == "running"
         and not replica.lost
@@ -28,7 +28,7 @@ def is_failed_start(want: DesiredReplicas, replica: ObservedReplica) -> bool:
 
 
 def is_end(want: DesiredReplicas, replica: ObservedReplica) -> bool:
-    """Whether a replica that is over ended in operation, or did not start although its revision had served."""
+    """Return whether a dead replica ended in operation, or failed to start although its revision had served."""
     if want.goal != "running" or replica.lost or replica.status not in {"placed", "running", "draining"}:
         return False
     if replica.was_healthy:
@@ -37,7 +37,7 @@ def is_end(want: DesiredReplicas, replica: ObservedReplica) -> bool:
 
 
 def failures(want: DesiredReplicas, failed: Sequence[ObservedReplica], now: datetime) -> list[Failed]:
-    """Keep every error, but count a round once: replicas that were started together fail together, for one reason."""
+    """Return the failed starts to record; replicas started together count once, because they fail for one reason."""
     fresh = any(want.last_failed_at is None or r.created_at > want.last_failed_at for r in failed)
     count = want.failed_starts + fresh
     return [Failed(r.id, r.reason, count, now + backoff(count)) for r in failed]
@@ -46,9 +46,9 @@ def failures(want: DesiredReplicas, failed: Sequence[ObservedReplica], now: date
 def ends(
     want: DesiredReplicas, ended: Sequence[ObservedReplica], target: RevisionId | None, now: datetime
 ) -> list[Ended]:
-    """Keep every end. Those of `target`, the revision that replaces them, are counted, a round once, as failed starts are.
+    """Return the ends in operation to record; those of `target`, the revision of their replacements, count, a round once.
 
-    The first end in a row is made good at once, the next after 1, 2, 4 … seconds.
+    The first end in a row is replaced at once, the next after 1, 2, 4 … seconds.
     """
     counted = [r for r in ended if r.revision_id == target and r.status != "draining"]
     count, held, until = want.ends, want.held, want.next_restart_at
@@ -68,12 +68,12 @@ def _ran_well(replica: ObservedReplica, now: datetime) -> bool:
 
 
 def backoff(times: int) -> timedelta:
-    """Return how long to wait after so many in a row: 1, 2, 4 … seconds, at most MAX_BACKOFF_S."""
+    """Return the delay after `times` failures in a row: 1, 2, 4 … seconds, at most MAX_BACKOFF_S."""
     return timedelta(seconds=min(MAX_BACKOFF_S, 2.0 ** min(times - 1, 10)))
 
 
 def recovery(want: DesiredReplicas, active: Sequence[ObservedReplica]) -> list[Recovered]:
-    """Say when a start of the current revision after its last failure ended well."""
+    """Return Recovered when a start of the current revision after its last failure succeeded."""
     if not want.failed_starts:
         return []
     newer = (r for r in active if r.serving and r.revision_id == want.revision_id)

@@ -1,6 +1,6 @@
-"""State and actions of the replica decision: what is wanted of a service's replicas, what is observed, what can be done.
+"""Input and output types of the replica decision: desired and observed state of a service's replicas, and actions.
 
-They are apart from the decision so that the loop and the store know them without it.
+They are apart from the decision so that the loop and the store can use them without it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from headrace.manager.domain.lifecycle import states
 from headrace.manager.domain.records.services import Goal
 
 MAX_FAILED_STARTS = 5
-"""Starts that may fail in a row before a revision stops trying; the error stays until it is cleared."""
+"""Consecutive failed starts after which a revision is not started any more; the error stays until it is cleared."""
 
 
 @dataclass(frozen=True)
@@ -32,32 +32,32 @@ class DesiredReplicas:
     next_start_at: datetime | None = None
     last_failed_at: datetime | None = None
     served: RevisionId | None = None
-    """The revision that served last while no other one did. It is looked after while the current one does not start."""
+    """Last revision that served alone. It is kept running while the current one does not start."""
     ends: int = 0
-    """Ends in operation in a row."""
+    """Consecutive ends in operation."""
     held: int = 0
-    """How many replacements of ended replicas wait until `next_restart_at`."""
+    """Number of replacements that wait until `next_restart_at`."""
     next_restart_at: datetime | None = None
     last_end_at: datetime | None = None
     max_unavailable: Literal[0, 1] = 1
-    """How many replicas a rollout may give up when it finds no machine for a new one otherwise."""
+    """Number of serving replicas that a rollout may remove when it finds no machine for a new one otherwise."""
     roll_back: bool = False
-    """Whether a rollout that failed is rolled back."""
+    """Whether a failed rollout is rolled back."""
 
     @property
     def gave_up(self) -> bool:
-        """Whether the current revision is not started any more until somebody asks."""
+        """Whether the current revision has failed too often, and is not started again before a retry is requested."""
         return self.failed_starts >= MAX_FAILED_STARTS
 
     @property
     def before(self) -> RevisionId | None:
-        """The revision that served before the current one, as long as that does not serve alone."""
+        """Revision that served before the current one, until the current one serves alone; None otherwise."""
         return self.served if self.served != self.revision_id else None
 
 
 @dataclass(frozen=True)
 class ObservedReplica:
-    """Observed state of a live session with its main kernel."""
+    """Observed state of a live session and its main kernel."""
 
     id: SessionId
     revision_id: RevisionId | None
@@ -69,47 +69,47 @@ class ObservedReplica:
     created_at: datetime
     drain_deadline: datetime | None = None
     released: bool = False
-    """Every app-proxy knows that it drains, and has no request open on it."""
+    """Whether every app-proxy has applied its drain and has no request open on it."""
     lost: bool = False
-    """Its machine is silent."""
+    """Whether its machine is silent."""
     failures: int = 0
-    """Health checks that failed in a row."""
+    """Consecutive failed health checks."""
     healthy_at: datetime | None = None
-    """When it was healthy for the first time."""
+    """Time when it first became healthy."""
     makes_room: bool = False
-    """Whether a replica of the current revision that waits for a machine would find one if this one were gone."""
+    """Whether a waiting replica of the current revision would find a machine if this one were gone."""
 
     @property
     def dead(self) -> bool:
-        """Whether its container ended, or never came to be."""
+        """Whether its container exited, or failed to start."""
         return self.kernel_state in {"exited", "failed"}
 
     @property
     def perhaps_serving(self) -> bool:
-        """Whether it served when its machine was last heard of."""
+        """Whether it was serving in the last report of its machine."""
         return states.ready(self.status, self.kernel_state, self.health)
 
     @property
     def serving(self) -> bool:
-        """Whether it surely takes new requests."""
+        """Whether it takes new requests for certain."""
         return states.serving(self.status, self.kernel_state, self.health, lost=self.lost)
 
     @property
     def ill(self) -> bool:
-        """Whether it takes nobody's place: it does not answer, or nobody can say whether it does."""
+        """Whether it needs a replacement: unhealthy, or on a silent machine."""
         return self.health == "unhealthy" or self.lost
 
 
 @dataclass(frozen=True)
 class Create:
-    """Make a pending session of this revision."""
+    """Create a pending session of this revision."""
 
     revision_id: RevisionId
 
 
 @dataclass(frozen=True)
 class Retire:
-    """Move a session on its way out: `draining` (until `deadline`), `stopping` or `ended`."""
+    """Move a session to `draining` (until `deadline`), `stopping` or `ended`."""
 
     id: SessionId
     status: Literal["draining", "stopping", "ended"]
@@ -119,7 +119,7 @@ class Retire:
 
 @dataclass(frozen=True)
 class Failed:
-    """Keep the error of a failed start, count it, and wait with the next one."""
+    """Record and count a failed start, and delay the next one."""
 
     id: SessionId
     reason: Reason
@@ -129,7 +129,7 @@ class Failed:
 
 @dataclass(frozen=True)
 class Ended:
-    """Keep that a replica ended in operation (or that one of the revision that served before did not start), and count it."""
+    """Record and count a replica that ended in operation, or one of the previously serving revision that failed to start."""
 
     id: SessionId
     reason: Reason
@@ -137,24 +137,24 @@ class Ended:
     held: int
     next_restart_at: datetime | None
     counted: bool = True
-    """Whether it changes the counts; one that drained, or that an update replaces anyway, does not."""
+    """Whether it counts for the backoff; one that drained, or that an update replaces anyway, does not."""
 
 
 @dataclass(frozen=True)
 class Recovered:
-    """A start after the last failure ended well: count from zero again."""
+    """Reset the failure count: a start after the last failure succeeded."""
 
 
 @dataclass(frozen=True)
 class Served:
-    """This revision serves, and no other one does: it is the one to look after."""
+    """Record this revision as the serving one: no other one serves."""
 
     revision_id: RevisionId
 
 
 @dataclass(frozen=True)
 class RollBack:
-    """The rollout failed: make the revision that served before the current one again."""
+    """Roll back: make the revision that served before the current one again, because the rollout failed."""
 
     revision_id: RevisionId
 

@@ -1,17 +1,17 @@
-"""What to do about the replicas of one service, so that what runs becomes what is wanted. Pure.
+"""Replica decision of a service: which sessions to create, drain, stop or end, from desired and observed replicas. Pure.
 
-- Start, wait for healthy, drain, stop: nothing that serves is taken away before enough others serve.
-- Worst go first. A replica whose container ended is replaced, in every state.
+- Start, wait for healthy, drain, stop: no serving replica is removed before enough others serve.
+- Worst first. A replica whose container exited is replaced, in every state.
 - A replica that ended in operation is replaced at once the first time, then after 1, 2, 4, 8 … seconds, until one has run
   well for a while.
 - An unhealthy replica gets a replacement and stays until enough others are healthy, because one success brings it back;
-  but when the replacement has found no machine for `GIVE_WAY_AFTER`, it makes room.
+  but when the replacement has found no machine for `GIVE_WAY_AFTER`, it is removed to make room.
 - An update starts new ones, at most a quarter (at least one) above the wanted number, and drains an old one for each that
-  serves. When no machine has room for a new one and an old one holds what it needs, one old one is given up
+  serves. When no machine has room for a new one and an old one holds what it needs, one old one is removed
   (`max_unavailable`).
 - Failed starts are tried again after 1, 2, 4, 8 … seconds; after five rounds in a row none of that revision is started until
-  somebody asks. From the first failed start on, the revision that served before is looked after: what is missing of the
-  wanted number is started from it, for as long as it takes; or (`roll_back`) it becomes the current one again.
+  a retry is requested. From the first failed start on, the revision that served before is kept at the wanted number for as
+  long as it takes; or (`roll_back`) it becomes the current one again.
 - A replica whose machine fell silent gets a replacement at once, and stays routed until enough others serve: its agent may
   be gone while its container still answers, which only the app-proxy can see.
 """
@@ -66,19 +66,20 @@ __all__ = [
 ]
 
 GIVE_WAY_AFTER = timedelta(seconds=60)
-"""An ill replica leaves when its replacement has waited this long for a machine: it may hold what that needs."""
+"""An unhealthy replica is removed when its replacement has waited this long for a machine: it may hold what that needs."""
 
 STUCK_AFTER = timedelta(seconds=10)
-"""A rollout gives a replica up when a new one has waited this long for a machine that this would make room on."""
+"""A rollout removes an old replica when a new one has waited this long for a machine on which this would make room."""
 
 CUT_FIRST = timedelta(seconds=2)
-"""App-proxies tell and cut what is open at a drain's deadline; one that has not said so by then is not waited for."""
+"""App-proxies cut open requests at a drain's deadline and report it; one without a report after this long is not waited
+for."""
 
 _AWAY: Final[Mapping[Goal, SessionReason]] = {
     "stopped": SessionReason.SERVICE_STOPPED,
     "deleting": SessionReason.SERVICE_DELETING,
 }
-"""Why replicas of a service go that is to run no more."""
+"""Reason for stopping replicas of a service that is stopped or deleted."""
 
 
 def decide(want: DesiredReplicas, have: Sequence[ObservedReplica], now: datetime) -> list[Action]:
@@ -114,7 +115,7 @@ def decide(want: DesiredReplicas, have: Sequence[ObservedReplica], now: datetime
 
 
 def stuck(want: DesiredReplicas, have: Sequence[ObservedReplica], now: datetime) -> ObservedReplica | None:
-    """Return the replica of a rollout that waits for a machine, where giving up an old one is worth a look."""
+    """Return the replica of a rollout that waits for a machine, where removing an old replica is worth considering."""
     if want.goal != "running" or not want.max_unavailable:
         return None
     if not any(r.serving and r.revision_id != want.revision_id for r in have):
@@ -124,7 +125,7 @@ def stuck(want: DesiredReplicas, have: Sequence[ObservedReplica], now: datetime)
 
 
 def _ended(replica: ObservedReplica, now: datetime) -> Retire | None:
-    """What holds for every session whatever is wanted: the dead, the lost, the drained."""
+    """Return the next state of a dead, lost or drained session, whatever is desired; None for others."""
     if replica.lost and not replica.perhaps_serving:
         return Retire(replica.id, "ended", states.SILENT)
     if replica.status == "stopping":
@@ -155,8 +156,10 @@ def _looked_after(want: DesiredReplicas, active: Sequence[ObservedReplica]) -> R
 
 
 def _served(want: DesiredReplicas, active: Sequence[ObservedReplica]) -> list[Served]:
-    """Note the current revision once it serves alone; while none was ever noted, any that does: an update may have come
-    just before the first report that it serves."""
+    """Return the current revision as the serving one once it serves alone.
+
+    Until one was ever recorded, any revision that serves: an update may have come just before the first report of it.
+    """
     serving = {r.revision_id for r in active if r.serving}
     alone = next(iter(serving)) if len(serving) == 1 else None
     if alone is None or alone == want.served:
@@ -167,7 +170,7 @@ def _served(want: DesiredReplicas, active: Sequence[ObservedReplica]) -> list[Se
 def _missing(
     want: DesiredReplicas, active: Sequence[ObservedReplica], kept: RevisionId | None, now: datetime, *, failed: bool
 ) -> list[Create]:
-    """Start what is missing; during an update at most a quarter (at least one) above the wanted number."""
+    """Return the replicas to create; during an update at most a quarter (at least one) above the wanted number."""
     held = want.held if want.next_restart_at is not None and now < want.next_restart_at else 0
     before = 0
     if kept is not None:
@@ -224,7 +227,10 @@ def _surplus(
 
 
 def _given_up(want: DesiredReplicas, active: Sequence[ObservedReplica], now: datetime) -> list[Retire]:
-    """Give up one replica whose place a new one needs: one less than wanted serves until that one does."""
+    """Return one serving replica to remove, so that a new one finds a machine.
+
+    Until that one serves, one less than wanted does.
+    """
     waiting = stuck(want, active, now)
     if waiting is None:
         return []
@@ -239,9 +245,9 @@ def _given_up(want: DesiredReplicas, active: Sequence[ObservedReplica], now: dat
 def _replaced(
     want: DesiredReplicas, active: Sequence[ObservedReplica], serving: int, cramped: int, now: datetime
 ) -> list[Retire]:
-    """Dismiss those that served once and do not now, when enough others serve or `cramped` replacements need their place.
+    """Return the replicas that served once and do not now, when enough others serve or `cramped` replacements need room.
 
-    As many are kept as could fill the gap by coming back, so that a fleet that falls ill again and again does not grow.
+    As many are kept as could fill the gap by recovering, so that a service that fails again and again does not grow.
     """
     ill = [r for r in active if r.was_healthy and not r.serving and (r.ill or r.revision_id != want.revision_id)]
     kept = max(0, min(want.replicas - serving, len(ill) - cramped))
@@ -251,7 +257,10 @@ def _replaced(
 
 
 def _worst_first(replica: ObservedReplica) -> tuple[bool, int, int, int, float]:
-    """Order: not placed, placed, unhealthy, degraded, healthy with failing checks, healthy; the youngest first among equals."""
+    """Sort key: not placed, placed, unhealthy, degraded, healthy with failing checks, healthy.
+
+    The youngest first among equals.
+    """
     health = ("unhealthy", "degraded", "healthy").index(replica.health)
     stage = states.STAGES.index(replica.status)
     return (replica.serving, stage, health, -replica.failures, -replica.created_at.timestamp())

@@ -1,4 +1,4 @@
-"""Names of signals behind exit codes."""
+"""Signal names of exit codes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import signal
 
 
 def signal_of(exit_code: int | None) -> str | None:
-    """Return the name of the signal that an exit code above 128 stands for (as shells have it), None for another code."""
+    """Return the name of the signal of an exit code above 128 (128 + signal, as shells have it); None for other codes."""
     if exit_code is None or exit_code <= 128:
         return None
     try:

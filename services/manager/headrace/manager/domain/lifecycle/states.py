@@ -1,8 +1,9 @@
-"""The life of a session: its states, what moves it from one to another, and what each state means to others. Pure.
+"""Session states: the table of transitions, and predicates (live, active, planned, serving). Pure.
 
-One place for all of it: placement, plans, route tables, status and quotas ask whether a session is live, active, planned or
-serving, and an answer of their own would differ sooner or later. SQL asks the views of the same names (`live_sessions`,
-`active_sessions`, `planned_sessions`, `serving_sessions`); a test compares views and predicates on rows of every kind.
+One definition for all: placement, plans, route tables, status and quotas ask whether a session is live, active, planned
+or serving, and definitions of their own would diverge sooner or later. SQL asks the views of the same names
+(`live_sessions`, `active_sessions`, `planned_sessions`, `serving_sessions`); a test compares views and predicates on
+rows of every kind.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ from headrace.common.contracts.reasons.session import SessionReason
 from headrace.common.contracts.vocabulary import SessionStatus
 
 SILENT: Final = Reason.of(SessionReason.AGENT_LOST, "its machine is silent")
-"""Why a session ends that nobody can stop."""
+"""Reason for the end of a session on a silent machine, which nobody can stop."""
 
 Leaving = Literal["draining", "stopping", "ended"]
-"""The states on the way out."""
+"""States of a session that is leaving."""
 
 STATES: Final[tuple[SessionStatus, ...]] = get_args(SessionStatus)
 
@@ -31,7 +32,7 @@ MEANING: Final[Mapping[SessionStatus, str]] = {
     "stopping": "no longer in the plan",
     "ended": "gone; what it held of the machine is free once the machine shows it no more",
 }
-"""What holds while a session is in a state."""
+"""Meaning of each state, for the docs."""
 
 TRANSITIONS: Final[Mapping[SessionStatus, Mapping[SessionStatus, str]]] = {
     "pending": {
@@ -57,40 +58,41 @@ TRANSITIONS: Final[Mapping[SessionStatus, Mapping[SessionStatus, str]]] = {
     },
     "ended": {},
 }
-"""From a state to those that may follow, and what moves a session there. There is no way back."""
+"""Transition table: state → next states, with the cause of each. There is no way back."""
 
 ACTIVE: Final[frozenset[SessionStatus]] = frozenset({"pending", "placed", "running"})
-"""On the way to serving, or there: counted as one of the wanted replicas."""
+"""States before and while serving: such sessions count as wanted replicas."""
 PLANNED: Final[frozenset[SessionStatus]] = frozenset({"placed", "running", "draining"})
-"""In the plan of its machine."""
+"""States in which the session is in its machine's plan."""
 STAGES: Final[tuple[SessionStatus, ...]] = ("pending", "placed", "running")
-"""The active states, in the order in which a session comes through them."""
+"""Active states, in order."""
 
 
 def live(status: SessionStatus) -> bool:
-    """Whether it may still hold something: a machine's slots, a container, open requests."""
+    """Return whether it may still hold anything: slots of a machine, a container, open requests."""
     return status != "ended"
 
 
 def leaving(status: SessionStatus) -> bool:
-    """Whether it is on its way out, or gone."""
+    """Return whether it is draining, stopping or ended."""
     return status not in ACTIVE
 
 
 def ready(status: SessionStatus, kernel: KernelState | None, health: HealthStatus) -> bool:
-    """Whether new requests may go to it, by what its machine said last."""
+    """Return whether new requests may go to it, by its machine's last report."""
     return status == "running" and kernel == "running" and health == "healthy"
 
 
 def serving(status: SessionStatus, kernel: KernelState | None, health: HealthStatus, *, lost: bool) -> bool:
-    """Whether it surely takes new requests: it is ready, and its machine is not silent."""
+    """Return whether it takes new requests for certain: it is ready, and its machine is not silent."""
     return ready(status, kernel, health) and not lost
 
 
 def way_out(status: SessionStatus, *, served: bool, lost: bool) -> Leaving:
-    """Return the gentlest next state of an active session that is wanted no more.
+    """Return the most graceful next state of an active session that is no longer wanted.
 
-    What was never placed ends, and so does what a silent machine had; what never served stops; what served drains.
+    A session that was never placed ends, and so does one on a silent machine; one that never served stops; one that
+    served drains.
     """
     if status == "pending" or lost:
         return "ended"

@@ -1,7 +1,7 @@
-"""A service's status (can it serve), phase (is it where it was told to be) and why, from what its replicas are now.
+"""Service status (whether it can serve), phase (whether it is as requested) and reason, from its replicas' present state.
 
-Never healthy while nobody answers: only a running kernel that answered its last health check counts, and a draining one,
-which takes no new requests, does not. Callers come through app-proxies, so those are looked at too.
+Never healthy while nobody answers: only a running kernel that passed its last health check counts; a draining one,
+which takes no new requests, does not. Callers come through app-proxies, so their state counts too.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from headrace.manager.domain.lifecycle.replica_state import MAX_FAILED_STARTS
 from headrace.manager.domain.records.services import Service, ServiceFacts
 
 Presence = Literal["unknown", "heard", "away", "bus-away"]
-"""Whether this manager hears app-proxies; unknown: they had no time yet to be heard of."""
+"""Whether app-proxies report to this manager; unknown: they had no time to yet."""
 BEHIND_AFTER = timedelta(seconds=5)
-"""An app-proxy that lacks a route table for longer is said to be behind; it usually applies one in milliseconds."""
+"""An app-proxy that lacks a route table for this long is reported as behind; it usually applies one in milliseconds."""
 
 
 class LiveReplica(Protocol):
-    """A session that has not ended, with its main kernel."""
+    """Live session with its main kernel."""
 
     @property
     def status(self) -> SessionStatus: ...  # noqa: D102
@@ -48,7 +48,7 @@ class LiveReplica(Protocol):
 
 @dataclass(frozen=True)
 class StatusOfService:
-    """Status, phase and reason of a service, as views show them."""
+    """Status, phase and reason of a service, as shown to callers."""
 
     status: ServiceStatus
     phase: ServicePhase
@@ -58,19 +58,19 @@ class StatusOfService:
 
 @dataclass(frozen=True)
 class Reach:
-    """Reachability of a service: what app-proxies report that decides whether callers reach its replicas."""
+    """Reachability of a service: state of app-proxies and tables that decides whether callers reach its replicas."""
 
     presence: Presence
     generations: Mapping[ProxyId, int]
-    """Which generation of its route table each app-proxy has."""
+    """Generation of the service's route table at each app-proxy."""
     unopened: Mapping[ProxyId, str]
-    """Which app-proxies could not open its own port, and why."""
+    """App-proxies that could not open the service's own port, and why."""
 
 
 def status_of(
     facts: ServiceFacts, replicas: Sequence[LiveReplica], reach: Reach, now: datetime, *, last_error: str = ""
 ) -> StatusOfService:
-    """Return the status of a service by its replicas, and by what is between them and callers."""
+    """Return the status of a service by its replicas, and by the app-proxies and tables between them and callers."""
     service = facts.service
     state = service_status(service, replicas, now, last_error=last_error, revision=facts.revision, served=facts.served)
     if not facts.running:
@@ -83,7 +83,7 @@ def status_of(
 
 
 def serves(replica: LiveReplica) -> bool:
-    """Whether new requests may go to it."""
+    """Return whether new requests may go to it."""
     return states.ready(replica.status, replica.kernel_state, replica.health)
 
 
@@ -96,10 +96,10 @@ def service_status(
     revision: int = 0,
     served: int | None = None,
 ) -> StatusOfService:
-    """Return status, phase and reason.
+    """Return status, phase and reason of a service by its replicas alone.
 
-    `replicas`: the live sessions. `last_error`: words of the newest failed start. `revision`, `served`: numbers of the
-    current revision, and of the one that served last while no other one did.
+    `replicas`: the live sessions. `last_error`: text of the newest failed start. `revision`, `served`: numbers of the
+    current revision, and of the last one that served alone.
     """
     serving = [replica for replica in replicas if serves(replica)]
     phase = _phase(service, replicas, serving)
@@ -113,7 +113,7 @@ def service_status(
 
 
 def with_own_port(state: StatusOfService, port: int, unopened: Mapping[ProxyId, str]) -> StatusOfService:
-    """Return the status of a service whose own port these app-proxies could not open, and why: callers there reach nobody."""
+    """Return the status with the app-proxies that could not open the service's own port, and why: callers there reach nobody."""
     if not unopened or state.status == "unhealthy":
         return state
     proxies = ", ".join(f"{proxy_id} ({why})" for proxy_id, why in sorted(unopened.items())[:5])
@@ -122,7 +122,7 @@ def with_own_port(state: StatusOfService, port: int, unopened: Mapping[ProxyId, 
 
 
 def with_tables(state: StatusOfService, routes: str | None, rules: str | None) -> StatusOfService:
-    """Return the status of a service whose route or rule table cannot be made, and why: those before stay in force."""
+    """Return the status with the route or rule table that cannot be built, and why: the ones before stay in force."""
     if routes is not None:
         code, why = (
             ServiceReason.ROUTE_TABLE_NOT_BUILT,
@@ -140,7 +140,10 @@ def with_tables(state: StatusOfService, routes: str | None, rules: str | None) -
 
 
 def with_app_proxies(state: StatusOfService, presence: Presence, behind: Mapping[ProxyId, int]) -> StatusOfService:
-    """Return the status of a service that app-proxies have to route to. `behind`: those that lack its table, and what they have."""
+    """Return the status with absent and lagging app-proxies.
+
+    `behind`: those that lack the service's table, and what they have.
+    """
     if state.status == "unhealthy":
         return state
     if presence == "away":
@@ -165,7 +168,7 @@ def with_app_proxies(state: StatusOfService, presence: Presence, behind: Mapping
 def behind(
     has: Mapping[ProxyId, int], published: int | None, published_at: datetime | None, now: datetime
 ) -> dict[ProxyId, int]:
-    """Return the app-proxies that still lack the generation that was published a while ago, and what they have (0: nothing)."""
+    """Return the app-proxies that lack the generation published a while ago, with the one they have (0: none)."""
     if published is None or published_at is None or now - published_at < BEHIND_AFTER:
         return {}
     return {proxy_id: generation for proxy_id, generation in has.items() if generation < published}
@@ -216,14 +219,14 @@ def _reason(
 
 @dataclass(frozen=True)
 class _Rollout:
-    """From the revision `served` `to` another."""
+    """Rollout from the revision `served` to the revision `to`."""
 
     to: int
     served: int | None
 
 
 def _ended_lately(service: Service, now: datetime) -> str:
-    """Return what is to be said of ends in operation; nothing when the last one is long ago."""
+    """Return the text about recent ends in operation; empty when the last one is long ago."""
     if not service.ends or service.last_end_at is None or now - service.last_end_at >= RAN_WELL:
         return ""
     ago = max(0, round((now - service.last_end_at).total_seconds()))
@@ -268,7 +271,7 @@ def _while_deploying(
 
 
 def _own_place(service: Service, worst: LiveReplica, serving: Sequence[LiveReplica]) -> str:
-    """Return what is to be said when a rollout waits for a machine while the service itself holds some."""
+    """Return the text for a rollout that waits for a machine while the service's own old replicas occupy one."""
     if worst.status != "pending" or worst.revision_id != service.revision_id:
         return ""
     if not any(replica.revision_id != service.revision_id for replica in serving):
@@ -279,7 +282,7 @@ def _own_place(service: Service, worst: LiveReplica, serving: Sequence[LiveRepli
 
 
 def _worst(service: Service, replicas: Sequence[LiveReplica]) -> LiveReplica | None:
-    """Return the replica that explains best why the service is not yet where it should be."""
+    """Return the replica that explains best why the service is not as requested yet."""
     missing = [r for r in replicas if not serves(r) and r.status in states.STAGES]
     newest = [r for r in missing if r.revision_id == service.revision_id] or missing
     return min(newest, key=lambda r: (states.STAGES.index(r.status), r.health != "unhealthy"), default=None)

@@ -1,6 +1,6 @@
 """Verdict of trial runs. Pure.
 
-It passes if it was healthy once, whatever came after; a run that comes to nothing ends in bounded time.
+A run passes if it was healthy once; one that never becomes healthy ends in bounded time.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from headrace.manager.domain.lifecycle import states
 from headrace.manager.domain.lifecycle.replicas import ObservedReplica, Retire
 
 PREPARATION = timedelta(minutes=30)
-"""For pulling and loading, beside what the health check allows."""
+"""Time for pulling and loading, beside what the health check allows."""
 WAITING = timedelta(minutes=5)
-"""For finding a machine: somebody watches a trial run, and one that was left behind must not keep a machine from others."""
+"""Time to find a machine: an abandoned trial run must not keep a machine from others."""
 
 
 def decide(run: ObservedReplica, resolved: Mapping[str, Any], now: datetime) -> Retire | None:
-    """Return how the run ends, None while it goes on. It passed if it was healthy once, whatever came after."""
+    """Return how the run ends; None while it goes on. A run that was healthy once passes."""
     passed = Reason.of(SessionReason.VALIDATION_PASSED, "the model answered its health check")
     if states.leaving(run.status):
         return Retire(run.id, "ended", passed if run.was_healthy else run.reason) if run.lost else None

@@ -1,1 +1,1 @@
-"""Placement: which machine a session goes to, and why it waits."""
+"""Placement (scheduling): the machine of a session, or the reason why it has none."""

@@ -1,4 +1,4 @@
-"""Index of candidate nodes: the first one that fits is found, and what fits nowhere refused, without a look at each of them."""
+"""Index of candidate nodes (segment tree): finds the first that fits, without visiting each node."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ _FANOUT: Final = 16
 
 
 class Bounds:
-    """Upper bounds of what any of some nodes has free. That only shrinks, so they stay true; they are tightened as one looks."""
+    """Upper bounds of the free capacity of some nodes.
+
+    Free capacity only shrinks, so they stay valid; a search tightens them.
+    """
 
     __slots__ = ("best", "free", "unused")
     unused: int
@@ -19,7 +22,7 @@ class Bounds:
     free: list[int]
 
     def may_fit(self, demand: Demand) -> bool:
-        """False when none of the nodes can."""
+        """Return False when none of the nodes can fit the demand."""
         if self.unused < demand.gpus or (self.unused == demand.gpus and self.best < demand.share):
             return False
         free = self.free
@@ -30,7 +33,7 @@ class Bounds:
 
 
 class Block(Bounds):
-    """A leaf of the index: neighbouring nodes, and the place of the first of them."""
+    """Leaf of the index: adjacent nodes, and the position of the first."""
 
     __slots__ = ("end", "nodes", "start")
 
@@ -41,13 +44,13 @@ class Block(Bounds):
         self.tighten()
 
     def tighten(self) -> None:
-        """Take the bounds from the nodes again."""
+        """Recompute the bounds from the nodes."""
         self.unused = max(len(node.unused) for node in self.nodes)
         self.best = max(node.best for node in self.nodes)
         self.free = [max(amounts) for amounts in zip(*(node.free for node in self.nodes), strict=True)]
 
     def first(self, demand: Demand, start: int) -> int | None:
-        """Return the place of the first node from `start` on that fits and is not kept; None if there is none."""
+        """Return the position of the first node from `start` on that fits and is not reserved; None if there is none."""
         at = max(start, self.start)
         for node in self.nodes[at - self.start :]:
             if node.fits(demand) and not node.kept:
@@ -58,7 +61,7 @@ class Block(Bounds):
 
 
 class Branch(Bounds):
-    """A node of the index above its leaves: neighbouring blocks or branches."""
+    """Inner node of the index: adjacent blocks or branches."""
 
     __slots__ = ("end", "parts", "start")
 
@@ -69,13 +72,13 @@ class Branch(Bounds):
         self.tighten()
 
     def tighten(self) -> None:
-        """Take the bounds from the parts again."""
+        """Recompute the bounds from the parts."""
         self.unused = max(part.unused for part in self.parts)
         self.best = max(part.best for part in self.parts)
         self.free = [max(amounts) for amounts in zip(*(part.free for part in self.parts), strict=True)]
 
     def first(self, demand: Demand, start: int) -> int | None:
-        """Return the place of the first node from `start` on that fits and is not kept; None if there is none."""
+        """Return the position of the first node from `start` on that fits and is not reserved; None if there is none."""
         for part in self.parts:
             if part.end > start and part.may_fit(demand):
                 at = part.first(demand, start)
@@ -86,9 +89,10 @@ class Branch(Bounds):
 
 
 class CandidateIndex:
-    """Nodes to which sessions of one group, architecture and kind may go, the most used first, as it is now.
+    """Index of the nodes that one resource group, architecture and kind may use, the most used first when it is built.
 
-    A tree with bounds of what is free (a segment tree): what fits nowhere is refused at its root, without a look at the nodes.
+    A segment tree over bounds of free capacity: a demand that fits nowhere is rejected at its root, without visiting
+    the nodes.
     """
 
     def __init__(self, nodes: Iterable[NodeCapacity], one: int) -> None:
@@ -100,7 +104,7 @@ class CandidateIndex:
         self._root = level[0] if level else None
 
     def first(self, demand: Demand, start: int) -> int | None:
-        """Return the place of the first node from `start` on that fits and is not kept; None if there is none."""
+        """Return the position of the first node from `start` on that fits and is not reserved; None if there is none."""
         if self._root is None or not self._root.may_fit(demand):
             return None
         return self._root.first(demand, start)

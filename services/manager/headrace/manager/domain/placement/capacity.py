@@ -19,7 +19,7 @@ _EXACT = Context(prec=MAX_PREC)
 
 
 class ResourceScale:
-    """The common unit of all amounts: which slots are counted, in which order, and how large it is."""
+    """Integer unit of all amounts, and the order of counted slots."""
 
     def __init__(self, slots: Iterable[Mapping[str, Decimal]], machines: Sequence[Machine]) -> None:
         asked = list(slots)
@@ -42,7 +42,7 @@ class ResourceScale:
         """Each amount that there is in units: few are distinct, and dividing costs ten times as much as looking up."""
 
     def of(self, amount: Decimal) -> int:
-        """Return the amount in units, exactly."""
+        """Convert an amount to units, exactly."""
         units = self._units.get(amount)
         if units is None:
             top, bottom = amount.as_integer_ratio()
@@ -50,12 +50,12 @@ class ResourceScale:
         return units
 
     def counted(self, amounts: Mapping[str, Decimal]) -> list[int]:
-        """Return the amounts of all counted slots in order, 0 where there is none."""
+        """Convert the amounts of all counted slots, in order, 0 where there is none."""
         return [self.of(amounts[name]) if name in amounts else 0 for name in self.names]
 
 
 class Demand:
-    """What one kind of session asks for, in units."""
+    """Resource request of one class of sessions, in units."""
 
     __slots__ = ("_counted", "_rest", "amounts", "gpus", "share", "slots", "whole")
 
@@ -74,7 +74,7 @@ class Demand:
         """(place of the slot, units) of what is counted."""
         self.whole = device > 0
         self.gpus = (device or shares) // scale.one
-        """GPUs that must be unused."""
+        """Number of unused GPUs that it needs."""
         self.share = 0 if device else shares % scale.one
         """Units of one more GPU."""
         self._counted: dict[str, Decimal] | None = None
@@ -82,14 +82,14 @@ class Demand:
 
     @property
     def rest(self) -> Decimal:
-        """The share of one more GPU, as an amount."""
+        """Share of one more GPU, as an amount."""
         if self._rest is None:
             self._rest = _EXACT.subtract(self.slots[GPU_SHARES], Decimal(self.gpus)) if self.share else Decimal(0)
         return self._rest
 
     @property
     def counted(self) -> dict[str, Decimal]:
-        """The amounts of counted slots by name."""
+        """Amounts of counted slots by name."""
         if self._counted is None:
             self._counted = {
                 name: amount
@@ -100,7 +100,7 @@ class Demand:
 
 
 class NodeCapacity:
-    """What is free on one machine; take() makes it less."""
+    """Free capacity of one machine; take() reduces it."""
 
     __slots__ = ("best", "free", "given", "kept", "machine", "partial", "unused")
 
@@ -125,7 +125,7 @@ class NodeCapacity:
         """Whether it is kept for an older session."""
 
     def fits(self, demand: Demand) -> bool:
-        """Whether all of the demand is free here."""
+        """Return whether the whole demand fits."""
         spare = len(self.unused) - demand.gpus
         if spare < 0 or (spare == 0 and self.best < demand.share):
             return False
@@ -136,7 +136,7 @@ class NodeCapacity:
         return True
 
     def take(self, demand: Demand, one: int) -> tuple[Grant, ...]:
-        """Take what fits. Unused GPUs go by name; a share comes from the fullest GPU that still has it."""
+        """Allocate a demand that fits. Unused GPUs go by name; a share comes from the fullest GPU that still has it."""
         for index, amount in demand.amounts:
             self.free[index] -= amount
         slot = GPU_DEVICE if demand.whole else GPU_SHARES
@@ -156,17 +156,17 @@ class NodeCapacity:
         return gpu
 
     def emptied(self, scale: ResourceScale) -> NodeCapacity:
-        """Return the node as it would be with nothing on it."""
+        """Return the capacity of the node without any session."""
         machine = self.machine
         gpus = dict.fromkeys(machine.gpus, ONE)
         return NodeCapacity(replace(machine, free=machine.total, gpus=gpus, whole=frozenset()), scale)
 
     def shrink_to(self, other: NodeCapacity) -> None:
-        """Have no more free than this later state of the same node."""
+        """Reduce free capacity to that of a later state of the same node."""
         self.free, self.unused, self.partial, self.best = other.free, other.unused, other.partial, other.best
 
     def once_left(self, scale: ResourceScale) -> NodeCapacity:
-        """Return the node as it will be once those have gone that leave the machine by themselves."""
+        """Return the machine's capacity after the sessions that are leaving it have gone."""
         machine = self.machine
         gpus = {gpu: free + machine.leaving_gpus.get(gpu, 0) for gpu, free in machine.gpus.items()}
         stay = frozenset(gpu for gpu in machine.whole if gpus[gpu] != ONE)
@@ -183,12 +183,12 @@ class NodeCapacity:
         return node
 
     def most_used_first(self, one: int) -> tuple[int, int, int, str]:
-        """Sort key: least free GPUs, then least free CPU and memory."""
+        """Sort key for packing: fewest free GPUs, then least free CPU and memory."""
         gpus = len(self.unused) * one + sum(free for free, _ in self.partial)
         return (gpus, self.free[0], self.free[1], self.machine.id)
 
     def nearest_first(self, demand: Demand, one: int) -> tuple[int, int, int, str]:
-        """Sort key: the most of what is asked for first."""
+        """Sort key for explanations: the machine with the most of the requested resources first."""
         gpus = len(self.unused) if demand.gpus else 0
         if demand.share and not demand.gpus:
             gpus = one if self.unused else self.best

@@ -1,6 +1,6 @@
-"""Unknown slot names in requests and quotas: what is said of slots that no machine has.
+"""Unknown slot names in requests and quotas: a note for slots that no machine has.
 
-They are not refused: the machine with that accelerator may come later, and a mistyped name should be seen at once.
+They are not refused: the machine with that accelerator may come later; but a typo should be noticed at once.
 """
 
 from __future__ import annotations
@@ -19,19 +19,20 @@ ALWAYS_KNOWN: Final = frozenset({CPU, MEM, GPU_DEVICE, GPU_SHARES})
 
 
 def unusual(asked: Iterable[str]) -> frozenset[str]:
-    """Return the names of which only machines can say whether they exist."""
+    """Return the slot names that exist only if some machine reports them."""
     return frozenset(asked) - ALWAYS_KNOWN
 
 
 def unusual_in_quota(limits: Iterable[str]) -> frozenset[str]:
-    """Return the names of which only machines can say whether they exist; a quota may bound folders, too."""
+    """Return the slot names of a quota that exist only if some machine reports them; a quota may limit folders, too."""
     return unusual(limits) - {STORAGE, FILES}
 
 
 def note_of(asked: Iterable[str], of_machines: Collection[str], until: str = WAITS) -> Reason | None:
-    """Return what is to be said of slots that no machine has, and what holds until one has; None when there are none.
+    """Return a note about slots that no machine has; None when there are none.
 
-    It is no refusal: a machine with such an accelerator may join later, and is waited for.
+    It is not a refusal: a machine with such an accelerator may join later, and the session waits for it. `until`: text
+    of what holds until then.
     """
     missing = sorted(unusual(asked) - set(of_machines))
     if not missing:

@@ -1,6 +1,6 @@
-"""Input and output of the scheduler: machines, pending sessions, placements and reasons.
+"""Input and output types of the scheduler: machines, pending sessions, placements and failures.
 
-They are apart from it so that the store can read and write them without knowing how it decides.
+They are apart from it so that the store can use them without the decision.
 """
 
 from __future__ import annotations
@@ -15,16 +15,17 @@ from headrace.common.contracts.ids import SessionId
 from headrace.common.contracts.reasons.placement import PlacementReason
 
 PLAN = "plan-kib"
-"""A slot that nobody asks for by name: KiB of the machine's plan, which is one message. It is counted in placement and not kept."""
+"""Internal slot: KiB of the machine's plan, which is one bus message. It is counted in placement and not stored."""
 PLAN_KIB = 7_000
-"""Of the 7.9 MB that the bus carries: what is placed while a plan is on its way has room besides."""
+"""Plan size available for placement, of the 7.9 MB that the bus carries: the rest is for sessions placed while a plan
+is being published."""
 KERNEL_BYTES = 800
-"""Of a kernel in a plan, beside its spec."""
+"""Size of a kernel in a plan, without its spec."""
 _STEP_KIB = 4
 
 
 def with_plan(slots: Mapping[str, Decimal], spec_bytes: int) -> dict[str, Decimal]:
-    """Return the slots with what the session takes of a machine's plan, in whole steps, so that most sessions are alike."""
+    """Return the slots plus the session's share of its machine's plan, rounded up in steps, so that most sessions are alike."""
     steps = -(-(spec_bytes + KERNEL_BYTES) // (_STEP_KIB * 1024))
     return {**slots, PLAN: Decimal(steps * _STEP_KIB)}
 
@@ -38,20 +39,20 @@ class Machine:
     architecture: str
     runtime: str
     free: Mapping[str, Decimal]
-    """Counted slots, without GPUs. Below zero when the machine shrank under what it holds."""
+    """Free counted slots, without GPUs. Negative when the machine shrank below what is allocated."""
     total: Mapping[str, Decimal]
     gpus: Mapping[str, Decimal] = field(default_factory=dict)
-    """GPU → share that is free."""
+    """GPU → free share."""
     whole: AbstractSet[str] = field(default_factory=frozenset)
-    """GPUs that are held whole."""
+    """GPUs that are allocated whole."""
     leaving: Mapping[str, Decimal] = field(default_factory=dict)
-    """Counted slots held by sessions that end by themselves: on their way out, or trial runs."""
+    """Counted slots of sessions that end by themselves: leaving ones and trial runs."""
     leaving_gpus: Mapping[str, Decimal] = field(default_factory=dict)
-    """GPU → share that these hold."""
+    """GPU → share of such sessions."""
     disk_low: bool = False
-    """Its agent starts nothing, because less than its reserve is free on the disk."""
+    """Whether it is under disk pressure: its agent starts nothing."""
     address_refused: bool = False
-    """It says that it is at an address that is not allowed for it: nobody would reach what runs there."""
+    """Whether its reported address is refused: nobody would reach a replica there."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class Request:
     resource_group: str
     architecture: str | None
     without_image: bool
-    """It names no image, so only the process runtime can run it."""
+    """Whether it has no image, so that only the process runtime can run it."""
     slots: Mapping[str, Decimal]
     """`cuda.device` (a whole number) or `cuda.shares`, not both; everything else is counted."""
     created_at: datetime
@@ -70,7 +71,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Grant:
-    """One GPU, whole (1 of cuda.device) or a share."""
+    """Grant of one GPU: whole (1 of cuda.device) or a share."""
 
     gpu_id: str
     slot: str
@@ -79,7 +80,7 @@ class Grant:
 
 @dataclass(frozen=True)
 class Placement:
-    """A placement: the machine of a session, and the GPUs that it gets there."""
+    """Machine of a session, with the GPUs granted there."""
 
     id: SessionId
     machine_id: str
@@ -90,7 +91,7 @@ class Placement:
 
 @dataclass(frozen=True)
 class Waiting:
-    """A placement failure: why a session waits, with the arithmetic."""
+    """Placement failure: the reason, with numbers, why a session stays pending."""
 
     id: SessionId
     code: PlacementReason

@@ -1,4 +1,4 @@
-"""Placement failures: why a session finds no machine, in words with the numbers in them."""
+"""Texts of placement failures: why a session finds no machine, with numbers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NAMED: Final = 5
 
 
 class ExcludedMachines:
-    """Machines that cannot be asked: how many for which reason, the nearest reason first."""
+    """Count of ineligible machines by reason, the most specific reason first."""
 
     def __init__(self, *, group: str, architecture: str | None) -> None:
         self._counts: Counter[PlacementReason] = Counter()
@@ -33,17 +33,17 @@ class ExcludedMachines:
         }
 
     def add(self, obstacle: PlacementReason | None) -> None:
-        """Count one machine; None is one that can be asked."""
+        """Count one machine; None: it is eligible."""
         if obstacle is not None:
             self._counts[obstacle] += 1
 
     def all(self) -> list[tuple[PlacementReason, str]]:
-        """Return (code, words) of each reason that there is."""
+        """Return (code, text) of each reason with at least one machine."""
         return [(code, f"{self._counts[code]} {words}") for code, words in self._words.items() if self._counts[code]]
 
 
 class _NearMisses:
-    """The nodes that come nearest to demands for the same GPUs, and what is said of their GPUs."""
+    """Nodes nearest to fitting demands for the same GPUs, with the texts about their GPUs."""
 
     __slots__ = ("free", "gpus", "nodes", "said")
 
@@ -57,18 +57,18 @@ class _NearMisses:
         """Reasons in which GPUs alone are missing, by whether some machine would do when empty."""
 
     def lack_gpus_only(self, demand: Demand) -> bool:
-        """Whether there are any, and each of them has enough of all that is counted."""
+        """Return whether there are such nodes, and each of them has enough of all counted slots."""
         free = self.free
         return bool(free) and all(free[index] >= amount for index, amount in demand.amounts)
 
 
 class PlacementFailures:
-    """Says why sessions find no machine among some nodes. For when all is placed: what was said of one is said again of others."""
+    """Explains why sessions fit on none of some nodes. Use it when all are placed: an explanation is shared by equal demands."""
 
     def __init__(
         self, nodes: Sequence[NodeCapacity], away: Sequence[tuple[PlacementReason, str]], scale: ResourceScale
     ) -> None:
-        """Take the nodes that can be asked, and (code, words) of machines that cannot."""
+        """Take the eligible nodes, and (code, text) of the ineligible machines."""
         self._nodes = nodes
         self._away = away
         self._scale = scale
@@ -78,9 +78,10 @@ class PlacementFailures:
     def reason(
         self, demand: Demand, *, possible: bool, kept: tuple[NodeCapacity, SessionId] | None
     ) -> tuple[PlacementReason, str]:
-        """Return (code, text): the nearest misses one by one, how many more machines there are, and those not asked.
+        """Return (code, text): the nearest misses one by one, the number of other eligible machines, and the ineligible ones.
 
-        `kept` is the machine that fits but is kept for an older session; `possible`: some machine would do when empty.
+        `kept`: the machine that would fit but is reserved for an older session; `possible`: some machine would fit when
+        empty.
         """
         near = self._near(demand)
         if kept is not None or not near.lack_gpus_only(demand):
@@ -91,7 +92,7 @@ class PlacementFailures:
         return said
 
     def _near(self, demand: Demand) -> _NearMisses:
-        """Return the five nodes that have the most of what is asked for; the same for all that ask for the same kind of GPU."""
+        """Return the five nodes with the most of what is requested; the same for all that request the same kind of GPU."""
         key = (demand.whole, demand.gpus, demand.share)
         near = self._misses.get(key)
         if near is None:
@@ -122,7 +123,7 @@ class PlacementFailures:
         return (misses or self._away)[0][0], f"{start}: {'; '.join(parts)}"
 
     def _miss(self, node: NodeCapacity, gpus: str | None, demand: Demand) -> tuple[PlacementReason, str]:
-        """Return (code, words) for all that is missing on this machine."""
+        """Return (code, text) of everything that is missing on this machine."""
         free = node.free
         short = [self._counted(node, demand, index) for index, amount in demand.amounts if amount > free[index]]
         words = " and ".join(short if gpus is None else (gpus, *short))
@@ -130,7 +131,7 @@ class PlacementFailures:
         return code, f"{node.machine.id} {words}"
 
     def _counted(self, node: NodeCapacity, demand: Demand, index: int) -> str:
-        """Return the words for a counted slot of which there is too little."""
+        """Return the text for a counted slot of which too little is free."""
         name = self._scale.names[index]
         free, total = node.machine.free.get(name, Decimal(0)), node.machine.total.get(name, Decimal(0))
         taken = Decimal(self._scale.of(free) - node.free[index]) / self._scale.one

@@ -1,14 +1,15 @@
-"""Which machine a session goes to. Pure: machines and pending sessions in, placements and reasons out.
+"""Scheduler: assigns pending sessions to machines, or explains why not. Pure.
 
-- A machine fits if it is in the group, of the architecture, runs the kind of kernel, has room on its disk, is at an address
-  that is allowed for it, and has all of the slots free.
-- Pack: the machine is taken that fits and was the most used (fewest free GPUs, then least free CPU and memory) when the pass
-  came to the first session that may go to the same machines, so that large sessions find room.
+- Feasible: a machine fits if it is in the group, of the architecture, runs the kind of kernel, has room on its disk, is at
+  an address that is allowed for it, and has all of the slots free.
+- Rank (bin packing): of those that fit, the most used one is taken (fewest free GPUs, then least free CPU and memory), as of
+  when the pass came to the first session that may use the same machines, so that large sessions find room.
 - Whole GPUs and fractions are never mixed on one GPU; a fraction goes to the fullest GPU that still has it.
-- First come, first served, and what does not fit is passed over. Once it has waited `RESERVE_AFTER`, of the machines on
-  which it will fit once those have gone that are about to (draining, stopping, trial runs), the one that has the most of what
-  it asks for is kept for it: one machine for the oldest such session of each resource group, until it has waited for
-  `RESERVE_UNTIL`. Younger sessions are told so. A machine that what stays there keeps too full is kept for nobody.
+- First come, first served; a session that does not fit is skipped. Once it has waited `RESERVE_AFTER`, a machine is
+  reserved for it: of those on which it will fit once the sessions that are about to leave have gone (draining, stopping,
+  trial runs), the one that has the most of what it asks for. One machine is reserved for the oldest such session of each
+  resource group, until it has waited for `RESERVE_UNTIL`; the reasons of younger sessions name it. A machine that would not
+  have enough room even then is not reserved.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ __all__ = [
 
 RESERVE_AFTER = timedelta(seconds=60)
 RESERVE_UNTIL = timedelta(minutes=15)
-"""Nobody else waits longer for a machine that is kept."""
+"""Limit of a reservation, so that nobody else waits longer for the reserved machine."""
 _NOTHING_LEAVES = "none is kept for it, because nothing that is in its way is about to leave"
 _NO_LONGER = "none is kept for it any more, because it has waited for more than 15 min"
 
@@ -48,10 +49,10 @@ _Eligibility = tuple[str, str | None, bool]
 def place_all(
     machines: Sequence[Machine], requests: Sequence[Request], now: datetime
 ) -> tuple[list[Placement], list[Waiting]]:
-    """Place what fits, oldest first. Returns placements and, for each other session, why it waits.
+    """Place the sessions that fit, oldest first. Return placements and, for each other session, why it waits.
 
-    Reasons speak of what is free after all these placements. A session that is placed never takes a machine from an older
-    one that would fit there.
+    Reasons refer to what is free after all these placements. A placed session never takes a machine from an older one
+    that would fit there.
     """
     candidates = _Candidates(machines, requests)
     placed: list[Placement] = []
@@ -78,12 +79,15 @@ def place_all(
 
 
 def who_makes_room(request: Request, without: Mapping[SessionId, Machine], now: datetime) -> set[SessionId]:
-    """Return those in whose place alone the session would find a machine. `without`: each one's machine, had it gone."""
+    """Return the sessions whose removal alone would give the session a machine.
+
+    `without`: for each one, its machine as if it had gone.
+    """
     return {occupant for occupant, machine in without.items() if place_all([machine], [request], now)[0]}
 
 
 def _keep(demand_class: _DemandClass, waited: timedelta) -> tuple[NodeCapacity | None, str]:
-    """Return the node to keep for a session that has waited so long, and what to tell it."""
+    """Return the machine to reserve for a session that has waited this long, and the text for its reason."""
     if waited < RESERVE_AFTER or not demand_class.possible():
         return None, ""
     if waited >= RESERVE_UNTIL:
@@ -100,7 +104,10 @@ def _waiting(
 
 
 class _DemandClass:
-    """Sessions that ask for the same. A node that did not fit one of them fits none later: what is free only shrinks."""
+    """Sessions with equal requests.
+
+    A node that did not fit one of them fits none later: free capacity only shrinks in a pass.
+    """
 
     __slots__ = ("_nothing_leaves", "_possible", "_start", "_why", "demand", "pool")
 
@@ -113,16 +120,16 @@ class _DemandClass:
         self._nothing_leaves = False
 
     def next_node(self) -> NodeCapacity | None:
-        """Return the first node that fits and is kept for nobody."""
+        """Return the first node that fits and is not reserved."""
         index = self.pool.index
         at = index.first(self.demand, self._start)
         self._start = len(index.nodes) if at is None else at
         return None if at is None else index.nodes[at]
 
     def to_keep(self) -> NodeCapacity | None:
-        """Return the node with the most of what is asked for, of those on which it will fit once those have left that are leaving.
+        """Return the node to reserve: it fits once leaving sessions have gone, and has the most of what is requested.
 
-        One that did not become large enough will not in this pass: what is free only shrinks.
+        One that is too small now stays so for this pass: free capacity only shrinks.
         """
         if self._nothing_leaves:
             return None
@@ -131,20 +138,20 @@ class _DemandClass:
         return keep
 
     def possible(self) -> bool:
-        """Whether some machine would hold it when empty."""
+        """Return whether some machine would fit it when empty."""
         if self._possible is None:
             self._possible = self.pool.empty.first(self.demand, 0) is not None
         return self._possible
 
     def why(self, kept: tuple[Request, NodeCapacity] | None) -> tuple[PlacementReason, str]:
-        """Return (code, text), made once for all sessions of this kind; call it when all are placed."""
+        """Return (code, text) of the failure, computed once for all sessions of the class; call it when all are placed."""
         if self._why is None:
             self._why = self.pool.why(self.demand, kept, possible=self.possible())
         return self._why
 
 
 class _Candidates:
-    """All nodes, indexed by who may go there."""
+    """All nodes, indexed by eligibility."""
 
     def __init__(self, machines: Sequence[Machine], requests: Sequence[Request]) -> None:
         self.scale = ResourceScale([request.slots for request in requests], machines)
@@ -174,7 +181,7 @@ class _Candidates:
 
 
 class _Pool:
-    """The nodes to which sessions of one group, architecture and kind may go."""
+    """Nodes that sessions of one resource group, architecture and kind may use."""
 
     def __init__(self, eligibility: _Eligibility, nodes: Sequence[NodeCapacity], scale: ResourceScale) -> None:
         self._eligibility = eligibility
@@ -195,7 +202,7 @@ class _Pool:
         self._leaving: dict[str, NodeCapacity] = {}
 
     def to_keep(self, demand: Demand) -> NodeCapacity | None:
-        """Return the node with the most of what is asked for, of those on which it fits once those have left that are leaving."""
+        """Return the node to reserve: it fits once leaving sessions have gone, and has the most of what is requested."""
         if self._once_left is None:
             leaving = [node for node in self.index.nodes if node.machine.leaving or node.machine.leaving_gpus]
             self._leaving = {node.machine.id: node for node in leaving}
@@ -213,7 +220,7 @@ class _Pool:
     def why(
         self, demand: Demand, kept: tuple[Request, NodeCapacity] | None, *, possible: bool
     ) -> tuple[PlacementReason, str]:
-        """Return (code, text) for a session that found none of them; call it when all are placed."""
+        """Return (code, text) for a session that fits on none of them; call it when all are placed."""
         in_the_way = None
         if kept is not None and kept[1].fits(demand) and _obstacle(kept[1].machine, self._eligibility) is None:
             in_the_way = (kept[1], kept[0].id)
@@ -221,7 +228,7 @@ class _Pool:
 
 
 def _obstacle(machine: Machine, eligibility: _Eligibility) -> PlacementReason | None:
-    """Return the code of what keeps such sessions off this machine, whatever is free there."""
+    """Return the code of why such sessions cannot use this machine, whatever is free there; None when they can."""
     group, architecture, without_image = eligibility
     if machine.resource_group != group:
         return PlacementReason.OTHER_GROUP

@@ -1,4 +1,4 @@
-"""Records: rows as the manager's code sees them, a file per noun. The store returns nothing else.
+"""Records: rows as the manager's code sees them, a file per noun; the only return types of the store.
 
-They are here, and not beside the store, so that decisions and views can take them without knowing the database.
+They are apart from the store so that decisions and views can use them without the database.
 """

@@ -1,4 +1,4 @@
-"""Records of machines, as they were reported."""
+"""Records of machines."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from headrace.common.contracts.messages.reports import Gpu, KernelReport
 
 @dataclass(frozen=True)
 class Agent:
-    """A machine with what its agent said of it last."""
+    """A machine with its agent's last report."""
 
     id: str
     lost_at: datetime | None

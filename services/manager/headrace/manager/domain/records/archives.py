@@ -1,4 +1,4 @@
-"""Results of archives that were unpacked into folders."""
+"""Results of unpacking archives into folders."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class LeftOut:
-    """An entry of an archive that was refused, and why."""
+    """Refused entry of an archive, and why."""
 
     path: str
     found: str
@@ -16,7 +16,7 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Unpacked:
-    """What was taken of an archive. Of refused entries the first are named."""
+    """Result of unpacking an archive: counts, and the first refused entries."""
 
     files: int
     directories: int

@@ -12,7 +12,7 @@ from headrace.common.contracts.ids import RuleId
 
 @dataclass(frozen=True)
 class ScaleDecision:
-    """A change of the wanted replicas, whoever made it."""
+    """A change of the wanted replicas, by a user or a rule."""
 
     id: UUID
     at: datetime

@@ -1,4 +1,4 @@
-"""Records of the history."""
+"""Records of history events."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from uuid import UUID
 
 @dataclass(frozen=True)
 class Event:
-    """One line of history."""
+    """One history event."""
 
     id: UUID
     at: datetime

@@ -15,7 +15,7 @@ from headrace.manager.domain.stored import Amount, Change
 
 @dataclass(frozen=True)
 class Folder:
-    """A folder that is not deleted."""
+    """A folder that was not deleted."""
 
     id: FolderId
     project_id: ProjectId
@@ -26,7 +26,7 @@ class Folder:
 
 @dataclass(frozen=True)
 class DueFolder:
-    """A folder whose walk is due, with what is counted of it, and what ever came and went."""
+    """A folder due for measuring: its counted usage, and the totals ever added and removed."""
 
     id: FolderId
     counted: Amount
@@ -35,7 +35,7 @@ class DueFolder:
 
 @dataclass(frozen=True)
 class FileEntry:
-    """What lies in a folder at a path, relative to it."""
+    """A file or directory in a folder, with its path relative to it."""
 
     path: str
     kind: FileKind

@@ -11,7 +11,7 @@ from headrace.manager.domain.records.users import User
 
 @dataclass(frozen=True)
 class StoredKey:
-    """The stored side of an API key, against which a caller's secret is checked."""
+    """An API key with the hash of its secret, for authentication."""
 
     secret_hash: bytes
     expired: bool
@@ -21,7 +21,7 @@ class StoredKey:
 
 @dataclass(frozen=True)
 class KeyEnd:
-    """When a key ends, and what time it is in the database, by which that is judged."""
+    """Expiry of a key, and the database's current time, by which it is judged."""
 
     there: bool
     ends_at: datetime | None

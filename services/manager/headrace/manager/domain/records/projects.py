@@ -26,13 +26,13 @@ class Project:
 
 @dataclass(frozen=True)
 class ProjectCapacity:
-    """What decides whether a project takes another service."""
+    """Quota, counts and resource group of a project, which decide whether it takes another service."""
 
     project: Project
     services: int
-    """Those that live."""
+    """Number of live services."""
     has_group: bool
-    """Whether there is such a resource group."""
+    """Whether the resource group exists."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Records of what was published last of each subject."""
+"""Records of published tables."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """What was published last of a subject: generation 0 is nothing yet."""
+    """Last publication of a subject; generation 0: never published."""
 
     generation: int
     digest: bytes

@@ -11,7 +11,7 @@ from headrace.manager.domain.lifecycle.receipts import DrainShares
 
 @dataclass(frozen=True)
 class Receipt:
-    """The receipt of one replica."""
+    """Drain summary of one replica."""
 
     session_id: SessionId
     revision: int

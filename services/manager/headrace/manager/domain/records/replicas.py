@@ -1,4 +1,4 @@
-"""Records of replicas, of starts of them that failed, and of their ends."""
+"""Records of replicas, of their failed starts, and of their ends in operation."""
 
 from __future__ import annotations
 

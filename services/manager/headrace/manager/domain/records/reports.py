@@ -9,7 +9,7 @@ from headrace.manager.domain.addresses import ReportedAddress
 
 @dataclass(frozen=True)
 class AcceptedReport:
-    """An accepted report: a machine whose report is neither old nor long on its way."""
+    """An accepted report: neither older than the last one nor delayed."""
 
     changed_capacity: bool
     said: ReportedAddress

@@ -11,7 +11,7 @@ from headrace.common.contracts.rule import RuleSpec
 
 @dataclass(frozen=True)
 class Rule:
-    """A rule as it was stored: rules that came later do not refuse it."""
+    """A rule as stored; it may violate constraints that were added later."""
 
     id: RuleId
     spec: RuleSpec

@@ -24,7 +24,7 @@ Goal = Literal["running", "stopped", "deleting"]
 
 @dataclass(frozen=True)
 class Service:
-    """A service as it is wanted."""
+    """A service's desired state."""
 
     id: ServiceId
     project_id: ProjectId
@@ -71,24 +71,24 @@ class ServiceFacts:
     resolved: ResolvedSpec
     role: Role | None = None
     served: int | None = None
-    """Number of the revision that served last while no other one did."""
+    """Number of the last revision that served alone."""
     published: int | None = None
     """Newest generation of its route table; None before the first."""
     published_at: datetime | None = None
     routes_problem: str | None = None
-    """Why its newest route table cannot be made."""
+    """Why its newest route table cannot be built."""
     rules_problem: str | None = None
-    """Why its newest rule table cannot be made."""
+    """Why its newest rule table cannot be built."""
 
     @property
     def running(self) -> bool:
-        """Whether replicas of it are wanted; else it is stopped, or being deleted."""
+        """Whether replicas of it are wanted; otherwise it is stopped, or being deleted."""
         return self.service.goal == "running"
 
 
 @dataclass(frozen=True)
 class Documents:
-    """What is said of a service's settings that are documents: keys of each, None for nothing. null in a document takes a key away."""
+    """Changes of a service's settings that are JSON documents; None: unchanged. A null in a document removes its key."""
 
     balance: Mapping[str, Any] | None = None
     limits: Mapping[str, Any] | None = None
@@ -103,7 +103,7 @@ class Documents:
 
 @dataclass(frozen=True)
 class NewService:
-    """A service that is to be made, with its first revision."""
+    """A service to create, with its first revision."""
 
     id: ServiceId
     project: Project
@@ -126,7 +126,7 @@ class NewService:
 
 @dataclass(frozen=True)
 class ServiceChange:
-    """What is to change of a service's own columns; None: nothing."""
+    """Changes of a service's own columns; None: unchanged."""
 
     description: str | None = None
     wanted: int | None = None
@@ -135,12 +135,12 @@ class ServiceChange:
     tags: tuple[str, ...] | None = None
     drain_grace_s: float | None = None
     endpoint_port: int | None = None
-    """0 takes it away."""
+    """New own port; 0 removes it."""
 
 
 @dataclass(frozen=True)
 class ScaleTarget:
-    """What decides whether a rule may scale a service."""
+    """State of a service that decides whether a rule may scale it."""
 
     name: str
     wanted: int

@@ -40,9 +40,9 @@ class ServiceRow:
 
 @dataclass(frozen=True)
 class ObservedRevs:
-    """Row versions of a service and its live sessions, as they were when a pass read them.
+    """Row versions of a service and its live sessions, as read by a pass.
 
-    A write that finds others decides nothing: the next pass reads again.
+    A write that finds others is dropped: the next pass reads and decides again.
     """
 
     service: int

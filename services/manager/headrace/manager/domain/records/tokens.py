@@ -27,10 +27,10 @@ class Token:
 
 @dataclass(frozen=True)
 class CallerChange:
-    """What is to change of a token or a named client."""
+    """Changes of a token or a named client."""
 
     limits: Mapping[str, Any] | None
-    """Limits to set, None among them to take away; None: they stay."""
+    """Limits to set (None among them: to remove); None: unchanged."""
     clear: bool
-    """Whether all limits go."""
+    """Whether all limits are removed."""
     share: int | None

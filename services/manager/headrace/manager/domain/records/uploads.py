@@ -11,7 +11,7 @@ from headrace.common.contracts.ids import FolderId
 
 @dataclass(frozen=True)
 class Upload:
-    """A file on its way into a folder."""
+    """An incomplete upload into a folder."""
 
     id: UUID
     folder_id: FolderId
@@ -20,4 +20,4 @@ class Upload:
     sha256: str | None
     created_at: datetime
     modified_ns: int | None = None
-    """When the file was changed where it came from."""
+    """Modification time at the source."""

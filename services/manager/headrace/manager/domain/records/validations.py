@@ -11,7 +11,7 @@ from headrace.common.contracts.vocabulary import Role, SessionStatus
 
 @dataclass(frozen=True)
 class TrialRun:
-    """A validation as callers see it, and the caller's role in its project."""
+    """A validation, and the caller's role in its project."""
 
     id: SessionId
     project_id: ProjectId

@@ -1,1 +1,1 @@
-"""Runtime variants: from what a user asked for to what a replica is started with."""
+"""Runtime variants: resolution of a request into the command, image and settings of a replica."""

@@ -1,8 +1,8 @@
-"""How the prebuilt runtime variants start their engine: command, port, health path. Facts are those engines' own documents.
+"""Prebuilt runtime variants: command, port and health path of their engines, from the engines' own documentation.
 
-vLLM: `vllm serve`, port 8000, `/health`. SGLang: `sglang.launch_server`, port 30000, `/health`. NVIDIA NIM: the image's own
-start, port 8000, `/v1/health/ready`. Text Generation Inference: `text-generation-launcher`, port 80 in its image, `/health`.
-llama.cpp: `llama-server`, port 8080, `/health`.
+vLLM: `vllm serve`, port 8000, `/health`. SGLang: `sglang.launch_server`, port 30000, `/health`. NVIDIA NIM: the image's
+own start, port 8000, `/v1/health/ready`. Text Generation Inference: `text-generation-launcher`, port 80 in its image,
+`/health`. llama.cpp: `llama-server`, port 8080, `/health`.
 """
 
 from __future__ import annotations
@@ -20,17 +20,20 @@ _SPLIT = re.compile(r"-(\d{5})-of-\d{5}\.gguf$")
 
 @dataclass(frozen=True)
 class Engine:
-    """What a prebuilt variant is when nothing else is said."""
+    """Defaults of a prebuilt variant."""
 
     port: int
     health_path: str
     needs_folder: bool = True
     port_variable: str | None = None
-    """Environment variable that tells the image's own start its port."""
+    """Environment variable through which the image's own start gets its port."""
     environ: dict[str, str] = field(default_factory=dict)
 
     def health_check(self) -> HealthCheck:
-        """Large models load for minutes: ten are allowed, and a hung engine leaves traffic after as long."""
+        """Default health check.
+
+        Large models load for minutes: ten are allowed, and a hung engine leaves traffic after as long.
+        """
         return HealthCheck(path=self.health_path, interval=5.0, max_retries=119, max_wait_time=5.0, initial_delay=5.0)
 
 
@@ -46,7 +49,7 @@ ENGINES: dict[RuntimeVariant, Engine] = {
 def start_words(
     runtime: RuntimeVariant, *, model_path: str, port: int, name: str, weights: str = ""
 ) -> tuple[str, ...]:
-    """Return the command that serves the model at `model_path` under the model name `name`; () is the image's own.
+    """Return the command that serves the model at `model_path` under the model name `name`; (): the image's own.
 
     `weights`: for llama-cpp, the file in the folder.
     """
@@ -66,7 +69,10 @@ def start_words(
 
 
 def _llama_line(port: int, name: str, weights: str) -> str:
-    """The image keeps its program in /app, outside of PATH. Path and port come from the environment, so that both runtimes work."""
+    """Return the shell command of llama.cpp, whose image keeps its program in /app, outside of PATH.
+
+    Path and port come from the environment, so that both runtimes work.
+    """
     return (
         'PATH="$PATH:/app" exec llama-server --host 0.0.0.0 '
         f'--port "${{HEADRACE_PORT:-{port}}}" --model "${{HEADRACE_MODEL_PATH:-/models}}"/{shlex.quote(weights)} '
@@ -75,7 +81,7 @@ def _llama_line(port: int, name: str, weights: str) -> str:
 
 
 def choose_weights(files: Sequence[str]) -> str | None:
-    """Return the one GGUF file among the names of a folder (of a split model its first part); None when there is none or a choice."""
+    """Return the only GGUF file of a folder (of a split model its first part); None when there is none or more than one."""
     found = [name for name in files if name.lower().endswith(".gguf")]
     whole = [name for name in found if not _SPLIT.search(name)]
     first = [name for name in found if (match := _SPLIT.search(name)) and match.group(1) == "00001"]

@@ -1,6 +1,6 @@
-"""Resolution of a spec: the request over service-definition.toml over the runtime's defaults. Pure.
+"""Spec resolution: the request over service-definition.toml over the runtime's defaults. Pure.
 
-All fields that do not fit are told at once, since each try of a caller is a round trip.
+All fields that do not fit are reported together, since each attempt of a caller is a round trip.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ _TOO_WIDE = frozenset({"/", "/home", HOME, "/tmp", "/var", "/root"})  # noqa: S1
 _MOST_LEVELS = 32
 _MOST_PATH_BYTES = 1024
 _MOST_BYTES = 64 * 1024
-"""A machine's whole plan is one message: one service must not fill it alone."""
+"""Size limit of a resolved spec: a machine's whole plan is one message, which one service must not fill."""
 _FORBIDDEN_TARGETS = ("/proc", "/sys", "/dev", "/etc", "/bin", "/sbin", "/lib", "/usr")
 
 
 @dataclass(frozen=True)
 class FolderFacts:
-    """A folder as resolution needs it. `files`: names at its top, needed for llama-cpp only."""
+    """A folder, for resolution. `files`: names at its top, needed for llama-cpp only."""
 
     id: FolderId
     name: str
@@ -53,7 +53,7 @@ class FolderFacts:
 
 @dataclass(frozen=True)
 class Inputs:
-    """Everything that was looked up for a spec. `extra` stands in the order of the spec's extra mounts."""
+    """Everything that was looked up for a spec. `extra` is in the order of the spec's extra mounts."""
 
     name: str
     folder: FolderFacts | None = None
@@ -130,7 +130,7 @@ def _environ(spec: RevisionSpec, defaults: ServiceDefaults, port: int) -> dict[s
 
 
 def _slots(asked: Mapping[str, Decimal] | None, defaults: Mapping[str, Decimal]) -> dict[str, Decimal]:
-    """Merge per slot. Whole GPUs in the request put aside fractions in the file, and the other way round."""
+    """Merge per slot. Whole GPUs in the request replace fractions in the file, and the other way round."""
     asked = asked or {}
     merged = {**DEFAULT_SLOTS, **defaults, **asked}
     for mine, other in ((GPU_DEVICE, GPU_SHARES), (GPU_SHARES, GPU_DEVICE)):

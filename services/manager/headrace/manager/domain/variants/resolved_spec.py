@@ -1,6 +1,6 @@
 """Resolved spec of a revision: spec, definition files and defaults merged, with nothing left open.
 
-It is kept with the revision, so that what a revision starts never changes when files or defaults do.
+It is stored with the revision, so that what a revision starts never changes when files or defaults do.
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ from headrace.common.contracts.vocabulary import RuntimeVariant
 
 
 class ResolvedSpec(BaseModel):
-    """Everything that one replica needs, kept as JSON with the revision. The plans loop makes kernels of it without a lookup."""
+    """Everything that one replica needs, stored as JSON with the revision.
+
+    The plans loop makes kernels of it without a lookup.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
     runtime: RuntimeVariant
