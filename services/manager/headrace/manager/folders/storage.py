@@ -96,7 +96,7 @@ class FolderStorage:
             raise _slow(self._timeout_s) from None
 
     def let_go(self, one: Closeable) -> Future[None]:
-        """Schedule its close in a thread and return at once; the end of the storage waits for it."""
+        """Schedule its close in a thread and return at once; it is closed even when the storage has ended."""
         try:
             return self._closers.submit(one.close)
         except RuntimeError:  # the storage has ended

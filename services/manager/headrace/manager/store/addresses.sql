@@ -2,7 +2,8 @@
 select pg_advisory_xact_lock(5208208757389214276)
 
 -- name: claim
--- Allow each machine of $1 the address that it says first, unless another machine has that. Returns who has it.
+-- Allow each machine of $1 the first address that it reports, unless another machine has it. Returns the owner of each
+-- address.
 with claimed as (
     select * from jsonb_to_recordset($1::jsonb) as c (agent_id text, address text, shared boolean)
 ), judged as (
@@ -16,7 +17,8 @@ with claimed as (
 select j.agent_id, j.owner from judged j
 
 -- name: note
--- Keep why the addresses of these machines do not count (null: they do). Returns those of which an event is due: one an hour at most.
+-- Store why the addresses of these machines are refused (null: accepted). Returns the machines due for an event: at
+-- most one an hour.
 with told as (
     select * from jsonb_to_recordset($1::jsonb) as t (agent_id text, problem text)
 )
@@ -27,7 +29,7 @@ from told t where a.id = t.agent_id
 returning a.id, a.address_problem is not null and a.address_told_at = now() as due
 
 -- name: set
--- The digest of what was reported last goes, so that the next report is looked at anew.
+-- Clears the digest of the last report, so that the next one is evaluated anew.
 update agents set addresses = $2::text[], digest = '',
     address_problem = case when $2::text[] @> array[machine ->> 'address'] then null else address_problem end
 where id = $1 returning id

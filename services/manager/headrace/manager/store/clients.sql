@@ -11,7 +11,7 @@ from clients c join users u on u.id = c.created_by
 where c.service_id = $1 and c.revoked_at is null and c.id > $2 order by c.id limit $3
 
 -- name: find
--- by id or name; an id wins over a name that looks like one
+-- By id or name; an id has precedence over a name that looks like one.
 select id from clients where service_id = $1 and revoked_at is null and (id = $2 or name = $3) order by id = $2 desc nulls last limit 1
 
 -- name: rotate
@@ -20,7 +20,7 @@ where u.id = c.created_by and c.id = $1 and c.revoked_at is null
 returning c.id, c.name, c.limits, c.share, u.name as created_by, c.created_at, c.rotated_at
 
 -- name: update
--- as with tokens
+-- As for tokens.
 update clients c set limits = jsonb_strip_nulls(case when $3 then '{}' else c.limits end || coalesce($2::jsonb, '{}')),
     share = coalesce($4, c.share)
 from users u where u.id = c.created_by and c.id = $1 and c.revoked_at is null

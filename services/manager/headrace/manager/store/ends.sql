@@ -1,5 +1,5 @@
 -- name: keep
--- A replica that ended in operation, as its machine said.
+-- A replica that ended in operation, as its machine reported.
 insert into replica_ends (session_id, service_id, revision, agent_id, reason_code, reason_text, exit_code, started_at)
 select x.id, x.service_id, r.number, k.agent_id, $2, $3, k.exit_code, coalesce(k.started_at, x.created_at)
 from sessions x join revisions r on r.id = x.revision_id left join kernels k on k.session_id = x.id and k.role = 'main'
@@ -11,7 +11,7 @@ returning revision, agent_id, exit_code
 update services set ends = $2, ends_held = $3, next_restart_at = $4, last_end_at = now(), rev = rev + 1 where id = $1
 
 -- name: forget
--- All but the newest of the service. $2: how many are kept.
+-- Deletes all but the newest $2 ends of the service.
 delete from replica_ends e where e.service_id = $1
   and (e.at, e.session_id) < (select o.at, o.session_id from replica_ends o where o.service_id = $1 order by o.at desc, o.session_id desc offset $2 limit 1)
 

@@ -3,7 +3,7 @@ insert into folders (id, project_id, name, usage_mode, measured_at) values ($1, 
 returning id, project_id, name, usage_mode, created_at
 
 -- name: find
--- by id or name, in the projects that the user sees (or in one of them)
+-- By id or name, in the projects that the user sees (or in one of them).
 select f.id, f.project_id, f.name, f.usage_mode, f.created_at, p.name as project, m.role
 from folders f join projects p on p.id = f.project_id
 left join memberships m on m.project_id = f.project_id and m.user_id = $3
@@ -20,7 +20,7 @@ where f.deleted_at is null and f.id > $5
 order by f.id limit $6
 
 -- name: hold
--- a service that is being made holds its folders, so that none is deleted at the same time
+-- A service being created locks its folders, so that none is deleted at the same time.
 select id from folders where id = any($1::uuid[]) and deleted_at is null for share
 
 -- name: lock
@@ -35,7 +35,7 @@ where coalesce(r.resolved, x.resolved) -> 'mounts' @> jsonb_build_array(jsonb_bu
 limit 5
 
 -- name: older_users_of
--- Revisions of living services that could be rolled back to.
+-- Revisions of live services to which a rollback is possible.
 select s.name, r.number from revisions r join services s on s.id = r.service_id
 where s.deleted_at is null and s.project_id = (select project_id from folders where id = $1)
   and r.resolved -> 'mounts' @> jsonb_build_array(jsonb_build_object('folder_id', $1::uuid::text))
@@ -80,8 +80,8 @@ select id from uploads where created_at < now() - $1::interval order by created_
 select count(*) from uploads u join folders f on f.id = u.folder_id where f.project_id = $1
 
 -- name: stored
--- An upload counts for all of its size, itself and the directories on its way, from its beginning on. A reservation that nobody
--- touched for long ($2) is of a process that ended.
+-- An upload counts with its whole size, itself and the directories of its path, from its creation on. A reservation not
+-- renewed for $2 belongs to a process that ended.
 select (f.bytes + u.bytes + r.bytes)::bigint as bytes, (f.files + u.files + r.files)::bigint as files
 from (
     select coalesce(sum(stored_bytes), 0) as bytes, coalesce(sum(stored_files), 0) as files
@@ -113,14 +113,14 @@ update folders set stored_bytes = greatest(0, stored_bytes + $2 - $4), stored_fi
 where id = $1
 
 -- name: next_to_measure
--- One at a time for each manager.
+-- Skips locked rows: one folder per manager.
 update folders set measured_at = now() where id = (
     select id from folders where deleted_at is null and (measured_at is null or measured_at < now() - $1::interval)
     order by measured_at nulls first limit 1 for no key update skip locked
 ) returning id, stored_bytes, stored_files, gained_bytes, gained_files, lost_bytes, lost_files
 
 -- name: gained_and_lost
--- Held until the transaction ends. What a request has done that has not ended is not counted yet.
+-- Locked until the transaction ends. Changes of requests in progress are not counted yet.
 select gained_bytes, gained_files, lost_bytes, lost_files,
     exists (select 1 from reservations r where r.folder_id = folders.id and r.touched_at > now() - $2::interval) as busy
 from folders where id = $1 and deleted_at is null for no key update

@@ -3,7 +3,7 @@ insert into projects (id, name, description, quota) values ($1, $2, $3, $4)
 returning id, name, description, quota, created_at
 
 -- name: find
--- by name or id; an id wins over a name that looks like one
+-- By name or id; an id has precedence over a name that looks like one.
 select p.id, p.name, p.description, p.quota, p.created_at, m.role
 from projects p left join memberships m on m.project_id = p.id and m.user_id = $3
 where p.deleted_at is null and (p.id = $1 or p.name = $2)
@@ -25,8 +25,8 @@ order by p.id limit $4
 select id, name, description, quota, created_at from projects where id = $1 and deleted_at is null for no key update
 
 -- name: room
--- What a create looks at first, in one round trip: the project, kept from changing until the transaction ends, as others may at
--- the same time; how many services it has; whether there is such a resource group.
+-- First read of a create, in one round trip: the project (share-locked until the transaction ends), its number of
+-- services, and whether the resource group exists.
 select p.id, p.name, p.description, p.quota, p.created_at,
        (select count(*) from services s where s.project_id = p.id and s.deleted_at is null) as services,
        exists (select 1 from resource_groups where name = $2) as has_group

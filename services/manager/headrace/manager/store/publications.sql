@@ -1,6 +1,6 @@
 -- name: changes
--- Takes up to $2 notes away, and of the 5,000 after them those that say the same again; another manager then does not see them,
--- and they are back if the transaction fails.
+-- Dequeues up to $2 changes, and duplicates of them among the 5,000 after; other managers do not see them meanwhile,
+-- and they return if the transaction fails.
 with oldest as (
     select id, key from table_changes where kind = $1 order by id limit $2 for update skip locked
 ), same as (
@@ -10,7 +10,7 @@ with oldest as (
 delete from table_changes c using same where c.id = same.id returning c.key
 
 -- name: fold
--- One row per table is enough, while nobody can publish.
+-- Deduplicates queued changes: one row per table is enough while nothing can be published.
 delete from table_changes c where c.kind = $1 and exists (select 1 from table_changes n where n.kind = c.kind and n.key = c.key and n.id > c.id)
 
 -- name: ensure
@@ -24,7 +24,7 @@ update publications p set generation = n.generation, digest = n.digest, bytes = 
 from unnest($1::text[], $2::bigint[], $3::bytea[], $4::integer[]) as n(subject, generation, digest, bytes) where p.subject = n.subject
 
 -- name: tell
--- Why tables cannot be made, or (null) that they can again.
+-- Why tables cannot be built, or (null) that they can.
 update publications p set problem = n.problem from unnest($1::text[], $2::text[]) as n(subject, problem) where p.subject = n.subject
 
 -- name: drop_unused
@@ -34,7 +34,8 @@ delete from publications where subject = any($1::text[]) and generation = 0
 select subject, digest from publications where subject = any($1::text[])
 
 -- name: known
--- Generations of a kind ($1: 'route.'), and which have told of a service's removal for $2, or are of a machine that was forgotten.
+-- Generations of a kind ($1: 'route.'), and whether each can be deleted: it publishes a service's removal for longer
+-- than $2, or belongs to a deleted machine.
 select p.subject, p.generation, p.published_at < now() - $2::interval and case
            when $1 = 'plan.agent.' then a.id is null else s.id is null or s.deleted_at is not null and s.deleted_at <= p.published_at end as over
 from publications p left join services s on s.id = case when $1 <> 'plan.agent.' and starts_with(p.subject, $1) then substr(p.subject, length($1) + 1)::uuid end
@@ -42,13 +43,13 @@ left join agents a on $1 = 'plan.agent.' and a.id = substr(p.subject, length($1)
 where starts_with(p.subject, $1) and p.generation > 0
 
 -- name: forget
--- Those that are still in the generation in which they were found to be over: a machine may have come back since.
+-- Only rows still in the generation in which they were found to be deletable: a machine may have returned since.
 delete from publications p using unnest($1::text[], $2::bigint[]) as n(subject, generation)
 where p.subject = n.subject and p.generation = n.generation
 
 -- name: revive
--- At most $4 services that were deleted and whose removal was forgotten, or of which nothing is known any more, while a reader or
--- the stream still has their table of generation n.
+-- At most $4 services that were deleted and whose removal was deleted too, or that are unknown, while a reader or the
+-- stream still has their table of generation n.
 insert into publications (subject, generation, digest)
 select $1 || n.id, greatest(n.generation, 1), '' from unnest($2::text[], $3::bigint[]) as n(id, generation)
 left join services s on s.id = case when $1 <> 'plan.agent.' then n.id::uuid end

@@ -1,5 +1,6 @@
 -- name: began
--- A receipt for each of these replicas that leaves. One that leaves without a drain gets one when an app-proxy tells of it.
+-- A receipt for each of these replicas that is leaving. One that leaves without a drain gets one when an app-proxy
+-- reports it.
 insert into drain_receipts (session_id, service_id, revision, replaced_by, reason_code, reason_text, ended_at)
 select x.id, x.service_id, r.number, case when s.goal = 'running' and c.number > r.number then c.number end, x.reason_code, x.reason_text,
        case when x.status <> 'draining' then coalesce(x.ended_at, now()) end
@@ -11,13 +12,15 @@ on conflict (session_id) do nothing
 update drain_receipts set ended_at = now() where session_id = $1 and ended_at is null
 
 -- name: open
--- Drains of which app-proxies may still tell: they do for ten minutes after the end. What another manager is at is left to it.
+-- Drains that app-proxies may still report on: until ten minutes after the end. Rows that another manager has locked
+-- are skipped.
 select d.session_id, d.service_id, x.drain_generation as generation, d.ended_at is not null as over, d.counted, d.shares
 from drain_receipts d left join sessions x on x.id = d.session_id
 where d.ended_at is null or d.ended_at > now() - interval '15 minutes'
 order by d.session_id for update of d skip locked
 
 -- name: keep
+-- Stores the merged shares of the app-proxies.
 update drain_receipts set shares = $2, counted = $3 where session_id = $1
 
 -- name: page
@@ -28,6 +31,6 @@ where d.service_id = $1 and ($2::integer is null or d.replaced_by = $2)
 order by d.began_at desc, d.session_id desc limit $4
 
 -- name: left_behind
--- How many replicas of revisions before this one take requests, or will.
+-- Number of replicas of earlier revisions that take requests, or will.
 select count(*) from active_sessions x join revisions r on r.id = x.revision_id
 where x.service_id = $1 and r.number < $2

@@ -1,7 +1,7 @@
--- $1 of the statements below: a list of reports, one a machine. $2 of `same` and `heard`: silence after which a machine is lost.
+-- Machines' reports and the kernel state in them. $1 of the statements below: a list of reports, one per machine. $2 of `same` and `heard`: silence after which a machine is lost.
 
 -- name: same
--- Machines that report what is written already: only that they were heard. Returns those; the others need `heard`.
+-- Renews the report time of machines whose report is unchanged, and returns them; the others need `heard`.
 with r as (
     select * from jsonb_to_recordset($1::jsonb) as r (agent_id text, incarnation text, sequence bigint, taken_at timestamptz, digest text)
 ), held as (
@@ -13,9 +13,9 @@ from r, held where a.id = held.id and a.id = r.agent_id and a.incarnation = r.in
 returning a.id
 
 -- name: heard
--- An older report of the same incarnation changes nothing, nor does one that was on its way for as long as makes a machine
--- lost: by the machine's clock it was taken t after the one before, and it comes far later than t after that. (A clock that
--- was set back proves nothing.) Says of each that counts whether the machine is new, was lost or has other slots.
+-- An older report of the same incarnation is ignored, and so is one delayed for as long as makes a machine lost: by the
+-- machine's clock it was taken t after the one before, and it arrives far later than t after that. (A clock that was
+-- set back proves nothing.) Returns the accepted reports, and whether each machine is new, was lost or has other slots.
 with r as (
     select * from jsonb_to_recordset($1::jsonb) as r (
         agent_id text, incarnation text, sequence bigint, taken_at timestamptz, digest text, machine jsonb, architecture text,
@@ -40,7 +40,8 @@ where a.incarnation <> excluded.incarnation or a.sequence < excluded.sequence
 returning a.id, a.addresses, a.address_problem, coalesce((select b.lost_at is not null or b.slots <> a.slots from before b where b.id = a.id), true) as changed_capacity
 
 -- name: apply_kernels
--- Kernels as their machines show them; $1 is a list of them. Sessions follow their main kernel. Returns what changed.
+-- Stores the kernels ($1: a list) as their machines report them. Sessions follow their main kernel. Returns what
+-- changed.
 with seen as (
     select * from jsonb_to_recordset($1::jsonb) as s (
         agent_id text, kernel_id uuid, state text, health text, reason_code text, reason_text text, host text, port integer,
@@ -67,8 +68,8 @@ from changed c where c.role = 'main' and x.id = c.session_id
 returning x.id
 
 -- name: vanished
--- Kernels that these machines ($1) showed before and show no more ($2: pairs that they show) although their plans have them:
--- somebody removed them.
+-- Kernels that these machines ($1) reported before and do not report now ($2: pairs that they report) although their
+-- plans have them: they were removed from outside.
 with shown as (
     select * from jsonb_to_recordset($2::jsonb) as s (agent_id text, kernel_id uuid)
 ), missing as (
@@ -89,5 +90,5 @@ update sessions x set rev = x.rev + 1 from locked l where x.id = l.id and exists
 returning x.id
 
 -- name: lose_silent
--- $2: machines that the caller has heard, though perhaps nobody could write it down.
+-- $2: machines heard by the caller, though their reports may not have been stored.
 update agents set lost_at = now() where lost_at is null and last_seen_at < now() - $1::interval and not (id = any($2::text[])) returning id

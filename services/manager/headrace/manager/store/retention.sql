@@ -1,8 +1,8 @@
--- What is kept for a while only. $1: for how long, $2: at most so many rows at once, oldest first.
--- Rows that somebody else holds are passed over: they come with the next batch.
+-- Deletion of rows past retention. $1: age, $2: most rows per statement, oldest first.
+-- Locked rows are skipped: a later batch deletes them.
 
 -- name: sessions
--- Ended sessions with their kernels; not those with an error that somebody may want to read, nor those that still hold slots.
+-- Ended sessions with their kernels, except those with an uncleared error and those that still hold slots.
 delete from sessions where id in (
     select x.id from sessions x
     where x.status = 'ended' and x.ended_at < now() - $1::interval
@@ -27,7 +27,7 @@ delete from drain_receipts where session_id in (
     select session_id from drain_receipts where ended_at < now() - $1::interval order by ended_at limit $2 for update skip locked)
 
 -- name: tokens
--- A revocation is told for as long as the token would live, and no longer.
+-- A revocation is published until the token would have expired, and no longer.
 delete from tokens where id in (
     select id from tokens where expires_at < now() - $1::interval order by expires_at limit $2 for update skip locked)
 
@@ -44,13 +44,13 @@ delete from api_keys where id in (
     select id from api_keys where expires_at < now() - $1::interval order by expires_at limit $2 for update skip locked)
 
 -- name: lost_allocations
--- What sessions held on machines that have been away for so long.
+-- Allocations on machines absent for this long.
 delete from allocations where (kernel_id, slot, device) in (
     select al.kernel_id, al.slot, al.device from allocations al join agents a on a.id = al.agent_id join kernels k on k.id = al.kernel_id
     where a.lost_at < now() - $1::interval and k.ended_at is not null limit $2 for update of al skip locked)
 
 -- name: machines
--- Machines that have been away for so long, once nothing refers to them. One that comes back is a new one.
+-- Machines absent for this long, once nothing refers to them. One that returns is a new one.
 delete from agents where id in (
     select a.id from agents a
     where a.lost_at < now() - $1::interval and not exists (select 1 from kernels k where k.agent_id = a.id)
@@ -58,7 +58,7 @@ delete from agents where id in (
     order by a.lost_at limit $2 for update skip locked)
 
 -- name: leftovers
--- What belongs to deleted services, bounded per kind; the services themselves follow once nothing is left.
+-- Rows of deleted services, bounded per kind; the services themselves follow once they have none.
 with due as (
     select id from services where deleted_at < now() - $1::interval order by deleted_at limit 100
 ), t as (
@@ -82,7 +82,7 @@ select (select count(*) from t) + (select count(*) from c) + (select count(*) fr
      + (select count(*) from e) + (select count(*) from p) + (select count(*) from v)
 
 -- name: services
--- Deleted services of which nothing is left but the last revision, and of which the app-proxies were told.
+-- Deleted services whose only rows are the last revision, and whose removal was published to the app-proxies.
 with due as (
     select s.id, s.revision_id from services s
     where s.deleted_at < now() - $1::interval

@@ -13,7 +13,7 @@ from revisions r join users u on u.id = r.created_by where r.service_id = $1 and
 select max(number) from revisions where service_id = $1
 
 -- name: forget
--- A few: each new revision makes room for itself, and for some that could not go before.
+-- A few at a time: each new revision makes room for itself, and for some that could not be deleted before.
 delete from revisions where id in (
     select r.id from revisions r where r.service_id = $1 and r.number < $2
       and not exists (select 1 from services s where s.revision_id = r.id or s.served_revision_id = r.id)

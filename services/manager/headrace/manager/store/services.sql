@@ -1,5 +1,5 @@
 -- name: create
--- A service with its first revision and the event of its creation, in one round trip.
+-- Inserts a service with its first revision and its history event, in one round trip.
 with made as (
     insert into services (id, project_id, name, description, wanted, open_to_public, resource_group, revision_id, metadata, tags,
                           drain_grace_s, created_by, endpoint_port, balance, limits, caller_limits, rollout, cors, models)
@@ -17,7 +17,7 @@ with made as (
 select * from made
 
 -- name: find
--- by id or name, if the user sees it
+-- By id or name, if the user sees it.
 select s.*, p.name as project, u.name as creator, r.number as revision, r.resolved, m.role, v.number as served,
        nullif(t.generation, 0) as published, t.published_at, t.problem as routes_problem, rt.problem as rules_problem
 from services s join projects p on p.id = s.project_id join users u on u.id = s.created_by join revisions r on r.id = s.revision_id
@@ -49,7 +49,7 @@ where s.deleted_at is null and s.id > $1
 order by s.id limit $7
 
 -- name: hold
--- by id or name, if the user sees it
+-- By id or name, if the user sees it.
 select s.id from services s
 where s.deleted_at is null and (s.id = $1 or s.name = $2)
   and ($4 or exists (select 1 from memberships m where m.project_id = s.project_id and m.user_id = $3))
@@ -74,8 +74,8 @@ select name from resource_groups order by name limit $1
 select exists (select 1 from resource_groups where name = $1)
 
 -- name: update
--- With a new revision ($8) the one before it is noted as the one that served, if it is the only one that serves now: no pass may
--- have seen that yet.
+-- With a new revision ($8) the one before it is stored as the serving one, if it is the only one that serves now: no
+-- pass may have seen that yet.
 update services set
     served_revision_id = case when $8::uuid is not null and array[revision_id] = (
         select array_agg(distinct x.revision_id) from sessions x

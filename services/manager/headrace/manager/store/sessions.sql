@@ -6,8 +6,8 @@ values ($1, $2, $3, $4, $5, $6, $7, $8)
 insert into kernels (id, session_id) values ($1, $2)
 
 -- name: insert_many
--- Sessions of services, each with its main kernel: $1 sessions, $2 kernels, then a service, revision, project, resource group and
--- user for each.
+-- Sessions of services, each with its main kernel: $1 sessions, $2 kernels, then a service, revision, project, resource
+-- group and user for each.
 with made as (
     insert into sessions (id, kind, project_id, service_id, revision_id, resource_group, created_by)
     select n.id, 'inference', n.project_id, n.service_id, n.revision_id, n.resource_group, n.created_by
@@ -17,11 +17,11 @@ with made as (
 insert into kernels (id, session_id) select n.id, n.session_id from unnest($2::uuid[], $1::uuid[]) as n(id, session_id)
 
 -- name: lowest
--- Whatever the reader's snapshot does not show yet is marked with this or something higher.
+-- Lowest change mark (transaction id) that the reader's snapshot may lack.
 select pg_snapshot_xmin(pg_current_snapshot())::text::bigint
 
 -- name: changed
--- Services of which something changed from mark $1 on, with the newest mark. (Marks that are yet to come: a restored copy.)
+-- Services changed since mark $1, with the newest mark of each. (Marks in the future: a restored copy.)
 select service_id, max(mark::text::bigint) as mark from (
     select s.id as service_id, s.changed as mark from services s
     where s.changed >= $1::bigint::text::xid8 and s.changed < pg_snapshot_xmax(pg_current_snapshot())
@@ -35,24 +35,24 @@ select service_id, max(mark::text::bigint) as mark from (
 ) news group by service_id
 
 -- name: turn
--- The next services in turn.
+-- The next services by id.
 select id from services where deleted_at is null and id > $1 order by id limit $2
 
 -- name: tally
--- By the index of live sessions, whatever the planner thinks of how many have ended.
+-- By the index of live sessions, whatever the planner estimates of how many have ended.
 select s.status, (select count(*) from live_sessions x where x.status = s.status) as sessions from unnest($1::text[]) as s(status)
 
 -- name: services
--- Those of these services that are not gone, with the time of their last failed start.
+-- Those of these services that exist, with the time of their last failed start.
 select s.id, s.goal, s.wanted, s.revision_id, s.drain_grace_s, s.failed_starts, s.next_start_at, s.problem, s.rev, s.project_id, s.resource_group,
        s.created_by, (select max(at) from start_errors e where e.service_id = s.id) as last_failed_at,
        s.served_revision_id, s.rollout, s.ends, s.ends_held, s.next_restart_at, s.last_end_at
 from unnest($1::uuid[]) as w(id) cross join lateral (select * from services where id = w.id offset 0) s where s.deleted_at is null
 
 -- name: live
--- Live sessions of these services with their main kernel; a kernel whose machine is lost makes its session lost. One service,
--- session and machine after the other, by their indexes (`offset 0` keeps the planner from joining otherwise): the cost is in
--- proportion to what is returned, also while there are no statistics.
+-- Live sessions of these services with their main kernel; a kernel on a lost machine makes its session lost. One
+-- service, session and machine after the other, by index (`offset 0` keeps the planner from joining otherwise): the
+-- cost is proportional to the result, also without statistics.
 select x.id, x.kind, x.service_id, x.revision_id, x.status, x.health, x.was_healthy, x.reason_code, x.reason_text, x.created_at,
        x.drain_deadline, x.drain_generation, x.rev, x.resolved, k.state as kernel_state, k.reason_code as kernel_code, k.reason_text as kernel_text,
        x.healthy_at, coalesce(k.failures, 0) as failures,
@@ -75,7 +75,7 @@ left join lateral (select lost_at from agents where id = k.agent_id offset 0) a 
 order by x.id
 
 -- name: leave
--- Compare and set by rev. What ends takes its kernels along.
+-- Compare-and-set by rev. The end of a session ends its kernels.
 with moved as (
     update live_sessions set status = $3, reason_code = $4, reason_text = $5, rev = rev + 1,
         drain_deadline = case when $3 = 'draining' then $6 else drain_deadline end,
@@ -90,7 +90,7 @@ select id from moved
 insert into start_errors (session_id, service_id, reason_code, reason_text) values ($1, $2, $3, $4) on conflict (session_id) do nothing
 
 -- name: forget_errors
--- All but the newest $2 of the service.
+-- Deletes all but the newest $2 errors of the service.
 delete from start_errors e where e.service_id = $1 and (e.at, e.session_id) < (
     select o.at, o.session_id from start_errors o where o.service_id = $1 order by o.at desc, o.session_id desc offset $2 limit 1)
 
@@ -104,13 +104,13 @@ update services set problem = $2 where id = $1 and problem is distinct from $2
 update services set served_revision_id = $2, rev = rev + 1 where id = $1
 
 -- name: roll_back
--- The revision that served becomes the current one again; errors of the failed rollout stay until somebody clears them.
+-- The revision that served becomes the current one again; errors of the failed rollout stay until they are cleared.
 update services s set revision_id = $2, failed_starts = 0, next_start_at = null, rev = s.rev + 1, updated_at = now()
 from revisions old, revisions new where s.id = $1 and old.id = s.revision_id and new.id = $2
 returning old.number as from_revision, new.number as revision
 
 -- name: held_by
--- What these sessions hold, and the machine on which they hold it, as `machines` reads one.
+-- Allocations of these sessions, with their machine in the form of `machines`.
 select k.session_id, a.id, a.resource_group, a.architecture, a.machine, a.slots,
        coalesce((select jsonb_agg(jsonb_build_array(slot, device, amount::text)) from allocations al
                  where al.agent_id = a.id and al.kernel_id <> k.id), '[]') as held
@@ -131,8 +131,8 @@ select service_id, id, rev from live_sessions where service_id = any($1::uuid[])
 select rev, status from sessions where id = $1 for update
 
 -- name: finish_stopped
--- A stopping session ends when all its kernels are surely gone: never placed, or its machine, having the plan without
--- them, shows them no more.
+-- A stopping session ends when all its kernels are gone for certain: never placed, or its machine applied the plan
+-- without them and does not report them.
 with gone as (
     select x.id from sessions x
     where x.status = 'stopping' and not exists (
@@ -149,7 +149,8 @@ with gone as (
 select id from ended
 
 -- name: free_allocations
--- What an ended kernel held is free once its machine shows it no more. A lost machine keeps it: it may still run there.
+-- Slots of an ended kernel are free once its machine does not report it any more. A lost machine keeps them: the kernel
+-- may still run there.
 delete from allocations al using kernels k, agents a
 where k.id = al.kernel_id and a.id = al.agent_id and k.ended_at is not null
   and k.left_generation is not null and a.applied_generation >= k.left_generation and a.lost_at is null
@@ -172,8 +173,8 @@ from (
 ) x left join revisions r on r.id = x.revision_id order by x.id
 
 -- name: machines
--- held: [slot, device, amount, whether who holds it ends by itself]. plan_bytes: the size of the plan that is out, and of what
--- was placed since, each with a spec of its own; $1: of a kernel beside its spec.
+-- held: [slot, device, amount, whether its session ends by itself]. plan_bytes: the size of the published plan, and of
+-- what was placed since, each with a spec of its own; $1: size of a kernel beside its spec.
 with placed as (
     select k.agent_id, sum(octet_length(coalesce(r.resolved, x.resolved)::text) + $1) as bytes
     from sessions x join kernels k on k.session_id = x.id and k.ended_at is null left join revisions r on r.id = x.revision_id
@@ -188,8 +189,9 @@ select a.id, a.resource_group, a.architecture, a.machine, a.slots, a.address_pro
 from agents a where a.lost_at is null order by a.id
 
 -- name: place
--- Bind sessions, and what they hold, to machines. $1: a list of {session_id, rev, agent_id, held: [[slot, device, amount], …]}.
--- What moved on since it was read, or whose machine was lost since, is left out. Rows go in by machine: one order of locks.
+-- Binds sessions to machines, with their allocations. $1: a list of {session_id, rev, agent_id, held: [[slot, device,
+-- amount], …]}. Sessions that changed since they were read, or whose machine was lost since, are skipped. Rows are
+-- ordered by machine: one order of locks.
 with wanted as (
     select * from jsonb_to_recordset($1::jsonb) as w (session_id uuid, rev bigint, agent_id text, held jsonb)
 ), locked as (

@@ -1,11 +1,11 @@
--- What the three published kinds of tables are made of. $1: which of them.
+-- Rows from which plans, route tables and rule tables are built. $1: keys.
 
 -- name: machines
 select id from agents where id > $1 order by id limit $2
 
 -- name: planned
--- Machines, and on each the kernels whose session is to run there. unmarked: a kernel waits for mark_left; asked once for each
--- machine, by its index (`offset 0` keeps the planner from beginning with all sessions).
+-- Machines, and on each the kernels of its planned sessions. unmarked: a kernel waits for mark_left; evaluated once per
+-- machine, by its index (`offset 0` keeps the planner from starting with all sessions).
 with a as materialized (
     -- a machine that was forgotten may have come back with a plan; whatever it says, there is a generation above it
     select a.id, least(a.applied_generation, 1::bigint << 62) as applied_generation, exists (
@@ -39,8 +39,8 @@ order by a.id, k.id
 select id, resolved from revisions where id = any($1::uuid[])
 
 -- name: mark_left
--- Kernels that these generations of the plans ($1 machines, $2 generations) no longer have. $3: those that any of them has; a
--- session may have begun to stop since it was read.
+-- Kernels missing in these generations of the plans ($1 machines, $2 generations). $3: kernels that any of the plans
+-- has; a session may have begun to stop since it was read.
 with locked as (
     select x.id from sessions x where x.status in ('stopping', 'ended') and x.id in (
         select k.session_id from kernels k where k.agent_id = any($1::text[]) and k.left_generation is null)
@@ -54,8 +54,8 @@ select s.id::text from services s where s.id > $1::uuid and (s.deleted_at is nul
     select 1 from publications p where p.subject = 'route.' || s.id::text and p.generation > 0)) order by s.id limit $2
 
 -- name: routed
--- Services, and those of their replicas that have an address, also on a silent machine: it may serve all the same, and the
--- services loop takes it away once others serve. Deleted ones for as long as their removal is kept.
+-- Services, and their replicas that have an address, also on a silent machine: one may serve all the same, and the
+-- services loop retires it once others serve. Deleted services for as long as their removal is kept.
 select s.id as service_id, s.name, s.project_id, (select p.name from projects p where p.id = s.project_id) as project,
        s.open_to_public, s.goal, s.wanted, s.endpoint_port, s.deleted_at is not null as removed,
        -- a revision that served before is looked after while the current one does not start
@@ -83,8 +83,8 @@ order by s.id
 select kid, public_key from signing_keys order by created_at
 
 -- name: mark_drained_from
--- The tables of these generations ($1 services, $2 generations) tell the app-proxies that sessions drain. $3: those that are
--- active in them; one of them may have begun to drain since the table was read.
+-- First generation ($1 services, $2 generations) that announces the drain of sessions to the app-proxies. $3: sessions
+-- active in these tables; one of them may have begun to drain since the table was read.
 with locked as (
     select x.id, x.service_id from sessions x
     where x.service_id = any($1::uuid[]) and x.status = 'draining' and x.drain_generation is null and not (x.id = any($3::uuid[]))
@@ -112,7 +112,8 @@ where s.id = any($1::uuid[]) and (
 order by s.id
 
 -- name: unknown
--- Those of these services of which nothing is known (any more) but that a table of theirs ($2: 'route.') is out: it is removed.
+-- Those of these services that are unknown (any more) although a table of theirs ($2: 'route.') is published: it has to
+-- be removed.
 select k.id as service_id, false as unmarked from unnest($1::uuid[]) as k(id)
 where not exists (select 1 from services s where s.id = k.id)
   and exists (select 1 from publications p where p.subject = $2 || k.id::text and p.generation > 0) order by k.id

@@ -1,4 +1,4 @@
--- A token opens one service, or all services of one project. $1 as `subject`: the id of either.
+-- The scope of a token is one service, or all services of one project. $1 as `subject`: the id of either.
 
 -- name: insert
 insert into tokens (id, service_id, project_id, name, created_by, expires_at, limits, share) values ($1, $2, $3, $4, $5, $6, $7, $8)
@@ -13,7 +13,8 @@ from tokens t join users u on u.id = t.created_by
 where (t.service_id = $1 or t.project_id = $1) and t.id > $2 order by t.id limit $3
 
 -- name: update
--- $3: limits to change (null: keep all; a null in it: that one away). $4: whether those not in $3 go away. $5: share, $6: name (null: keep)
+-- $3: limits to change (null: keep all; a null in it: remove that one). $4: whether those not in $3 are removed. $5:
+-- share, $6: name (null: keep).
 update tokens t set limits = jsonb_strip_nulls(case when $4 then '{}' else t.limits end || coalesce($3::jsonb, '{}')),
     share = coalesce($5, t.share), name = coalesce($6, t.name),
     limits_changed = t.limits_changed or $4 or $3::jsonb is not null or $5::integer is not null
@@ -21,7 +22,7 @@ from users u where u.id = t.created_by and (t.service_id = $1 or t.project_id = 
 returning t.id, t.name, u.name as created_by, t.created_at, t.expires_at, t.revoked_at, t.limits, t.share
 
 -- name: revoke
--- fresh: whether it was not revoked before, and tables are to say it now
+-- fresh: whether it was not revoked before, and tables have to be published.
 with before as (select id, revoked_at is null and expires_at > now() as fresh from tokens where (service_id = $1 or project_id = $1) and id = $2 for update)
 update tokens t set revoked_at = coalesce(t.revoked_at, now()) from before b where t.id = b.id returning b.fresh
 

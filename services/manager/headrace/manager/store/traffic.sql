@@ -1,5 +1,5 @@
 -- name: write
--- What is null stays. $2, $4, $6, $8, $10: back to defaults first. null in a document takes that key away.
+-- Null: unchanged. $2, $4, $6, $8, $10: reset to defaults first. A null in a document removes that key.
 update services set
     balance = jsonb_strip_nulls(case when $2 then '{}' else balance end || coalesce($3::jsonb, '{}')),
     limits = jsonb_strip_nulls(case when $4 then '{}' else limits end || coalesce($5::jsonb, '{}')),
@@ -14,5 +14,5 @@ update active_sessions set weight = $3 where id = $1 and service_id = $2
 returning (select weight from sessions where id = $1) as before
 
 -- name: service_has
--- Whether a living service is called so, in any project.
+-- Whether a live service has this name, in any project.
 select exists (select 1 from services where name = $1 and deleted_at is null)

@@ -28,7 +28,7 @@ returning id, name, created_at, expires_at
 select id, name, created_at, expires_at from api_keys where user_id = $1 and id > $2 order by id limit $3
 
 -- name: update_key
--- $3: name (null: keep). $4: whether $5, the seconds until its end (null: never), counts
+-- $3: name (null: keep). $4: whether to set the expiry to $5 seconds from now (null: never).
 update api_keys set name = coalesce($3, name),
     expires_at = case when $4 then now() + $5::double precision * interval '1 second' else expires_at end
 where user_id = $1 and id = $2 returning id, name, created_at, expires_at
@@ -37,12 +37,12 @@ where user_id = $1 and id = $2 returning id, name, created_at, expires_at
 delete from api_keys where user_id = $1 and id = $2 returning name
 
 -- name: ending
--- The key's end, where there is such a key, and the time
+-- Expiry of the key, if it exists, and the current time.
 select now() as now, (select k.expires_at from api_keys k where k.user_id = $1 and k.id = $2) as ends_at,
        exists (select 1 from api_keys k where k.user_id = $1 and k.id = $2) as there
 
 -- name: drop_expired
--- All but the newest $2 of those that are over
+-- Deletes all expired keys but the newest $2.
 delete from api_keys where id in (
     select id from api_keys where user_id = $1 and expires_at <= now() order by expires_at desc, id offset $2)
 
