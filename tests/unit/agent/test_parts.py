@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 import socket
+import threading
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -25,6 +26,7 @@ from headrace.agent.runtime.process.shim import LogWriter
 from headrace.agent.scrape import EngineMetrics
 from headrace.common.contracts.ids import KernelId, new_uuid
 from headrace.common.contracts.messages.plans import NodePlan
+from tests.support.wait import eventually
 from tests.unit.agent.test_convergence import NOW, spec_of
 from tests.unit.agent.test_decisions import PAGE
 
@@ -122,6 +124,37 @@ def test_a_half_line_comes_when_it_is_whole(tmp_path: Path) -> None:
         log.write(b"o\n")
     assert follower.more() == ["two"]
     follower.close()
+
+
+async def test_a_reader_that_leaves_while_the_tail_is_read_closes_no_file_under_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else its descriptor is another file's by the next read."""
+    path = tmp_path / "log"
+    path.write_text("one\n")
+    reading, left, read, close = threading.Event(), threading.Event(), os.read, os.close
+    closed: list[int] = []
+
+    def slow_read(fd: int, size: int) -> bytes:
+        reading.set()
+        assert left.wait(60)
+        assert fd not in closed
+        return read(fd, size)
+
+    def noted_close(fd: int) -> None:
+        closed.append(fd)
+        close(fd)
+
+    follower = Follower(path)
+    its = follower._fd
+    monkeypatch.setattr(os, "read", slow_read)
+    monkeypatch.setattr(os, "close", noted_close)
+    tail = asyncio.create_task(asyncio.to_thread(follower.tail, None))
+    await eventually(reading.is_set)
+    follower.close()
+    left.set()
+    assert await tail == ["one"]
+    assert [fd for fd in closed if fd == its] == [its]
 
 
 def test_a_log_that_is_not_there_is_empty(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from threading import Lock
 
 from headrace.agent.runtime.interface import RuntimeUnavailable
 
@@ -38,16 +39,27 @@ class Follower:
         self._path = path
         self._fd: int | None = None
         self._rest = b""
+        self._reading = Lock()
+        self._closed = False
         self._open()
 
     def close(self) -> None:
-        """Close the file."""
-        if self._fd is not None:
-            os.close(self._fd)
-            self._fd = None
+        """Close the file. While tail() reads it in a thread, tail() closes it when it has read."""
+        self._closed = True
+        if self._reading.acquire(blocking=False):
+            self._close_file()
+            self._reading.release()
 
     def tail(self, tail: int | None) -> list[str]:
         """Return the last `tail` complete lines, of rotated files first; more() continues right after them. Blocks."""
+        try:
+            with self._reading:
+                return self._tail(tail)
+        finally:
+            if self._closed:
+                self.close()
+
+    def _tail(self, tail: int | None) -> list[str]:
         lines: deque[str] = deque(maxlen=tail)
         try:
             older = self._path.with_name(self._path.name + ".1")
@@ -70,11 +82,16 @@ class Follower:
         if not data and self._rotated():
             data = os.read(self._fd, _READ)  # once more, as now nothing is added to it
             if not data:
-                self.close()
+                self._close_file()
                 self._open()
                 return self.more() if self._fd is not None else []
         *lines, self._rest = (self._rest + data).split(b"\n")
         return [line.decode("utf-8", "replace") for line in lines]
+
+    def _close_file(self) -> None:
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
 
     def _open(self) -> None:
         with suppress(FileNotFoundError):
