@@ -12,7 +12,6 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -26,20 +25,14 @@ from headrace.common.bus.consume import LastValues
 from headrace.common.bus.permissions import embedded_users
 from headrace.common.bus.streams import ensure_streams
 from headrace.common.contracts.ids import new_uuid
-from headrace.common.contracts.messages.plans import NodePlan
 from headrace.common.contracts.messages.routes import RouteTable
 from headrace.common.db.migrate import migrate
 from headrace.common.db.pool import Pool, open_pool
-from headrace.common.runtime.clock import utc_now
 from headrace.embedded.stack import EmbeddedServers
-from headrace.manager.domain.bounds import USUAL
-from headrace.manager.inbox.app_proxies import Proxies
-from headrace.manager.loops.housekeeping import Housekeeping, Retention
-from headrace.manager.loops.placement import Placing
-from headrace.manager.loops.publishing import Publishing
-from headrace.manager.loops.services import Services
-from headrace.manager.store.tables import Plans, Routes
+from headrace.manager.folders.storage import open_storage
+from headrace.manager.wiring import Edges, Manager, make_manager
 from tests.support import many_rows
+from tests.support.factories.settings import manager_settings
 from tests.support.worlds.manager_api import ManagerApi, serving
 
 LIVING, DELETED, MACHINES, ENDED_EACH, EVENTS = 5_000, 5_000, 1_024, 20, 1_000_000
@@ -54,7 +47,7 @@ async def main() -> None:
         await stack.enter_async_context(servers)
         await migrate(servers.database_url)
         pool = await stack.enter_async_context(open_pool(servers.database_url, size=16, statement_timeout_s=300))
-        api = await stack.enter_async_context(serving(pool, folder, most=replace(USUAL, services_per_project=100_000)))
+        api = await stack.enter_async_context(serving(pool, folder, services_per_project=100_000))
         project, user = await pool.fetchrow("select p.id, u.id from projects p, users u limit 1")
         whose = many_rows.Owner(user, project)
         await many_rows.services(pool, whose, LIVING)
@@ -69,50 +62,48 @@ async def main() -> None:
             open_bus(servers.nats_url, user=user_name, password=password, name="scale")
         )
         await ensure_streams(bus)
-        await _measure(pool, api)
-        await _bus(pool, bus, whose)
-        await _creates(pool, api)
+        storage = stack.enter_context(open_storage(folder / "folders"))
+        start = partial(_start, Edges(pool, bus, storage))
+        await _measure(pool, api, start())
+        await _bus(pool, bus, whose, start)
+        await _creates(pool, api, start())
         print(f"done, load average {os.getloadavg()[0]:.1f}", flush=True)
 
 
-async def _measure(pool: Pool, api: ManagerApi) -> None:
-    poked: list[str] = []
+def _start(edges: Edges) -> Manager:
+    """A manager that has just started, and passes only when it is told to."""
+    hour = timedelta(hours=1)
+    return make_manager(manager_settings(Path("/unused"), verify_every=hour), edges)
 
-    def poke(*names: str) -> None:
-        poked.extend(names)
 
-    loop = Services(pool, Proxies(utc_now, poke), utc_now, poke)
+async def _measure(pool: Pool, api: ManagerApi, manager: Manager) -> None:
+    loops, poked = manager.loops.by_name, manager.pokes.event("services")
+    services = loops["services"]
 
     async def first() -> None:
-        poked.append("services")
-        while "services" in poked:
+        poked.set()
+        while poked.is_set():
             poked.clear()
-            await loop.one_pass()
+            await services.one_pass()
 
     await _timed("services: every service looked at, once", first)
-    await _timed("services: a pass without news", loop.one_pass)
+    await _timed("services: a pass without news", services.one_pass)
     await pool.execute("update services set description = 'x' where name like 's-77%'")
-    await _timed("services: a pass with 111 changed", loop.one_pass)
+    await _timed("services: a pass with 111 changed", services.one_pass)
     await pool.execute("update services set served_revision_id = null where deleted_at is null")
     await _timed("services: every service acted on, once", first)
-    await _timed("placement: a pass with nothing pending", Placing(pool, utc_now, poke).one_pass)
-    await _timed("housekeeping: a pass (5,000 of a kind at most)", Housekeeping(pool, poke, Retention()).one_pass)
+    await _timed("placement: a pass with nothing pending", loops["placement"].one_pass)
+    await _timed("housekeeping: a pass (5,000 of a kind at most)", loops["housekeeping"].one_pass)
     # a client of its own: the other one's connection may have been closed while the tables were filled
     async with httpx.AsyncClient(verify=False, headers=api.admin.http.headers, base_url=api.url, timeout=60) as client:
         for query in ("", "?limit=100", "?limit=500", "?phase=failed", "?status=unhealthy", "?q=s-49", "/s-2500"):
             await _timed(f"GET /v1/services{query}", partial(_get, client, query))
 
 
-async def _bus(pool: Pool, bus: Bus, whose: many_rows.Owner) -> None:
+async def _bus(pool: Pool, bus: Bus, whose: many_rows.Owner, start: Callable[[], Manager]) -> None:
     """Plans and tables: published, compared by a manager that starts, read by an app-proxy that starts; a revocation."""
-
-    def publishing() -> tuple[Publishing[NodePlan], Publishing[RouteTable]]:
-        hour = timedelta(hours=1)
-        return Publishing(pool, bus, NodePlan, Plans(), verify=hour), Publishing(
-            pool, bus, RouteTable, Routes(), verify=hour
-        )
-
-    plans, routes = publishing()
+    loops = start().loops.by_name
+    plans, routes = loops["plans"], loops["routes"]
     await _timed("plans: all published, the first time", plans.one_pass)
     await _timed("routes: all published, the first time", routes.one_pass)
     await _timed("plans: a pass without news", plans.one_pass)
@@ -126,7 +117,8 @@ async def _bus(pool: Pool, bus: Bus, whose: many_rows.Owner) -> None:
     )
     await pool.execute("update tokens set revoked_at = now() where id = $1", token)
     await _timed("routes: a revocation reaches the bus", routes.one_pass)
-    plans, routes = publishing()
+    loops = start().loops.by_name
+    plans, routes = loops["plans"], loops["routes"]
     await _timed("plans: a manager that starts compares all", plans.one_pass)
     await _timed("routes: a manager that starts compares all", routes.one_pass)
     revoked = list[RouteTable]()
@@ -137,20 +129,20 @@ async def _bus(pool: Pool, bus: Bus, whose: many_rows.Owner) -> None:
 
     tables = LastValues(bus, RouteTable, deliver)
 
-    async def start() -> None:
+    async def read_all() -> None:
         running = asyncio.create_task(tables.run())
         await tables.synced.wait()
         tables.stop()
         await running
 
-    await _timed("routes: an app-proxy that starts reads all", start)
+    await _timed("routes: an app-proxy that starts reads all", read_all)
     if len(revoked) != 1:
         raise SystemExit("the revocation is in no table")
 
 
-async def _creates(pool: Pool, api: ManagerApi) -> None:
+async def _creates(pool: Pool, api: ManagerApi, manager: Manager) -> None:
     """Creates over HTTP while the services loop passes over and over; the client shares the process, and so its core."""
-    loop = Services(pool, Proxies(utc_now, lambda *_: None), utc_now, lambda *_: None)
+    loop = manager.loops.by_name["services"]
     for _ in range(20):  # it has looked at all of them
         await loop.one_pass()
     done = asyncio.Event()

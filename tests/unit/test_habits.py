@@ -31,6 +31,7 @@ PAUSES = {
 STOPWATCHES = {
     "e2e/test_traffic.py::test_a_killed_replica_is_replaced_and_nobody_notices_after_half_a_second": "promised in seconds",
     "integration/engine/test_openai_api.py::test_tokens_arrive_one_by_one_at_the_pace_that_is_set": "at least so long",
+    "support/fakes/clock.py::_now": "goes as the system's until a test stops it",
     "support/fakes/service.py::": "a service that is ready after a while on purpose",
     "support/fakes/service.py::do_GET": "a service that is ready after a while on purpose",
     "support/fakes/service.py::on_signal": "a service that ends after a while on purpose",

@@ -17,7 +17,7 @@ from headrace.embedded.stack import EmbeddedServers
 from tests.support.wait import eventually
 from tests.support.worlds.appproxy import AppProxyWorld, running
 from tests.support.worlds.appproxy_replicas import Fleet, fleet
-from tests.support.worlds.manager import ManagerWorld
+from tests.support.worlds.manager import manager_world
 from tests.support.worlds.manager_api import ManagerApi, serving
 
 
@@ -56,7 +56,7 @@ async def test_weights_set_by_the_api_are_the_split_that_is_seen(
 ) -> None:
     async with AsyncExitStack() as stack:
         some = await stack.enter_async_context(fleet(4))
-        world = ManagerWorld(pool, servers, stack)
+        world = await stack.enter_async_context(manager_world(pool, servers))
         agent = await world.agent()
         agent.ports = _PortsOf(some)
         await stack.enter_async_context(agent.alive())

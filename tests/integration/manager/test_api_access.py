@@ -16,7 +16,7 @@ from headrace.manager.signing import Vault
 from headrace.manager.usecases.bootstrap import bootstrap
 from headrace.manager.usecases.tokens import SigningKeys
 from tests.support.api import TUS, Api
-from tests.support.worlds.manager_api import SECRET, ManagerApi
+from tests.support.worlds.manager_api import ManagerApi
 
 PUBLIC = {("GET", "/v1/openapi.json"), ("GET", "/v1/version"), ("OPTIONS", "/v1/folders/{folder}/uploads")}
 WITHOUT_PROJECT = {
@@ -286,7 +286,7 @@ async def test_keys_that_are_over_do_not_pile_up(api: ManagerApi) -> None:
 
 
 async def test_a_first_start_by_many_managers_makes_one_of_everything(pool: Pool, tmp_path: Path) -> None:
-    vault, file = Vault(SECRET), tmp_path / "private" / "admin.key"
+    vault, file = Vault(bytes(32)), tmp_path / "private" / "admin.key"
     await asyncio.gather(*(bootstrap(pool, vault, SigningKeys(vault), file) for _ in range(4)))
     assert file.stat().st_mode & 0o777 == 0o600
     key = file.read_text()

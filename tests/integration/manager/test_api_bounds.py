@@ -11,22 +11,21 @@ from typing import Any
 import pytest
 
 from headrace.common.db.pool import Pool
-from headrace.manager.domain.bounds import Bounds
 from tests.support.worlds.manager_api import ManagerApi, serving
 
-FEW = Bounds(
-    services_per_project=2,
-    folders_per_project=2,
-    uploads_per_project=2,
-    validations_per_project=2,
-    members_per_project=2,
-    revisions_per_service=3,
-    tokens_per_service=2,
-    tokens_per_project=2,
-    clients_per_service=2,
-    rules_per_service=2,
-    keys_per_user=3,
-)
+FEW = {
+    "services_per_project": 2,
+    "folders_per_project": 2,
+    "uploads_per_project": 2,
+    "validations_per_project": 2,
+    "members_per_project": 2,
+    "revisions_per_service": 3,
+    "tokens_per_service": 2,
+    "tokens_per_project": 2,
+    "clients_per_service": 2,
+    "rules_per_service": 2,
+    "keys_per_user": 3,
+}
 SPEC = {"runtime": "cmd", "image": "img"}
 RULE = {
     "source": "kernel",
@@ -41,7 +40,7 @@ HEADERS = {"Tus-Resumable": "1.0.0", "Upload-Length": "5"}
 
 @pytest.fixture
 async def api(pool: Pool, tmp_path: Path) -> AsyncIterator[ManagerApi]:
-    async with serving(pool, tmp_path, most=FEW) as running:
+    async with serving(pool, tmp_path, **FEW) as running:
         yield running
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from headrace.cli.commands.service.unset import OF_THE_SERVICE
-from tests.support.worlds.manager_api import PROXY, ManagerApi
+from tests.support.factories.settings import PROXY_URL
+from tests.support.worlds.manager_api import ManagerApi
 
 DEFINITION = """
 models:
@@ -53,8 +54,8 @@ async def test_a_custom_service_takes_definition_and_defaults_and_the_request_wi
     assert seen["folder_id"] == folder
     assert seen["image"] == "example.com/model-server:latest"
     assert seen["slots"] == {"cpu": "1", "cuda.device": "1", "mem": str(8 * 2**30)}
-    assert seen["endpoint"] == f"{PROXY}/chat"
-    assert seen["example"] == f'curl -H "Authorization: Bearer $TOKEN" {PROXY}/chat/health'
+    assert seen["endpoint"] == f"{PROXY_URL}/chat"
+    assert seen["example"] == f'curl -H "Authorization: Bearer $TOKEN" {PROXY_URL}/chat/health'
     resolved = await api.pool.fetchval("select resolved from revisions")
     assert resolved["command"] == ["/bin/sh", "-c", "python -m http.server 8000"]
     assert resolved["environ"] == {"MODEL_NAME": "asked", "OTHER": "kept"}
@@ -203,7 +204,7 @@ async def test_update_makes_a_revision_only_for_a_spec(api: ManagerApi) -> None:
         {"replicas": 3, "open_to_public": True, "description": "d", "tags": ["a"], "metadata": {"k": "v"}},
     )
     assert (seen["revision"], seen["replicas"], seen["open_to_public"], seen["tags"]) == (1, 3, True, ["a"])
-    assert seen["example"] == f"curl {PROXY}/chat/"
+    assert seen["example"] == f"curl {PROXY_URL}/chat/"
     seen = await api.admin.call(
         "PATCH", "/v1/services/chat", {"spec": {"runtime": "cmd", "image": "img:2"}, "message": "new image"}
     )

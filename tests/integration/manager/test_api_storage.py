@@ -14,7 +14,6 @@ import pytest
 
 from headrace.common.contracts.ids import FolderId, new_uuid
 from headrace.common.db.pool import Pool, transaction
-from headrace.manager.domain.bounds import Bounds
 from headrace.manager.domain.stored import Amount, Change
 from headrace.manager.folders.storage import open_storage
 from headrace.manager.loops.measuring import Measuring
@@ -26,13 +25,11 @@ from tests.support.disk import small_disk
 from tests.support.wait import eventually
 from tests.support.worlds.manager_api import ManagerApi, serving
 
-MANY = Bounds(storage_bytes_per_project=10_000, stored_files_per_project=20)
-
 
 @pytest.fixture
 async def small(pool: Pool, tmp_path: Path) -> AsyncIterator[ManagerApi]:
     """An API whose projects may store 10,000 bytes in 20 files."""
-    async with serving(pool, tmp_path, most=MANY) as running:
+    async with serving(pool, tmp_path, storage_bytes_per_project=10_000, stored_files_per_project=20) as running:
         yield running
 
 
@@ -282,7 +279,7 @@ async def test_a_disk_without_room_refuses_with_what_is_needed_free_and_kept(poo
     with small_disk(tmp_path / "disk", 16) as disk:
         kept = 4 * 2**20
         async with serving(
-            pool, tmp_path, folders=disk.path / "folders", reserve_bytes=kept, max_upload_bytes=2**30
+            pool, tmp_path, folders_root=disk.path / "folders", storage_reserve_bytes=kept, upload_limit_bytes=2**30
         ) as api:
             folder = await api.admin.folder("m", {})
             answer = await api.admin.http.post(

@@ -15,7 +15,8 @@ from headrace.common.contracts.ids import new_uuid
 from headrace.common.contracts.messages.routes import Balance, Limits, RateLimits, RouteTable
 from headrace.common.runtime.clock import utc_now
 from headrace.manager.store import tables
-from tests.support.worlds.manager_api import PROXY, TAKEN_PORT, ManagerApi
+from tests.support.factories.settings import PROXY_URL, TAKEN_PORT
+from tests.support.worlds.manager_api import ManagerApi
 
 CHAT = "/v1/services/chat"
 
@@ -37,7 +38,7 @@ async def test_a_new_service_has_the_defaults(api: ManagerApi) -> None:
     assert seen["balance"] == Balance().model_dump()
     assert seen["limits"] == Limits().model_dump()
     assert (seen["caller_limits"], seen["models"]) == (RateLimits().model_dump(), [])
-    assert seen["fleet_endpoint"] == f"{PROXY}/v1"
+    assert seen["fleet_endpoint"] == f"{PROXY_URL}/v1"
     table = await published(api)
     assert (table.balance, table.limits, table.caller_limits, table.models) == (Balance(), Limits(), RateLimits(), ())
     assert table.scale_from_zero is False

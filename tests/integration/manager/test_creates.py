@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ import pytest
 
 from headrace.common.db.pool import Pool, _keep, _prepare
 from headrace.common.runtime.clock import utc_now
-from headrace.manager.domain.bounds import USUAL
 from headrace.manager.inbox.app_proxies import Proxies
 from headrace.manager.loops.services import Services
 from headrace.manager.store import services, sessions
@@ -111,7 +109,7 @@ async def test_a_create_near_the_bound_on_services_still_visits_the_pool_twice(
     counted: tuple[Pool, list[str]], tmp_path: Path
 ) -> None:
     pool, statements = counted
-    async with serving(pool, tmp_path, most=replace(USUAL, services_per_project=1)) as api:
+    async with serving(pool, tmp_path, services_per_project=1) as api:
         statements.clear()
         await api.admin.call("POST", "/v1/services", {"name": "s", "runtime": "cmd"}, expect=201)
         assert visits(statements) == 2, statements

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from functools import partial
 from typing import Literal
 
 import pytest
@@ -14,19 +13,9 @@ from headrace.common.contracts.ids import RuleId, new_uuid
 from headrace.common.contracts.messages.reports import Disk
 from headrace.common.contracts.messages.scaling import ScaleReply, ScaleRequest
 from headrace.common.contracts.reasons import Reason
-from headrace.common.db.pool import Pool
 from headrace.common.runtime.clock import utc_now
-from headrace.embedded.stack import EmbeddedServers
 from tests.support.wait import eventually
 from tests.support.worlds.manager import ManagerWorld
-
-
-@pytest.fixture
-async def world(pool: Pool, bus: Bus, servers: EmbeddedServers) -> AsyncIterator[ManagerWorld]:
-    async with AsyncExitStack() as stack:
-        made = ManagerWorld(pool, servers, stack)
-        await made.prepare()
-        yield made
 
 
 async def test_a_service_is_placed_planned_run_and_routed(world: ManagerWorld) -> None:
@@ -177,11 +166,14 @@ async def test_failed_starts_back_off_then_stop_with_their_errors(world: Manager
     async with (await world.agent()).alive() as agent:
         agent.outcome = lambda _spec: "failed"
         service = await world.service("s")
+        world.clock.stop()
 
-        async def given_up() -> bool:
-            return bool(await world.pool.fetchval("select failed_starts from services where id = $1", service) == 5)
+        async def failed(times: int) -> bool:
+            return bool(await world.pool.fetchval("select failed_starts from services where id = $1", service) == times)
 
-        await eventually(given_up, within_s=40, every_s=0.1)
+        for times in range(1, 6):
+            await eventually(partial(failed, times))
+            world.clock.advance(20)
         errors = await world.pool.fetch("select reason_text from start_errors where service_id = $1", service)
         assert [row["reason_text"] for row in errors] == ["the test says failed"] * 5
 

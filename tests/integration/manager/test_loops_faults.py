@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from datetime import timedelta
 from uuid import UUID
 
@@ -18,9 +16,8 @@ from headrace.common.contracts.ids import ProjectId, ServiceId, SessionId, new_u
 from headrace.common.contracts.messages.routes import RouteTable
 from headrace.common.contracts.messages.rules import RuleTable
 from headrace.common.contracts.reasons import Reason
-from headrace.common.db.pool import Pool, transaction
+from headrace.common.db.pool import transaction
 from headrace.common.runtime.clock import utc_now
-from headrace.embedded.stack import EmbeddedServers
 from headrace.manager.domain.lifecycle.replicas import Retire
 from headrace.manager.domain.records.sessions import ObservedRevs
 from headrace.manager.inbox import bus as bus_listener
@@ -29,14 +26,6 @@ from headrace.manager.loops.services import Services
 from headrace.manager.store import sessions, tables
 from tests.support.wait import eventually
 from tests.support.worlds.manager import ManagerWorld
-
-
-@pytest.fixture
-async def world(pool: Pool, bus: Bus, servers: EmbeddedServers) -> AsyncIterator[ManagerWorld]:
-    async with AsyncExitStack() as stack:
-        made = ManagerWorld(pool, servers, stack)
-        await made.prepare()
-        yield made
 
 
 async def _live(world: ManagerWorld) -> list[UUID]:
@@ -70,7 +59,7 @@ async def test_reports_that_nobody_could_write_down_still_prove_presence(world: 
     now = 1000.0
     poked: list[str] = []
     agents = AgentLiveness(
-        world.pool, bus, lambda *names: poked.extend(names), lost_after=timedelta(seconds=8), clock=lambda: now
+        world.pool, bus, lambda *names: poked.extend(names), lost_after=timedelta(seconds=8), monotonic=lambda: now
     )
     await _insert_agent(world, "agent-1", "1 hour")
     await _insert_agent(world, "agent-2", "1 hour")
@@ -119,7 +108,7 @@ async def test_reports_are_heard_while_the_streams_cannot_be_made(
 
 async def test_a_pass_without_the_bus_loses_nobody(world: ManagerWorld, bus: Bus) -> None:
     now = 1000.0
-    agents = AgentLiveness(world.pool, bus, lambda *_: None, lost_after=timedelta(seconds=8), clock=lambda: now)
+    agents = AgentLiveness(world.pool, bus, lambda *_: None, lost_after=timedelta(seconds=8), monotonic=lambda: now)
     await _insert_agent(world, "agent-1", "1 hour")
     await agents.one_pass()  # it does not listen yet
     now += 9

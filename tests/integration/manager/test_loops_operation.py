@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-import pytest
-
-from headrace.common.bus.connect import Bus
 from headrace.common.contracts.ids import RevisionId, ServiceId, SessionId, new_uuid
 from headrace.common.contracts.messages.plans import KernelSpec
-from headrace.common.db.pool import Pool
-from headrace.embedded.stack import EmbeddedServers
 from headrace.manager.domain.variants.resolved_spec import ResolvedSpec
 from headrace.manager.store import sessions
 from tests.support.fakes.agent import FakeAgent, Outcome
@@ -22,14 +15,6 @@ from tests.support.wait import eventually
 from tests.support.worlds.manager import ManagerWorld
 
 _NO_TIME = timedelta(0)
-
-
-@pytest.fixture
-async def world(pool: Pool, bus: Bus, servers: EmbeddedServers) -> AsyncIterator[ManagerWorld]:
-    async with AsyncExitStack() as stack:
-        made = ManagerWorld(pool, servers, stack)
-        await made.prepare()
-        yield made
 
 
 def fails(agent: FakeAgent, revision: UUID) -> None:

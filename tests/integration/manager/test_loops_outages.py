@@ -24,7 +24,7 @@ from headrace.embedded.stack import EmbeddedServers
 from tests.support.fakes.agent import FakeAgent
 from tests.support.fakes.appproxy import FakeAppProxy
 from tests.support.wait import eventually
-from tests.support.worlds.manager import ManagerWorld
+from tests.support.worlds.manager import ManagerWorld, manager_world
 
 T = TypeVar("T")
 
@@ -41,9 +41,7 @@ async def world(tmp_path: Path) -> AsyncIterator[ManagerWorld]:
         user, password = servers.nats_user("manager")
         async with open_bus(servers.nats_url, user=user, password=password, name="test") as bus:
             await ensure_streams(bus)
-        made = ManagerWorld(pool, servers, stack)
-        await made.prepare()
-        yield made
+        yield await stack.enter_async_context(manager_world(pool, servers))
 
 
 def _kill(world: ManagerWorld, name: str) -> None:

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
-
 import pytest
 
-from headrace.common.bus.connect import Bus
 from headrace.common.contracts.http.receipts import ReceiptView, RolloutReceipt
 from headrace.common.contracts.ids import ServiceId, SessionId, UserId
 from headrace.common.contracts.messages.reports import DrainReceipt
-from headrace.common.db.pool import Pool
-from headrace.embedded.stack import EmbeddedServers
 from headrace.manager.domain.access import Actor
 from headrace.manager.usecases.receipts import Receipts
 from tests.support.fakes.appproxy import FakeAppProxy
@@ -61,11 +55,8 @@ class Looking:
 
 
 @pytest.fixture
-async def look(pool: Pool, bus: Bus, servers: EmbeddedServers) -> AsyncIterator[Looking]:
-    async with AsyncExitStack() as stack:
-        world = ManagerWorld(pool, servers, stack)
-        await world.prepare()
-        yield Looking(world)
+def look(world: ManagerWorld) -> Looking:
+    return Looking(world)
 
 
 def _receipt(started: int, **ended: float) -> DrainReceipt:

@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from uuid import UUID
 
 import pytest
 
-from headrace.common.bus.connect import Bus
 from headrace.common.contracts.ids import ProjectId, ServiceId, new_uuid
-from headrace.common.db.pool import Pool
 from headrace.common.runtime.clock import utc_now
-from headrace.embedded.stack import EmbeddedServers
 from headrace.manager.loops.placement import Placing
 from headrace.manager.metrics import PASSED_OVER
 from headrace.manager.store import sessions
 from tests.support import many_rows
 from tests.support.worlds.manager import ManagerWorld
-
-
-@pytest.fixture
-async def world(pool: Pool, bus: Bus, servers: EmbeddedServers) -> AsyncIterator[ManagerWorld]:
-    async with AsyncExitStack() as stack:
-        made = ManagerWorld(pool, servers, stack)
-        await made.prepare()
-        yield made
 
 
 async def _wait(world: ManagerWorld, service: ServiceId, count: int) -> list[UUID]:

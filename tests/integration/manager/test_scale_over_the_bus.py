@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +25,13 @@ from headrace.common.contracts.ids import new_uuid
 from headrace.common.contracts.messages.plans import NodePlan
 from headrace.common.contracts.messages.routes import RouteTable
 from headrace.common.db.pool import Pool, _keep, _prepare
-from headrace.common.runtime.clock import utc_now
-from headrace.manager.domain.bounds import USUAL
-from headrace.manager.inbox.app_proxies import Proxies
+from headrace.manager.folders.storage import FolderStorage, open_storage
 from headrace.manager.loops import publishing as publishing_loop
-from headrace.manager.loops.housekeeping import Housekeeping, Retention
-from headrace.manager.loops.placement import Placing
-from headrace.manager.loops.publishing import Publishing
-from headrace.manager.loops.services import Services
-from headrace.manager.store.tables import Plans, Routes
+from headrace.manager.loops.pokes import LOOPS
+from headrace.manager.usecases.ports import LoopName
+from headrace.manager.wiring import Edges, make_manager
 from tests.support import many_rows
+from tests.support.factories.settings import manager_settings
 from tests.support.worlds.manager_api import serving
 
 LIVING, DELETED, MACHINES, ENDED_EACH, EVENTS = 400, 300, 120, 10, 20_000
@@ -68,40 +66,34 @@ class Counting(asyncpg.Connection):  # type: ignore[misc]
 
 @dataclass
 class Grown:
-    """The installation, the parts of a manager, and how often each loop asked for a pass."""
+    """The installation, and a manager that has just started: its loops pass when the test says so."""
 
     pool: Pool
     bus: Bus
+    storage: FolderStorage
     whose: many_rows.Owner
-    poked: list[str]
-    services: Services
-    plans: Publishing[NodePlan]
-    routes: Publishing[RouteTable]
 
-    @classmethod
-    def managed(cls, pool: Pool, bus: Bus, whose: many_rows.Owner) -> Grown:
-        """Return it with a manager that has just started."""
-        poked: list[str] = []
+    def __post_init__(self) -> None:
+        settings = manager_settings(Path("/unused"), reconcile_every=HOUR, verify_every=HOUR)
+        self.manager = make_manager(settings, Edges(self.pool, self.bus, self.storage))
 
-        def poke(*names: str) -> None:
-            poked.extend(names)
+    def poked(self) -> list[LoopName]:
+        """Return the loops that were asked to pass."""
+        return [name for name in LOOPS if self.manager.pokes.event(name).is_set()]
 
-        return cls(
-            pool,
-            bus,
-            whose,
-            poked,
-            Services(pool, Proxies(utc_now, poke), utc_now, poke, every=HOUR),
-            Publishing(pool, bus, NodePlan, Plans(), verify=HOUR),
-            Publishing(pool, bus, RouteTable, Routes(), verify=HOUR),
-        )
+    async def one_pass(self, name: LoopName) -> None:
+        """Let one loop pass once."""
+        await self.manager.loops.by_name[name].one_pass()
 
-    async def services_until_quiet(self) -> None:
-        """Run passes of the services loop until it asks for none."""
-        self.poked.append("services")
-        while "services" in self.poked:
-            self.poked.clear()
-            await self.services.one_pass()
+    async def until_quiet(self, name: LoopName) -> int:
+        """Let one loop pass until it asks for no further one; return how often it did."""
+        passes = 0
+        while passes == 0 or name in self.poked():
+            for loop in LOOPS:
+                self.manager.pokes.event(loop).clear()
+            await self.one_pass(name)
+            passes += 1
+        return passes
 
     async def published(self, stream: str) -> int:
         """Return how many messages the stream was ever sent."""
@@ -113,7 +105,7 @@ class Grown:
 
 
 @pytest.fixture
-async def grown(database_url: str, bus: Bus, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Grown]:
+async def grown(database_url: str, bus: Bus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Grown]:
     """The installation, with everything looked at and published once, and the slow look at rest."""
 
     def note(_: Any) -> None:
@@ -133,34 +125,30 @@ async def grown(database_url: str, bus: Bus, monkeypatch: pytest.MonkeyPatch) ->
         await many_rows.sessions(pool, whose, machines=MACHINES)
         await many_rows.sessions(pool, whose, each=ENDED_EACH, ended_days_ago=8)
         await many_rows.events(pool, whose, EVENTS)
-        it = Grown.managed(pool, bus, whose)
-        await it.services_until_quiet()
-        await it.plans.one_pass()
-        await it.routes.one_pass()
-        yield it
+        with open_storage(tmp_path / "folders") as storage:
+            it = Grown(pool, bus, storage, whose)
+            await it.until_quiet("services")
+            await it.one_pass("plans")
+            await it.one_pass("routes")
+            yield it
 
 
 async def test_all_plans_and_tables_are_out_once_and_a_pass_without_news_asks_next_to_nothing(grown: Grown) -> None:
     assert sum((await stored_generations(grown.bus, NodePlan)).values()) == MACHINES == await grown.published("PLANS")
     assert sum((await stored_generations(grown.bus, RouteTable)).values()) == LIVING == await grown.published("ROUTES")
     received = grown.received()
-    placement = Placing(grown.pool, utc_now, lambda *_: None)
-    for name, one_pass in (
-        ("services", grown.services.one_pass),
-        ("placement", placement.one_pass),
-        ("plans", grown.plans.one_pass),
-        ("routes", grown.routes.one_pass),
-    ):
-        cost = await WORK.of(one_pass)
+    loops: tuple[LoopName, ...] = ("services", "placement", "plans", "routes")
+    for name in loops:
+        cost = await WORK.of(partial(grown.one_pass, name))
         assert cost.statements <= 12, (name, cost)
         assert cost.rows <= 5, (name, cost)
     assert grown.received() - received <= 2
-    assert grown.poked == []
+    assert grown.poked() == []
 
 
 async def test_what_changed_costs_what_it_is(grown: Grown) -> None:
     await grown.pool.execute("update services set description = 'x' where name like 's-77%' or name = 's-7'")
-    cost = await WORK.of(grown.services_until_quiet)
+    cost = await WORK.of(partial(grown.until_quiet, "services"))
     assert cost.rows <= 20, cost  # two services and their sessions, read and looked at again
     assert cost.statements <= 40, cost
     token = new_uuid()
@@ -172,7 +160,7 @@ async def test_what_changed_costs_what_it_is(grown: Grown) -> None:
     )
     await grown.pool.execute("update tokens set revoked_at = now() where id = $1", token)
     published = await grown.published("ROUTES")
-    cost = await WORK.of(grown.routes.one_pass)
+    cost = await WORK.of(partial(grown.one_pass, "routes"))
     assert await grown.published("ROUTES") == published + 1, "a revocation is the table of its service, and no other"
     assert cost.statements <= 16, cost
     assert cost.rows <= 10, cost
@@ -180,7 +168,7 @@ async def test_what_changed_costs_what_it_is(grown: Grown) -> None:
         "update sessions set status = 'stopping' where id = (select session_id from kernels where agent_id = 'm-1' and ended_at is null limit 1) "
         "returning 'm-1'"
     )
-    cost = await WORK.of(grown.plans.one_pass)
+    cost = await WORK.of(partial(grown.one_pass, "plans"))
     assert (await stored_generations(grown.bus, NodePlan))[f"plan.agent.{machine}"] == 2
     assert await grown.published("PLANS") == MACHINES + 1
     assert cost.rows <= LIVING // MACHINES + 10, cost
@@ -188,13 +176,14 @@ async def test_what_changed_costs_what_it_is(grown: Grown) -> None:
 
 async def test_a_manager_that_starts_reads_each_thing_once_and_publishes_nothing(grown: Grown) -> None:
     published = await grown.published("PLANS"), await grown.published("ROUTES")
-    manager = Grown.managed(grown.pool, grown.bus, grown.whose)
+    again = Grown(grown.pool, grown.bus, grown.storage, grown.whose)
     received = grown.received()
-    cost = await WORK.of(manager.services_until_quiet)
+    cost = await WORK.of(partial(again.until_quiet, "services"))
     assert cost.statements <= 12 * (LIVING // 200 + 2), cost
     assert cost.rows <= 4 * LIVING, cost  # a service's id, row and session
-    for loop, tables in ((manager.plans, MACHINES), (manager.routes, LIVING)):
-        cost = await WORK.of(loop.one_pass)
+    publishing: tuple[tuple[LoopName, int], ...] = (("plans", MACHINES), ("routes", LIVING))
+    for name, tables in publishing:
+        cost = await WORK.of(partial(again.one_pass, name))
         assert cost.statements <= 10 * (tables // 100 + 2), cost
         assert cost.rows <= 4 * tables + 2 * LIVING + 10, cost  # its id, row, digest, generation; kernels, their specs
     assert grown.received() - received <= MACHINES + LIVING + 40, "each stored value is read once"
@@ -232,19 +221,12 @@ async def test_an_app_proxy_that_starts_reads_each_table_once_and_writes_none_th
 async def test_what_is_over_goes_in_bounded_statements_and_lists_cost_what_they_show(
     grown: Grown, tmp_path: Path
 ) -> None:
-    async with serving(grown.pool, tmp_path, most=replace(USUAL, services_per_project=10_000)) as api:
+    async with serving(grown.pool, tmp_path, services_per_project=10_000) as api:
         for query, shown in (("?limit=100", 100), ("?limit=5", 5), ("/s-77", 1), ("/s-77/history", 100)):
             cost = await WORK.of(lambda query=query: api.admin.call("GET", f"/v1/services{query}"))
             assert cost.statements <= 8, (query, cost)
             assert cost.rows <= 2 * shown + 10, (query, cost)
-    keeping = Housekeeping(grown.pool, lambda *names: grown.poked.extend(names), Retention())
-    grown.poked.append("housekeeping")
-    passes = 0
-    while "housekeeping" in grown.poked:
-        grown.poked.clear()
-        await keeping.one_pass()
-        passes += 1
-    assert passes <= 3
+    assert await grown.until_quiet("housekeeping") <= 3
     count = "select (select count(*) from sessions), (select count(*) from services), (select count(*) from events)"
     sessions, services, events = await grown.pool.fetchrow(count)
     assert (sessions, services) == (LIVING, LIVING)

@@ -6,44 +6,43 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
-from ipaddress import ip_network
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from uuid import UUID
 
-from headrace.common.bus.connect import Bus, Login, open_bus
+from headrace.common.bus.connect import Bus, open_bus
 from headrace.common.contracts.ids import ProjectId, ServiceId, UserId, new_uuid
 from headrace.common.db.pool import Pool
-from headrace.common.runtime.clock import utc_now
+from headrace.common.runtime.service import run_tasks
 from headrace.embedded.stack import EmbeddedServers
-from headrace.manager.domain.addresses import Places
-from headrace.manager.inbox.app_proxies import Proxies
-from headrace.manager.inbox.bus import BusInbox
-from headrace.manager.inbox.reports import NodeReports
-from headrace.manager.inbox.rule_outcomes import Outcomes
-from headrace.manager.loops.agents import AgentLiveness
-from headrace.manager.loops.housekeeping import Retention
-from headrace.manager.loops.pokes import LoopPokes
+from headrace.manager.folders.storage import FolderStorage, open_storage
 from headrace.manager.loops.runner import Loops
-from headrace.manager.usecases.scaling import Scaling
-from headrace.manager.wiring import make_loops
+from headrace.manager.wiring import Edges, make_manager
+from tests.support.factories.settings import manager_settings
 from tests.support.fakes.agent import FakeAgent
 from tests.support.fakes.appproxy import FakeAppProxy
+from tests.support.fakes.clock import StoppableClock
 from tests.support.wait import eventually
 
-ANY_PORT = Places((ip_network("127.0.0.0/8"),), first_port=1024, last_port=65_535)
+REPLICAS_ANYWHERE = {"replica_networks": ("127.0.0.0/8",), "replica_ports": "1024-65535"}
 """Stand-ins for replicas listen where the system lets them."""
 
 
 class ManagerWorld:
-    """Rows and parts a test moves."""
+    """Managers that a test starts and stops, and what they manage: fake machines and app-proxies, services as rows."""
 
-    def __init__(self, pool: Pool, servers: EmbeddedServers, stack: AsyncExitStack) -> None:
+    def __init__(self, pool: Pool, servers: EmbeddedServers, stack: AsyncExitStack, storage: FolderStorage) -> None:
         self.pool = pool
         self.servers = servers
         self._stack = stack
+        self._storage = storage
+        self.clock = StoppableClock()
+        """The time that managers go by; the database has its own."""
         self.user, self.project = UserId(new_uuid()), ProjectId(new_uuid())
 
     async def prepare(self) -> None:
+        """Make the project in which its services are."""
         await self.pool.execute("insert into users (id, name) values ($1, 'someone')", self.user)
         await self.pool.execute("insert into projects (id, name) values ($1, 'p')", self.project)
 
@@ -69,39 +68,27 @@ class ManagerWorld:
 
     @asynccontextmanager
     async def running_manager(self, *, lost_after_s: float = 2.0, every_s: float = 0.3) -> AsyncIterator[Loops]:
+        """A manager but for its API, stopped in order."""
         user, password = self.servers.nats_user("manager")
-        bus, pokes, outcomes = Bus(), LoopPokes(), Outcomes()
-        proxies = Proxies(utc_now, pokes.poke)
-        agents = AgentLiveness(self.pool, bus, pokes.poke, lost_after=timedelta(seconds=lost_after_s))
-        loops = make_loops(
-            self.pool,
-            bus,
-            proxies,
-            agents,
-            utc_now,
-            pokes,
-            every=timedelta(seconds=every_s),
-            verify=timedelta(seconds=2),
-            kept=Retention(),
+        settings = manager_settings(
+            Path("/unused"),
+            nats_url=self.servers.nats_url,
+            nats_user=user,
+            nats_password=password,
+            lost_after=timedelta(seconds=lost_after_s),
+            reconcile_every=timedelta(seconds=every_s),
+            verify_every=timedelta(seconds=2),
+            **REPLICAS_ANYWHERE,
         )
-        side = BusInbox(
-            bus,
-            Login(self.servers.nats_url, user, password, "manager"),
-            listening=agents.listening,
-            proxies=proxies,
-            outcomes=outcomes,
-            nodes=NodeReports(self.pool, pokes.poke, lost_after=timedelta(seconds=lost_after_s), places=ANY_PORT),
-            scale=Scaling(self.pool, pokes).answer,
-            poke=pokes.poke,
-        )
-        tasks = [asyncio.create_task(side.run()), asyncio.create_task(loops.run())]
-        await eventually(lambda: side.check() is None, within_s=10)
+        bus, stop = Bus(), asyncio.Event()
+        manager = make_manager(settings, Edges(self.pool, bus, self._storage, self.clock.clocks))
+        running = asyncio.create_task(run_tasks([manager.inbox, manager.loops], stop))
+        await eventually(lambda: manager.inbox.check() is None, within_s=10)
         try:
-            yield loops
+            yield manager.loops
         finally:
-            loops.stop()
-            side.stop()
-            await asyncio.gather(*tasks)
+            stop.set()
+            await running
             await bus.close()
 
     async def service(
@@ -170,3 +157,13 @@ class ManagerWorld:
             "select status from sessions where service_id = $1 and status <> 'ended' order by status", service
         )
         return [row["status"] for row in rows]
+
+
+@asynccontextmanager
+async def manager_world(pool: Pool, servers: EmbeddedServers) -> AsyncIterator[ManagerWorld]:
+    """A project on this database, and managers, machines and app-proxies on this bus as the test starts them."""
+    async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(TemporaryDirectory()))
+        world = ManagerWorld(pool, servers, stack, stack.enter_context(open_storage(folder)))
+        await world.prepare()
+        yield world

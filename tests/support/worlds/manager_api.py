@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from headrace.common.bus.connect import Bus
 from headrace.common.contracts.ids import ProxyId, ServiceId, new_uuid
 from headrace.common.contracts.messages.reports import ProxyReport
 from headrace.common.contracts.messages.rulestates import RuleOutcome
@@ -19,22 +20,17 @@ from headrace.common.db.pool import Pool
 from headrace.common.runtime.clock import utc_now
 from headrace.common.web.app import WebServer
 from headrace.manager.api.app import make_api
-from headrace.manager.domain.bounds import USUAL, Bounds
 from headrace.manager.domain.lifecycle.receipts import LastReport
 from headrace.manager.domain.lifecycle.status import Presence
-from headrace.manager.domain.own_ports import OwnPorts
 from headrace.manager.folders.storage import open_storage
+from headrace.manager.settings import secret_bytes
 from headrace.manager.signing import Vault
 from headrace.manager.usecases.bootstrap import bootstrap
 from headrace.manager.usecases.facade import UseCases
 from headrace.manager.usecases.tokens import SigningKeys
-from headrace.manager.wiring import make_use_cases
+from headrace.manager.wiring import Edges, make_use_cases
 from tests.support.api import Api
-
-TAKEN_PORT = 10_222
-"""Something else of the installation listens there."""
-PROXY = "http://proxy.example:8000"
-SECRET = bytes(range(32))
+from tests.support.factories.settings import PROXY_URL, manager_settings
 
 
 @dataclass
@@ -70,7 +66,7 @@ class Proxies:
                 ProxyReport(
                     proxy_id=proxy_id,
                     sent_at=now,
-                    url=PROXY,
+                    url=PROXY_URL,
                     generations={ServiceId(key): has[proxy_id] for key, has in self.has.items() if proxy_id in has},
                 ),
             )
@@ -208,43 +204,27 @@ class ManagerApi:
 
 
 @asynccontextmanager
-async def serving(
-    pool: Pool,
-    root: Path,
-    *,
-    max_upload_bytes: int = 10 * 1024 * 1024,
-    most: Bounds = USUAL,
-    reserve_bytes: int = 2**20,
-    folders: Path | None = None,
-) -> AsyncIterator[ManagerApi]:
-    """Run the API until left."""
-    behind, vault = Behind(), Vault(SECRET)
-    key_file = root / "admin.key"
-    async with AsyncExitStack() as stack:
-        storage = stack.enter_context(open_storage(folders or root / "folders", reserve_bytes=reserve_bytes))
-        await bootstrap(pool, vault, SigningKeys(vault), key_file)
+async def serving(pool: Pool, root: Path, **settings: Any) -> AsyncIterator[ManagerApi]:
+    """Run the API until left. `settings`: of the manager, where they are not those of `manager_settings`."""
+    known = manager_settings(root, **({"upload_limit_bytes": 10 * 2**20, "storage_reserve_bytes": 2**20} | settings))
+    behind, vault = Behind(), Vault(secret_bytes(known))
+    with open_storage(known.folders_root, reserve_bytes=known.storage_reserve_bytes) as storage:
+        await bootstrap(pool, vault, SigningKeys(vault), known.admin_key_file)
         use = make_use_cases(
-            pool,
-            storage,
-            vault=vault,
-            proxy_url=PROXY,
+            known,
+            Edges(pool, Bus(), storage),
             pokes=behind,
             outcomes=behind,
             reader=behind,
-            clock=utc_now,
-            max_upload_bytes=max_upload_bytes,
-            uploads_kept_for=timedelta(days=1),
-            own_ports=OwnPorts(reserved={TAKEN_PORT}),
             proxies=behind.proxies,
-            most=most,
         )
         server = WebServer(make_api(use), host="127.0.0.1", port=0, drain_s=1)
         running = asyncio.create_task(server.run())
         await server.started.wait()
         url = f"http://127.0.0.1:{server.port}"
-        admin = Api(url, key_file.read_text().strip())
+        admin = Api(url, known.admin_key_file.read_text().strip())
         try:
-            yield ManagerApi(url, pool, folders or root / "folders", behind, use, admin)
+            yield ManagerApi(url, pool, known.folders_root, behind, use, admin)
         finally:
             await admin.close()
             server.stop()

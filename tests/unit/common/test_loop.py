@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from datetime import timedelta
 
 import pytest
@@ -107,8 +106,7 @@ async def test_a_loop_that_is_poked_all_the_time_rests_as_long_as_its_passes_tak
         if len(pauses) == 3:
             loop.stop()
 
-    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
     monkeypatch.setattr(asyncio, "sleep", sleep)
-    loop = Loop("t", one_pass, every=LONG, rest=1.0)
+    loop = Loop("t", one_pass, every=LONG, rest=1.0, monotonic=lambda: clock[0])
     await loop.run()
     assert pauses == [0.01, 0.05, loops.MOST_REST_S]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
@@ -12,7 +13,7 @@ from pydantic_settings import SettingsConfigDict
 
 from headrace.common.runtime.settings import ServiceSettings
 from headrace.manager.domain.addresses import Places
-from headrace.manager.domain.bounds import USUAL
+from headrace.manager.domain.bounds import USUAL, Bounds
 from headrace.manager.domain.own_ports import port_range
 from headrace.manager.folders.errors import RESERVE_BYTES
 
@@ -95,6 +96,11 @@ class Settings(ServiceSettings):
     """History and scale decisions are kept so long."""
     forget_deleted_after: timedelta = timedelta(days=30)
     """Services that were deleted (with all that is theirs), tokens, clients and keys that are over, and machines that are away."""
+
+
+def bounds(settings: Settings) -> Bounds:
+    """Return how many objects of a kind there may be."""
+    return Bounds(**{field.name: getattr(settings, field.name) for field in fields(Bounds)})
 
 
 def places(settings: Settings) -> Places:

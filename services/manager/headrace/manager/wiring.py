@@ -1,13 +1,13 @@
 """Wiring of the manager: the one file that constructs its parts.
 
-Tests build with the same functions, with a clock and edges of their own.
+`build` opens what is outside of the process (`Edges`), `make_manager` puts the parts on it; tests call `make_manager` too.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import fields
+from dataclasses import dataclass
 from datetime import timedelta
 
 from headrace.common.bus.connect import Bus, Login
@@ -16,13 +16,11 @@ from headrace.common.contracts.messages.routes import RouteTable
 from headrace.common.contracts.messages.rules import RuleTable
 from headrace.common.db.migrate import migrate
 from headrace.common.db.pool import Pool, open_pool
-from headrace.common.runtime.clock import Clock, utc_now
+from headrace.common.runtime.clock import SYSTEM_CLOCKS, Clocks
 from headrace.common.runtime.loop import Loop
 from headrace.common.runtime.service import Task
 from headrace.common.web.app import WebServer
 from headrace.manager.api.app import make_api
-from headrace.manager.domain.addresses import Places
-from headrace.manager.domain.bounds import USUAL, Bounds
 from headrace.manager.domain.own_ports import OwnPorts
 from headrace.manager.folders.storage import FolderStorage, open_storage
 from headrace.manager.inbox.app_proxies import Proxies
@@ -39,7 +37,7 @@ from headrace.manager.loops.publishing import Publishing
 from headrace.manager.loops.receipts import Receipts as ReceiptsLoop
 from headrace.manager.loops.runner import Loops
 from headrace.manager.loops.services import Services as ServicesLoop
-from headrace.manager.settings import Settings, places, secret_bytes
+from headrace.manager.settings import Settings, bounds, places, secret_bytes
 from headrace.manager.signing import Vault
 from headrace.manager.store import tables
 from headrace.manager.usecases.agents import Agents
@@ -72,12 +70,40 @@ AGENTS_EVERY = timedelta(seconds=0.5)
 HOUSEKEEPING_EVERY = timedelta(minutes=1)
 REST = 1.0
 """A loop that is poked all the time works at most half of the time, so that pokes meanwhile are handled in one pass."""
+UPLOADS_KEPT_FOR = timedelta(days=2)
+"""Uploads that nothing was written to for so long are deleted at the next start."""
 _FILE_THREADS = 8
 _FILE_TIMEOUT_S = 60.0
 
 
+@dataclass(frozen=True, slots=True)
+class Edges:
+    """What a manager works on outside of its process: its database, bus, files and clocks."""
+
+    pool: Pool
+    bus: Bus
+    storage: FolderStorage
+    clocks: Clocks = SYSTEM_CLOCKS
+
+
+@dataclass(frozen=True, slots=True)
+class Manager:
+    """A manager that is built and does not run yet."""
+
+    inbox: BusInbox
+    loops: Loops
+    pokes: LoopPokes
+    use_cases: UseCases
+    api: WebServer
+
+    @property
+    def tasks(self) -> Sequence[Task]:
+        """What runs it, in the order in which they start."""
+        return self.inbox, self.loops, self.api
+
+
 @asynccontextmanager
-async def build(settings: Settings) -> AsyncIterator[Iterable[Task]]:
+async def build(settings: Settings) -> AsyncIterator[Sequence[Task]]:
     """Migrate, open everything, and yield the tasks in the order in which they start; close in reverse.
 
     Raises MigrationFailed, OSError when the database cannot be reached or a file not written. The bus may come later.
@@ -98,130 +124,107 @@ async def build(settings: Settings) -> AsyncIterator[Iterable[Task]]:
                 reserve_bytes=settings.storage_reserve_bytes,
             )
         )
-
-        bus, pokes, outcomes = Bus(), LoopPokes(), Outcomes()
+        bus = Bus()
         stack.push_async_callback(bus.close)
-        proxies = Proxies(utc_now, pokes.poke, connected=lambda: bus.connected)
-        agents = AgentLiveness(pool, bus, pokes.poke, lost_after=settings.lost_after)
-        loops = make_loops(
+        manager = make_manager(settings, Edges(pool, bus, storage))
+        await manager.use_cases.clean()
+        yield manager.tasks
+
+
+def make_manager(settings: Settings, edges: Edges) -> Manager:
+    """Return a manager on these edges; it opens nothing."""
+    pool, bus = edges.pool, edges.bus
+    pokes, outcomes = LoopPokes(), Outcomes(monotonic=edges.clocks.monotonic)
+    proxies = Proxies(edges.clocks.utc, pokes.poke, connected=lambda: bus.connected)
+    agents = AgentLiveness(pool, bus, pokes.poke, lost_after=settings.lost_after, monotonic=edges.clocks.monotonic)
+    loops = _make_loops(settings, edges, proxies, agents, pokes)
+    password = settings.nats_password.get_secret_value()
+    inbox = BusInbox(
+        bus,
+        Login(settings.nats_url, settings.nats_user, password, "manager"),
+        listening=agents.listening,
+        proxies=proxies,
+        outcomes=outcomes,
+        nodes=NodeReports(
             pool,
-            bus,
-            proxies,
-            agents,
-            utc_now,
-            pokes,
-            every=settings.reconcile_every,
-            verify=settings.verify_every,
-            kept=Retention(
-                sessions=settings.forget_sessions_after,
-                errors=settings.forget_errors_after,
-                receipts=settings.forget_receipts_after,
-                events=settings.forget_events_after,
-                deleted=settings.forget_deleted_after,
-            ),
-            storage=storage,
-            measure=settings.measure_folders_every,
-        )
-        password = settings.nats_password.get_secret_value()
-        side = BusInbox(
-            bus,
-            Login(settings.nats_url, settings.nats_user, password, "manager"),
-            listening=agents.listening,
-            proxies=proxies,
-            outcomes=outcomes,
-            nodes=NodeReports(pool, pokes.poke, places=places(settings), lost_after=settings.lost_after),
-            scale=Scaling(pool, pokes).answer,
-            poke=pokes.poke,
-        )
-        use = make_use_cases(
-            pool,
-            storage,
-            vault=vault,
-            proxy_url=settings.public_proxy_url,
-            pokes=pokes,
-            outcomes=outcomes,
-            reader=BusLogReader(bus),
-            clock=utc_now,
-            max_upload_bytes=settings.upload_limit_bytes,
-            uploads_kept_for=timedelta(days=2),
-            most=Bounds(**{field.name: getattr(settings, field.name) for field in fields(Bounds)}),
-            own_ports=OwnPorts.parse(settings.endpoint_ports, settings.reserved_ports),
-            proxies=proxies,
+            pokes.poke,
             places=places(settings),
-        )
-        await use.clean()
-        app = make_api(use, checks={"bus": side.check, "loops": loops.check})
-        yield [
-            side,
-            loops,
-            WebServer(
-                app,
-                host=settings.listen_host,
-                port=settings.listen_port,
-                name="api",
-                max_connections=settings.max_connections,
-            ),
-        ]
+            lost_after=settings.lost_after,
+            monotonic=edges.clocks.monotonic,
+        ),
+        scale=Scaling(pool, pokes).answer,
+        poke=pokes.poke,
+    )
+    use_cases = make_use_cases(
+        settings, edges, pokes=pokes, outcomes=outcomes, reader=BusLogReader(bus), proxies=proxies
+    )
+    api = WebServer(
+        make_api(use_cases, checks={"bus": inbox.check, "loops": loops.check}),
+        host=settings.listen_host,
+        port=settings.listen_port,
+        name="api",
+        max_connections=settings.max_connections,
+    )
+    return Manager(inbox, loops, pokes, use_cases, api)
 
 
-def make_loops(
-    pool: Pool,
-    bus: Bus,
-    proxies: Proxies,
-    agents: AgentLiveness,
-    clock: Clock,
-    pokes: LoopPokes,
-    *,
-    every: timedelta,
-    verify: timedelta,
-    kept: Retention,
-    storage: FolderStorage | None = None,
-    measure: timedelta = timedelta(days=1),
-) -> Loops:
-    """Return all loops on these parts. Without a `storage` what folders hold is not measured."""
+def _make_loops(settings: Settings, edges: Edges, proxies: Proxies, agents: AgentLiveness, pokes: LoopPokes) -> Loops:
+    pool, bus, clock, monotonic = edges.pool, edges.bus, edges.clocks.utc, edges.clocks.monotonic
+    every, verify = settings.reconcile_every, settings.verify_every
+    kept = Retention(
+        sessions=settings.forget_sessions_after,
+        errors=settings.forget_errors_after,
+        receipts=settings.forget_receipts_after,
+        events=settings.forget_events_after,
+        deleted=settings.forget_deleted_after,
+    )
+
     services = ServicesLoop(pool, proxies, clock, pokes.poke, every=every)
-    routes = Publishing(pool, bus, RouteTable, tables.Routes(), verify=verify, claimed=proxies.claimed)
+    plans = Publishing(pool, bus, NodePlan, tables.Plans(), verify=verify, monotonic=monotonic)
+    rules = Publishing(pool, bus, RuleTable, tables.Rules(), verify=verify, monotonic=monotonic)
+    routes = Publishing(
+        pool, bus, RouteTable, tables.Routes(), verify=verify, monotonic=monotonic, claimed=proxies.claimed
+    )
+    measuring = Measuring(pool, edges.storage, pokes.poke, every=settings.measure_folders_every, monotonic=monotonic)
     passes: dict[LoopName, Callable[[], Awaitable[None]]] = {
         "services": services.one_pass,
         "placement": Placing(pool, clock, pokes.poke).one_pass,
-        "plans": Publishing(pool, bus, NodePlan, tables.Plans(), verify=verify).one_pass,
+        "plans": plans.one_pass,
         "routes": routes.one_pass,
-        "rules": Publishing(pool, bus, RuleTable, tables.Rules(), verify=verify).one_pass,
+        "rules": rules.one_pass,
         "agents": agents.one_pass,
         "receipts": ReceiptsLoop(pool, proxies, clock).one_pass,
         "housekeeping": Housekeeping(pool, pokes.poke, kept).one_pass,
+        "measuring": measuring.one_pass,
     }
-    if storage is not None:
-        passes["measuring"] = Measuring(pool, storage, pokes.poke, every=measure).one_pass
     periods = {"agents": min(every, AGENTS_EVERY), "housekeeping": HOUSEKEEPING_EVERY, "measuring": HOUSEKEEPING_EVERY}
     return Loops(
         [
-            Loop(name, one_pass, every=periods.get(name, every), rest=REST, poked=pokes.event(name))
+            Loop(
+                name, one_pass, every=periods.get(name, every), rest=REST, poked=pokes.event(name), monotonic=monotonic
+            )
             for name, one_pass in passes.items()
-        ]
+        ],
+        monotonic=monotonic,
     )
 
 
 def make_use_cases(
-    pool: Pool,
-    storage: FolderStorage,
+    settings: Settings,
+    edges: Edges,
     *,
-    vault: Vault,
-    proxy_url: str,
     pokes: Pokes,
     outcomes: RuleOutcomes,
     reader: LogReader,
-    clock: Clock,
-    max_upload_bytes: int,
-    uploads_kept_for: timedelta,
-    own_ports: OwnPorts,
     proxies: AppProxies,
-    most: Bounds = USUAL,
-    places: Places = Places(),  # noqa: B008 - frozen
 ) -> UseCases:
-    """Return all use cases on these parts. `proxy_url`: where callers reach the app-proxy."""
+    """Return all use cases on these edges and ports."""
+    pool, storage, clock = edges.pool, edges.storage, edges.clocks.utc
+    most, own_ports = bounds(settings), OwnPorts.parse(settings.endpoint_ports, settings.reserved_ports)
+    max_bytes = settings.upload_limit_bytes
+    vault = Vault(secret_bytes(settings))
     resolver = Resolver(storage)
-    services = Services(pool, resolver, proxies, pokes, clock, own_ports, most, proxy_url=proxy_url)
+    services = Services(pool, resolver, proxies, pokes, clock, own_ports, most, proxy_url=settings.public_proxy_url)
     account = StorageAccount(pool, most)
     folders = Folders(pool, storage, account, most)
     revocations = Revocations(pool, proxies, clock)
@@ -230,10 +233,8 @@ def make_use_cases(
         projects=Projects(pool, most),
         users=Users(pool, vault, most),
         folders=folders,
-        uploads=Uploads(
-            pool, storage, folders, account, max_bytes=max_upload_bytes, kept_for=uploads_kept_for, most=most
-        ),
-        archives=Archives(pool, storage, folders, account, max_bytes=max_upload_bytes),
+        uploads=Uploads(pool, storage, folders, account, max_bytes=max_bytes, kept_for=UPLOADS_KEPT_FOR, most=most),
+        archives=Archives(pool, storage, folders, account, max_bytes=max_bytes, monotonic=edges.clocks.monotonic),
         services=services,
         changes=Changes(pool, resolver, services, pokes, own_ports, most),
         replicas=Replicas(pool, pokes),
@@ -244,5 +245,5 @@ def make_use_cases(
         history=History(pool),
         logs=Logs(pool, reader, clock),
         validations=Validations(pool, resolver, pokes, most),
-        agents=Agents(pool, places),
+        agents=Agents(pool, places(settings)),
     )

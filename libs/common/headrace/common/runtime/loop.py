@@ -11,6 +11,7 @@ from datetime import timedelta
 import structlog
 
 from headrace.common.obs.metrics import LAST_PASS_TIMESTAMP, PASS_SECONDS
+from headrace.common.runtime.clock import Monotonic
 
 log = structlog.get_logger()
 MOST_REST_S = 0.25
@@ -36,18 +37,20 @@ class Loop:
         deadline: timedelta = timedelta(seconds=60),
         rest: float = 0.0,
         poked: asyncio.Event | None = None,
+        monotonic: Monotonic = time.monotonic,
     ) -> None:
         self.name = name
-        self._one_pass = one_pass
+        self.one_pass = one_pass
         self._every = every
         self._pause = pause
         self._deadline = deadline
         self._rest = rest
         self._poked = poked or asyncio.Event()
+        self._monotonic = monotonic
         self._stopping = False
         self.passes = 0
         self.last_success: float | None = None
-        """time.monotonic() of the end of the last pass that ended well."""
+        """When the last pass that ended well did."""
 
     def poke(self) -> None:
         """Request a pass soon. Carries no data; many pokes may lead to one pass."""
@@ -73,18 +76,18 @@ class Loop:
 
     async def _measured_pass(self) -> float:
         """Run one pass and return its duration in seconds."""
-        started = time.monotonic()
+        started = self._monotonic()
         outcome = "failed"
         try:
             async with asyncio.timeout(self._deadline.total_seconds()):
-                await self._one_pass()
+                await self.one_pass()
             outcome = "done"
-            self.last_success = time.monotonic()
+            self.last_success = self._monotonic()
             LAST_PASS_TIMESTAMP.labels(self.name).set_to_current_time()
         except Exception:  # the next pass is the retry
             log.exception("pass_failed", loop=self.name)
         finally:
             self.passes += 1
-            took = time.monotonic() - started
+            took = self._monotonic() - started
             PASS_SECONDS.labels(self.name, outcome).observe(took)
         return took

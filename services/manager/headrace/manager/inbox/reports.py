@@ -13,6 +13,7 @@ import structlog
 from headrace.common.contracts.ids import AgentId
 from headrace.common.contracts.messages.reports import NodeReport
 from headrace.common.db.pool import Connection, Pool, transaction
+from headrace.common.runtime.clock import Monotonic
 from headrace.manager.domain.addresses import Places, ReportedAddress, claims, problem
 from headrace.manager.store import addresses, events, reports
 
@@ -42,7 +43,7 @@ class NodeReports:
         *,
         lost_after: timedelta = timedelta(seconds=8),
         places: Places = Places(),  # noqa: B008 - frozen
-        monotonic: Callable[[], float] = time.monotonic,
+        monotonic: Monotonic = time.monotonic,
     ) -> None:
         self._pool = pool
         self._poke = poke

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable
 
 from headrace.common.contracts.ids import RuleId, ServiceId
 from headrace.common.contracts.messages.rulestates import RuleOutcome, RuleReport
+from headrace.common.runtime.clock import Monotonic
 
 OUTCOMES_KEPT_S = 600.0
 """An autoscaler repeats them every 10 s."""
@@ -16,7 +16,7 @@ OUTCOMES_KEPT_S = 600.0
 class Outcomes:
     """Newest outcome of each rule, in memory; dropped when not repeated for `OUTCOMES_KEPT_S`."""
 
-    def __init__(self, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, *, monotonic: Monotonic = time.monotonic) -> None:
         self._monotonic = monotonic
         self._outcomes: dict[ServiceId, dict[RuleId, RuleOutcome]] = {}
         self._heard: OrderedDict[ServiceId, float] = OrderedDict()

@@ -17,6 +17,7 @@ from headrace.common.bus.connect import Bus
 from headrace.common.contracts.ids import AgentId
 from headrace.common.contracts.messages.reports import NodeReport
 from headrace.common.db.pool import Pool, transaction
+from headrace.common.runtime.clock import Monotonic
 from headrace.manager.domain.presence import Presence
 from headrace.manager.store import reports
 
@@ -41,13 +42,13 @@ class AgentLiveness:
         poke: Callable[..., None],
         *,
         lost_after: timedelta,
-        clock: Callable[[], float] = time.monotonic,
+        monotonic: Monotonic = time.monotonic,
     ) -> None:
         self._pool = pool
         self._bus = bus
         self._poke = poke
         self._lost_after = lost_after
-        self._clock = clock
+        self._monotonic = monotonic
         self._presence = Presence(lost_after.total_seconds())
         self._subscription: Subscription | None = None
         bus.on_reconnect(self._presence.interrupt)
@@ -57,7 +58,7 @@ class AgentLiveness:
         """Subscribe to every machine's reports while inside, also those that another manager of the group writes."""
 
         async def on_report(message: Msg) -> None:
-            self._presence.heard(message.subject.rsplit(".", 1)[-1], self._clock())
+            self._presence.heard(message.subject.rsplit(".", 1)[-1], self._monotonic())
 
         subscription = await self._bus.client.subscribe(NodeReport.wildcard(), cb=on_report)
         self._subscription = subscription
@@ -74,7 +75,7 @@ class AgentLiveness:
         if not await self._caught_up():
             self._presence.interrupt()
             return
-        present = self._presence.present(self._clock())
+        present = self._presence.present(self._monotonic())
         if present is None:
             return
         lost = await self._lose(present)

@@ -13,6 +13,7 @@ import structlog
 
 from headrace.common.contracts.problems import Conflict, NotFound
 from headrace.common.db.pool import Pool, transaction
+from headrace.common.runtime.clock import Monotonic
 from headrace.manager.domain import stored
 from headrace.manager.domain.records.folders import DueFolder
 from headrace.manager.domain.stored import Amount
@@ -33,13 +34,21 @@ class Measuring:
     """Reads folders' files; corrects their counted usage. Each of several managers takes another folder."""
 
     def __init__(
-        self, pool: Pool, storage: FolderStorage, poke: Callable[..., None], *, every: timedelta, busy: timedelta = BUSY
+        self,
+        pool: Pool,
+        storage: FolderStorage,
+        poke: Callable[..., None],
+        *,
+        every: timedelta,
+        busy: timedelta = BUSY,
+        monotonic: Monotonic = time.monotonic,
     ) -> None:
         self._pool = pool
         self._storage = storage
         self._poke = poke
         self._every = every
         self._busy = busy
+        self._monotonic = monotonic
         self._now: tuple[DueFolder, Walk] | None = None
 
     async def one_pass(self) -> None:
@@ -69,9 +78,9 @@ class Measuring:
         self._poke("measuring")
 
     async def _some(self, walk: Walk) -> bool:
-        ends = time.monotonic() + PASS_S
+        ends = self._monotonic() + PASS_S
         while await self._storage.call(walk.step):
-            if time.monotonic() > ends:
+            if self._monotonic() > ends:
                 return False
         return True
 

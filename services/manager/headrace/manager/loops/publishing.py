@@ -25,6 +25,7 @@ from headrace.common.contracts.messages.routes import RouteTable
 from headrace.common.contracts.messages.rules import RuleTable
 from headrace.common.contracts.problems import BusUnavailable
 from headrace.common.db.pool import Connection, Pool, transaction
+from headrace.common.runtime.clock import Monotonic
 from headrace.manager.domain.records.publications import Content, Publication
 from headrace.manager.loops.passed_over import words
 from headrace.manager.metrics import TABLES_PUBLISHED, TABLES_UNBUILT
@@ -95,6 +96,7 @@ class Publishing(Generic[T]):
         verify: timedelta,
         removal_kept: timedelta = timedelta(minutes=10),
         claimed: Callable[[], Mapping[ServiceId, int]] = dict,
+        monotonic: Monotonic = time.monotonic,
     ) -> None:
         self._pool = pool
         self._bus = bus
@@ -103,6 +105,7 @@ class Publishing(Generic[T]):
         self._verify_s = verify.total_seconds()
         self._removal_kept = removal_kept
         self._claimed = claimed
+        self._monotonic = monotonic
         self._stream = FollowedStream(bus, kind)
         self._verified: float | None = None
         self._looked = 0.0
@@ -130,8 +133,8 @@ class Publishing(Generic[T]):
             async with transaction(self._pool) as con:
                 await publications.fold_changes(con, self._source.kind)
             raise BusUnavailable("not connected to NATS")
-        if self._verified is None or time.monotonic() - self._verified > self._verify_s:
-            self._verified = time.monotonic()  # before it, so that a bus that comes back meanwhile is looked at again
+        if self._verified is None or self._monotonic() - self._verified > self._verify_s:
+            self._verified = self._monotonic()  # before it, so that a bus that comes back meanwhile is looked at again
             try:
                 await self._verify()
             except BaseException:
@@ -184,9 +187,9 @@ class Publishing(Generic[T]):
 
         Progress is kept when the pass is interrupted.
         """
-        if not self._whole and time.monotonic() - self._looked < LOOK_S:
+        if not self._whole and self._monotonic() - self._looked < LOOK_S:
             return False
-        self._looked = time.monotonic()
+        self._looked = self._monotonic()
         most = BATCH if self._whole else LOOK
         for _ in range(BATCH // most):
             async with self._pool.acquire(timeout=15) as con:
@@ -203,7 +206,7 @@ class Publishing(Generic[T]):
                 self._cursor, self._whole = "", False
                 break
             self._cursor = keys[-1]
-            if time.monotonic() - self._looked > LOOK_MOST_S:
+            if self._monotonic() - self._looked > LOOK_MOST_S:
                 break
         return self._whole
 

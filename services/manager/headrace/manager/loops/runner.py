@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 
+from headrace.common.runtime.clock import Monotonic
 from headrace.common.runtime.loop import Loop
 
 STUCK_S = 60.0
@@ -21,7 +22,8 @@ class Loops:
 
     name = "loops"
 
-    def __init__(self, loops: Sequence[Loop]) -> None:
+    def __init__(self, loops: Sequence[Loop], *, monotonic: Monotonic = time.monotonic) -> None:
+        self._monotonic = monotonic
         self.by_name: Mapping[str, Loop] = {loop.name: loop for loop in loops}
 
     def stop(self) -> None:
@@ -37,7 +39,7 @@ class Loops:
 
     def check(self) -> str | None:
         """Readiness check: None, or which loop had no successful pass within the last minute."""
-        now = time.monotonic()
+        now = self._monotonic()
         stuck = [
             loop.name
             for loop in self.by_name.values()

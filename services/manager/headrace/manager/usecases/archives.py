@@ -14,6 +14,7 @@ from headrace.common.contracts.http.folders import ArchiveReceipt
 from headrace.common.contracts.ids import new_uuid
 from headrace.common.contracts.problems import QuotaExceeded
 from headrace.common.db.pool import Pool, transaction
+from headrace.common.runtime.clock import Monotonic
 from headrace.manager.domain.access import Actor
 from headrace.manager.domain.paths import split_path
 from headrace.manager.domain.records.folders import Folder
@@ -49,12 +50,14 @@ class Archives:
         *,
         max_bytes: int,
         idle_s: float = 60.0,
+        monotonic: Monotonic = time.monotonic,
     ) -> None:
         self._pool = pool
         self._storage = storage
         self._folders = folder_cases
         self._account = account
         self._max_bytes = max_bytes
+        self._monotonic = monotonic
         self._idle_s = idle_s
         self._turns = ProjectLimiter()
         self._readers = ProjectLimiter(at_once=READ_AT_ONCE)
@@ -130,20 +133,20 @@ class Archives:
     async def _take(
         self, folder: Folder, reservation: UUID, unpacker: Unpacker, body: AsyncIterator[bytes], step: Amount
     ) -> None:
-        counted_at = time.monotonic()
+        counted_at = self._monotonic()
 
         async def take(data: bytes) -> None:
             nonlocal counted_at
             needed = await self._storage.call(partial(unpacker.feed, data))
-            if not needed and time.monotonic() - counted_at > _COUNTED_EVERY_S:
+            if not needed and self._monotonic() - counted_at > _COUNTED_EVERY_S:
                 await self._account.touch(folder, reservation)
-                counted_at = time.monotonic()
+                counted_at = self._monotonic()
             while needed:
                 try:
                     unpacker.allow(await self._account.reserve(folder, reservation, needed, step=step))
                 except QuotaExceeded as problem:
                     raise QuotaExceeded(problem.detail + unpacker.so_far(), **problem.extra) from None
-                counted_at = time.monotonic()
+                counted_at = self._monotonic()
                 needed = await self._storage.call(partial(unpacker.feed, b""))
 
         await receive(body, take, idle_s=self._idle_s, kept="whole files are in their places")
