@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import uvloop
 
+from tests.support.fakes.clock import StoppableClock
 from tests.support.worlds.appproxy import AppProxyWorld, running
-from tests.support.worlds.appproxy_callers import Clock
+from tests.support.worlds.appproxy_callers import NOON
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
@@ -28,6 +29,7 @@ async def world(tmp_path: Path) -> AsyncIterator[AppProxyWorld]:
 
 
 @pytest.fixture
-def clock(world: AppProxyWorld) -> Clock:
-    """The time by which `world` judges callers' limits."""
-    return Clock(world)
+def clock(world: AppProxyWorld) -> StoppableClock:
+    """The time that `world` goes by: it stands at a noon (UTC)."""
+    world.stop_time(at=NOON)
+    return world.clock

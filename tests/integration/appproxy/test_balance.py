@@ -14,7 +14,7 @@ from headrace.common.contracts.messages.routes import Balance, RouteTable
 from tests.support.factories.route_tables import table
 from tests.support.wait import eventually
 from tests.support.worlds.appproxy import AppProxyWorld
-from tests.support.worlds.appproxy_replicas import Clock, Fleet, fleet, serving
+from tests.support.worlds.appproxy_replicas import Fleet, fleet, serving
 
 IN_TURN = Balance(policy="round-robin")
 
@@ -170,20 +170,19 @@ async def test_prompts_that_begin_alike_meet_until_their_replica_is_full(world: 
         assert await ask(world, **chat("You are assistant 7. " * 20, "and again")) == [homes[7]]
 
 
-async def test_a_fresh_replica_starts_slowly(world: AppProxyWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_fresh_replica_starts_slowly(world: AppProxyWorld) -> None:
     slow = Balance(policy="round-robin", slow_start_s=1000)
-    parts, clock = world.plane.context, Clock(world)
-    monkeypatch.setattr(parts, "now", clock)
+    world.stop_time()
     async with fleet(2) as some:
         first = table("chat", balance=slow, routes=(some.route(1),))
         world.apply(first)
         world.apply(newer(first, routes=some.routes()))
         assert Counter(await ask(world, 110)) == {1: 100, 2: 10}, "a tenth of its weight"
-        clock.now_s += 500
+        world.clock.advance(500)
         fresh = serving(world).replicas[some.route(2).session_id]
         await eventually(lambda: fresh.share == pytest.approx(0.55))
         world.apply(newer(newer(first), routes=some.routes()))
         assert Counter(await ask(world, 155)) == {1: 100, 2: 55}, "and a new table does not set it back"
-        clock.now_s += 501
+        world.clock.advance(501)
         await eventually(lambda: fresh.share == 1)
         assert Counter(await ask(world, 40)) == {1: 20, 2: 20}

@@ -14,12 +14,13 @@ from openai import AsyncOpenAI, RateLimitError
 from headrace.common.contracts.ids import TokenId, new_uuid
 from headrace.common.contracts.messages.routes import Limits, RateLimits, RouteTable, TokenLimits
 from tests.support.factories.route_tables import Signer, route, table
+from tests.support.fakes.clock import StoppableClock
 from tests.support.wait import eventually
 from tests.support.worlds.appproxy import AppProxyWorld, backend
-from tests.support.worlds.appproxy_callers import Clock, Engine, call, robot, robots, says
+from tests.support.worlds.appproxy_callers import Engine, call, robot, robots, says
 
 
-async def test_requests_a_second(world: AppProxyWorld, clock: Clock) -> None:
+async def test_requests_a_second(world: AppProxyWorld, clock: StoppableClock) -> None:
     async with backend(Engine()) as replica:
         free = robot(RateLimits(), "free")
         mine = robots(replica, RateLimits(requests_per_second=2))
@@ -35,7 +36,7 @@ async def test_requests_a_second(world: AppProxyWorld, clock: Clock) -> None:
         assert over.headers["content-type"] == "application/problem+json"
         refusal = known | {"status": "429", "reason": "request-rate", "remaining-requests": "0"}
         assert says(over) == refusal | {"reset-requests": "1s", "retry-after": "1", "retry-after-ms": "500"}
-        clock.now += 0.4375
+        clock.advance(0.4375)
         assert says(await call(world)) == refusal | {
             "reset-requests": "563ms",
             "retry-after": "1",
@@ -43,7 +44,7 @@ async def test_requests_a_second(world: AppProxyWorld, clock: Clock) -> None:
         }
         other = await call(world, user="free")
         assert says(other) == {"status": "200", "reason": ""}
-        clock.now += 0.0625
+        clock.advance(0.0625)
         assert (await call(world)).status_code == 200
         assert len(replica.seen) == 4, "what is refused reaches no replica"
         metrics = await world.metrics()
@@ -135,13 +136,13 @@ async def test_who_waits_in_the_queue_holds_a_place(world: AppProxyWorld) -> Non
 
 
 async def test_the_openai_client_waits_as_long_as_it_is_told(
-    world: AppProxyWorld, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    world: AppProxyWorld, clock: StoppableClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slept: list[float] = []
 
     async def sleep(seconds: float) -> None:
         slept.append(seconds)
-        clock.now += seconds
+        clock.advance(seconds)
 
     monkeypatch.setattr("openai._base_client.anyio.sleep", sleep)
     signer, token_id = Signer(), TokenId(new_uuid())
@@ -164,7 +165,7 @@ async def test_the_openai_client_waits_as_long_as_it_is_told(
             with pytest.raises(RateLimitError) as over:
                 await openai.with_options(max_retries=0).chat.completions.create(**ask, max_tokens=2)
             assert over.value.code == "request-rate"
-            clock.now += 1
+            clock.advance(1)
             with pytest.raises(RateLimitError) as spent:
                 await openai.with_options(max_retries=0).chat.completions.create(**ask, max_tokens=101)
             assert spent.value.code == "token-budget"

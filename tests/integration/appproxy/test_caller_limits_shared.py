@@ -10,14 +10,13 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from headrace.appproxy.dataplane.ratelimit.limiter import RateLimiter
 from headrace.appproxy.dataplane.ratelimit.redis import RedisRateLimiter
 from headrace.common.contracts.messages.routes import RateLimits
 from headrace.embedded.stack import EmbeddedServers
 from tests.support.valkey import OwnValkey, own_valkey
 from tests.support.wait import eventually
 from tests.support.worlds.appproxy import AppProxyWorld, backend, running
-from tests.support.worlds.appproxy_callers import Engine, call, judge_by, left, robots, says
+from tests.support.worlds.appproxy_callers import Engine, call, left, robots, says
 
 PATIENT_S = 10.0
 """How long Valkey is waited for, where being judged locally would be a failure."""
@@ -109,12 +108,15 @@ async def leases(redis: Redis) -> list[bytes]:
 
 
 async def test_who_leaves_while_valkey_is_asked_leaves_nothing_behind(own: OwnValkey, tmp_path: Path) -> None:
-    async with running(tmp_path / "proxy") as world, backend(Engine()) as replica, Redis.from_url(own.url) as redis:
+    async with (
+        running(tmp_path / "proxy", redis_url=own.url, redis_timeout_s=PATIENT_S) as world,
+        backend(Engine()) as replica,
+        Redis.from_url(own.url) as redis,
+    ):
 
         async def none_open() -> bool:
             return not await leases(redis)
 
-        judge_by(world, RateLimiter(own.url, timeout_s=PATIENT_S))
         world.apply(robots(replica, RateLimits(in_flight=1, tokens_per_day=1000)))
         assert says(await call(world, usage={"prompt_tokens": 1}))["x-headrace-limits"] == "shared"
         await eventually(none_open, what="the first is settled, and its connection free for the next")
@@ -136,8 +138,10 @@ async def test_a_caller_is_answered_also_where_judging_it_fails(
         raise OverflowError("cannot convert float infinity to integer")
 
     monkeypatch.setattr(RedisRateLimiter, "reserve", fails)
-    async with running(tmp_path / "proxy") as world, backend(Engine()) as replica:
-        judge_by(world, RateLimiter(own.url, timeout_s=PATIENT_S))
+    async with (
+        running(tmp_path / "proxy", redis_url=own.url, redis_timeout_s=PATIENT_S) as world,
+        backend(Engine()) as replica,
+    ):
         world.apply(robots(replica, RateLimits(in_flight=1)))
         answer = await call(world)
         assert (answer.status_code, answer.json()["type"]) == (500, "urn:headrace:problem:internal-error")
@@ -148,8 +152,9 @@ async def test_a_caller_is_answered_also_where_judging_it_fails(
 async def test_a_proxy_that_stops_gives_back_what_it_held(own: OwnValkey, tmp_path: Path) -> None:
     engine = Engine()
     async with backend(engine) as replica, Redis.from_url(own.url) as redis:
-        async with running(tmp_path / "proxy", shutdown_grace_s=0.1) as world:
-            judge_by(world, RateLimiter(own.url, timeout_s=PATIENT_S))
+        async with running(
+            tmp_path / "proxy", shutdown_grace_s=0.1, redis_url=own.url, redis_timeout_s=PATIENT_S
+        ) as world:
             world.apply(robots(replica, RateLimits(in_flight=1)))
             held = asyncio.create_task(call(world, hold=True))
             await eventually(lambda: engine.held == 1)

@@ -10,13 +10,16 @@ import pytest
 from headrace.appproxy.dataplane.ratelimit.policy import DAY_S
 from headrace.common.contracts.messages.routes import Limits, RateLimits
 from tests.support.factories.route_tables import route, table
+from tests.support.fakes.clock import StoppableClock
 from tests.support.wait import eventually
 from tests.support.worlds.appproxy import AppProxyWorld, backend
-from tests.support.worlds.appproxy_callers import Clock, Engine, call, left, robots, says
+from tests.support.worlds.appproxy_callers import Engine, call, left, robots, says
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_tokens_are_reserved_and_settled_by_usage(world: AppProxyWorld, clock: Clock, *, stream: bool) -> None:
+async def test_tokens_are_reserved_and_settled_by_usage(
+    world: AppProxyWorld, clock: StoppableClock, *, stream: bool
+) -> None:
     engine = Engine()
     async with backend(engine) as replica:
         world.apply(robots(replica, RateLimits(tokens_per_minute=6000)))
@@ -35,9 +38,9 @@ async def test_tokens_are_reserved_and_settled_by_usage(world: AppProxyWorld, cl
         more = await call(world, **(asked | {"usage": {"prompt_tokens": 9000, "completion_tokens": 0}}))
         assert more.status_code == 200
         assert says(await call(world))["reason"] == "token-rate", "more than it had: it is in debt"
-        clock.now += 60 * (42 + 9000 - 6000) / 6000
+        clock.advance(60 * (42 + 9000 - 6000) / 6000)
         assert await left(world) == 0
-        clock.now += 60
+        clock.advance(60)
         assert await left(world) == 6000
 
 
@@ -87,7 +90,7 @@ async def test_what_never_ran_costs_nothing_and_what_was_given_up_does(world: Ap
         assert await left(world) == 10_000 - estimate
 
 
-async def test_the_budget_of_a_day_ends_at_midnight(world: AppProxyWorld, clock: Clock) -> None:
+async def test_the_budget_of_a_day_ends_at_midnight(world: AppProxyWorld, clock: StoppableClock) -> None:
     async with backend(Engine()) as replica:
         world.apply(robots(replica, RateLimits(tokens_per_day=1000)))
         assert (await call(world, max_tokens=9, usage={"prompt_tokens": 600, "completion_tokens": 399})).is_success
@@ -95,9 +98,9 @@ async def test_the_budget_of_a_day_ends_at_midnight(world: AppProxyWorld, clock:
         assert over["reason"] == "token-budget"
         assert (over["retry-after"], over["retry-after-ms"], over["reset-tokens"]) == ("43200", "43200000", "12h0m0s")
         assert (over["limit-tokens"], over["remaining-tokens"]) == ("1000", "1")
-        clock.now = DAY_S / 2 - 0.001
+        clock.advance(DAY_S / 2 - 0.001)
         assert (await call(world, max_tokens=2)).status_code == 429
-        clock.now += 0.002
+        clock.advance(0.002)
         assert (await call(world, max_tokens=2)).status_code == 200
 
 

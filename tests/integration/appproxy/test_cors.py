@@ -14,7 +14,6 @@ from headrace.common.contracts.cors import Cors
 from headrace.common.contracts.messages.routes import Limits, RateLimits, RouteTable
 from tests.support.factories.route_tables import PROJECT, Signer, route, table
 from tests.support.worlds.appproxy import AppProxyWorld, backend, raw_request, running
-from tests.support.worlds.appproxy_callers import Clock
 
 APP = "https://app.example.com"
 OTHER = "https://other.example.com"
@@ -131,7 +130,8 @@ async def test_answers_have_the_services_cors_and_not_the_engines(
         assert [request.headers.get("Origin") for request in replica.seen] == [APP] * 5 + [None]
 
 
-async def test_a_page_can_read_why_it_was_refused(world: AppProxyWorld, signer: Signer, clock: Clock) -> None:
+async def test_a_page_can_read_why_it_was_refused(world: AppProxyWorld, signer: Signer) -> None:
+    world.stop_time()
     cors = allowing(APP)
     async with backend() as replica:
         world.apply(closed(signer, replica.port, cors=cors, caller_limits=RateLimits(requests_per_second=1)))
@@ -157,7 +157,8 @@ async def test_a_page_can_read_why_it_was_refused(world: AppProxyWorld, signer: 
         assert (unknown.status_code, said(unknown)) == (404, {}), "of a service that is none nobody said anything"
 
 
-async def test_a_preflight_costs_the_caller_nothing(world: AppProxyWorld, clock: Clock) -> None:
+async def test_a_preflight_costs_the_caller_nothing(world: AppProxyWorld) -> None:
+    world.stop_time()
     async with backend() as replica:
         limits = RateLimits(requests_per_second=1)
         world.apply(table("chat", routes=(route(port=replica.port),), cors=allowing(APP), caller_limits=limits))

@@ -16,7 +16,7 @@ from headrace.common.contracts.messages.routes import Balance, Limits, Route
 from tests.support.factories.route_tables import route, table
 from tests.support.wait import eventually
 from tests.support.worlds.appproxy import AppProxyWorld, Backend, backend, raw_backend, raw_request, reset
-from tests.support.worlds.appproxy_replicas import fleet, passed_over, serving, stop_time
+from tests.support.worlds.appproxy_replicas import fleet, passed_over, serving
 
 IN_TURN = Balance(policy="round-robin")
 Reader: TypeAlias = asyncio.StreamReader
@@ -46,18 +46,22 @@ async def hang(reader: Reader, _writer: Writer, _n: int) -> None:
 async def test_what_takes_a_replica_out_and_how_often_in_a_row(
     world: AppProxyWorld, kind: str, status: int, times: int
 ) -> None:
-    async with raw_backend(lose) as resets, raw_backend(hang) as hangs, fleet(3) as some:
+    async def hang_for_long(reader: Reader, writer: Writer, n: int) -> None:
+        world.clock.advance(0.3)
+        await hang(reader, writer, n)
+
+    async with raw_backend(lose) as resets, raw_backend(hang_for_long) as hangs, fleet(3) as some:
         some.status[2] = 503
         bad = {"connection-lost": resets.port, "first-byte-timeout": hangs.port}.get(kind, some.replicas[2].port)
         limits = Limits(first_byte_timeout_s=0.2)
         split(world, some.route(1), route(2, port=bad), some.route(3), limits=limits)
-        clock = stop_time(world)
+        world.stop_time()
         seen = [(await post(world)).status_code for _ in range(3 * times)]
         assert sorted(seen) == [200] * (2 * times) + [status] * times, "a POST that may have run is not sent again"
         assert await passed_over(world) == [2]
         assert {(await post(world)).status_code for _ in range(20)} == {200}
         assert 'headrace_proxy_ejections_total{service="chat"} 1.0' in await world.metrics()
-        clock.now_s += 0.9
+        world.clock.advance(0.9)
         assert await passed_over(world) == [2], "its second is not over"
 
 
@@ -104,19 +108,19 @@ async def test_who_could_not_be_reached_comes_back_by_a_connect_and_waits_longer
         async with backend() as gone:
             port = gone.port
         split(world, *some.routes(), route(3, port=port))
-        clock = stop_time(world)
+        world.stop_time()
         assert {(await post(world)).status_code for _ in range(6)} == {200}, "nothing was sent: safe for a POST too"
         assert await passed_over(world) == [3]
         probed = serving(world)._outliers.suspects[str(route(3).session_id)]
         for waits_s in (1.0, 2.0, 4.0):
             assert probed.ejected_for_s == waits_s
-            clock.now_s += waits_s
+            world.clock.advance(waits_s)
             await eventually(lambda w=waits_s: probed.ejected_for_s == 2 * w, what="a probe that failed")
         back: Backend = await stack.enter_async_context(backend(port=port))
-        clock.now_s += 7.9
+        world.clock.advance(7.9)
         assert {(await post(world)).status_code for _ in range(6)} == {200}
         assert (back.seen, await passed_over(world)) == ([], [3])
-        clock.now_s += 0.2
+        world.clock.advance(0.2)
         await eventually(lambda: serving(world).ejected() == frozenset())
         assert {(await post(world)).status_code for _ in range(9)} == {200}
         assert len(back.seen) == 3
@@ -126,14 +130,14 @@ async def test_who_said_503_comes_back_with_one_request_at_a_time(world: AppProx
     async with fleet(2) as some:
         some.status[2] = 503
         split(world, *some.routes())
-        clock = stop_time(world)
+        world.stop_time()
         assert Counter([(await post(world)).status_code for _ in range(6)]) == {200: 3, 503: 3}
-        clock.now_s += 1.1
+        world.clock.advance(1.1)
         await eventually(lambda: serving(world).ejected() == frozenset())
         assert sorted([(await post(world)).status_code for _ in range(8)]) == [200] * 7 + [503], "one is enough now"
-        clock.now_s += 1.1
+        world.clock.advance(1.1)
         assert await passed_over(world) == [2], "two seconds this time"
-        clock.now_s += 1.1
+        world.clock.advance(1.1)
         await eventually(lambda: serving(world).ejected() == frozenset())
         some.status[2] = 200
         some.gate.clear()
@@ -161,7 +165,7 @@ async def test_when_most_are_out_all_are_asked(world: AppProxyWorld) -> None:
     async with fleet(3) as some:
         some.status |= {1: 503, 2: 503}
         split(world, *some.routes())
-        stop_time(world)
+        world.stop_time()
         for _ in range(9):
             await post(world)
         assert await passed_over(world) == [1, 2]
@@ -216,7 +220,7 @@ async def test_retries_never_multiply_the_load(world: AppProxyWorld) -> None:
     """A fifth of the requests and thirty in any case: Serving's budget."""
     async with raw_backend(lose) as bad:
         world.apply(table("chat", routes=tuple(route(n, port=bad.port) for n in range(1, 4))))
-        stop_time(world)
+        world.stop_time()
         statuses = Counter([(await world.http.get(f"{world.url}/chat/")).status_code for _ in range(200)])
         assert statuses == {502: 200}
         assert 200 < bad.connections <= 200 + 30 + 40

@@ -22,6 +22,7 @@ from headrace.appproxy.worker.inline import InlineWorker
 from headrace.common.contracts.ids import SessionId
 from headrace.common.contracts.messages.routes import RouteTable
 from headrace.common.runtime.service import run_tasks
+from tests.support.fakes.clock import StoppableClock
 from tests.support.wait import eventually
 
 NOWHERE = "nats://127.0.0.1:1"
@@ -37,6 +38,8 @@ class AppProxyWorld:
     stop: asyncio.Event
     ended: asyncio.Task[None]
     http: httpx.AsyncClient
+    clock: StoppableClock
+    """The time that it goes by where there are no workers."""
     may_be_illegal: bool = False
     """Whether the test takes steps that the states of requests do not allow."""
 
@@ -63,6 +66,11 @@ class AppProxyWorld:
         """The workers, where there are some."""
         assert isinstance(self.proxy.traffic, WorkerPool)
         return self.proxy.traffic
+
+    def stop_time(self, *, at: float | None = None) -> None:
+        """Let the clock stand (`StoppableClock.stop`). Callers keep no connections then: moved on, they would be idle for too long."""
+        self.clock.stop(at=at)
+        self.http.headers["Connection"] = "close"
 
     def apply(self, table: RouteTable) -> None:
         """Put a table in use as if the bus had brought it."""
@@ -97,7 +105,8 @@ async def running(data_dir: Path, **settings: Any) -> AsyncIterator[AppProxyWorl
         "first_tables_s": 0,
     }
     stop = asyncio.Event()
-    async with build(Settings(**(known | settings))) as proxy:
+    clock = StoppableClock()
+    async with build(Settings(**(known | settings)), clocks=clock.clocks) as proxy:
         ended = asyncio.create_task(run_tasks(proxy.tasks, stop))
 
         def serves() -> bool:
@@ -107,7 +116,7 @@ async def running(data_dir: Path, **settings: Any) -> AsyncIterator[AppProxyWorl
 
         await eventually(serves, every_s=0.005)
         async with httpx.AsyncClient(verify=False, timeout=20) as http:
-            world = AppProxyWorld(proxy, stop, ended, http)
+            world = AppProxyWorld(proxy, stop, ended, http, clock)
             try:
                 yield world
                 if not (ended.done() or world.may_be_illegal):

@@ -1,4 +1,4 @@
-"""Callers with limits, a clock to judge them by, and an engine that says what it cost."""
+"""Callers with limits, and an engine that says what it cost."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Any
 import httpx
 from aiohttp import web
 
-from headrace.appproxy.dataplane.ratelimit.limiter import RateLimiter
 from headrace.appproxy.dataplane.ratelimit.policy import DAY_S
 from headrace.common.contracts.ids import ClientId, new_uuid
 from headrace.common.contracts.messages.routes import NamedClient, RateLimits, RouteTable
@@ -19,19 +18,6 @@ from tests.support.worlds.appproxy import AppProxyWorld, Backend
 
 NOON = 20_000 * DAY_S + DAY_S // 2
 SECRET = "s" * 43
-
-
-class Clock:
-    """The time by which limits are judged: seconds from a noon (UTC) on; it stands still."""
-
-    def __init__(self, world: AppProxyWorld) -> None:
-        self.now = 0.0
-        judge_by(world, RateLimiter("", clock=lambda: self.now, wall=lambda: NOON + self.now))
-
-
-def judge_by(world: AppProxyWorld, limits: RateLimiter) -> None:
-    """Use these; the plane closes them."""
-    world.plane.context.rate_limiter = limits
 
 
 class Engine:

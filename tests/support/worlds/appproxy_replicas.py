@@ -66,24 +66,6 @@ async def fleet(number: int, *, held: bool = False) -> AsyncIterator[Fleet]:
         made.gate.set()
 
 
-class Clock:
-    """A clock that goes on only when told."""
-
-    def __init__(self, world: AppProxyWorld) -> None:
-        self.now_s = world.plane.context.now()
-
-    def __call__(self) -> float:
-        return self.now_s
-
-
-def stop_time(world: AppProxyWorld) -> Clock:
-    """Return the clock that the services of the tables so far go by from now on: queue, health and retries."""
-    clock = Clock(world)
-    for serving in world.plane.backends:
-        serving.now = clock
-    return clock
-
-
 def serving(world: AppProxyWorld, name: str = "chat") -> ServiceBackend:
     """Return the live side of a service."""
     found = world.plane.backends.by_name(name)

@@ -6,7 +6,6 @@ A worker's data plane is constructed in dataplane/wiring.py.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -33,7 +32,7 @@ from headrace.appproxy.settings import Settings
 from headrace.common.bus.connect import Bus, Login
 from headrace.common.bus.link import Link
 from headrace.common.contracts.messages.routes import RouteTable
-from headrace.common.runtime.clock import utc_now
+from headrace.common.runtime.clock import SYSTEM_CLOCKS, Clocks
 from headrace.common.runtime.loop import Loop
 from headrace.common.runtime.service import Task
 from headrace.common.web.app import Check, WebServer
@@ -65,10 +64,13 @@ class AppProxy:
 
 
 @asynccontextmanager
-async def build(settings: Settings, inherited: InheritedSockets | None = None) -> AsyncIterator[AppProxy]:
+async def build(
+    settings: Settings, inherited: InheritedSockets | None = None, *, clocks: Clocks = SYSTEM_CLOCKS
+) -> AsyncIterator[AppProxy]:
     """Build an app-proxy that already serves the tables on disk. Raises OSError when the data folder cannot be used.
 
-    `kept`: inherited listening sockets, and the descriptor store for further ones.
+    `inherited`: listening sockets that came with the start, and the descriptor store for further ones.
+    `clocks`: of the parent and of an inline worker; worker processes have the system's.
     """
     async with AsyncExitStack() as stack:
         tables = RouteTables()
@@ -79,7 +81,7 @@ async def build(settings: Settings, inherited: InheritedSockets | None = None) -
         stack.push_async_callback(bus.close)
         stats = StatsRegistry()
         forgetting = exposition.StatsExpiry(stats)
-        traffic = _traffic(settings, tables, stats)
+        traffic = _traffic(settings, tables, stats, clocks)
         listeners = Listeners(
             settings,
             tables,
@@ -101,13 +103,13 @@ async def build(settings: Settings, inherited: InheritedSockets | None = None) -
             snapshot=traffic.snapshot,
             generations=traffic.generations,
             ports_failed=lambda: listeners.failed,
-            clock=utc_now,
-            monotonic=time.monotonic,
+            clock=clocks.utc,
+            monotonic=clocks.monotonic,
         )
 
         async def sample() -> None:
             replicas = tables.sessions().keys() | traffic.snapshot().in_flight.keys()
-            forgetting.sweep(replicas, {table.service_id for table in tables}, time.monotonic())
+            forgetting.sweep(replicas, {table.service_id for table in tables}, clocks.monotonic())
             exposition.TABLES.set(len(tables))
             exposition.BUS_CONNECTED.set(bus.connected)
             exposition.CONNECTION_LIMIT.set(capacity.connections)
@@ -186,13 +188,13 @@ def _capacity(settings: Settings) -> ConnectionCapacity:
     return capacity
 
 
-def _traffic(settings: Settings, tables: RouteTables, registry: StatsRegistry) -> Traffic:
+def _traffic(settings: Settings, tables: RouteTables, registry: StatsRegistry, clocks: Clocks) -> Traffic:
     """Return the worker pool, or the inline worker where `workers` is 0."""
     if settings.workers:
         return WorkerPool(settings, list(tables), registry)
     from headrace.appproxy.worker.inline import InlineWorker  # noqa: PLC0415 - a parent of workers does without all that they work with
 
-    return InlineWorker(settings, list(tables), registry)
+    return InlineWorker(settings, list(tables), registry, clocks)
 
 
 def _checks(traffic: Traffic, listeners: Listeners, feed: TableFeed, tables: RouteTables) -> dict[str, Check]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Callable
 
 from headrace.appproxy.dataplane.auth.authenticator import Authenticator
@@ -28,17 +27,23 @@ from headrace.appproxy.dataplane.upstream.replica import Replica
 from headrace.appproxy.settings import Settings
 from headrace.common.contracts.cors import Cors
 from headrace.common.contracts.messages.routes import Route
+from headrace.common.runtime.clock import SYSTEM_CLOCKS, Clocks
 
 
 def build_data_plane(
-    settings: Settings, tables: RouteTables, *, notify: Callable[[], None], workers: int = 1
+    settings: Settings,
+    tables: RouteTables,
+    *,
+    notify: Callable[[], None],
+    workers: int = 1,
+    clocks: Clocks = SYSTEM_CLOCKS,
 ) -> DataPlane:
     """Build a data plane on the running event loop. `notify`: called at changes that other parts wait for.
 
     `workers`: number of data planes that serve the same callers, each with its part of the limits where there is no
     Redis. Raises ModuleNotFoundError if spans are configured and the extra `otel` is not installed.
     """
-    now = time.monotonic  # the event loop's own clock has steps of a millisecond
+    now = clocks.monotonic  # the event loop's own clock has steps of a millisecond
     chance = random.random  # choosing replicas and log samples needs no secrecy
     stats = StatsRegistry()
     coalescer = WriteCoalescer()
@@ -50,7 +55,7 @@ def build_data_plane(
     )
 
     def replica(route: Route, stats: ReplicaStats) -> Replica:
-        return Replica(route, stats, head_limits, coalescer, connect_s=settings.connect_timeout_s)
+        return Replica(route, stats, head_limits, coalescer, clocks=clocks, connect_s=settings.connect_timeout_s)
 
     def backend(entry: RouteEntry) -> Backend:
         return Backend(entry, stats=stats, make=replica, retire=backends.retire, notify=notify, chance=chance, now=now)
@@ -61,7 +66,11 @@ def build_data_plane(
         backends=backends,
         authenticator=Authenticator(remembered=settings.remembered_tokens),
         rate_limiter=RateLimiter(
-            settings.redis_url.get_secret_value(), divided_by=workers, timeout_s=settings.redis_timeout_s
+            settings.redis_url.get_secret_value(),
+            divided_by=workers,
+            timeout_s=settings.redis_timeout_s,
+            clock=now,
+            wall=clocks.epoch,
         ),
         stats=stats,
         tracer=_tracer(settings),
@@ -69,16 +78,16 @@ def build_data_plane(
             share=settings.access_log_share,
             most_per_s=settings.error_log_lines_per_s,
             chance=chance,
-            now=time.monotonic,
+            now=now,
         ),
         now=now,
-        epoch=time.time,
+        epoch=clocks.epoch,
         new_request_id=RequestIds().new,
         head_limits=head_limits,
         coalescer=coalescer,
         held_bodies=HeldBodies(most=settings.max_held_body_bytes),
         openai_cors=policy_of(Cors(allow_origins=settings.fleet_cors_origins)),
-        preflights=AddressRate(settings.max_preflights_per_s, divided_by=workers),
+        preflights=AddressRate(settings.max_preflights_per_s, divided_by=workers, clock=now),
     )
     requests = OpenRequests()
     downstreams = Downstreams(

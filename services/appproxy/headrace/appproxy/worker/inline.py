@@ -19,6 +19,7 @@ from headrace.appproxy.settings import Settings
 from headrace.appproxy.worker.shares import settings_for
 from headrace.common.contracts.ids import ServiceId
 from headrace.common.contracts.messages.routes import RouteTable
+from headrace.common.runtime.clock import Clocks
 
 
 class InlineWorker:
@@ -26,7 +27,7 @@ class InlineWorker:
 
     name = "traffic"
 
-    def __init__(self, settings: Settings, tables: list[RouteTable], registry: StatsRegistry) -> None:
+    def __init__(self, settings: Settings, tables: list[RouteTable], registry: StatsRegistry, clocks: Clocks) -> None:
         self._settings = settings
         self._registry = registry
         self._stop = asyncio.Event()
@@ -38,7 +39,7 @@ class InlineWorker:
         for table in tables:
             own.apply(table)
         mine = settings_for(settings, 1, descriptors=descriptor_limit())
-        self.plane: DataPlane = build_data_plane(mine, own, notify=lambda: self.notify())  # noqa: PLW0108 - it is set later
+        self.plane: DataPlane = build_data_plane(mine, own, notify=lambda: self.notify(), clocks=clocks)  # noqa: PLW0108 - it is set later
 
     async def run(self) -> None:
         """Serve until stop(), then drain within the grace. The data plane is closed also when this is cancelled."""

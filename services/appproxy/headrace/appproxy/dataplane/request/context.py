@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from email.utils import formatdate
@@ -73,13 +72,14 @@ class RequestIds:
 class DateField:
     """Date field, made once a second."""
 
-    def __init__(self) -> None:
+    def __init__(self, epoch: Callable[[], float]) -> None:
+        self._epoch = epoch
         self._second = 0
         self._field = b""
 
     def now(self) -> bytes:
         """Return the field with its CRLF."""
-        second = int(time.time())
+        second = int(self._epoch())
         if second != self._second:
             self._second = second
             self._field = f"Date: {formatdate(second, usegmt=True)}\r\n".encode()
@@ -165,7 +165,7 @@ class WorkerContext:
         """Of the fleet's base URL, whatever the service."""
         self.preflights = preflights
         self.tasks = Tasks()
-        self.date = DateField()
+        self.date = DateField(epoch)
 
     def settle(self, reservation: Reservation | None, tokens: int | None) -> None:
         """Settle a rate-limit reservation; `tokens` were used, None if unknown."""

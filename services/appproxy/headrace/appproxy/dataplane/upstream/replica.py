@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 from typing import Final
 
 from headrace.appproxy.dataplane.http1.heads import HeadLimits
@@ -21,7 +20,7 @@ from headrace.appproxy.ipc.snapshot import DrainCounts
 from headrace.common.contracts.ids import SessionId
 from headrace.common.contracts.messages.routes import Route
 from headrace.common.contracts.reasons.proxy import ProxyReason
-from headrace.common.runtime.clock import utc_now
+from headrace.common.runtime.clock import Clocks
 
 _MOST_IDLE: Final = 512
 """Idle connections kept to one replica."""
@@ -74,10 +73,12 @@ class Replica(ConnectionPool):
     __slots__ = (
         "_ask_at_s",
         "_asking",
+        "_clocks",
         "_coalescer",
         "_connect_s",
         "_drain_deadline_s",
         "_limits",
+        "_now",
         "_shared",
         "authority",
         "drain",
@@ -95,7 +96,14 @@ class Replica(ConnectionPool):
     )
 
     def __init__(
-        self, route: Route, stats: ReplicaStats, limits: HeadLimits, coalescer: WriteCoalescer, *, connect_s: float
+        self,
+        route: Route,
+        stats: ReplicaStats,
+        limits: HeadLimits,
+        coalescer: WriteCoalescer,
+        *,
+        clocks: Clocks,
+        connect_s: float,
     ) -> None:
         self.session_id: SessionId = route.session_id
         self.key = str(route.session_id)
@@ -109,6 +117,8 @@ class Replica(ConnectionPool):
         """Slow start: the part of its weight that counts now."""
         self._limits = limits
         self._coalescer = coalescer
+        self._clocks = clocks
+        self._now = clocks.monotonic
         self._connect_s = connect_s
         self.models: tuple[str, ...] | None = None
         """What its engine calls its models, once it was asked."""
@@ -131,7 +141,7 @@ class Replica(ConnectionPool):
             self._ask_at_s = 0.0
             self.close_idle()
         if self._drain_deadline_s == NEVER or route.drain_until != self.route.drain_until:
-            self._drain_deadline_s = drain_deadline(route, utc_now(), time.monotonic())
+            self._drain_deadline_s = drain_deadline(route, self._clocks.utc(), self._now())
         self.route = route
         self.weight = route.weight
         if route.state == "draining" and self.drain is None:
@@ -185,7 +195,7 @@ class Replica(ConnectionPool):
         if len(self.idle) >= _MOST_IDLE:
             connection.end()
             return
-        connection.idle_since = time.monotonic()
+        connection.idle_since = self._now()
         self.idle.append(connection)
 
     def forget(self, connection: ReplicaConnection) -> None:
@@ -194,7 +204,7 @@ class Replica(ConnectionPool):
             self.idle.remove(connection)
 
     def close_idle(self, before_s: float = float("inf")) -> None:
-        """Close the connections that are idle since before this time (`time.monotonic`); the oldest come first."""
+        """Close the connections that are idle since before this time ; the oldest come first."""
         number = 0
         for connection in self.idle:
             if connection.idle_since >= before_s:
@@ -211,7 +221,7 @@ class Replica(ConnectionPool):
         requests do not wait for it each time.
         """
         asking = self._asking
-        if asking is None and time.monotonic() < self._ask_at_s:
+        if asking is None and self._now() < self._ask_at_s:
             return
         if asking is None:
             asking = self._asking = asyncio.get_running_loop().create_task(
@@ -227,7 +237,7 @@ class Replica(ConnectionPool):
             self._asking = None
             self.models = found
             if silent:
-                self._ask_at_s = time.monotonic() + ASK_AGAIN_S
+                self._ask_at_s = self._now() + ASK_AGAIN_S
 
     async def connect(self) -> ReplicaConnection | Failure:
         """Return a new connection, or the failure. Its text never names the address: callers read it."""
