@@ -16,7 +16,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from multiprocessing.synchronize import Event
 from pathlib import Path
@@ -28,18 +27,9 @@ from redis.asyncio import Redis
 
 from benchmarks.judged import Case, judge
 from headrace.autoscaler.bus import QUEUE
-from headrace.autoscaler.domain.observation import AveragingWindow
-from headrace.autoscaler.ingester import Ingester
-from headrace.autoscaler.leases import Leases
 from headrace.autoscaler.metrics import SAMPLES as TAKEN
-from headrace.autoscaler.reconcile.report import Reporter
-from headrace.autoscaler.reconcile.scale_requester import ScaleRequester
-from headrace.autoscaler.reconcile.tick import Tick, TickContext
-from headrace.autoscaler.records import ScalingRecords
-from headrace.autoscaler.rule_tables import RuleTables
 from headrace.autoscaler.settings import Settings
-from headrace.autoscaler.windows import Windows
-from headrace.autoscaler.wiring import open_redis
+from headrace.autoscaler.wiring import Autoscaler, Edges, make_autoscaler, open_redis
 from headrace.common.bus.connect import Bus, open_bus
 from headrace.common.bus.consume import subscribed
 from headrace.common.bus.permissions import embedded_users
@@ -47,7 +37,6 @@ from headrace.common.contracts.ids import AgentId, KernelId, RuleId, ServiceId, 
 from headrace.common.contracts.messages.metrics import KernelMetrics, KernelSample
 from headrace.common.contracts.messages.rules import LiveReplica, Rule, RuleTable
 from headrace.common.contracts.rule import Comparator, MetricSource, RuleSpec
-from headrace.common.runtime.clock import utc_now
 from headrace.common.runtime.loop import Loop
 from headrace.embedded.stack import EmbeddedServers
 from tests.support.wait import eventually
@@ -70,39 +59,12 @@ KERNEL = {
 ENGINE = {**{f"vllm:some_counter_{n}_total": float(n) for n in range(20)}, **dict.fromkeys(METRICS[2:], 1.0)}
 
 
-@dataclass
-class LoadedAutoscaler:
-    """Services with rules, their kernels, and the autoscaler's parts."""
-
-    tables: list[RuleTable]
-    ingester: Ingester
-    tick: Tick
-    redis: Redis
-    windows: Windows
-
-
-async def build(bus: Bus, settings: Settings) -> LoadedAutoscaler:
-    rule_tables, redis, averaging = RuleTables(), open_redis(settings), AveragingWindow()
+async def load(autoscaler: Autoscaler) -> list[RuleTable]:
+    """Give it services with rules; return their tables."""
     tables = [_table() for _ in range(SERVICES)]
     for table in tables:
-        await rule_tables.deliver(table)
-    records, windows = ScalingRecords(redis), Windows(redis, keep=averaging.length)
-    parts = TickContext(
-        rule_tables,
-        windows,
-        Leases(redis, length=timedelta(seconds=60)),
-        records,
-        ScaleRequester(bus, rule_tables, records, ask_timeout=timedelta(seconds=1)),
-        Reporter(bus, every=timedelta(seconds=10)),
-        utc_now,
-    )
-    return LoadedAutoscaler(
-        tables,
-        Ingester(rule_tables, windows),
-        Tick(parts, averaging=averaging, patience=timedelta(seconds=10)),
-        redis,
-        windows,
-    )
+        await autoscaler.tables.deliver(table)
+    return tables
 
 
 def _table() -> RuleTable:
@@ -153,15 +115,20 @@ async def _cpu(work: Callable[[], Awaitable[None]], *, times: int = 3) -> tuple[
     return median(c for c, _ in measured), median(w for _, w in measured)
 
 
-async def ingest(world: LoadedAutoscaler, bus: Bus, servers: EmbeddedServers, *, engine: bool) -> float:
+async def ingest(
+    autoscaler: Autoscaler, tables: list[RuleTable], bus: Bus, servers: EmbeddedServers, *, engine: bool
+) -> float:
     """Cores that SAMPLES a second cost, sent over the bus by a process of its own; every one is taken."""
     user, password = servers.nats_user(AGENT)
     spawn = multiprocessing.get_context("spawn")
     go = spawn.Event()
-    sent = messages(world.tables, SAMPLES, engine=engine)
+    sent = messages(tables, SAMPLES, engine=engine)
     sender = spawn.Process(target=send_samples, args=(servers.nats_url, user, password, sent, go), daemon=True)
-    flush = Loop("flush", world.ingester.flush, every=timedelta(seconds=0.25))
-    async with subscribed(bus, KernelMetrics, world.ingester.take_kernels, queue=QUEUE), asyncio.TaskGroup() as group:
+    flush = Loop("flush", autoscaler.ingester.flush, every=timedelta(seconds=0.25))
+    async with (
+        subscribed(bus, KernelMetrics, autoscaler.ingester.take_kernels, queue=QUEUE),
+        asyncio.TaskGroup() as group,
+    ):
         group.create_task(flush.run())
         await asyncio.to_thread(sender.start)
         until, cpu = _taken() + SAMPLES * SECONDS, time.process_time()
@@ -208,19 +175,19 @@ async def plain_writes(redis: Redis, writes: int) -> float:
     return (await _cpu(work))[0]
 
 
-async def ticks(world: LoadedAutoscaler) -> float:
+async def ticks(autoscaler: Autoscaler, tables: list[RuleTable]) -> float:
     """Wall seconds of a tick in a running system: every replica sent news since the last one."""
-    encoded = messages(world.tables, SERVICES * REPLICAS, engine=True)
+    encoded = messages(tables, SERVICES * REPLICAS, engine=True)
     walls = []
     for _ in range(12):  # the first fill the windows
         for data in encoded:
-            await world.ingester.take_kernels(KernelMetrics.decode(data))
-        await world.ingester.flush()
+            await autoscaler.ingester.take_kernels(KernelMetrics.decode(data))
+        await autoscaler.ingester.flush()
         started = time.monotonic()
-        await world.tick.one_pass()
+        await autoscaler.tick.one_pass()
         walls.append(time.monotonic() - started)
-        if world.tick.paused is not None:
-            raise RuntimeError(world.tick.paused)
+        if autoscaler.tick.paused is not None:
+            raise RuntimeError(autoscaler.tick.paused)
     return median(walls[4:])
 
 
@@ -253,18 +220,21 @@ async def main(folder: Path) -> dict[str, float]:
             nats_password=password,
             redis_url=servers.redis_url,
             redis_timeout_s=30,
+            lease_s=60,
         )
+        redis = open_redis(settings)
         async with open_bus(servers.nats_url, user=user, password=password, name="bench") as bus:
-            world = await build(bus, settings)
+            autoscaler = make_autoscaler(settings, Edges(bus, redis))
+            tables = await load(autoscaler)
             values = SAMPLES * 2  # two of a kernel's values are named by a rule
-            narrow = await ingest(world, bus, servers, engine=False)
-            plain = await plain_writes(world.redis, values)
-            wide = await ingest(world, bus, servers, engine=True)
-            plain_wide = await plain_writes(world.redis, SAMPLES * RULES)
-            tick = await ticks(world)
-            reads = await plain_reads(world.redis)
-            memory = int((await world.redis.info("memory"))["used_memory"])
-            await world.redis.aclose()
+            narrow = await ingest(autoscaler, tables, bus, servers, engine=False)
+            plain = await plain_writes(redis, values)
+            wide = await ingest(autoscaler, tables, bus, servers, engine=True)
+            plain_wide = await plain_writes(redis, SAMPLES * RULES)
+            tick = await ticks(autoscaler, tables)
+            reads = await plain_reads(redis)
+            memory = int((await redis.info("memory"))["used_memory"])
+            await redis.aclose()
     return {
         "ingest_cores_at_10000_per_s": narrow,
         "ingest_vs_plain_pipeline": narrow / plain,

@@ -1,4 +1,4 @@
-"""The real tick and trigger in a world of faults: two autoscalers, a shared store, a manager that compares and sets.
+"""Two autoscalers among faults, on a Redis that they share and a manager that compares and sets; only these two are fakes.
 
 Whatever is lost or breaks, and wherever a process dies: a rule changes the number at most once per cooldown and never past
 its bounds, and once the faults end everything settles.
@@ -7,7 +7,8 @@ its bounds, and once the faults end everything settles.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+import json
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from types import SimpleNamespace
@@ -20,31 +21,24 @@ from nats.errors import NoRespondersError
 from nats.errors import TimeoutError as NatsTimeoutError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from headrace.autoscaler.domain.firing import PendingRequest
-from headrace.autoscaler.domain.observation import AveragingWindow
-from headrace.autoscaler.domain.window import Origin, Reading, Window
-from headrace.autoscaler.reconcile.report import Reporter
-from headrace.autoscaler.reconcile.scale_requester import ScaleRequester
-from headrace.autoscaler.reconcile.tick import Tick, TickContext
-from headrace.autoscaler.records import ServiceState
-from headrace.autoscaler.rule_tables import RuleTables
-from headrace.common.contracts.ids import RuleId, ServiceId
+from headrace.autoscaler.domain.window import Origin
+from headrace.autoscaler.wiring import Autoscaler, Edges, make_autoscaler
+from headrace.common.contracts.ids import RuleId
 from headrace.common.contracts.messages.rules import RuleTable
 from headrace.common.contracts.messages.rulestates import RuleReport
 from headrace.common.contracts.messages.scaling import ScaleReply, ScaleRequest
 from headrace.common.contracts.reasons import Reason
+from headrace.common.runtime.clock import Clocks
 from tests.support.effort import examples
 from tests.support.factories.rules import NOW, SERVICE, kernel, replica, spec
 from tests.support.factories.rules import rule as a_rule
+from tests.support.factories.settings import autoscaler_settings
 
 if TYPE_CHECKING:
-    from headrace.autoscaler.leases import Leases
-    from headrace.autoscaler.records import ScalingRecords
-    from headrace.autoscaler.windows import Windows
+    from redis.asyncio import Redis
+
     from headrace.common.bus.connect import Bus
 
-LEASE = timedelta(seconds=3)
-PATIENCE = timedelta(seconds=10)
 RULES = (
     a_rule(1, spec(step=1, max_replicas=6, cooldown_s=60)),
     a_rule(2, spec(step=3, max_replicas=9, cooldown_s=300)),
@@ -60,19 +54,28 @@ class DiedError(BaseException):
 
 
 @dataclass
-class World:
-    """What outlives any autoscaler."""
+class Shared:
+    """What outlives any autoscaler: the time, the manager's number and what Redis holds."""
 
     now: datetime = NOW
     wanted: int = 1
     generation: int = 1
-    fired: dict[RuleId, datetime] = field(default_factory=dict)
-    pending: PendingRequest | None = None
-    holder: int | None = None
+    state: dict[bytes, bytes] = field(default_factory=dict)
+    """The service's cooldowns and its pending request."""
+    holder: str | None = None
     lease_until: datetime = NOW
     fault_ahead: str | None = None
     changes: list[tuple[RuleId, datetime, int]] = field(default_factory=list)
     reports: list[RuleReport] = field(default_factory=list)
+
+    def seconds(self) -> float:
+        """Return the time as a clock that only goes on."""
+        return self.now.timestamp()
+
+    @property
+    def pending(self) -> bool:
+        """Whether a request was not answered."""
+        return b"pending" in self.state
 
     def fault(self, *kinds: str) -> str | None:
         """Use up the fault that lies ahead if it is one of these."""
@@ -92,96 +95,91 @@ class World:
 
 
 @dataclass
-class FakeRecords:
-    """ScalingRecords' promises on a store in memory that fails before or after it wrote."""
+class FakeRedis:
+    """What one autoscaler sees of the Redis that all share: it fails before or after it wrote."""
 
-    world: World
-    state: ServiceState = field(default_factory=ServiceState)
+    shared: Shared
 
-    async def load(self, services: Collection[ServiceId]) -> None:
-        merged = dict(self.world.fired)
-        for rule_id, at in self.state.fired.items():
-            merged[rule_id] = max(at, merged.get(rule_id, at))
-        if services:
-            self.state = ServiceState(fired=merged, pending=self.world.pending)
+    def register_script(self, script: str) -> Callable[..., Awaitable[list[int]]]:
+        assert "PEXPIRE" in script or "DEL" in script
+        return self._claim
 
-    def of(self, _: ServiceId) -> ServiceState:
-        return self.state
-
-    async def begin(self, _: ServiceId, pending: PendingRequest) -> None:
-        self.state.pending = pending
-        self._broken_before("begin")
-        self.world.pending = pending
-        self._broken_after("begin")
-
-    async def done(self, _: ServiceId, pending: PendingRequest) -> None:
-        self.state.fired[pending.rule_id] = pending.at
-        self.state.pending = None
-        self._broken_before("done")
-        self.world.fired[pending.rule_id] = pending.at
-        self.world.pending = None
-        self._broken_after("done")
-
-    async def dropped(self, _: ServiceId) -> None:
-        self.state.pending = None
-        self._broken_before("dropped")
-        self.world.pending = None
-        self._broken_after("dropped")
-
-    async def forget(self, services: Collection[ServiceId]) -> None:
-        assert not services
-
-    def _broken_before(self, point: str) -> None:
-        if self.world.fault(f"{point}-lost"):
+    async def _claim(self, *, keys: list[str], args: list[Any]) -> list[int]:
+        """Leases: see leases.py."""
+        shared, (me, length_ms) = self.shared, args
+        if shared.fault("claim"):
             raise RedisConnectionError("away")
-        if self.world.fault(f"{point}-die"):
+        state = 0
+        if shared.holder == me and shared.lease_until > shared.now:
+            state = 1
+        elif shared.holder == me or shared.lease_until <= shared.now:
+            state = 2
+        if state:
+            shared.holder, shared.lease_until = me, shared.now + timedelta(milliseconds=length_ms)
+        at = shared.now.timestamp()
+        return [int(at), int(at % 1 * 1_000_000), *[state for _ in keys]]
+
+    def pipeline(self, *, transaction: bool) -> FakePipeline:
+        return FakePipeline(self)
+
+    async def hdel(self, name: str, field: str) -> None:
+        self.write([("hdel", field)], "dropped")
+
+    async def delete(self, *names: str) -> None:
+        raise AssertionError("no service lost its rules")
+
+    async def xread(self, streams: dict[str, str]) -> list[Any]:
+        """Windows: of each service one sample of this moment."""
+        at = f"{int(self.shared.now.timestamp() * 1000)}-0"
+        blob = json.dumps([[Origin.KERNEL, kernel(1), "", {"cpu_util": [95.0, 1]}]]).encode()
+        return [(name.encode(), [(at.encode(), {b"d": blob})]) for name, last in streams.items() if last != at]
+
+    def write(self, changes: list[tuple[str, ...]], point: str) -> None:
+        """Change the service's state (records.py), all or nothing, with what goes wrong at this point."""
+        shared = self.shared
+        if shared.fault(f"{point}-lost"):
+            raise RedisConnectionError("away")
+        if shared.fault(f"{point}-die"):
             raise DiedError
-
-    def _broken_after(self, point: str) -> None:
-        if self.world.fault(f"{point}-unheard"):
+        for what, field_name, *value in changes:
+            if what == "hset":
+                shared.state[field_name.encode()] = str(value[0]).encode()
+            else:
+                shared.state.pop(field_name.encode(), None)
+        if shared.fault(f"{point}-unheard"):
             raise RedisConnectionError("away")
 
 
 @dataclass
-class FakeLeases:
-    world: World
-    me: int
+class FakePipeline:
+    """Commands that are sent together."""
 
-    async def claim(self, services: Collection[ServiceId]) -> tuple[datetime, dict[ServiceId, bool]]:
-        if self.world.fault("claim"):
-            raise RedisConnectionError("away")
-        world = self.world
-        if world.holder != self.me and world.lease_until > world.now:
-            return world.now, {}
-        new = world.holder != self.me or world.lease_until <= world.now
-        world.holder, world.lease_until = self.me, world.now + LEASE
-        return world.now, dict.fromkeys(services, new)
+    redis: FakeRedis
+    reads: int = 0
+    writes: list[tuple[str, ...]] = field(default_factory=list)
 
-    def holds(self, _: ServiceId) -> bool:
-        return self.world.holder == self.me
+    def hgetall(self, _: str) -> None:
+        self.reads += 1
 
-    def last_claimed(self) -> list[ServiceId]:
-        return [SERVICE]
+    def hset(self, _: str, field_name: str, value: object) -> None:
+        self.writes.append(("hset", field_name, str(value)))
 
+    def hdel(self, _: str, field_name: str) -> None:
+        self.writes.append(("hdel", field_name))
 
-@dataclass
-class FakeWindows:
-    world: World
+    def pexpire(self, *_: object) -> None: ...
 
-    async def read(self, services: Collection[ServiceId], now: datetime) -> None: ...
-
-    def of(self, _: ServiceId) -> Window:
-        window = Window()
-        at_ms = int(self.world.now.timestamp() * 1000)
-        window.add(Reading(Origin.KERNEL, kernel(1), "", "cpu_util", at_ms, 95.0, 1))
-        return window
+    async def execute(self) -> list[Any]:
+        if self.writes:
+            self.redis.write(self.writes, "begin" if self.writes[0][1] == "pending" else "done")
+        return [dict(self.redis.shared.state) for _ in range(self.reads)]
 
 
 @dataclass
 class FakeBus:
     """The bus, with the manager behind it."""
 
-    world: World
+    shared: Shared
     connected: bool = True
 
     @property
@@ -189,19 +187,19 @@ class FakeBus:
         return self
 
     async def publish(self, _: str, data: bytes) -> None:
-        self.world.reports.append(RuleReport.decode(data))
+        self.shared.reports.append(RuleReport.decode(data))
 
     async def request(self, _: str, data: bytes, **_kw: float) -> Any:
-        request, world = ScaleRequest.decode(data), self.world
-        fault = world.fault(*ASK_FAULTS)
+        request, shared = ScaleRequest.decode(data), self.shared
+        fault = shared.fault(*ASK_FAULTS)
         if fault == "nobody":
             raise NoRespondersError
         if fault == "lost":
             raise NatsTimeoutError
-        if fault == "refused" or request.from_wanted != world.wanted:
+        if fault == "refused" or request.from_wanted != shared.wanted:
             return self._reply(applied=False)
-        world.change(request.wanted)
-        world.changes.append((request.rule_id, request.decided_at, request.wanted))
+        shared.change(request.wanted)
+        shared.changes.append((request.rule_id, request.decided_at, request.wanted))
         if fault == "late":
             raise NatsTimeoutError
         if fault == "die-after":
@@ -209,26 +207,15 @@ class FakeBus:
         return self._reply(applied=True)
 
     def _reply(self, *, applied: bool) -> Any:
-        reply = ScaleReply(applied=applied, wanted=self.world.wanted, reason=Reason(code="x", text="y"))
+        reply = ScaleReply(applied=applied, wanted=self.shared.wanted, reason=Reason(code="x", text="y"))
         return SimpleNamespace(data=reply.encode())
 
 
-class Autoscaler:
-    """One process: the real tick, trigger, reporter and tables."""
-
-    def __init__(self, world: World, me: int) -> None:
-        self.tables = RuleTables()
-        records, bus = cast("ScalingRecords", FakeRecords(world)), cast("Bus", FakeBus(world))
-        parts = TickContext(
-            tables=self.tables,
-            windows=cast("Windows", FakeWindows(world)),
-            leases=cast("Leases", FakeLeases(world, me)),
-            records=records,
-            requester=ScaleRequester(bus, self.tables, records, ask_timeout=timedelta(seconds=1)),
-            reporter=Reporter(bus, every=timedelta(seconds=10)),
-            clock=lambda: world.now,
-        )
-        self.tick = Tick(parts, averaging=AveragingWindow(), patience=PATIENCE)
+def autoscaler(shared: Shared) -> Autoscaler:
+    """One process, which has just started."""
+    clocks = Clocks(utc=lambda: shared.now, monotonic=shared.seconds)
+    edges = Edges(cast("Bus", FakeBus(shared)), cast("Redis", FakeRedis(shared)), clocks)
+    return make_autoscaler(autoscaler_settings(), edges)
 
 
 class Autoscalers(RuleBasedStateMachine):
@@ -237,20 +224,18 @@ class Autoscalers(RuleBasedStateMachine):
     @initialize()
     def start(self) -> None:
         self.runner = asyncio.Runner()
-        self.world = World()
-        self.born = 0
+        self.shared = Shared()
         self.all = [self._new(), self._new()]
 
     def _new(self) -> Autoscaler:
-        self.born += 1
-        made = Autoscaler(self.world, self.born)
-        self.runner.run(made.tables.deliver(self.world.table()))
+        made = autoscaler(self.shared)
+        self.runner.run(made.tables.deliver(self.shared.table()))
         return made
 
     @rule(number=st.integers(0, 1), fault=st.sampled_from([None, *FAULTS]))
     def ticks(self, number: int, fault: str | None) -> None:
         """One pass, with at most one thing going wrong in it."""
-        self.world.fault_ahead = fault
+        self.shared.fault_ahead = fault
         try:
             self.runner.run(self.all[number].tick.one_pass())
         except BaseExceptionGroup as group:
@@ -261,7 +246,7 @@ class Autoscalers(RuleBasedStateMachine):
 
     @rule(number=st.integers(0, 1))
     def hears(self, number: int) -> None:
-        self.runner.run(self.all[number].tables.deliver(self.world.table()))
+        self.runner.run(self.all[number].tables.deliver(self.shared.table()))
 
     @rule(seconds=st.sampled_from([0.5, 1, 2, 4, 20, 70, 400]))
     def time_passes(self, seconds: float) -> None:
@@ -269,42 +254,42 @@ class Autoscalers(RuleBasedStateMachine):
         if seconds > 2:
             self.hears(0)
             self.hears(1)
-        self.world.now += timedelta(seconds=seconds)
+        self.shared.now += timedelta(seconds=seconds)
 
     @rule(number=st.integers(0, 1))
     def dies(self, number: int) -> None:
         self.all[number] = self._new()
 
-    @precondition(lambda self: self.world.pending is None)
+    @precondition(lambda self: not self.shared.pending)
     @rule(wanted=st.integers(0, BOUND))
     def a_user_scales(self, wanted: int) -> None:
-        self.world.change(wanted)
+        self.shared.change(wanted)
 
     @invariant()
     def a_rule_fires_once_per_cooldown(self) -> None:
-        if not hasattr(self, "world"):
+        if not hasattr(self, "shared"):
             return
         last: dict[RuleId, datetime] = {}
-        for rule_id, at, wanted in self.world.changes:
+        for rule_id, at, wanted in self.shared.changes:
             said = next(r.spec for r in RULES if r.rule_id == rule_id)
             if rule_id in last:
-                assert at - last[rule_id] >= timedelta(seconds=said.cooldown_s), self.world.changes
+                assert at - last[rule_id] >= timedelta(seconds=said.cooldown_s), self.shared.changes
             last[rule_id] = at
             assert said.min_replicas <= wanted <= said.max_replicas
 
     def teardown(self) -> None:
-        if not hasattr(self, "world"):
+        if not hasattr(self, "shared"):
             return
         try:
             for _ in range(20):  # 20 minutes: each rule's cooldown ends several times
                 for number in (0, 1):
                     self.hears(number)
                     self.ticks(number, None)
-                self.world.now += timedelta(seconds=61)
+                self.shared.now += timedelta(seconds=61)
             self.a_rule_fires_once_per_cooldown()
-            assert self.world.pending is None
-            assert self.world.wanted > 6, self.world
-            said = self.world.reports[-1].outcomes
+            assert not self.shared.pending
+            assert self.shared.wanted > 6, self.shared
+            said = self.shared.reports[-1].outcomes
             assert {o.reason.code for o in said} <= {"above-maximum", "below-minimum", "cooling-down"}
         finally:
             self.runner.close()

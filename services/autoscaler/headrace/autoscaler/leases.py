@@ -7,7 +7,6 @@ an evaluation does no harm: the manager compares the wanted number before it cha
 from __future__ import annotations
 
 import secrets
-import time
 from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -16,6 +15,7 @@ from redis.asyncio import Redis
 
 from headrace.autoscaler.windows import chunks, key
 from headrace.common.contracts.ids import ServiceId
+from headrace.common.runtime.clock import Monotonic
 
 # Answers Redis' time (seconds, microseconds), then for each key: 1 held before and renewed, 2 newly taken, 0 another's.
 _CLAIM: Final = """
@@ -44,7 +44,8 @@ return #KEYS
 class Leases:
     """Leases held by this process. Methods raise RedisError when Redis fails."""
 
-    def __init__(self, redis: Redis, *, length: timedelta) -> None:
+    def __init__(self, redis: Redis, *, length: timedelta, monotonic: Monotonic) -> None:
+        self._monotonic = monotonic
         self._length = length
         self._me = secrets.token_hex(16)
         self._claim = redis.register_script(_CLAIM)
@@ -53,7 +54,7 @@ class Leases:
 
     async def claim(self, services: Collection[ServiceId]) -> tuple[datetime, dict[ServiceId, bool]]:
         """Take or renew the leases of `services`. Return Redis' time and the leases held, True for those newly taken."""
-        asked_at = time.monotonic()
+        asked_at = self._monotonic()
         held: dict[ServiceId, bool] = {}
         seconds, microseconds = 0, 0
         length_ms = int(self._length.total_seconds() * 1000)
@@ -67,7 +68,7 @@ class Leases:
 
     def holds(self, service: ServiceId) -> bool:
         """Return whether this process still holds the lease; errs towards False near its end."""
-        return time.monotonic() < self._until.get(service, 0.0)
+        return self._monotonic() < self._until.get(service, 0.0)
 
     def last_claimed(self) -> Collection[ServiceId]:
         """Return the services whose leases were held at the last claim that succeeded."""

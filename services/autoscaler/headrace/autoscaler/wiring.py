@@ -1,9 +1,13 @@
-"""Wiring of the autoscaler: the one file that constructs its parts."""
+"""Composition root: constructs the autoscaler's parts, and nothing else does.
+
+`build` opens what is outside of the process (`Edges`), `make_autoscaler` puts the parts on it; tests call `make_autoscaler` too.
+"""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 
 import structlog
@@ -27,7 +31,7 @@ from headrace.common.bus.connect import Bus, Login
 from headrace.common.bus.consume import LastValues
 from headrace.common.bus.link import Link
 from headrace.common.contracts.messages.rules import RuleTable
-from headrace.common.runtime.clock import Clock, utc_now
+from headrace.common.runtime.clock import SYSTEM_CLOCKS, Clocks
 from headrace.common.runtime.loop import Loop
 from headrace.common.runtime.service import Task
 from headrace.common.web.app import WebServer, make_app
@@ -51,8 +55,28 @@ def open_redis(settings: Settings) -> Redis:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Edges:
+    """What an autoscaler works on outside of its process: the bus, Redis and clocks."""
+
+    bus: Bus
+    redis: Redis
+    clocks: Clocks = SYSTEM_CLOCKS
+
+
+@dataclass(frozen=True, slots=True)
+class Autoscaler:
+    """What takes in rules and samples, and evaluates them; `build` connects it and lets it run."""
+
+    tables: RuleTables
+    windows: Windows
+    leases: Leases
+    ingester: Ingester
+    tick: Tick
+
+
 @asynccontextmanager
-async def build(settings: Settings, *, clock: Clock = utc_now) -> AsyncIterator[Sequence[Task]]:
+async def build(settings: Settings) -> AsyncIterator[Sequence[Task]]:
     """Yield the autoscaler's tasks; on leaving, all leases are released and all connections closed.
 
     Starts without the bus and Redis: both are connected to when they answer.
@@ -62,29 +86,35 @@ async def build(settings: Settings, *, clock: Clock = utc_now) -> AsyncIterator[
         stack.push_async_callback(redis.aclose)
         bus = Bus()
         stack.push_async_callback(bus.close)
-        averaging = AveragingWindow(timedelta(seconds=settings.window_s), timedelta(seconds=settings.freshness_s))
-        tables, records = RuleTables(), ScalingRecords(redis)
-        windows = Windows(redis, keep=max(averaging.length, averaging.freshness))
-        leases = Leases(redis, length=timedelta(seconds=settings.lease_s))
-        stack.push_async_callback(_release, leases)
-        requester = ScaleRequester(bus, tables, records, ask_timeout=timedelta(seconds=settings.ask_timeout_s))
-        reporter = Reporter(bus, every=timedelta(seconds=settings.report_s))
-        tick = Tick(
-            TickContext(tables, windows, leases, records, requester, reporter, clock),
-            averaging=averaging,
-            patience=timedelta(seconds=settings.patience_s),
-        )
-        ingester = Ingester(tables, windows)
-        rules = LastValues(bus, RuleTable, tables.deliver, forget=tables.forget)
+        made = make_autoscaler(settings, Edges(bus, redis))
+        stack.push_async_callback(_release, made.leases)
+        rules = LastValues(bus, RuleTable, made.tables.deliver, forget=made.tables.forget)
         password = settings.nats_password.get_secret_value()
         login = Login(settings.nats_url, settings.nats_user, password, f"autoscaler-{settings.id}")
-        link = Link(bus, login, lambda: serve(bus, rules, ingester))
+        link = Link(bus, login, lambda: serve(bus, rules, made.ingester))
         yield [
-            _admin(settings, link, tick, rules),
+            _admin(settings, link, made.tick, rules),
             link,
-            Loop("flush", ingester.flush, every=timedelta(seconds=settings.flush_s)),
-            Loop("tick", tick.one_pass, every=timedelta(seconds=settings.tick_s)),
+            Loop("flush", made.ingester.flush, every=timedelta(seconds=settings.flush_s)),
+            Loop("tick", made.tick.one_pass, every=timedelta(seconds=settings.tick_s)),
         ]
+
+
+def make_autoscaler(settings: Settings, edges: Edges) -> Autoscaler:
+    """Return an autoscaler on these edges; it opens nothing."""
+    bus, redis, clocks = edges.bus, edges.redis, edges.clocks
+    averaging = AveragingWindow(timedelta(seconds=settings.window_s), timedelta(seconds=settings.freshness_s))
+    tables, records = RuleTables(), ScalingRecords(redis)
+    windows = Windows(redis, keep=max(averaging.length, averaging.freshness))
+    leases = Leases(redis, length=timedelta(seconds=settings.lease_s), monotonic=clocks.monotonic)
+    requester = ScaleRequester(bus, tables, records, ask_timeout=timedelta(seconds=settings.ask_timeout_s))
+    reporter = Reporter(bus, every=timedelta(seconds=settings.report_s))
+    tick = Tick(
+        TickContext(tables, windows, leases, records, requester, reporter, clocks.utc),
+        averaging=averaging,
+        patience=timedelta(seconds=settings.patience_s),
+    )
+    return Autoscaler(tables, windows, leases, Ingester(tables, windows), tick)
 
 
 def _admin(settings: Settings, link: Link, tick: Tick, rules: LastValues[RuleTable]) -> WebServer:

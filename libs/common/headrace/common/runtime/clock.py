@@ -1,4 +1,4 @@
-"""The clocks that decisions go by, given to what decides; nothing of it reads the time by itself."""
+"""Wall and monotonic clocks that decisions go by. They are passed to what decides, which reads no time by itself."""
 
 from __future__ import annotations
 
