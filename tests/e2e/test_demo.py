@@ -96,7 +96,7 @@ async def test_it_runs_until_ctrl_c_which_stops_everything(folder: Path) -> None
     demo = Demo(folder)
     await demo.keeps_running()
     curl = demo.said[demo.said.index("curl -sS") :].split("\n\n")[0]
-    called = subprocess.run(["sh", "-c", curl], capture_output=True, text=True, timeout=30, check=False)
+    called = subprocess.run(["sh", "-c", curl], capture_output=True, text=True, timeout=60, check=False)
     assert '"embedding"' in called.stdout, called.stderr
     assert len(demo.left()) > 8  # servers, services, two replicas
 
@@ -104,7 +104,7 @@ async def test_it_runs_until_ctrl_c_which_stops_everything(folder: Path) -> None
         [sys.executable, "-m", "headrace.cli", "service", "ls"],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=False,
         env={"HOME": str(folder / "home"), "PATH": os.environ["PATH"]},
     )

@@ -21,7 +21,7 @@ class Api:
         self.url = url
         self.key = key
         self.http = httpx.AsyncClient(
-            verify=False, base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=30
+            verify=False, base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=60
         )
 
     async def call(

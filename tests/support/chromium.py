@@ -77,7 +77,7 @@ async def chromium(folder: Path) -> AsyncIterator[Page]:
     try:
         await eventually(lambda: port_file.exists() and len(port_file.read_text().splitlines()) == 2, within_s=60)
         port = port_file.read_text().splitlines()[0]
-        async with httpx.AsyncClient(verify=False) as http:
+        async with httpx.AsyncClient(verify=False, timeout=60) as http:
             tabs = (await http.get(f"http://127.0.0.1:{port}/json/list")).json()
         tab = next(tab for tab in tabs if tab["type"] == "page")
         async with connect(tab["webSocketDebuggerUrl"], max_size=None) as socket:

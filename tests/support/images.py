@@ -118,7 +118,7 @@ class _Layer:
             text = subprocess.run(["ldd", *batch], capture_output=True, text=True, check=False, timeout=60).stdout
             for found in re.findall(r"(/\S+\.so[.\d]*) \(0x", text):
                 wanted[found] = Path(found)
-        text = subprocess.run(["/sbin/ldconfig", "-p"], capture_output=True, text=True, check=True, timeout=30).stdout
+        text = subprocess.run(["/sbin/ldconfig", "-p"], capture_output=True, text=True, check=True, timeout=60).stdout
         for name in _EXTRA_LIBRARIES:
             match = re.search(
                 rf"{re.escape(name)} \(libc6,x86-64.*\) => (\S+)|{re.escape(name)} \(libc6.*\) => (\S+)", text

@@ -49,7 +49,7 @@ class Load:
 
     async def _work(self) -> None:
         headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
-        async with httpx.AsyncClient(verify=False, headers=headers, timeout=20) as client:
+        async with httpx.AsyncClient(verify=False, headers=headers, timeout=60) as client:
             while not self._stop.is_set():
                 sent = time.monotonic()
                 self.sent += 1

@@ -64,7 +64,7 @@ class Nginx:
         self.process = subprocess.Popen(
             [self.program, "-p", str(self.folder), "-c", str(config)], stderr=subprocess.DEVNULL
         )
-        until(self._listens, "nginx listens", within_s=20)
+        until(self._listens, "nginx listens")
 
     def _listens(self) -> bool:
         assert self.process is not None

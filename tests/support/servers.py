@@ -67,7 +67,7 @@ def model_server(
         subprocess.Popen(
             [sys.executable, *words], stdout=output, stderr=subprocess.STDOUT, env={**os.environ, **(env or {})}
         ) as process,
-        httpx.Client(verify=False, base_url=f"http://127.0.0.1:{port}", timeout=20) as http,
+        httpx.Client(verify=False, base_url=f"http://127.0.0.1:{port}", timeout=60) as http,
     ):
         server = ModelServer(process, port, log, http)
         try:

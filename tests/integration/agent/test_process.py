@@ -48,7 +48,7 @@ async def test_a_planned_kernel_runs_answers_and_goes_with_the_plan(agent: Agent
     spec = make_spec(command=["python", "-m", "http.server", "--directory", "/home/work", "8000"])
     await agent.plan(spec)
     row = await agent.kernel(spec, state="running", health="healthy")
-    assert httpx.get(f"http://{row.host}:{row.port}/", timeout=5, verify=False).status_code == 200
+    assert httpx.get(f"http://{row.host}:{row.port}/", timeout=60, verify=False).status_code == 200
     assert row.created_at is not None
     assert row.reason.code == "port-open"
     ids = ids_of(agent, spec)
@@ -78,7 +78,7 @@ async def test_what_the_program_sees(agent: AgentUnderTest, folder: FolderId) ->
         assert len(lines) == 5
         return lines
 
-    lines = await eventually(whole, within_s=10)
+    lines = await eventually(whole)
     work = lines[0]
     assert work.endswith("/root/home/work")
     root = work.removesuffix("/home/work")
@@ -212,7 +212,7 @@ async def test_a_killed_shim_takes_its_program_along(agent: AgentUnderTest) -> N
     os.kill(ids.shim, signal.SIGKILL)
     row = await agent.kernel(spec, state="exited")
     assert row.exit_code is None
-    await eventually(lambda: not is_running(ids.child), within_s=5)
+    await eventually(lambda: not is_running(ids.child))
 
 
 DAEMON = (
@@ -240,7 +240,7 @@ async def test_daemons_of_a_program_end_with_its_shim_and_its_removal(agent: Age
     os.kill(ids_of(agent, spec).shim, signal.SIGKILL)
     row = await agent.kernel(spec, state="exited")
     assert row.exit_code is None
-    await eventually(lambda: not is_running(daemon), within_s=10)
+    await eventually(lambda: not is_running(daemon))
 
 
 async def test_a_daemon_that_cleared_its_environment_ends_with_its_shim_by_its_control_group(
@@ -257,7 +257,7 @@ async def test_a_daemon_that_cleared_its_environment_ends_with_its_shim_by_its_c
     assert str(spec.kernel_id) not in Path(f"/proc/{daemon}/environ").read_text()
     os.kill(ids_of(agent, spec).shim, signal.SIGKILL)
     await agent.kernel(spec, state="exited")
-    await eventually(lambda: not is_running(daemon), within_s=10)
+    await eventually(lambda: not is_running(daemon))
 
 
 async def test_daemons_end_though_nobody_knows_their_kernel_any_more(agent: AgentUnderTest) -> None:
@@ -278,7 +278,7 @@ async def test_daemons_end_though_nobody_knows_their_kernel_any_more(agent: Agen
     await agent.plan()
     agent.start()
     await agent.until(lambda r: r.applied_generation == agent.generation)
-    await eventually(lambda: not is_running(daemon), within_s=10)
+    await eventually(lambda: not is_running(daemon))
 
 
 async def test_an_action_that_outlived_a_killed_agent_is_ended_before_it_runs_again(agent: AgentUnderTest) -> None:
@@ -287,14 +287,14 @@ async def test_an_action_that_outlived_a_killed_agent_is_ended_before_it_runs_ag
     spec = make_spec(command=(*SHELL, "exec sleep 600"), pre_start_actions=[action])
     actions = agent.data / "actions"
     await agent.plan(spec)
-    first = await eventually(lambda: len(daemons_in(actions)) == 2 and daemons_in(actions), within_s=15)
+    first = await eventually(lambda: len(daemons_in(actions)) == 2 and daemons_in(actions))
     agent.kill(signal.SIGKILL)
     agent.start()
-    await eventually(lambda: len(daemons_in(actions)) == 4, within_s=20)
+    await eventually(lambda: len(daemons_in(actions)) == 4)
     assert not any(is_running(pid) for pid in first)
     await agent.plan()
     await agent.gone(spec)
-    await eventually(lambda: not any(is_running(pid) for pid in daemons_in(actions)), within_s=10)
+    await eventually(lambda: not any(is_running(pid) for pid in daemons_in(actions)))
 
 
 async def test_stopping_ends_the_whole_family_and_respects_the_grace(agent: AgentUnderTest) -> None:
@@ -348,7 +348,7 @@ async def test_kernels_survive_a_killed_agent_and_are_adopted_with_their_health(
     ids = ids_of(agent, spec)
     agent.kill(signal.SIGKILL)
     assert ids.child_alive
-    assert httpx.get(f"http://{before.host}:{before.port}/health", timeout=5, verify=False).status_code == 200
+    assert httpx.get(f"http://{before.host}:{before.port}/health", timeout=60, verify=False).status_code == 200
     incarnation = agent.reports[-1].incarnation
     agent.reports.clear()
     agent.start()
@@ -427,7 +427,7 @@ async def test_the_last_plan_is_used_before_the_bus_answers(
             new = ProcessIds.read(agent.data / "process" / "kernels" / str(waiting.kernel_id) / "state.json")
             return new is not None and new.child_alive
 
-        await eventually(begun, within_s=20)
+        await eventually(begun)
         assert ids_of(agent, running).child_alive
         agent.kill(signal.SIGTERM)
         agent.env["HEADRACE_AGENT_NATS_URL"] = real
@@ -480,7 +480,7 @@ async def test_all_five_actions_in_order_and_in_the_log(agent: AgentUnderTest, f
         assert len(lines) == 12
         return lines
 
-    lines = await eventually(whole, within_s=10)
+    lines = await eventually(whole)
     assert lines[0] == "hello {braces}"
     assert lines[1].endswith("made /tmp/made/deep")
     assert lines[2].endswith("wrote 4 bytes /home/work/sub/a.txt")
@@ -588,11 +588,11 @@ async def test_health_goes_by_the_definition(agent: AgentUnderTest) -> None:
     await agent.until(lambda r: r.kernels[0].reason.code == "not-yet-healthy")
     row = await agent.kernel(spec, health="healthy")
     url = f"http://{row.host}:{row.port}/debug/settings"
-    httpx.post(url, json={"fail_health": True}, timeout=5, verify=False)
+    httpx.post(url, json={"fail_health": True}, timeout=60, verify=False)
     await agent.until(lambda r: r.kernels[0].reason.code == "health-check-failing")
     row = await agent.kernel(spec, health="unhealthy", failures=11)
     assert "503" in row.reason.text
-    httpx.post(url, json={"fail_health": False}, timeout=5, verify=False)
+    httpx.post(url, json={"fail_health": False}, timeout=60, verify=False)
     await agent.kernel(spec, health="healthy", failures=0)
 
 
@@ -612,7 +612,7 @@ async def test_the_log_is_followed_over_the_bus(agent: AgentUnderTest) -> None:
         await eventually(lambda: len(log.lines) >= 10)
         assert not log.eof.is_set()
         await asyncio.to_thread(fifo.write_text, "go\n")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await log.eof.wait()
     texts = [line.partition(" ")[2] for line in log.lines]
     assert texts[-1] == "last"
@@ -652,7 +652,7 @@ async def test_the_log_of_an_absent_agent_has_its_times(agent: AgentUnderTest) -
     agent.kill(signal.SIGKILL)
     log = agent.data / "process" / "kernels" / str(spec.kernel_id) / "log"
     size = log.stat().st_size
-    await eventually(lambda: log.stat().st_size > size + 200, within_s=10)
+    await eventually(lambda: log.stat().st_size > size + 200)
     agent.reports.clear()
     agent.start()
     await agent.kernel(spec, state="running")
@@ -679,7 +679,7 @@ async def test_samples_of_kernel_and_engine(agent: AgentUnderTest) -> None:
         busy = [s for s in agent.samples if s.kernel_id == job.kernel_id and s.kernel.get("cpu_used", 0) > 0.2]
         return bool(busy) and any(any(":rate" in name for name in s.engine) for s in mine)
 
-    await eventually(told, within_s=30)
+    await eventually(told)
     sample = next(s for s in reversed(agent.samples) if s.kernel_id == spec.kernel_id and s.engine)
     assert sample.service_id == spec.service_id
     assert sample.session_id == spec.session_id
@@ -717,9 +717,9 @@ async def test_simulated_gpus_are_reported_and_loaded(
 async def test_the_admin_pages(agent: AgentUnderTest) -> None:
     await agent.until(lambda r: True)
     base = f"http://127.0.0.1:{agent.env['HEADRACE_AGENT_ADMIN_PORT']}"
-    assert httpx.get(f"{base}/livez", timeout=5, verify=False).status_code == 200
-    assert httpx.get(f"{base}/readyz", timeout=5, verify=False).json() == {"status": "ok", "failing": {}}
-    page = httpx.get(f"{base}/metrics", timeout=5, verify=False).text
+    assert httpx.get(f"{base}/livez", timeout=60, verify=False).status_code == 200
+    assert httpx.get(f"{base}/readyz", timeout=60, verify=False).json() == {"status": "ok", "failing": {}}
+    page = httpx.get(f"{base}/metrics", timeout=60, verify=False).text
     assert "headrace_agent_kernels" in page
     assert agent.env["HEADRACE_AGENT_NATS_PASSWORD"] not in agent.log.read_text()
 
@@ -795,7 +795,7 @@ async def test_where_nothing_bounds_memory_a_replica_that_takes_too_much_serves_
         assert (await agent.kernel(other, health="healthy")).reason.code != "memory-over-limit"
         assert report.machine.isolation is not None
         assert "nothing bounds their memory" in report.machine.isolation.text
-        assert "memory_over_limit" in agent.log.read_text()
+        await eventually(lambda: "memory_over_limit" in agent.log.read_text())
 
 
 async def test_where_nothing_bounds_memory_a_setting_ends_what_takes_too_much(

@@ -74,7 +74,7 @@ async def test_an_answer_whose_rest_is_malformed_breaks_off_at_once(world: AppPr
         writer.write(b"GET /chat/ HTTP/1.1\r\nHost: x\r\n\r\n")
         await reader.readuntil(b"partial\r\n")
         may_go_on.set()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             assert await reader.read() == b"", "the connection ends, and without a last chunk"
         writer.close()
         await replica.closed.wait()
@@ -135,7 +135,7 @@ async def test_a_stream_that_falls_silent_ends_in_an_error(world: AppProxyWorld)
         raw = await raw_request(world.port, b"GET /chat/ HTTP/1.1\r\nHost: x\r\n\r\n")
         assert b'"code": "idle-timeout"' in raw
         assert not raw.endswith(b"0\r\n\r\n")
-        await asyncio.wait_for(replica.closed.wait(), 5)
+        await asyncio.wait_for(replica.closed.wait(), 60)
 
 
 async def test_an_answer_until_the_close_is_whole(world: AppProxyWorld) -> None:
@@ -165,6 +165,6 @@ async def test_a_slow_reader_costs_its_own_stream_only_and_is_bounded(world: App
         _, writer = await asyncio.open_connection("127.0.0.1", world.port, limit=1024)
         writer.write(b"GET /chat/ HTTP/1.1\r\nHost: x\r\n\r\n")
         await eventually(lambda: world.open_requests == 1)
-        await eventually(lambda: world.open_requests == 0, within_s=5, what="the stalled caller is cut")
+        await eventually(lambda: world.open_requests == 0, what="the stalled caller is cut")
         assert written < 64 * 1024 * 1024
         writer.close()

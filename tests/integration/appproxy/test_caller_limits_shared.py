@@ -126,7 +126,7 @@ async def test_who_leaves_while_valkey_is_asked_leaves_nothing_behind(own: OwnVa
         asking.cancel()
         await eventually(lambda: world.open_requests == 0)
         own.go_on()
-        await eventually(none_open, within_s=10, what="no lease is left, long before it would end by itself")
+        await eventually(none_open, within_s=30, what="no lease is left, long before it would end by itself")
         await eventually(lambda: _has_left(world, 999))
         assert len(replica.seen) == 2
 

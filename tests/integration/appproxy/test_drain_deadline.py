@@ -110,7 +110,7 @@ async def test_what_is_open_at_the_deadline_is_told_cut_and_counted(old: Old) ->
         await reader.readuntil(b"data: 1\n\n")
     await socket.readuntil(b"hello")
     old.drain(0.7)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         told = await events.read()
         assert b"event: error" in told
         assert b'"code": "replica-stopped"' in told
@@ -135,7 +135,7 @@ async def test_what_ends_before_is_whole(old: Old) -> None:
     old.drain(3600)
     await eventually(lambda: old.receipt.started == 1)
     old.go.set()
-    assert await asyncio.wait_for(events.readuntil(b"0\r\n\r\n"), 10)
+    assert await asyncio.wait_for(events.readuntil(b"0\r\n\r\n"), 60)
     receipt = old.receipt
     assert (receipt.finished, receipt.cut) == (1, 0)
 
@@ -145,7 +145,7 @@ async def test_a_replica_that_has_left_the_table_is_held_to_its_deadline_too(old
     await events.readuntil(b"data: 1\n\n")
     old.drain(0.7)
     old.update(3, old.other)
-    assert b'"code": "replica-stopped"' in await asyncio.wait_for(events.read(), 20)
+    assert b'"code": "replica-stopped"' in await asyncio.wait_for(events.read(), 60)
     assert old.receipt.cut == 1
 
 
@@ -156,7 +156,7 @@ async def test_what_is_open_on_a_replica_that_leaves_the_table_without_a_drain_g
     assert (await old.world.http.get(f"{old.world.url}/chat/x")).status_code == 200
     assert [request.path for request in old.replica.seen] == ["/events"], "new requests go elsewhere"
     old.go.set()
-    assert b"data: 2" in await asyncio.wait_for(events.readuntil(b"0\r\n\r\n"), 10)
+    assert b"data: 2" in await asyncio.wait_for(events.readuntil(b"0\r\n\r\n"), 60)
     assert (old.receipt.finished, old.receipt.cut) == (1, 0)
 
 
@@ -169,7 +169,7 @@ async def test_a_deadline_that_is_past_already_cuts_only_once_the_draining_is_se
     await again.readuntil(b"data: 1\n\n")
     old.update(3, late.model_copy(update={"state": "draining"}), old.other)
     for reader in (events, again):
-        assert b'"code": "replica-stopped"' in await asyncio.wait_for(reader.read(), 20)
+        assert b'"code": "replica-stopped"' in await asyncio.wait_for(reader.read(), 60)
 
 
 async def test_a_further_table_moves_no_deadline(old: Old) -> None:
@@ -178,4 +178,4 @@ async def test_a_further_table_moves_no_deadline(old: Old) -> None:
     draining = old.drain(0.7)
     for generation in range(3, 8):
         old.update(generation, draining, old.other)
-    assert b'"code": "replica-stopped"' in await asyncio.wait_for(events.read(), 20)
+    assert b'"code": "replica-stopped"' in await asyncio.wait_for(events.read(), 60)

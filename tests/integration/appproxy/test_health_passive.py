@@ -189,7 +189,7 @@ async def test_a_killed_replica_costs_no_get_an_error(world: AppProxyWorld) -> N
         stop = asyncio.Event()
 
         async def caller() -> None:
-            async with httpx.AsyncClient(verify=False, timeout=20) as http:
+            async with httpx.AsyncClient(verify=False, timeout=60) as http:
                 while not stop.is_set():
                     seen[(await http.get(f"{world.url}/chat/")).status_code] += 1
 

@@ -116,11 +116,11 @@ async def test_bodies_stream_both_ways_without_waiting_for_the_end(world: AppPro
         world.apply(table("chat", routes=(route(port=replica.port),)))
         reader, writer = await asyncio.open_connection("127.0.0.1", world.port)
         writer.write(b"POST /chat/ HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n")
-        assert await asyncio.wait_for(got.get(), 5) == b"a"
-        head = await asyncio.wait_for(reader.readuntil(b"1\r\nA\r\n"), 5)
+        assert await asyncio.wait_for(got.get(), 60) == b"a"
+        head = await asyncio.wait_for(reader.readuntil(b"1\r\nA\r\n"), 60)
         assert b"Transfer-Encoding: chunked" in head
         writer.write(b"1\r\nb\r\n0\r\n\r\n")
-        assert await asyncio.wait_for(reader.readuntil(b"0\r\n\r\n"), 5) == b"1\r\nB\r\n0\r\n\r\n"
+        assert await asyncio.wait_for(reader.readuntil(b"0\r\n\r\n"), 60) == b"1\r\nB\r\n0\r\n\r\n"
         writer.close()
 
 

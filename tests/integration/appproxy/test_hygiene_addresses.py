@@ -50,7 +50,7 @@ async def told(
     got = b""
     reader, writer = await asyncio.open_connection("127.0.0.1", world.port)
     writer.write(ASK)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         with suppress(ConnectionResetError):
             while data := await reader.read(65536):
                 got += data

@@ -16,6 +16,7 @@ from headrace.appproxy.dataplane.request.context import Listener
 from headrace.common.contracts.ids import ClientId, new_uuid
 from headrace.common.contracts.messages.routes import NamedClient, RateLimits
 from tests.support.factories.route_tables import Signer, route, table
+from tests.support.wait import eventually
 from tests.support.worlds.appproxy import AppProxyWorld, Backend, backend, running
 
 SECRET = "hrc_" + "s" * 43
@@ -126,8 +127,12 @@ async def test_callers_behind_it_are_told_apart_by_the_address_that_it_saw(behin
             assert await comes_from("192.0.2.9, 192.0.2.1") == 429, "what it says itself changes nothing"
             assert await comes_from("192.0.2.3, 127.0.0.1") == 200
             assert await comes_from("192.0.2.4", "nobody/x") == 404
-        logged = [line["caller"] for line in said if line["event"] == "request_ended"]
-        assert logged == [f"192.0.2.{n}" for n in (1, 2, 1, 1, 1, 1, 3, 4)]
+
+            def logged() -> list[str]:
+                return [line["caller"] for line in said if line["event"] == "request_ended"]
+
+            await eventually(lambda: len(logged()) == 8)
+        assert logged() == [f"192.0.2.{n}" for n in (1, 2, 1, 1, 1, 1, 3, 4)]
 
 
 async def test_of_ipv6_callers_a_64_is_one(behind: AppProxyWorld) -> None:
@@ -146,7 +151,7 @@ async def test_another_peer_is_not_believed_whose_limits_count(behind: AppProxyW
         once = RateLimits(requests_per_second=0.01)
         behind.apply(table("chat", caller_limits=once, routes=(route(port=replica.port),)))
         async with httpx.AsyncClient(
-            verify=False, transport=httpx.AsyncHTTPTransport(local_address="127.0.0.2")
+            verify=False, timeout=60, transport=httpx.AsyncHTTPTransport(local_address="127.0.0.2")
         ) as http:
             came = [await http.get(f"{behind.url}/chat/x", headers={"X-Forwarded-For": f"192.0.2.{n}"}) for n in (1, 2)]
         assert [answer.status_code for answer in came] == [200, 429]
@@ -156,7 +161,7 @@ async def test_another_peer_is_not(behind: AppProxyWorld) -> None:
     async with backend() as replica:
         behind.apply(table("chat", routes=(route(port=replica.port),)))
         async with httpx.AsyncClient(
-            verify=False, transport=httpx.AsyncHTTPTransport(local_address="127.0.0.2")
+            verify=False, timeout=60, transport=httpx.AsyncHTTPTransport(local_address="127.0.0.2")
         ) as http:
             await http.get(f"{behind.url}/chat/x", headers=CLAIMED)
         assert fields(replica)["x-forwarded-for"] == "127.0.0.2"

@@ -69,7 +69,7 @@ async def test_an_address_has_so_many_connections_and_others_have_theirs(tmp_pat
         assert told.startswith(b"HTTP/1.1 429 ")
         assert b'"reason": "too-many-connections"' in told
         other = httpx.AsyncHTTPTransport(local_address="127.0.0.2")
-        async with httpx.AsyncClient(verify=False, transport=other) as http:
+        async with httpx.AsyncClient(verify=False, timeout=60, transport=other) as http:
             assert (await http.get(f"{world.url}/chat/x")).status_code == 200
         for reader, writer in held:  # they are served as before
             writer.write(HEAD + b"\r\n")

@@ -78,7 +78,7 @@ async def process(tmp_path: Path) -> AsyncIterator[Process]:
                 sys.executable, "-X", "dev", "-m", "headrace.appproxy", env=env, stdout=out, stderr=out
             )
         try:
-            async with httpx.AsyncClient(verify=False, timeout=20) as http:
+            async with httpx.AsyncClient(verify=False, timeout=60) as http:
                 one = Process(port, admin, log, closed, http)
 
                 async def ready() -> bool:
@@ -90,7 +90,7 @@ async def process(tmp_path: Path) -> AsyncIterator[Process]:
                 await eventually(ready)
                 yield one
             running_one.send_signal(signal.SIGTERM)
-            assert await asyncio.wait_for(running_one.wait(), 20) == 0
+            assert await asyncio.wait_for(running_one.wait(), 60) == 0
             assert MARK not in one.said(), "neither is one written at the end"
         finally:
             if running_one.returncode is None:
@@ -182,9 +182,8 @@ async def test_no_secret_is_written_down(process: Process) -> None:
     pages = [
         (await process.http.get(f"http://127.0.0.1:{process.admin}{page}")).text for page in ("/metrics", "/routes")
     ]
-    lines = [line for line in process.said().splitlines() if '"request_ended"' in line]
-    assert len(lines) > 5 * len(credentials), "what is said of requests is said"
-    assert "bus_" in process.said()
+    await eventually(lambda: process.said().count('"request_ended"') > 5 * len(credentials), what="requests are logged")
+    await eventually(lambda: "bus_" in process.said())
     for mark in marks(credentials):
         assert mark not in process.said()
         assert all(mark not in page for page in pages)

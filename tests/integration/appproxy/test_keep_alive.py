@@ -41,7 +41,7 @@ async def test_after_a_large_body_that_waited_the_next_request_is_read(world: Ap
         world.apply(first.model_copy(update={"generation": 2, "routes": (route(port=replica.port),)}))
         assert (await reader.readline()).startswith(b"HTTP/1.1 200")
         writer.write(NEXT)
-        assert b"HTTP/1.1 200" in await asyncio.wait_for(reader.read(), 10)
+        assert b"HTTP/1.1 200" in await asyncio.wait_for(reader.read(), 60)
         assert [len(body) for body in replica.bodies] == [LARGE, 0]
 
 
@@ -71,5 +71,5 @@ async def test_after_an_answer_that_came_before_the_body_was_taken_the_next_requ
         writer.write(head + b"Content-Length: %d\r\n\r\n" % len(form) + form)
         assert (await reader.readline()).startswith(b"HTTP/1.1 413")
         writer.write(NEXT)
-        assert b"HTTP/1.1 413" in await asyncio.wait_for(reader.read(), 10)
+        assert b"HTTP/1.1 413" in await asyncio.wait_for(reader.read(), 60)
         writer.close()

@@ -137,7 +137,7 @@ async def test_stop_waits_then_cuts_with_an_explicit_error(tmp_path: Path) -> No
         return response
 
     async with backend(work) as replica:
-        async with running(tmp_path / "data", shutdown_grace_s=0.6) as world:
+        async with running(tmp_path / "data", shutdown_grace_s=4) as world:
             world.apply(table("chat", routes=(route(port=replica.port),)))
             calls = {
                 path: asyncio.create_task(
@@ -152,8 +152,8 @@ async def test_stop_waits_then_cuts_with_an_explicit_error(tmp_path: Path) -> No
             async def not_ready() -> bool:
                 return (await world.http.get(f"{world.admin}/readyz")).status_code == 503
 
-            await eventually(not_ready, within_s=0.3)
-            await eventually(lambda: _refuses(world.port), within_s=0.3)
+            await eventually(not_ready)
+            await eventually(lambda: _refuses(world.port))
             finish.set()
             assert (await calls["/quick"]).endswith(b"0\r\n\r\n")
             none, sse, text = [await calls[p] for p in ("/none", "/sse", "/text")]
@@ -173,7 +173,7 @@ async def test_what_is_open_goes_on_in_both_directions_during_the_grace(tmp_path
     async with (
         backend() as replica,
         serve(echo, "127.0.0.1", 0) as socket_server,
-        running(tmp_path / "data", shutdown_grace_s=5) as world,
+        running(tmp_path / "data", shutdown_grace_s=60) as world,
     ):
         world.apply(table("chat", routes=(route(1, port=replica.port),)))
         world.apply(table("ws", routes=(route(2, port=next(iter(socket_server.sockets)).getsockname()[1]),)))
@@ -182,9 +182,9 @@ async def test_what_is_open_goes_on_in_both_directions_during_the_grace(tmp_path
         socket = await connect(f"ws://127.0.0.1:{world.port}/ws/")
         await eventually(lambda: len(replica.seen) == 1)
         world.stop.set()
-        await eventually(lambda: _refuses(world.port), within_s=2)
+        await eventually(lambda: _refuses(world.port))
         writer.write(b"def")
-        answer = await asyncio.wait_for(reader.read(), 5)  # ends: it is the last on its connection
+        answer = await asyncio.wait_for(reader.read(), 60)  # ends: it is the last on its connection
         assert answer.endswith(b"POST /up")
         assert b"Connection: close" in answer
         assert replica.bodies == [b"abcdef"]
@@ -192,7 +192,7 @@ async def test_what_is_open_goes_on_in_both_directions_during_the_grace(tmp_path
         assert await socket.recv() == "still here"
         await socket.close(4000, "bye")
         writer.close()
-        await asyncio.wait_for(asyncio.shield(world.ended), 3)
+        await asyncio.wait_for(asyncio.shield(world.ended), 60)
 
 
 async def echo(socket: ServerConnection) -> None:
@@ -220,7 +220,7 @@ async def test_the_process_serves_from_disk_with_everybody_away_and_stops_on_sig
                 sys.executable, "-m", "headrace.appproxy", env=env, stdout=log, stderr=log
             )
         try:
-            async with httpx.AsyncClient(verify=False) as http:
+            async with httpx.AsyncClient(verify=False, timeout=60) as http:
 
                 async def ready() -> bool:
                     try:
@@ -228,11 +228,11 @@ async def test_the_process_serves_from_disk_with_everybody_away_and_stops_on_sig
                     except httpx.ConnectError:
                         return False
 
-                await eventually(ready, within_s=15)
+                await eventually(ready)
                 assert (await http.get(f"http://127.0.0.1:{port}/chat/x?token=s3cret")).text == "GET /x?token=s3cret"
                 assert (await http.get(f"http://127.0.0.1:{port}/nobody?token=s3cret")).status_code == 404
             process.send_signal(signal.SIGTERM)
-            assert await asyncio.wait_for(process.wait(), 10) == 0
+            assert await asyncio.wait_for(process.wait(), 60) == 0
             said = (tmp_path / "log").read_text()
             assert '"request_ended"' in said
             assert "bus_" in said

@@ -27,9 +27,9 @@ async def test_expect_100_continue(world: AppProxyWorld) -> None:
         ask = "POST /{} HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n"
         reader, writer = await asyncio.open_connection("127.0.0.1", world.port)
         writer.write(ask.format("open").encode())
-        assert await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        assert await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 60) == b"HTTP/1.1 100 Continue\r\n\r\n"
         writer.write(b"hi")
-        assert (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)).startswith(b"HTTP/1.1 200 OK\r\n")
+        assert (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 60)).startswith(b"HTTP/1.1 200 OK\r\n")
         writer.close()
         assert "Expect" not in replica.seen[0].headers
         refused = await raw_request(world.port, ask.format("closed").encode(), until=b"\r\n\r\n")

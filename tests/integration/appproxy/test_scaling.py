@@ -58,7 +58,7 @@ async def test_scale_1_3_1_under_load_loses_no_request(world: AppProxyWorld, bus
         stop = asyncio.Event()
 
         async def caller() -> None:
-            async with httpx.AsyncClient(verify=False, timeout=20) as http:
+            async with httpx.AsyncClient(verify=False, timeout=60) as http:
                 while not stop.is_set():
                     try:
                         answer = await http.post(f"{world.url}/chat/", content=b"x")

@@ -65,7 +65,7 @@ async def dripping(world: AppProxyWorld, head: str, drop: bytes) -> AsyncIterato
 async def test_a_body_that_drips_is_told_and_let_go(strict: AppProxyWorld, path: str, head: str, drop: bytes) -> None:
     async with backend() as replica:
         strict.apply(table("chat", routes=(route(port=replica.port),)))
-        async with dripping(strict, head.format(path), drop) as reader, asyncio.timeout(20):
+        async with dripping(strict, head.format(path), drop) as reader, asyncio.timeout(60):
             told = await reader.readuntil(b"}")
             assert told.startswith(b"HTTP/1.1 408 ")
             assert b"body-too-slow" in told
@@ -79,14 +79,14 @@ async def test_a_body_that_drips_is_told_and_let_go(strict: AppProxyWorld, path:
 async def test_a_fast_beginning_earns_no_slow_end(strict: AppProxyWorld) -> None:
     async with backend() as replica:
         strict.apply(table("chat", routes=(route(port=replica.port),)))
-        async with dripping(strict, LENGTH.format("/chat/x") + "x" * 90_000, b"x") as reader, asyncio.timeout(20):
+        async with dripping(strict, LENGTH.format("/chat/x") + "x" * 90_000, b"x") as reader, asyncio.timeout(60):
             assert (await reader.readuntil(b"}")).startswith(b"HTTP/1.1 408 ")
 
 
 async def test_a_body_that_is_fast_enough_comes_through(strict: AppProxyWorld) -> None:
     async with backend() as replica:
         strict.apply(table("chat", routes=(route(port=replica.port),)))
-        async with dripping(strict, LENGTH.format("/chat/x"), b"x" * 1000) as reader, asyncio.timeout(30):
+        async with dripping(strict, LENGTH.format("/chat/x"), b"x" * 1000) as reader, asyncio.timeout(60):
             assert (await reader.readuntil(b"POST /x")).startswith(b"HTTP/1.1 200 ")
         assert len(replica.bodies[0]) == 100_000
 
@@ -121,7 +121,7 @@ async def test_an_upload_into_an_answer_that_has_begun_is_the_replicas_affair(st
     async with backend(echo) as replica:
         strict.apply(table("chat", routes=(route(port=replica.port),)))
         pace = strict.plane._min_body_rate
-        async with dripping(strict, CHUNKED.format("/chat/x"), b"1\r\nx\r\n") as reader, asyncio.timeout(20):
+        async with dripping(strict, CHUNKED.format("/chat/x"), b"1\r\nx\r\n") as reader, asyncio.timeout(60):
             assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
             await looked_at(pace, times=4)
             assert strict.open_requests == 1

@@ -105,7 +105,7 @@ async def test_a_caller_who_vanishes_ends_it_at_the_replica(world: AppProxyWorld
         await socket.send("x")
         await socket.recv()
         socket.transport.abort()
-        await eventually(lambda: replica.closes == [(1006, "")], within_s=1)
+        await eventually(lambda: replica.closes == [(1006, "")], within_s=15)  # before a ping could tell
         await eventually(lambda: world.open_requests == 0)
 
 
@@ -125,13 +125,13 @@ async def test_a_replica_that_vanishes_is_no_clean_close(world: AppProxyWorld) -
             "GET /ws/ HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: a\r\n\r\n"
         )
         writer.write(ask.encode())
-        got = await asyncio.wait_for(reader.readuntil(b"first bytes"), 5)
+        got = await asyncio.wait_for(reader.readuntil(b"first bytes"), 60)
         assert b"Sec-WebSocket-Key: a" in replica.heads[0]
         assert got.startswith(b"HTTP/1.1 101 ")
         assert b"Content-Length" not in got
         assert b"Transfer-Encoding" not in got
         writer.write(b"hi")
-        assert await asyncio.wait_for(reader.read(), 5) == b""
+        assert await asyncio.wait_for(reader.read(), 60) == b""
         writer.close()
         await eventually(lambda: world.open_requests == 0)
 
@@ -191,7 +191,7 @@ async def test_silence_has_a_limit_and_pings_break_it(world: AppProxyWorld) -> N
             while world.plane.context.now() < began + 1:
                 await (await socket.ping())
             with pytest.raises(ConnectionClosedError):
-                await asyncio.wait_for(socket.recv(), 3)
+                await asyncio.wait_for(socket.recv(), 60)
             assert socket.close_code == 1006
 
 

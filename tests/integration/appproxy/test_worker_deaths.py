@@ -234,7 +234,7 @@ async def process(data: Path, *, grace_s: float) -> AsyncIterator[tuple[asyncio.
             sys.executable, "-m", "headrace.appproxy", env=env, stdout=log, stderr=log
         )
     try:
-        async with httpx.AsyncClient(verify=False) as http:
+        async with httpx.AsyncClient(verify=False, timeout=60) as http:
 
             async def ready() -> bool:
                 try:
@@ -276,7 +276,7 @@ async def test_sigterm_of_the_parent_drains_all_workers(tmp_path: Path) -> None:
             answers = await asyncio.gather(*calls)
             assert {answer.status for answer in answers} == {200}
             assert len({answer.worker for answer in answers}) == 2
-            assert await asyncio.wait_for(parent.wait(), 15) == 0
+            assert await asyncio.wait_for(parent.wait(), 60) == 0
             assert all(_gone(pid) for pid in workers)
         said = (tmp_path / "log").read_text()
         assert "Traceback" not in said

@@ -41,7 +41,7 @@ async def worker_says(first: bytes) -> tuple[int, str]:
     theirs.close()
     ours.sendall(first)
     ours.close()
-    _, said = await asyncio.wait_for(process.communicate(), 30)
+    _, said = await asyncio.wait_for(process.communicate(), 60)
     assert process.returncode is not None
     return process.returncode, said.decode().strip()
 

@@ -138,7 +138,7 @@ def process(environment: Environment, tmp_path: Path) -> Iterator[Callable[..., 
 
 async def ready(url: str, *, within_s: float = 60) -> None:
     """Return once the autoscaler says that it is ready."""
-    async with httpx.AsyncClient(verify=False) as http:
+    async with httpx.AsyncClient(verify=False, timeout=60) as http:
 
         async def probe() -> bool:
             try:

@@ -43,7 +43,7 @@ async def test_one_that_starts_before_the_bus_says_so_and_begins_when_it_comes(
     fleet.say(service, kernel=HIGH)
     bus = Relay("bus", free_port(), lambda: urlsplit(servers.nats_url).port)
     early = process(nats_url=f"nats://127.0.0.1:{bus.port}")
-    async with httpx.AsyncClient(verify=False) as http:
+    async with httpx.AsyncClient(verify=False, timeout=60) as http:
 
         async def told() -> str:
             try:
@@ -60,7 +60,7 @@ async def test_one_that_starts_before_the_bus_says_so_and_begins_when_it_comes(
     await bus.open()
     try:
         await ready(early.url)
-        await eventually(lambda: service.wanted == 2, within_s=15)
+        await eventually(lambda: service.wanted == 2)
     finally:
         await bus.close()
 
@@ -68,7 +68,7 @@ async def test_one_that_starts_before_the_bus_says_so_and_begins_when_it_comes(
 async def test_when_one_is_killed_the_other_continues_with_its_cooldowns(
     manager: FakeManager, fleet: Fleet, process: Callable[..., Process], redis: Redis
 ) -> None:
-    service = Service.of(out(cooldown_s=4))
+    service = Service.of(out(cooldown_s=10))
     await manager.put(service)
     fleet.say(service, kernel=HIGH)
     first = process(id="autoscaler-1")
@@ -84,12 +84,12 @@ async def test_when_one_is_killed_the_other_continues_with_its_cooldowns(
         now = await redis.get(lease)
         return now is not None and now != holder
 
-    await eventually(taken_over, within_s=10)
+    await eventually(taken_over)
     said = len(manager.outcomes[service.rules[0].rule_id])
     await eventually(lambda: len(manager.outcomes[service.rules[0].rule_id]) > said)
-    await eventually(lambda: service.wanted == 3, within_s=15)
+    await eventually(lambda: service.wanted == 3)
     gap = manager.applied[1].decided_at - manager.applied[0].decided_at
-    assert 4.0 <= gap.total_seconds() < 8.0
+    assert 10.0 <= gap.total_seconds() < 20.0, "it does not begin a cooldown of its own"
     assert len(manager.requests) == 2
 
 
@@ -128,7 +128,7 @@ async def test_redis_killed_and_back(
     fleet.say(quiet, kernel=HIGH)
     async with (
         EmbeddedServers(tmp_path / "own", only={"valkey"}) as own,
-        httpx.AsyncClient(verify=False) as http,
+        httpx.AsyncClient(verify=False, timeout=60) as http,
         autoscaler(redis_url=own.redis_url, redis_timeout_s=0.5) as url,
     ):
         await eventually(lambda: manager.codes(service)[-1:] == ["cooling-down"])

@@ -85,7 +85,7 @@ async def test_a_command_that_waits_ends_at_once_and_in_order(
     with started(deploying.url, words) as program:
         await eventually(lambda: deploying.seen, within_s=90)
         program.send_signal(number)
-        _, said = program.communicate(timeout=30)
+        _, said = program.communicate(timeout=60)
     assert program.returncode == code, said
     assert said == ("interrupted\n" if code == 130 else "")
     if "-f" in words:
@@ -98,7 +98,7 @@ async def test_ctrl_c_is_one_line_and_its_code_whatever_waits(deploying: FakeMan
     with started(deploying.url, WAITS[name]) as program:
         await eventually(lambda: any(m == "GET" and path.startswith(last) for m, path in deploying.seen), within_s=90)
         program.send_signal(signal.SIGINT)
-        _, said = program.communicate(timeout=30)
+        _, said = program.communicate(timeout=60)
     assert program.returncode == 130, said
     assert said.splitlines()[-1] == "interrupted"
     assert said.count("interrupted") == 1
@@ -114,7 +114,7 @@ async def test_ctrl_c_ends_the_wait_for_a_manager_that_is_away(home: Path) -> No
             assert program.stderr is not None
             assert "waiting for the manager at" in await asyncio.to_thread(program.stderr.readline)
             program.send_signal(signal.SIGINT)
-            _, said = program.communicate(timeout=30)
+            _, said = program.communicate(timeout=60)
     assert (program.returncode, said) == (130, "interrupted\n")
 
 
@@ -153,6 +153,6 @@ sys.exit(entry.main([]))
 
 
 def test_a_signal_that_a_destructor_swallows_ends_the_command_all_the_same_and_its_cleaning_up_is_whole() -> None:
-    ran = subprocess.run([sys.executable, "-c", LOST], capture_output=True, text=True, timeout=30, check=False)
+    ran = subprocess.run([sys.executable, "-c", LOST], capture_output=True, text=True, timeout=60, check=False)
     assert "Exception ignored" in ran.stderr
     assert (ran.returncode, ran.stdout.strip()) == (143, "cleaned up")

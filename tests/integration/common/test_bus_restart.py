@@ -79,7 +79,7 @@ async def test_a_restarted_server_keeps_last_values_and_readers_catch_up(
         except BusUnavailable:
             return False
 
-    await eventually(reachable, within_s=20)
+    await eventually(reachable)
     async with open_bus(url, user="manager", password="secret", name="test") as bus:
         await ensure_streams(bus)
         await publish_last(bus, _table(1, service))
@@ -87,14 +87,14 @@ async def test_a_restarted_server_keeps_last_values_and_readers_catch_up(
         running = asyncio.create_task(watch.run())
         await eventually(lambda: seen == [1])
         container.get_wrapped_container().kill()
-        await eventually(lambda: not bus.connected, within_s=20)
+        await eventually(lambda: not bus.connected)
         with pytest.raises(BusUnavailable):
             await publish_last(bus, _table(2, service), timeout_s=0.3)
         container.get_wrapped_container().start()
-        await eventually(lambda: bus.connected and len(seen) >= 2, within_s=30, what="the stored value is read again")
+        await eventually(lambda: bus.connected and len(seen) >= 2, what="the stored value is read again")
         assert set(seen) == {1}
         await publish_last(bus, _table(3, service))
         await eventually(lambda: seen[-1] == 3)
         watch.stop()
-        await asyncio.wait_for(running, 10)
+        await asyncio.wait_for(running, 60)
     gc.collect()  # so that what was dropped is heard of here and not in another test

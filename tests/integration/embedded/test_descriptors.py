@@ -32,7 +32,7 @@ async def test_a_program_gets_each_kept_socket_once_at_its_place_and_no_copy_of_
         log,
         descriptors=[(f"s.{n}", s.fileno()) for n, s in enumerate(kept)],
     )
-    assert await asyncio.wait_for(child.wait(), 30) == 0
+    assert await asyncio.wait_for(child.wait(), 60) == 0
     for one in kept:
         one.close()
     told = json.loads(log.read_text())

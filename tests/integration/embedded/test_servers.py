@@ -106,9 +106,9 @@ async def test_a_killed_server_comes_back_on_its_port_with_its_data(data: Path, 
         old = keeper.pid
         assert old is not None
         os.kill(old, signal.SIGKILL)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await restarted.wait()
-        await eventually(keeper.program.ready, within_s=20)
+        await eventually(keeper.program.ready)
         assert keeper.pid not in (None, old)
         await assert_kept(servers)
         assert [event for event in events if event[1] != "ready"] == [(name, "ended"), (name, "restarted")]
@@ -178,7 +178,7 @@ async def test_a_smart_shutdown_that_waits_for_clients_is_made_a_fast_one_and_th
         pid = servers.keepers["postgres"].pid
         assert pid is not None
         os.kill(pid, signal.SIGTERM)
-        await eventually(lambda: "restarted" in heard, within_s=30)
+        await eventually(lambda: "restarted" in heard)
 
         async def answers() -> bool:
             try:
@@ -188,7 +188,7 @@ async def test_a_smart_shutdown_that_waits_for_clients_is_made_a_fast_one_and_th
             await con.close()
             return True
 
-        await eventually(answers, within_s=20)
+        await eventually(answers)
         held.terminate()
 
 

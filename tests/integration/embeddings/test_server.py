@@ -144,7 +144,7 @@ async def test_a_caller_who_leaves_takes_the_texts_along(start: Start) -> None:
     server = start()
     with pytest.raises(httpx.ReadTimeout):
         await flood(server, [[LONG] * 200], patience_s=0.5)
-    await eventually(lambda: samples(server)["embeddings_waiting_texts", None] == 0, within_s=3)
+    await eventually(lambda: samples(server)["embeddings_waiting_texts", None] == 0)
     assert server.http.post(EMBED, json={"input": "a"}).status_code == 200
     assert samples(server)["embeddings_batch_texts_sum", None] < 200
 
@@ -154,7 +154,7 @@ async def test_the_event_loop_stays_free_under_load(start: Start) -> None:
     load = asyncio.create_task(flood(server, [[LONG] * 8] * 4))
     await eventually(lambda: samples(server)["embeddings_waiting_texts", None] > 0)
     answered = 0
-    async with httpx.AsyncClient(verify=False, base_url=server.url, timeout=20) as http:
+    async with httpx.AsyncClient(verify=False, base_url=server.url, timeout=60) as http:
         while not load.done():
             assert (await http.get("/health")).status_code == 200
             answered += 1

@@ -36,7 +36,7 @@ def gauges(engine: ModelServer) -> dict[str, float]:
 
 
 async def ask(engine: ModelServer, **body: Any) -> httpx.Response:
-    async with httpx.AsyncClient(verify=False, base_url=engine.url, timeout=20) as http:
+    async with httpx.AsyncClient(verify=False, base_url=engine.url, timeout=60) as http:
         return await http.post(CHAT, json={**ASK, **body})
 
 
@@ -190,7 +190,7 @@ def test_a_stop_does_not_wait_for_ever(start: Start) -> None:
 
     def hang() -> None:
         try:
-            httpx.post(f"{engine.url}{CHAT}", json=ASK, timeout=20, verify=False)
+            httpx.post(f"{engine.url}{CHAT}", json=ASK, timeout=60, verify=False)
         except httpx.TransportError as error:
             failures.append(error)
 

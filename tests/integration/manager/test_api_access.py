@@ -86,7 +86,7 @@ async def ask(http: httpx.AsyncClient, method: str, path: str, name: str = "") -
 
 
 async def test_every_route_but_the_public_ones_needs_a_key(api: ManagerApi) -> None:
-    async with httpx.AsyncClient(verify=False, base_url=api.url) as stranger:
+    async with httpx.AsyncClient(verify=False, timeout=60, base_url=api.url) as stranger:
         for endpoint in ENDPOINTS:
             path = re.sub(r"\{[^}]*\}", str(new_uuid()), endpoint.path)
             answer = await ask(stranger, endpoint.method, path, endpoint.handler.__name__)

@@ -137,7 +137,7 @@ async def test_a_reader_that_goes_away_lets_the_next_ones_in(api: ManagerApi) ->
             assert answer.status_code == 200
 
     async def free() -> bool:
-        async with asyncio.timeout(10), api.admin.http.stream("GET", f"/v1/folders/{folder}/archive") as answer:
+        async with asyncio.timeout(60), api.admin.http.stream("GET", f"/v1/folders/{folder}/archive") as answer:
             return answer.status_code == 200
 
     await eventually(free)

@@ -145,7 +145,7 @@ async def test_following_shows_new_lines_and_new_replicas_and_ends_with_the_read
     seen: list[str] = []
 
     async def read() -> None:
-        async with api.admin.http.stream("GET", "/v1/services/chat/logs?follow=true&tail=10", timeout=30) as answer:
+        async with api.admin.http.stream("GET", "/v1/services/chat/logs?follow=true&tail=10", timeout=60) as answer:
             async for line in answer.aiter_lines():
                 seen.append(line)  # noqa: PERF401 - looked at while it grows
 
@@ -176,7 +176,7 @@ async def test_a_log_that_is_read_on_has_what_came_since_also_of_replicas_that_e
     assert "line 4" not in (await api.admin.http.get("/v1/services/chat/logs")).text
     alone = await api.admin.http.get(f"/v1/services/chat/logs?replica={first}&since=2026-01-01T01:00:02%2B01:00")
     assert alone.text == "2026-01-01T00:00:03Z line 3\n"
-    async with api.admin.http.stream("GET", f"/v1/services/chat/logs?follow=true&{since}", timeout=30) as answer:
+    async with api.admin.http.stream("GET", f"/v1/services/chat/logs?follow=true&{since}", timeout=60) as answer:
         lines = answer.aiter_lines()
         assert {(await anext(lines))[-1] for _ in range(2)} == {"3", "4"}
         await api.behind.say(one, "2026-01-01T00:00:02Z after the clock was set back")
@@ -191,7 +191,7 @@ async def test_a_log_that_falls_silent_says_so_once_and_is_read_on_when_its_agen
     await api.behind.say(one, "2026-01-01T00:00:01Z first")
     await api.behind.say(two, "2026-01-01T00:00:01Z second")
     await api.behind.falls_silent("agent-2")
-    async with api.admin.http.stream("GET", "/v1/services/chat/logs?follow=true&tail=10", timeout=30) as answer:
+    async with api.admin.http.stream("GET", "/v1/services/chat/logs?follow=true&tail=10", timeout=60) as answer:
         lines = answer.aiter_lines()
 
         async def told() -> str:
@@ -237,7 +237,7 @@ async def test_following_ends_when_the_service_is_gone(api: ManagerApi) -> None:
     async with api.admin.http.stream("GET", "/v1/services/chat/logs?follow=true") as answer:
         assert answer.status_code == 200
         await api.admin.call("DELETE", "/v1/services/chat", expect=204)
-        assert await asyncio.wait_for(answer.aread(), 10) == b""
+        assert await asyncio.wait_for(answer.aread(), 60) == b""
 
 
 async def test_a_trial_run_from_start_to_verdict(api: ManagerApi) -> None:
@@ -248,7 +248,7 @@ async def test_a_trial_run_from_start_to_verdict(api: ManagerApi) -> None:
     seen: list[str] = []
 
     async def read() -> None:
-        async with api.admin.http.stream("GET", f"/v1/validations/{run['id']}/logs?follow=true", timeout=30) as answer:
+        async with api.admin.http.stream("GET", f"/v1/validations/{run['id']}/logs?follow=true", timeout=60) as answer:
             async for line in answer.aiter_lines():
                 seen.append(line)  # noqa: PERF401 - looked at while it grows
 
@@ -305,7 +305,7 @@ async def test_machines_for_operators(api: ManagerApi) -> None:
 
 async def test_without_postgres_the_answer_is_503(api: ManagerApi) -> None:
     await api.pool.close()
-    async with httpx.AsyncClient(verify=False, base_url=api.url) as http:
+    async with httpx.AsyncClient(verify=False, timeout=60, base_url=api.url) as http:
         answer = await http.get("/v1/services", headers={"Authorization": f"Bearer {api.admin.key}"})
         assert (answer.status_code, answer.json()["reason"]) == (503, "database-unreachable")
         assert (await http.get("/livez")).status_code == 200

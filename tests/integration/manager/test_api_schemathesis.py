@@ -41,7 +41,7 @@ def _octets(_: Any, value: Any) -> bytes:
 
 
 async def test_the_document_is_valid_and_served(api: ManagerApi) -> None:
-    async with httpx.AsyncClient(verify=False, base_url=api.url) as http:
+    async with httpx.AsyncClient(verify=False, timeout=60, base_url=api.url) as http:
         document = (await http.get("/v1/openapi.json")).json()
     validate(document)
     assert document["openapi"].startswith("3.1")
@@ -61,7 +61,7 @@ def _explore(url: str, key: str) -> list[str]:
     schema = schemathesis.openapi.from_url(f"{url}/v1/openapi.json")
     failures: list[str] = []
     headers = {"Authorization": f"Bearer {key}"}
-    with httpx.Client(verify=False, base_url=url, headers=headers) as http:
+    with httpx.Client(verify=False, timeout=60, base_url=url, headers=headers) as http:
         for result in schema.get_all_operations():
             assert isinstance(result, Ok)
             operation = result.ok()

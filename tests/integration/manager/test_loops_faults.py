@@ -261,9 +261,9 @@ async def test_removals_end_and_are_told_again_to_who_still_has_the_service(worl
             and await world.pool.fetchval("select count(*) from publications") == 0
         )
 
-    await eventually(ended, within_s=20)
+    await eventually(ended)
     proxy.tables = kept  # an app-proxy that was away comes back with a copy from its disk
-    await eventually(lambda: proxy.tables[services[0]].removed, within_s=20)
+    await eventually(lambda: proxy.tables[services[0]].removed)
     assert set(proxy.tables) == {services[0]}
 
 
@@ -283,11 +283,11 @@ async def test_a_deleted_service_that_the_bus_brings_back_is_removed_again(world
     async def ended() -> bool:
         return await stored_generations(bus, RouteTable) == {}
 
-    await eventually(ended, within_s=20)
+    await eventually(ended)
     await eventually(lambda: world.pool.fetchval("select count(*) = 0 from publications"))
     await publish_last(bus, before)
     await eventually(lambda: service in proxy.tables)
-    await eventually(lambda: proxy.tables[service].removed, within_s=20)
+    await eventually(lambda: proxy.tables[service].removed)
 
 
 async def test_tables_of_services_that_are_not_known_any_more_are_removed(world: ManagerWorld, bus: Bus) -> None:
@@ -304,7 +304,7 @@ async def test_tables_of_services_that_are_not_known_any_more_are_removed(world:
     await world.manager()
     living = await world.service("s", replicas=0)
     gone = [restored.service_id, on_disk.service_id]
-    await eventually(lambda: all(one in proxy.tables and proxy.tables[one].removed for one in gone), within_s=20)
+    await eventually(lambda: all(one in proxy.tables and proxy.tables[one].removed for one in gone))
 
     async def generations() -> bool:
         routes, ruled = await stored_generations(bus, RouteTable), await stored_generations(bus, RuleTable)
@@ -317,7 +317,7 @@ async def test_tables_of_services_that_are_not_known_any_more_are_removed(world:
         left = {*await stored_generations(bus, RouteTable), *await stored_generations(bus, RuleTable)}
         return left == {f"route.{living}"}
 
-    await eventually(ended, within_s=20)
+    await eventually(ended)
     assert not proxy.tables[living].removed
 
 
@@ -348,7 +348,7 @@ async def test_replicas_of_a_deleted_service_on_a_lost_machine_do_not_hold_the_d
     async def gone() -> bool:
         return bool(await world.pool.fetchval("select deleted_at is not null from services where id = $1", service))
 
-    await eventually(gone, within_s=20)
+    await eventually(gone)
     held = await world.pool.fetchval("select count(*) from allocations where slot = 'cpu'")
     assert held == 2, "they may still run there"
 
@@ -375,9 +375,9 @@ async def test_a_machine_whose_plan_is_full_takes_no_more_and_says_so(world: Man
             texts = await world.pool.fetch("select reason_text from sessions where status = 'pending'")
             return len(texts) == 2 and all("KiB of its plan, 0 of 7000 KiB free" in row["reason_text"] for row in texts)
 
-        await eventually(told, within_s=20)
+        await eventually(told)
         await world.pool.execute("update publications set bytes = 100000 where subject = 'plan.agent.agent-1'")
-        await eventually(lambda: len(agent.kernels) == 3, within_s=20)
+        await eventually(lambda: len(agent.kernels) == 3)
         plan = next(iter((await stored_values_of(bus)).values()))
         assert len(plan) < 70_000, "the spec is in the plan once"
 

@@ -66,7 +66,7 @@ async def test_after_a_failed_rollout_dead_replicas_of_the_revision_that_serves_
         async def replaced() -> bool:
             return not crashed & set(agent.kernels) and await running(world, service, first) == 2
 
-        await eventually(replaced, within_s=15)
+        await eventually(replaced)
         await world.set(service, wanted=3)
 
         async def scaled() -> bool:
@@ -109,7 +109,7 @@ async def test_ends_in_operation_are_kept_with_exit_code_counted_and_slowed_down
             return await running(world, service, first) == 1
 
         for round_ in range(1, 4):
-            await eventually(serves, within_s=15)
+            await eventually(serves)
             agent.ends.update(dict.fromkeys(agent.kernels, "exited"))
             agent.report_now()
 
@@ -145,7 +145,7 @@ async def test_a_rollout_that_needs_its_own_gpus_gives_one_replica_up(world: Man
         async def rolled_out() -> bool:
             return await running(world, service, second) == 2 and await running(world, service, first) == 0
 
-        await eventually(rolled_out, within_s=20)
+        await eventually(rolled_out)
         reasons = await world.pool.fetch("select reason_code from drain_receipts where service_id = $1", service)
         assert "made-room-for-update" in {row["reason_code"] for row in reasons}
 
@@ -213,5 +213,5 @@ async def test_a_trial_run_gets_its_verdict_and_ends(world: ManagerWorld) -> Non
             row = await world.pool.fetchrow("select status, reason_code from sessions")
             return tuple(row) == ("ended", "validation-passed")
 
-        await eventually(ended, within_s=20)
+        await eventually(ended)
         assert agent.kernels == {}

@@ -55,7 +55,7 @@ async def _live(world: ManagerWorld) -> list[UUID]:
 
 
 async def _settled(agent: FakeAgent, proxy: FakeAppProxy, service: UUID, replicas: int) -> None:
-    await eventually(lambda: len(agent.kernels) == replicas and proxy.serving(service) == replicas, within_s=40)  # type: ignore[arg-type]
+    await eventually(lambda: len(agent.kernels) == replicas and proxy.serving(service) == replicas)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", ["nats", "postgres"])
@@ -70,8 +70,8 @@ async def test_an_outage_touches_nothing_that_runs(world: ManagerWorld, name: st
             keeper = world.servers.keepers[name]
             restarts = keeper.restarts
             _kill(world, name)
-            await eventually(lambda: keeper.restarts > restarts, within_s=20)  # noqa: B023 - awaited in this turn
-            await eventually(lambda: _works(world), within_s=20)
+            await eventually(lambda: keeper.restarts > restarts)  # noqa: B023 - awaited in this turn
+            await eventually(lambda: _works(world))
             await world.set(service, wanted=wanted)
             await _settled(agent, proxy, service, wanted)
             assert set(before) <= set(await _live(world)), "worst go first, and the first two are the oldest"
@@ -138,7 +138,7 @@ async def _cutting(world: ManagerWorld) -> AsyncIterator[None]:
 
 async def _persist(call: Callable[[], Awaitable[T]]) -> T:
     """Repeat what the cutter interrupted; all of these calls may be made twice, since a cut commit may have been one."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError):
                 return await call()

@@ -38,7 +38,7 @@ class Looking:
         async def complete() -> bool:
             return (await self.the_one(service)).complete
 
-        await eventually(complete, within_s=15)
+        await eventually(complete)
         return await self.the_one(service)
 
     async def draining(self, service: ServiceId) -> SessionId:
@@ -176,7 +176,7 @@ async def test_an_app_proxy_that_dies_is_named_and_its_numbers_stay(look: Lookin
             seen = await look.the_one(service)
             return seen.ended_at is not None and seen.started == 5
 
-        await eventually(over, within_s=15)
+        await eventually(over)
         seen = await look.the_one(service)
         assert (seen.finished, seen.waiting_for, seen.complete) == (3, ("proxy-2",), False)
         assert (seen.reason.code, seen.replaced_by) == ("service-stopped", None)

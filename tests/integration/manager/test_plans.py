@@ -89,7 +89,7 @@ async def test_a_machine_that_comes_back_while_its_plan_is_being_forgotten_has_o
             await publishing.one_pass()
             return bool(await stored_generations(bus, NodePlan))
 
-        await eventually(found, within_s=15)
+        await eventually(found)
     plan = await _stored(bus, "m-1")
     assert (plan.generation, len(plan.kernels)) == (2, int(runs))
     assert await pool.fetchval("select generation from publications") == 2

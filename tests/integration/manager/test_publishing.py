@@ -238,7 +238,7 @@ async def test_what_nobody_noted_is_found_by_the_slow_look(pool: Pool, bus: Bus)
         await publishing.one_pass()
         return (await _stored(bus, services[201])).wanted == 9
 
-    await eventually(found, within_s=15)
+    await eventually(found)
     assert max(facts.reads[-5:]) <= 100
 
 

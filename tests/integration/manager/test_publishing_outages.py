@@ -178,4 +178,4 @@ async def test_what_a_power_cut_took_is_published_again_though_as_much_was_writt
         held = await stored_generations(bus, RouteTable)
         return (held[f"route.{one}"], held[f"route.{two}"]) == (2, 2)
 
-    await eventually(published, within_s=10)
+    await eventually(published)

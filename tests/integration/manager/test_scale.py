@@ -380,7 +380,7 @@ async def test_creates_of_a_project_without_a_quota_do_not_wait_for_each_other(a
         other = con.transaction()
         await other.start()
         await con.fetch("select 1 from projects for share")  # as another create that has not committed
-        await asyncio.wait_for(api.admin.call("POST", "/v1/services", {**body, "name": "free"}, expect=201), 10)
+        await asyncio.wait_for(api.admin.call("POST", "/v1/services", {**body, "name": "free"}, expect=201), 60)
         await con.execute("""set local lock_timeout = '10s'""")
         await con.execute("""update projects set quota = '{"cpu": "5"}'""")
         waits = asyncio.create_task(

@@ -207,7 +207,7 @@ async def test_an_app_proxy_that_starts_reads_each_table_once_and_writes_none_th
 
         values = LastValues(grown.bus, RouteTable, deliver)
         running = asyncio.create_task(values.run())
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await values.synced.wait()
         values.stop()
         await running

@@ -115,7 +115,7 @@ async def running(data_dir: Path, **settings: Any) -> AsyncIterator[AppProxyWorl
             return proxy.listeners.started.is_set() and proxy.admin.started.is_set()
 
         await eventually(serves, every_s=0.005)
-        async with httpx.AsyncClient(verify=False, timeout=20) as http:
+        async with httpx.AsyncClient(verify=False, timeout=60) as http:
             world = AppProxyWorld(proxy, stop, ended, http, clock)
             try:
                 yield world
@@ -228,7 +228,7 @@ async def raw_request(
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         writer.write(data)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             if then is not None:
                 first = await reader.readuntil(then[0])
                 then[1]()

@@ -43,7 +43,7 @@ async def ask(port: int, path: str = "/chat/x") -> Answer:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             try:
                 return Answer(await reader.read())
             except ConnectionResetError:

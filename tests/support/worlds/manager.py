@@ -83,7 +83,7 @@ class ManagerWorld:
         bus, stop = Bus(), asyncio.Event()
         manager = make_manager(settings, Edges(self.pool, bus, self._storage, self.clock.clocks))
         running = asyncio.create_task(run_tasks([manager.inbox, manager.loops], stop))
-        await eventually(lambda: manager.inbox.check() is None, within_s=10)
+        await eventually(lambda: manager.inbox.check() is None)
         try:
             yield manager.loops
         finally:

@@ -48,7 +48,7 @@ def ordinary_python() -> str:
                 cwd="/",
                 capture_output=True,
                 check=False,
-                timeout=30,
+                timeout=60,
             )
         except OSError:
             continue

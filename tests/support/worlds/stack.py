@@ -143,7 +143,7 @@ class Stack:
 
     def _replicas(self, name: str) -> list[dict[str, Any]]:
         headers = {"Authorization": f"Bearer {self.api.key}"}
-        answer = httpx.get(f"{self.api.url}/v1/services/{name}", headers=headers, timeout=10, verify=False)
+        answer = httpx.get(f"{self.api.url}/v1/services/{name}", headers=headers, timeout=60, verify=False)
         return list(answer.json()["replica_list"]) if answer.status_code == 200 else []
 
     def replica_identities(self, name: str) -> dict[str, str]:
@@ -170,7 +170,7 @@ class Stack:
 
 
 def _docker(*words: str) -> str:
-    return subprocess.run(["docker", *words], capture_output=True, text=True, check=True, timeout=30).stdout
+    return subprocess.run(["docker", *words], capture_output=True, text=True, check=True, timeout=60).stdout
 
 
 def _listener(address: str) -> int | None:

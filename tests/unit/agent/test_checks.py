@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
@@ -16,6 +15,7 @@ from headrace.agent.checks import HealthChecker
 from headrace.agent.domain.answerhead import MOST_HEAD_BYTES, MOST_INTERIM, NotHttpError, final_head
 from headrace.common.contracts.model import HealthCheck
 from tests.support.bytecodes import bytecodes
+from tests.support.ports import free_port
 from tests.support.wait import eventually
 
 CHECK = HealthCheck(path="/health?deep=1", max_wait_time=5)
@@ -67,8 +67,7 @@ def descriptors() -> int:
 
 
 def closed_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
+    return free_port()
 
 
 async def test_a_check_passes_with_the_expected_status_only_and_says_what_came_instead() -> None:

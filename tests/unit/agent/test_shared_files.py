@@ -69,7 +69,7 @@ def test_the_walk_is_bounded_in_entries_and_depth_and_keeps_no_descriptor(
     before = len(list(Path("/proc/self/fd").iterdir()))
     assert clear_setuid(tmp_path / "folder") == 1
     assert (mode_of(within), mode_of(beyond)) == (0o755, 0o6755)
-    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before  # what earlier tests dropped may be closed meanwhile
     monkeypatch.setattr(shared_files, "MOST_ENTRIES", 10)
     for number in range(30):
         program(tmp_path / "many" / str(number))

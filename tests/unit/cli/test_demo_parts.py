@@ -75,7 +75,7 @@ async def test_a_program_does_not_outlive_the_demo(tmp_path: Path) -> None:
         print(said[0], flush=True)
         os.kill(os.getpid(), signal.SIGKILL)
     """)
-    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=False)
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
     there = Path(f"/proc/{int(ran.stdout)}/stat")
     await eventually(lambda: not there.exists() or there.read_text().rpartition(")")[2].split()[0] == "Z")
 

@@ -132,7 +132,7 @@ def test_a_reader_that_leaves_is_no_error_worth_a_traceback(home: Path) -> None:
     )
     assert program.stdout is not None
     program.stdout.close()
-    _, err = program.communicate(timeout=30)
+    _, err = program.communicate(timeout=60)
     assert err == b""
 
 

@@ -55,11 +55,11 @@ async def test_it_connects_as_often_as_it_takes_and_then_serves() -> None:
 
     link = Link(bus, LOGIN, serve)
     running = asyncio.create_task(link.run())
-    await asyncio.wait_for(served.wait(), 10)
+    await asyncio.wait_for(served.wait(), 60)
     assert bus.opens == 4
     assert link.check() is None
     link.stop()
-    await asyncio.wait_for(running, 10)
+    await asyncio.wait_for(running, 60)
 
 
 async def test_what_fails_for_the_bus_is_begun_anew_on_the_same_connection() -> None:
@@ -77,7 +77,7 @@ async def test_what_fails_for_the_bus_is_begun_anew_on_the_same_connection() -> 
     await eventually(lambda: begun == 4)
     assert bus.opens == 1
     link.stop()
-    await asyncio.wait_for(running, 10)
+    await asyncio.wait_for(running, 60)
 
 
 async def test_a_stop_closes_in_reverse_what_was_opened() -> None:
@@ -100,7 +100,7 @@ async def test_a_stop_closes_in_reverse_what_was_opened() -> None:
     running = asyncio.create_task(link.run())
     await eventually(lambda: "serve" in happened)
     link.stop()
-    await asyncio.wait_for(running, 10)
+    await asyncio.wait_for(running, 60)
     assert happened == ["open first", "open second", "serve", "close second", "close first"]
 
 
@@ -111,7 +111,7 @@ async def test_a_stop_ends_a_link_that_never_connected_and_it_says_since_when_an
     await eventually(lambda: "Connect" in (link.check() or ""))
     assert re.match(r"not connected to NATS for \d+ s: ", link.check() or "")
     link.stop()
-    await asyncio.wait_for(running, 10)
+    await asyncio.wait_for(running, 60)
     await bus.close()
 
 
@@ -120,7 +120,7 @@ async def test_what_is_wrong_in_the_service_itself_ends_it() -> None:
         raise KeyError("a mistake")
 
     with pytest.raises(ExceptionGroup) as raised:
-        await asyncio.wait_for(Link(FakeBus(), LOGIN, serve).run(), 10)
+        await asyncio.wait_for(Link(FakeBus(), LOGIN, serve).run(), 60)
     assert [type(error) for error in raised.value.exceptions] == [KeyError]
 
 

@@ -24,7 +24,7 @@ except OSError:
 def test_tracebacks_hold_no_local_variables(log_format: str) -> None:
     """A traceback with locals is a way for passwords into logs."""
     program = PROGRAM.replace("{log_format}", log_format)
-    done = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True, timeout=30)
+    done = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert "pass_failed" in done.stderr
     assert "OSError: refused" in done.stderr
@@ -54,7 +54,7 @@ asyncio.run(main())
 @pytest.mark.parametrize("log_format", ["json", "pretty"])
 def test_a_request_that_is_not_http_leaves_one_line_without_what_was_sent(log_format: str) -> None:
     program = UNREADABLE.replace("{log_format}", log_format)
-    done = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True, timeout=30)
+    done = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     first, *lines = done.stderr.splitlines()
     assert "listening" in first

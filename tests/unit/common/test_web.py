@@ -24,7 +24,7 @@ async def served(app: web.Application) -> AsyncIterator[httpx.AsyncClient]:
     server = WebServer(app, host="127.0.0.1", port=0)
     task = asyncio.create_task(server.run())
     await server.started.wait()
-    async with httpx.AsyncClient(verify=False, base_url=f"http://127.0.0.1:{server.port}") as client:
+    async with httpx.AsyncClient(verify=False, timeout=60, base_url=f"http://127.0.0.1:{server.port}") as client:
         yield client
     server.stop()
     await task
@@ -103,7 +103,7 @@ async def test_a_head_that_does_not_end_is_not_waited_for(head: bytes) -> None:
     await server.started.wait()
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     writer.write(head)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         assert await reader.read() == b""
     writer.close()
     server.stop()
@@ -113,7 +113,7 @@ async def test_a_head_that_does_not_end_is_not_waited_for(head: bytes) -> None:
 async def _answer(port: int, sent: bytes) -> bytes:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(sent)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         read = await reader.read()
     writer.close()
     return read
@@ -137,9 +137,9 @@ async def test_half_sent_requests_keep_nobody_out() -> None:
     halves = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(60)]
     for _, writer in halves:
         writer.write(b"GET /livez HTTP/1.1\r\n")
-    async with httpx.AsyncClient(verify=False, base_url=f"http://127.0.0.1:{server.port}") as client:
+    async with httpx.AsyncClient(verify=False, timeout=60, base_url=f"http://127.0.0.1:{server.port}") as client:
         assert [(await client.get("/livez")).status_code for _ in range(5)] == [200] * 5
-    first = await asyncio.wait_for(halves[0][0].read(), 10)
+    first = await asyncio.wait_for(halves[0][0].read(), 60)
     assert first.startswith(b"HTTP/1.1 503 ")
     assert b"too-many-connections" in first
     for _, writer in halves:
@@ -179,7 +179,7 @@ def test_the_event_loop_of_the_services_serves() -> None:
         server = WebServer(make_app(), host="127.0.0.1", port=0)
         running = asyncio.create_task(server.run())
         await server.started.wait()
-        async with httpx.AsyncClient(verify=False) as http:
+        async with httpx.AsyncClient(verify=False, timeout=60) as http:
             status = (await http.get(f"http://127.0.0.1:{server.port}/livez")).status_code
         server.stop()
         await running
@@ -206,7 +206,7 @@ async def test_a_caller_that_does_not_take_its_answer_makes_room_at_once() -> No
     assert (await _answer(server.port, b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"))[9:12] == b"200"
     taken = 0
     with suppress(ConnectionError):
-        while some := await asyncio.wait_for(slow.read(2**20), 10):
+        while some := await asyncio.wait_for(slow.read(2**20), 60):
             taken += len(some)
     assert taken < whole
     for writer in (asking, *(other for _, other in others)):

@@ -85,7 +85,7 @@ async def test_little_that_comes_is_taken_though_the_sender_is_silent_then() -> 
 async def test_a_refusal_is_told_at_once_though_the_sender_is_silent() -> None:
     taker, never = Taker(), asyncio.Event()
     taker.fails = TooLarge("enough", limit=1)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         with pytest.raises(TooLarge):
             await receive(chunks(b"x", then=never), taker, idle_s=3600, kept="")
 

@@ -37,7 +37,7 @@ async def outcome(case: Case, port: int, backend: Recorder) -> Outcome:
     """Send `case` to `port` and return what came of it."""
     backend.clear()
     heard = await send(port, case.segments)
-    await eventually(lambda: backend.busy == 0, within_s=5, what="a request that was cut off ends at the backend too")
+    await eventually(lambda: backend.busy == 0, what="a request that was cut off ends at the backend too")
     canaries = sum(got.is_canary for got in backend.got)
     own = tuple(got for got in backend.got if not got.is_canary)
     return Outcome(heard, own, canaries, backend.begun, tuple(backend.unclean))

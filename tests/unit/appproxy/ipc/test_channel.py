@@ -144,14 +144,14 @@ async def test_descriptors_go_along_also_when_the_other_side_is_slow() -> None:
         writing.channel.send(content, [reading_end])
         os.close(reading_end)
     reading = End(two)
-    await asyncio.wait_for(writing.channel.flushed(), 10)
+    await asyncio.wait_for(writing.channel.flushed(), 60)
     await eventually(lambda: len(reading.heard) == 3)
     for number, (message, (fd,)) in enumerate(reading.heard):
         assert (message, os.read(fd, 100)) == (Text(big), b"pipe %d" % number)
         assert not os.get_inheritable(fd)
         os.close(fd)
     reading.channel.close()
-    await asyncio.wait_for(writing.ended.wait(), 10)
+    await asyncio.wait_for(writing.ended.wait(), 60)
     writing.channel.send(content)
     await writing.channel.flushed()
 
@@ -161,7 +161,7 @@ async def test_what_was_sent_before_the_end_is_heard() -> None:
     writing, reading = End(one), End(two)
     writing.channel.send(CODEC.encode(Text("last words")))
     writing.channel.close()
-    await asyncio.wait_for(reading.ended.wait(), 10)
+    await asyncio.wait_for(reading.ended.wait(), 60)
     assert reading.heard == [(Text("last words"), [])]
     assert reading.error is None
 
@@ -193,7 +193,7 @@ async def test_nonsense_ends_the_channel_and_is_logged(bad: bytes, why: str) -> 
     with structlog.testing.capture_logs() as lines:
         reading = End(two)
         one.sendall(frame(CODEC.encode(Text("before"))) + bad)
-        await asyncio.wait_for(reading.ended.wait(), 10)
+        await asyncio.wait_for(reading.ended.wait(), 60)
     assert reading.heard == [(Text("before"), [])]
     (line,) = lines
     assert line["event"] == "channel_failed"
@@ -208,7 +208,7 @@ async def test_an_end_in_the_middle_of_a_message_is_logged() -> None:
         reading = End(two)
         one.sendall(frame(CODEC.encode(Text("cut")))[:-1])
         one.close()
-        await asyncio.wait_for(reading.ended.wait(), 10)
+        await asyncio.wait_for(reading.ended.wait(), 60)
     assert [line["event"] for line in lines] == ["channel_failed"]
     assert reading.heard == []
 
