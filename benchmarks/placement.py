@@ -34,7 +34,7 @@ from headrace.common.runtime.clock import utc_now
 from headrace.embedded.stack import EmbeddedServers
 from headrace.manager.domain.placement.scheduler import Machine, Request, place_all
 from headrace.manager.domain.variants import resolve
-from headrace.manager.loops.placement import Placing
+from headrace.manager.loops.placement import PlacementLoop
 
 MACHINES, GPUS, PENDING = 5_000, 8, 10_000
 SMALL_MACHINES, SMALL_PENDING = 500, 1_000
@@ -217,7 +217,7 @@ async def committed(folder: Path) -> dict[str, float]:
         async with open_pool(servers.database_url, size=4) as pool:
             await fill(pool)
             started = time.perf_counter()
-            await Placing(pool, utc_now, lambda *_: None, most=PENDING).one_pass()
+            await PlacementLoop(pool, utc_now, lambda *_: None, most=PENDING).one_pass()
             seconds = time.perf_counter() - started
             placed = await pool.fetchval("select count(*) from sessions where status = 'placed'")
             held = await pool.fetchval("select count(*) from allocations")

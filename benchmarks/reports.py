@@ -30,10 +30,10 @@ from headrace.common.db.migrate import migrate
 from headrace.common.db.pool import Pool, open_pool
 from headrace.common.runtime.clock import utc_now
 from headrace.embedded.stack import EmbeddedServers
-from headrace.manager.inbox.app_proxies import Proxies
+from headrace.manager.inbox.app_proxies import AppProxyReports
 from headrace.manager.inbox.bus import BusInbox
 from headrace.manager.inbox.reports import NodeReports
-from headrace.manager.inbox.rule_outcomes import Outcomes
+from headrace.manager.inbox.rule_outcomes import LastRuleOutcomes
 from headrace.manager.loops.agents import AgentLiveness
 from headrace.manager.loops.pokes import LoopPokes
 from headrace.manager.usecases.scaling import Scaling
@@ -74,8 +74,8 @@ async def _measure() -> dict[str, float]:
             Login(servers.nats_url, user, password, "manager"),
             listening=agents.listening,
             nodes=NodeReports(pool, lambda *_: None),
-            proxies=Proxies(utc_now, lambda *_: None),
-            outcomes=Outcomes(),
+            proxies=AppProxyReports(utc_now, lambda *_: None),
+            outcomes=LastRuleOutcomes(),
             scale=Scaling(pool, LoopPokes()).answer,
             poke=lambda *_: None,
         )

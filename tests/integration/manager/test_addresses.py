@@ -17,13 +17,13 @@ from headrace.common.contracts.reasons import Reason
 from headrace.common.db.migrate import MIGRATIONS
 from headrace.common.db.pool import Pool
 from headrace.common.runtime.clock import utc_now
-from headrace.manager.domain.addresses import Places
+from headrace.manager.domain.addresses import AddressPolicy
 from headrace.manager.inbox.reports import NodeReports
-from headrace.manager.loops.placement import Placing
+from headrace.manager.loops.placement import PlacementLoop
 from tests.support.worlds.manager_api import ManagerApi, serving
 
 SPEC = {"runtime": "cmd", "image": "img", "slots": {"cpu": 1}}
-LOOPBACK_TOO = Places((ip_network("127.0.0.0/8"), ip_network("10.0.0.0/8")))
+LOOPBACK_TOO = AddressPolicy((ip_network("127.0.0.0/8"), ip_network("10.0.0.0/8")))
 
 
 class Fleet:
@@ -198,7 +198,7 @@ async def test_no_replica_is_placed_on_a_machine_that_is_not_where_it_may_be(fle
         "insert into kernels (id, session_id, state, health, reason_code, reason_text)"
         " select gen_random_uuid(), id, 'preparing', 'degraded', 'x', 'x' from sessions"
     )
-    placing = Placing(pool, utc_now, lambda *_: None)
+    placing = PlacementLoop(pool, utc_now, lambda *_: None)
     await placing.one_pass()
     row = await pool.fetchrow("select status, reason_code, reason_text from sessions")
     assert (row["status"], row["reason_code"]) == ("pending", "address-not-allowed")

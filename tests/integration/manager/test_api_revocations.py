@@ -12,7 +12,7 @@ import pytest
 from headrace.common.contracts.ids import new_uuid
 from headrace.common.db.pool import Connection, transaction
 from headrace.manager.domain.records.publications import Content
-from headrace.manager.loops.housekeeping import Housekeeping, Retention
+from headrace.manager.loops.housekeeping import HousekeepingLoop, Retention
 from headrace.manager.store import publications
 from tests.support.wait import eventually
 from tests.support.worlds.manager_api import ManagerApi
@@ -136,7 +136,7 @@ async def test_what_is_not_followed_is_said_to_be_so(api: ManagerApi) -> None:
     await api.admin.call("DELETE", f"{CHAT}/tokens/{made['id']}")
     assert await seen() == (False, "not-in-force")
     await api.pool.execute("update revocations set at = now() - interval '25 hours'")
-    await Housekeeping(api.pool, lambda *_: None, Retention()).one_pass()
+    await HousekeepingLoop(api.pool, lambda *_: None, Retention()).one_pass()
     assert await seen() == (None, "not-followed"), "a day has gone"
     again = await api.admin.call("DELETE", f"{CHAT}/tokens/{made['id']}")
     assert again["in_force"] is None, "no table will change because of it"

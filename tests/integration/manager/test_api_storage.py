@@ -14,9 +14,9 @@ import pytest
 
 from headrace.common.contracts.ids import FolderId, new_uuid
 from headrace.common.db.pool import Pool, transaction
-from headrace.manager.domain.stored import Amount, Change
+from headrace.manager.domain.storage_usage import StorageChange, StorageUsage
 from headrace.manager.folders.storage import open_storage
-from headrace.manager.loops.measuring import Measuring
+from headrace.manager.loops.measuring import MeasuringLoop
 from headrace.manager.store import folders
 from tests.integration.manager.test_api_archives import TAR, content_of, entry, send, tar
 from tests.integration.manager.test_api_folders import begin, patch
@@ -191,7 +191,7 @@ async def test_a_walk_corrects_what_was_not_counted_and_leaves_alone_what_change
     (root / "out").symlink_to("/etc")
     with open_storage(small.folders) as storage:
         poked: list[str] = []
-        loop = Measuring(small.pool, storage, lambda *names: poked.extend(names), every=timedelta(0))
+        loop = MeasuringLoop(small.pool, storage, lambda *names: poked.extend(names), every=timedelta(0))
         await loop.one_pass()
         assert await used(small) == (150, 6)
         assert poked == ["measuring"]
@@ -201,7 +201,7 @@ async def test_a_walk_corrects_what_was_not_counted_and_leaves_alone_what_change
         async def uploads_meanwhile(function: Any, **more: Any) -> Any:
             storage.call = seen  # type: ignore[method-assign]
             async with transaction(small.pool) as con:
-                await folders.reserve(con, FolderId(UUID(folder)), held, Amount(1000, 2))
+                await folders.reserve(con, FolderId(UUID(folder)), held, StorageUsage(1000, 2))
             return await seen(function, **more)
 
         (root / "by/another").write_bytes(b"z" * 30)
@@ -209,7 +209,7 @@ async def test_a_walk_corrects_what_was_not_counted_and_leaves_alone_what_change
         await loop.one_pass()
         assert await used(small) == (1150, 8)  # walked again when it has ended
         async with transaction(small.pool) as con:
-            await folders.settle(con, FolderId(UUID(folder)), held, Change())
+            await folders.settle(con, FolderId(UUID(folder)), held, StorageChange())
         await small.pool.execute("update folders set measured_at = null")
         await loop.one_pass()
         assert await used(small) == (180, 7)
@@ -220,23 +220,23 @@ async def test_a_folder_is_walked_when_it_is_due_also_where_it_changed_just_now(
     await upload(small, folder, "a", b"x")
     await small.pool.execute("update folders set stored_bytes = 5, measured_at = null")
     with open_storage(small.folders) as storage:
-        await Measuring(small.pool, storage, lambda *_: None, every=timedelta(days=1)).one_pass()
+        await MeasuringLoop(small.pool, storage, lambda *_: None, every=timedelta(days=1)).one_pass()
         assert (await used(small))[0] == 1
         await small.pool.execute("update folders set stored_bytes = 5")
-        await Measuring(small.pool, storage, lambda *_: None, every=timedelta(days=1)).one_pass()
+        await MeasuringLoop(small.pool, storage, lambda *_: None, every=timedelta(days=1)).one_pass()
         assert (await used(small))[0] == 5  # a day has not passed
 
 
 async def test_what_a_manager_that_was_killed_had_reserved_counts_for_a_quarter_of_an_hour(small: ManagerApi) -> None:
     folder = await small.admin.folder("m", {})
     async with transaction(small.pool) as con:
-        await folders.reserve(con, FolderId(UUID(folder)), new_uuid(), Amount(9000, 5))
+        await folders.reserve(con, FolderId(UUID(folder)), new_uuid(), StorageUsage(9000, 5))
     await begin(small, folder, "a", 2000, expect=409)
     assert await used(small) == (9000, 5)
     await small.pool.execute("update reservations set touched_at = now() - interval '16 minutes'")
     await begin(small, folder, "a", 2000)
     with open_storage(small.folders) as storage:
-        await Measuring(small.pool, storage, lambda *_: None, every=timedelta(days=1)).one_pass()
+        await MeasuringLoop(small.pool, storage, lambda *_: None, every=timedelta(days=1)).one_pass()
     assert await small.pool.fetchval("select count(*) from reservations") == 0
 
 

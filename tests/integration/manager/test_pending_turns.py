@@ -8,7 +8,7 @@ import pytest
 
 from headrace.common.contracts.ids import ProjectId, ServiceId, new_uuid
 from headrace.common.runtime.clock import utc_now
-from headrace.manager.loops.placement import Placing
+from headrace.manager.loops.placement import PlacementLoop
 from headrace.manager.metrics import PASSED_OVER
 from headrace.manager.store import sessions
 from tests.support import many_rows
@@ -41,7 +41,7 @@ async def test_projects_and_in_them_services_take_turns(world: ManagerWorld) -> 
 
 async def _placed(world: ManagerWorld) -> dict[UUID, tuple[str, str, str]]:
     """Run one placement pass; return status, reason code and text of each session."""
-    await Placing(world.pool, utc_now, lambda *_: None).one_pass()
+    await PlacementLoop(world.pool, utc_now, lambda *_: None).one_pass()
     rows = await world.pool.fetch("select id, status, reason_code, reason_text from sessions")
     return {row["id"]: (row["status"], row["reason_code"], row["reason_text"]) for row in rows}
 

@@ -12,7 +12,7 @@ from headrace.common.bus.connect import Bus
 from headrace.common.bus.stored import stored_generations
 from headrace.common.contracts.messages.plans import NodePlan
 from headrace.common.db.pool import Pool
-from headrace.manager.loops.publishing import Publishing
+from headrace.manager.loops.publishing import PublishingLoop
 from headrace.manager.store.tables import Plans
 from tests.support import many_rows
 from tests.support.wait import eventually
@@ -24,8 +24,8 @@ async def _stored(bus: Bus, machine: str) -> NodePlan:
     return NodePlan.decode(message.data)
 
 
-def _publishing(pool: Pool, bus: Bus) -> Publishing[NodePlan]:
-    return Publishing(pool, bus, NodePlan, Plans(), verify=timedelta(hours=1))
+def _publishing(pool: Pool, bus: Bus) -> PublishingLoop[NodePlan]:
+    return PublishingLoop(pool, bus, NodePlan, Plans(), verify=timedelta(hours=1))
 
 
 async def _return(pool: Pool, machine: str, applied: int) -> None:

@@ -21,7 +21,7 @@ from headrace.common.contracts.ids import ProjectId, ServiceId, new_uuid
 from headrace.common.contracts.messages.routes import RouteTable
 from headrace.common.db.pool import Connection, Pool
 from headrace.manager.loops import publishing as publishing_loop
-from headrace.manager.loops.publishing import Publishing
+from headrace.manager.loops.publishing import PublishingLoop
 from headrace.manager.metrics import TABLES_UNBUILT
 from headrace.manager.store.tables import PendingPublication
 from tests.support.wait import eventually
@@ -83,8 +83,8 @@ class Facts:
         await self.pool.execute("insert into table_changes (kind, key) values ('route', $1)", str(service))
 
 
-def publishing_of(pool: Pool, bus: Bus, facts: Facts) -> Publishing[RouteTable]:
-    return Publishing(pool, bus, RouteTable, facts, verify=timedelta(hours=1))
+def publishing_of(pool: Pool, bus: Bus, facts: Facts) -> PublishingLoop[RouteTable]:
+    return PublishingLoop(pool, bus, RouteTable, facts, verify=timedelta(hours=1))
 
 
 async def _stored(bus: Bus, service: ServiceId) -> RouteTable:
@@ -332,7 +332,7 @@ async def test_a_bus_that_comes_back_while_the_stream_is_compared_is_looked_at_a
             loop.verify_soon()
         return {}
 
-    loop = Publishing(pool, bus, RouteTable, Facts(pool), verify=timedelta(hours=1), claimed=back)
+    loop = PublishingLoop(pool, bus, RouteTable, Facts(pool), verify=timedelta(hours=1), claimed=back)
     for looked in (1, 2, 2):
         await loop.one_pass()
         assert looks == looked

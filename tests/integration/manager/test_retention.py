@@ -15,7 +15,7 @@ from headrace.common.contracts.reasons import Reason
 from headrace.common.db.pool import Pool
 from headrace.common.runtime.clock import utc_now
 from headrace.manager.domain.lifecycle.replica_state import Failed
-from headrace.manager.loops.housekeeping import Housekeeping, Retention
+from headrace.manager.loops.housekeeping import HousekeepingLoop, Retention
 from headrace.manager.store import retention, sessions
 from headrace.manager.store.sessions import ERRORS_KEPT
 from tests.support import many_rows
@@ -48,7 +48,7 @@ async def test_ended_sessions_go_in_bounded_batches_until_none_is_due(pool: Pool
     await many_rows.sessions(pool, whose, each=25, ended_days_ago=8)
     await many_rows.sessions(pool, whose, each=2, ended_days_ago=6)
     poked: list[str] = []
-    keeping = Housekeeping(pool, lambda *names: poked.extend(names), Retention(), batch=50, rounds=2)
+    keeping = HousekeepingLoop(pool, lambda *names: poked.extend(names), Retention(), batch=50, rounds=2)
     left = []
     for _ in range(3):
         await keeping.one_pass()
@@ -139,7 +139,7 @@ async def test_history_and_what_expired_goes_when_it_is_due(pool: Pool) -> None:
             b"x" * 32,
             days,
         )
-    await Housekeeping(pool, lambda *_: None, Retention()).one_pass()
+    await HousekeepingLoop(pool, lambda *_: None, Retention()).one_pass()
     assert await pool.fetchval("select count(*) from events") == 7
     assert await pool.fetchval("select count(*) from tokens") == 2
     assert await pool.fetchval("select count(*) from api_keys") == 2
@@ -173,7 +173,7 @@ async def test_a_deleted_service_goes_with_all_that_was_its(pool: Pool) -> None:
             "insert into publications (subject, generation, digest, published_at) values ($1, 3, '', now())",
             f"route.{service['id']}",
         )
-    await Housekeeping(pool, lambda *_: None, Retention()).one_pass()
+    await HousekeepingLoop(pool, lambda *_: None, Retention()).one_pass()
     assert [row["name"] for row in await pool.fetch("select name from services order by name")] == [
         "fresh-1",
         "fresh-2",
@@ -191,7 +191,7 @@ async def test_a_deleted_service_stays_until_the_app_proxies_were_told(pool: Poo
         "insert into publications (subject, generation, digest, published_at) "
         "select 'route.' || id, 1, '', deleted_at - interval '1 day' from services"
     )
-    await Housekeeping(pool, lambda *_: None, Retention()).one_pass()
+    await HousekeepingLoop(pool, lambda *_: None, Retention()).one_pass()
     assert await pool.fetchval("select count(*) from services") == 1
 
 
@@ -206,7 +206,7 @@ async def test_a_machine_that_is_away_for_long_is_forgotten_with_what_was_held_t
         "where id in (select session_id from kernels where agent_id = 'm-1')"
     )
     await pool.execute("update kernels set ended_at = now() - interval '31 days' where agent_id = 'm-1'")
-    await Housekeeping(pool, lambda *_: None, Retention()).one_pass()
+    await HousekeepingLoop(pool, lambda *_: None, Retention()).one_pass()
     assert [row["id"] for row in await pool.fetch("select id from agents")] == ["m-2"]
     assert await pool.fetchval("select count(*) from allocations") == 1
 
@@ -221,7 +221,7 @@ async def test_one_kind_that_cannot_be_dropped_holds_up_no_other(pool: Pool) -> 
     )
     await pool.execute("create trigger refuse before delete on sessions for each row execute function refuse()")
     with pytest.raises(Exception, match="no"):
-        await Housekeeping(pool, lambda *_: None, Retention()).one_pass()
+        await HousekeepingLoop(pool, lambda *_: None, Retention()).one_pass()
     assert await pool.fetchval("select count(*) from sessions") == 3
     assert await pool.fetchval("select count(*) from events") == 0
 

@@ -20,8 +20,8 @@ from headrace.common.runtime.clock import utc_now
 from headrace.manager.domain.lifecycle import trial
 from headrace.manager.domain.lifecycle.replicas import decide
 from headrace.manager.domain.records.services import ServiceFacts
-from headrace.manager.domain.records.sessions import ServiceRow
-from headrace.manager.inbox.app_proxies import Proxies
+from headrace.manager.domain.records.sessions import ReconciledService
+from headrace.manager.inbox.app_proxies import AppProxyReports
 from headrace.manager.loops import services as services_loop
 from headrace.manager.loops.services import Services
 from headrace.manager.metrics import PASSED_OVER
@@ -88,7 +88,9 @@ async def test_reading_services_and_their_sessions_costs_the_same_whoever_else_i
                 [
                     await blocks(con, sessions.SQL.services, ids),
                     await blocks(con, sessions.SQL.live, ids),
-                    await blocks(con, sessions.SQL.tally, ["pending", "placed", "running", "draining", "stopping"]),
+                    await blocks(
+                        con, sessions.SQL.count_by_status, ["pending", "placed", "running", "draining", "stopping"]
+                    ),
                     await blocks(con, sessions.SQL.finish_stopped),
                 ]
             )
@@ -104,11 +106,14 @@ class Watched:
         self.poked: list[str] = []
         self.looked_at: list[ServiceId] = []
         self.loop = Services(
-            pool, Proxies(lambda: self.now, lambda *_: None), lambda: self.now, lambda *names: self.poked.extend(names)
+            pool,
+            AppProxyReports(lambda: self.now, lambda *_: None),
+            lambda: self.now,
+            lambda *names: self.poked.extend(names),
         )
         read = sessions.services
 
-        async def noting(con: Connection, ids: Sequence[ServiceId]) -> list[ServiceRow]:
+        async def noting(con: Connection, ids: Sequence[ServiceId]) -> list[ReconciledService]:
             self.looked_at += ids
             return await read(con, ids)
 

@@ -17,7 +17,7 @@ from headrace.common.db.pool import Pool
 from headrace.common.runtime.service import run_tasks
 from headrace.embedded.stack import EmbeddedServers
 from headrace.manager.folders.storage import FolderStorage, open_storage
-from headrace.manager.loops.runner import Loops
+from headrace.manager.loops.runner import LoopRunner
 from headrace.manager.wiring import Edges, make_manager
 from tests.support.factories.settings import manager_settings
 from tests.support.fakes.agent import FakeAgent
@@ -62,12 +62,12 @@ class ManagerWorld:
         user = "appproxy" if proxy_id == "proxy-1" else "manager"  # the servers know one app-proxy's user
         return FakeAppProxy(await self.bus(user), proxy_id)
 
-    async def manager(self, *, lost_after_s: float = 2.0, every_s: float = 0.3) -> Loops:
+    async def manager(self, *, lost_after_s: float = 2.0, every_s: float = 0.3) -> LoopRunner:
         """Start one manager's loops; stopped at the end of the test."""
         return await self._stack.enter_async_context(self.running_manager(lost_after_s=lost_after_s, every_s=every_s))
 
     @asynccontextmanager
-    async def running_manager(self, *, lost_after_s: float = 2.0, every_s: float = 0.3) -> AsyncIterator[Loops]:
+    async def running_manager(self, *, lost_after_s: float = 2.0, every_s: float = 0.3) -> AsyncIterator[LoopRunner]:
         """A manager but for its API, stopped in order."""
         user, password = self.servers.nats_user("manager")
         settings = manager_settings(

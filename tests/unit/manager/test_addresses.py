@@ -11,7 +11,7 @@ from headrace.common.contracts.ids import KernelId, SessionId, new_uuid
 from headrace.common.contracts.messages.reports import KernelReport
 from headrace.common.contracts.reasons import Reason
 from headrace.common.contracts.reasons.kernel import KernelReason
-from headrace.manager.domain.addresses import Claim, Places, ReportedAddress, claims, problem
+from headrace.manager.domain.addresses import AddressPolicy, Claim, ReportedAddress, claims, problem
 
 
 def kernel(host: str | None, port: int | None) -> KernelReport:
@@ -54,7 +54,7 @@ def kernel(host: str | None, port: int | None) -> KernelReport:
 def test_an_address_that_is_not_allowed_is_not_handed_on_and_the_reason_is_told(
     host: str | None, port: int, machine: str, why: str
 ) -> None:
-    judged = Places().judge(kernel(host, port), machine)
+    judged = AddressPolicy().judge(kernel(host, port), machine)
     assert (judged.host, judged.port, judged.health, judged.reason.code) == (
         None,
         None,
@@ -69,11 +69,11 @@ def test_an_address_that_is_not_allowed_is_not_handed_on_and_the_reason_is_told(
 )
 def test_the_machines_own_address_on_a_port_for_replicas_is_believed(host: str | None, port: int | None) -> None:
     given = kernel(host, port)
-    assert Places().judge(given, host or "10.0.0.7") is given
+    assert AddressPolicy().judge(given, host or "10.0.0.7") is given
 
 
 def test_an_operator_names_the_networks_and_ports() -> None:
-    places = Places((ip_network("10.1.0.0/16"),), 30_000, 30_010)
+    places = AddressPolicy((ip_network("10.1.0.0/16"),), 30_000, 30_010)
     good = kernel("10.1.2.3", 30_010)
     assert places.judge(good, "10.1.2.3") is good
     for host, port in (("127.0.0.1", 30_000), ("10.2.0.1", 30_000), ("gpu-1.lan", 30_000), ("10.1.2.3", 20_000)):
@@ -81,14 +81,14 @@ def test_an_operator_names_the_networks_and_ports() -> None:
 
 
 def test_agents_that_share_a_machine_with_the_app_proxies_are_at_its_loopback_where_the_operator_says_so() -> None:
-    places = Places((ip_network("127.0.0.0/8"),))
+    places = AddressPolicy((ip_network("127.0.0.0/8"),))
     good = kernel("127.0.0.1", 20_001)
     assert places.judge(good, "127.0.0.1") is good
     assert places.judge(kernel("10.0.0.7", 20_001), "10.0.0.7").reason.code == KernelReason.ADDRESS_NOT_ALLOWED
 
 
 def test_a_machines_first_address_is_claimed_where_one_may_be() -> None:
-    places = Places((ip_network("10.0.0.0/8"), ip_network("127.0.0.0/8"), ip_network("fd00::/8")))
+    places = AddressPolicy((ip_network("10.0.0.0/8"), ip_network("127.0.0.0/8"), ip_network("fd00::/8")))
     said = [
         ReportedAddress("d", "fd00:0::1"),
         ReportedAddress("c", "::ffff:10.0.0.3"),
@@ -103,7 +103,7 @@ def test_a_machines_first_address_is_claimed_where_one_may_be() -> None:
         Claim("c", "10.0.0.3", shared=False),
         Claim("d", "fd00::1", shared=False),
     ]
-    assert claims([ReportedAddress("g", "GPU.lan.")], Places()) == [Claim("g", "gpu.lan", shared=False)]
+    assert claims([ReportedAddress("g", "GPU.lan.")], AddressPolicy()) == [Claim("g", "gpu.lan", shared=False)]
 
 
 @pytest.mark.parametrize(
@@ -128,12 +128,12 @@ def test_a_machines_first_address_is_claimed_where_one_may_be() -> None:
 def test_an_address_that_is_not_the_machines_own_is_told_with_what_is_allowed(
     address: str, allowed: list[str] | None, taken: dict[str, str], why: str | None
 ) -> None:
-    found = problem(ReportedAddress("m", address, allowed), Places(), taken)
+    found = problem(ReportedAddress("m", address, allowed), AddressPolicy(), taken)
     assert found is None if why is None else re.search(why, found or "")
 
 
 def test_replicas_of_a_machine_at_an_address_that_is_not_its_own_get_no_requests() -> None:
-    judged = Places().judge(kernel("10.0.0.8", 20_001), "10.0.0.8", "it says that it is elsewhere")
+    judged = AddressPolicy().judge(kernel("10.0.0.8", 20_001), "10.0.0.8", "it says that it is elsewhere")
     assert (judged.host, judged.port, judged.health) == (None, None, "unhealthy")
     assert judged.reason == Reason(code=KernelReason.ADDRESS_NOT_ALLOWED, text="it says that it is elsewhere")
-    assert Places().judge(kernel(None, None), "10.0.0.8", "it says that it is elsewhere").health == "healthy"
+    assert AddressPolicy().judge(kernel(None, None), "10.0.0.8", "it says that it is elsewhere").health == "healthy"

@@ -17,7 +17,7 @@ from headrace.manager.domain.lifecycle.status import (
     with_app_proxies,
     with_tables,
 )
-from headrace.manager.inbox.app_proxies import MOST_AWAY, Proxies
+from headrace.manager.inbox.app_proxies import MOST_AWAY, AppProxyReports
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 SERVICE = ServiceId(UUID(int=1))
@@ -34,7 +34,7 @@ class Heard:
 
     def __init__(self) -> None:
         self.now, self.connected = START, True
-        self.proxies = Proxies(lambda: self.now, lambda *_: None, connected=lambda: self.connected)
+        self.proxies = AppProxyReports(lambda: self.now, lambda *_: None, connected=lambda: self.connected)
 
     def after(self, seconds: float) -> str:
         self.now += timedelta(seconds=seconds)

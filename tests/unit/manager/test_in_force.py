@@ -12,7 +12,7 @@ from headrace.common.contracts.messages.reports import ProxyReport
 from headrace.manager.domain.in_force import Propagation, in_force
 from headrace.manager.domain.lifecycle.receipts import LastReport
 from headrace.manager.domain.lifecycle.status import Presence
-from headrace.manager.inbox.app_proxies import MOST_AWAY, REMEMBERED_FOR, Proxies
+from headrace.manager.inbox.app_proxies import MOST_AWAY, REMEMBERED_FOR, AppProxyReports
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 CHAT, ECHO = ServiceId(UUID(int=1)), ServiceId(UUID(int=2))
@@ -71,7 +71,7 @@ def test_a_manager_that_just_started_does_not_speak_for_all() -> None:
 
 async def test_app_proxies_that_went_are_remembered_for_minutes_and_so_many() -> None:
     now = [NOW]
-    proxies = Proxies(lambda: now[0], lambda *_: None)
+    proxies = AppProxyReports(lambda: now[0], lambda *_: None)
 
     async def report(proxy_id: ProxyId) -> None:
         await proxies.heard(ProxyReport(proxy_id=proxy_id, sent_at=now[0], url="http://p", generations={CHAT: 1}))

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from headrace.common.contracts.ids import RuleId, ServiceId, new_uuid
 from headrace.common.contracts.messages.rulestates import RuleOutcome, RuleReport
 from headrace.common.contracts.reasons import Reason
-from headrace.manager.inbox.rule_outcomes import OUTCOMES_KEPT_S, Outcomes
+from headrace.manager.inbox.rule_outcomes import OUTCOMES_KEPT_S, LastRuleOutcomes
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -22,7 +22,7 @@ def _report(service: ServiceId, rule: RuleId) -> RuleReport:
 
 async def test_outcomes_of_services_of_which_nothing_is_said_any_more_are_forgotten() -> None:
     clock = [0.0]
-    outcomes = Outcomes(monotonic=lambda: clock[0])
+    outcomes = LastRuleOutcomes(monotonic=lambda: clock[0])
     gone = [(ServiceId(new_uuid()), RuleId(new_uuid())) for _ in range(50)]
     stays = (ServiceId(new_uuid()), RuleId(new_uuid()))
     for service, rule in (stays, *gone):

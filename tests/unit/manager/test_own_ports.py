@@ -8,7 +8,7 @@ from headrace.common.contracts.ids import ProxyId
 from headrace.common.contracts.reasons import Reason
 from headrace.manager.domain.lifecycle.status import StatusOfService, with_own_port
 from headrace.manager.domain.own_ports import OwnPorts
-from headrace.manager.settings import Settings, places
+from headrace.manager.settings import Settings, address_policy
 
 HEALTHY = StatusOfService("healthy", "deployed", Reason(code="all-healthy", text="1 of 1 replicas healthy"), 1)
 
@@ -26,7 +26,7 @@ def test_what_is_no_range_of_ports_is_refused(bounds: str) -> None:
     with pytest.raises(ValueError, match="range"):
         OwnPorts.parse(bounds, [])
     with pytest.raises(ValueError, match="range"):
-        places(Settings.model_construct(replica_ports=bounds))
+        address_policy(Settings.model_construct(replica_ports=bounds))
 
 
 def test_a_service_whose_port_is_not_open_is_not_healthy_and_says_where_and_why() -> None:

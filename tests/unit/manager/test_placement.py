@@ -26,7 +26,7 @@ from headrace.manager.domain.placement.scheduler import (
     Request,
     Waiting,
     place_all,
-    who_makes_room,
+    preemption_candidates,
 )
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -257,7 +257,7 @@ def test_who_makes_room_is_who_alone_holds_what_is_missing() -> None:
         short: machine("b", held={"cpu": 7}),
         elsewhere: machine("c", resource_group="lab"),
     }
-    assert who_makes_room(request(), without, NOW) == {enough}
+    assert preemption_candidates(request(), without, NOW) == {enough}
 
 
 def test_nothing_is_kept_for_what_can_never_fit() -> None:

@@ -14,7 +14,7 @@ from headrace.common.contracts.ids import ProjectId
 from headrace.common.contracts.problems import Unavailable
 from headrace.manager.folders.errors import DiskReserve
 from headrace.manager.folders.storage import FolderStorage
-from headrace.manager.usecases.parsing import Parsing
+from headrace.manager.usecases.parsing import ParserPool
 from headrace.manager.usecases.project_limiter import ProjectLimiter
 from tests.support.wait import eventually
 
@@ -83,7 +83,7 @@ async def test_a_turn_lasts_as_long_as_the_thread_works_also_when_the_caller_has
 
 
 async def test_a_parse_whose_caller_has_gone_keeps_the_projects_turn_until_its_thread_ends() -> None:
-    parsing = Parsing(most_waiting=0)
+    parsing = ParserPool(most_waiting=0)
     begun, go_on = threading.Event(), threading.Event()
 
     def parse() -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from headrace.common.contracts.problems import NotFound, Unavailable
-from headrace.manager.folders.flushing import AT_ONCE
-from headrace.manager.folders.measuring import Walk
+from headrace.manager.folders.group_commit import AT_ONCE
+from headrace.manager.folders.measuring import UsageWalk
 from headrace.manager.folders.storage import open_storage
 from tests.support.wait import eventually
 
@@ -147,7 +147,7 @@ async def test_a_step_of_a_walk_that_comes_after_its_end_opens_nothing(tmp_path:
     with open_storage(tmp_path) as storage:
         gone = storage.tree("gone")
         with pytest.raises(NotFound):
-            Walk(gone).step()
-        walk = Walk(gone)
+            UsageWalk(gone).step()
+        walk = UsageWalk(gone)
         await storage.close(walk)
         assert walk.step() is False

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from headrace.manager.domain.paths import MAX_DEPTH
-from headrace.manager.domain.stored import Amount
+from headrace.manager.domain.storage_usage import StorageUsage
 from headrace.manager.folders import tree as trees
 from headrace.manager.folders.tree import Tree
 from tests.unit.common.test_removal import DEPTH, dig
@@ -56,4 +56,4 @@ def test_a_file_that_two_requests_take_the_place_of_is_taken_off_the_count_once(
     first.put(tmp_path / "one", ["a"])
     thread.join()
     left = list(first.path.iterdir())
-    assert first.added + second.added == Amount(sum(path.stat().st_size for path in left), len(left))
+    assert first.added + second.added == StorageUsage(sum(path.stat().st_size for path in left), len(left))

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from headrace.common.contracts.ids import new_uuid
-from headrace.manager.domain.stored import Amount
+from headrace.manager.domain.storage_usage import StorageUsage
 from headrace.manager.folders.storage import FolderStorage, open_storage
 from headrace.manager.folders.unpacking import Unpacker
 
@@ -40,7 +40,7 @@ def unpacked(storage: FolderStorage) -> Path:
     tree = storage.tree("folder")
     tree.create()
     unpacker = Unpacker(tree, storage.partials, storage.flushing, new_uuid, into=(), max_bytes=2**20)
-    unpacker.allow(Amount(2**40, 2**20))
+    unpacker.allow(StorageUsage(2**40, 2**20))
     data = archive()
     for start in range(0, len(data), 2**20):
         unpacker.feed(data[start : start + 2**20])

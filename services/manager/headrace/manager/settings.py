@@ -12,7 +12,7 @@ from pydantic import Field, SecretStr, StringConstraints
 from pydantic_settings import SettingsConfigDict
 
 from headrace.common.runtime.settings import ServiceSettings
-from headrace.manager.domain.addresses import Places
+from headrace.manager.domain.addresses import AddressPolicy
 from headrace.manager.domain.bounds import USUAL, Bounds
 from headrace.manager.domain.own_ports import port_range
 from headrace.manager.folders.errors import RESERVE_BYTES
@@ -103,9 +103,9 @@ def bounds(settings: Settings) -> Bounds:
     return Bounds(**{field.name: getattr(settings, field.name) for field in fields(Bounds)})
 
 
-def places(settings: Settings) -> Places:
+def address_policy(settings: Settings) -> AddressPolicy:
     """Return the address policy of replicas. Raises ValueError when the ports are no range."""
-    return Places(settings.replica_networks, *port_range(settings.replica_ports))
+    return AddressPolicy(settings.replica_networks, *port_range(settings.replica_ports))
 
 
 def secret_bytes(settings: Settings) -> bytes:

@@ -23,21 +23,21 @@ from headrace.common.web.app import WebServer
 from headrace.manager.api.app import make_api
 from headrace.manager.domain.own_ports import OwnPorts
 from headrace.manager.folders.storage import FolderStorage, open_storage
-from headrace.manager.inbox.app_proxies import Proxies
+from headrace.manager.inbox.app_proxies import AppProxyReports
 from headrace.manager.inbox.bus import BusInbox
 from headrace.manager.inbox.logs import BusLogReader
 from headrace.manager.inbox.reports import NodeReports
-from headrace.manager.inbox.rule_outcomes import Outcomes
+from headrace.manager.inbox.rule_outcomes import LastRuleOutcomes
 from headrace.manager.loops.agents import AgentLiveness
-from headrace.manager.loops.housekeeping import Housekeeping, Retention
-from headrace.manager.loops.measuring import Measuring
-from headrace.manager.loops.placement import Placing
+from headrace.manager.loops.housekeeping import HousekeepingLoop, Retention
+from headrace.manager.loops.measuring import MeasuringLoop
+from headrace.manager.loops.placement import PlacementLoop
 from headrace.manager.loops.pokes import LoopPokes
-from headrace.manager.loops.publishing import Publishing
+from headrace.manager.loops.publishing import PublishingLoop
 from headrace.manager.loops.receipts import Receipts as ReceiptsLoop
-from headrace.manager.loops.runner import Loops
+from headrace.manager.loops.runner import LoopRunner
 from headrace.manager.loops.services import Services as ServicesLoop
-from headrace.manager.settings import Settings, bounds, places, secret_bytes
+from headrace.manager.settings import Settings, address_policy, bounds, secret_bytes
 from headrace.manager.signing import Vault
 from headrace.manager.store import tables
 from headrace.manager.usecases.agents import Agents
@@ -91,7 +91,7 @@ class Manager:
     """A manager that is built and does not run yet."""
 
     inbox: BusInbox
-    loops: Loops
+    loops: LoopRunner
     pokes: LoopPokes
     use_cases: UseCases
     api: WebServer
@@ -134,8 +134,8 @@ async def build(settings: Settings) -> AsyncIterator[Sequence[Task]]:
 def make_manager(settings: Settings, edges: Edges) -> Manager:
     """Return a manager on these edges; it opens nothing."""
     pool, bus = edges.pool, edges.bus
-    pokes, outcomes = LoopPokes(), Outcomes(monotonic=edges.clocks.monotonic)
-    proxies = Proxies(edges.clocks.utc, pokes.poke, connected=lambda: bus.connected)
+    pokes, outcomes = LoopPokes(), LastRuleOutcomes(monotonic=edges.clocks.monotonic)
+    proxies = AppProxyReports(edges.clocks.utc, pokes.poke, connected=lambda: bus.connected)
     agents = AgentLiveness(pool, bus, pokes.poke, lost_after=settings.lost_after, monotonic=edges.clocks.monotonic)
     loops = _make_loops(settings, edges, proxies, agents, pokes)
     password = settings.nats_password.get_secret_value()
@@ -148,7 +148,7 @@ def make_manager(settings: Settings, edges: Edges) -> Manager:
         nodes=NodeReports(
             pool,
             pokes.poke,
-            places=places(settings),
+            places=address_policy(settings),
             lost_after=settings.lost_after,
             monotonic=edges.clocks.monotonic,
         ),
@@ -168,7 +168,9 @@ def make_manager(settings: Settings, edges: Edges) -> Manager:
     return Manager(inbox, loops, pokes, use_cases, api)
 
 
-def _make_loops(settings: Settings, edges: Edges, proxies: Proxies, agents: AgentLiveness, pokes: LoopPokes) -> Loops:
+def _make_loops(
+    settings: Settings, edges: Edges, proxies: AppProxyReports, agents: AgentLiveness, pokes: LoopPokes
+) -> LoopRunner:
     pool, bus, clock, monotonic = edges.pool, edges.bus, edges.clocks.utc, edges.clocks.monotonic
     every, verify = settings.reconcile_every, settings.verify_every
     kept = Retention(
@@ -180,25 +182,27 @@ def _make_loops(settings: Settings, edges: Edges, proxies: Proxies, agents: Agen
     )
 
     services = ServicesLoop(pool, proxies, clock, pokes.poke, every=every)
-    plans = Publishing(pool, bus, NodePlan, tables.Plans(), verify=verify, monotonic=monotonic)
-    rules = Publishing(pool, bus, RuleTable, tables.Rules(), verify=verify, monotonic=monotonic)
-    routes = Publishing(
+    plans = PublishingLoop(pool, bus, NodePlan, tables.Plans(), verify=verify, monotonic=monotonic)
+    rules = PublishingLoop(pool, bus, RuleTable, tables.Rules(), verify=verify, monotonic=monotonic)
+    routes = PublishingLoop(
         pool, bus, RouteTable, tables.Routes(), verify=verify, monotonic=monotonic, claimed=proxies.claimed
     )
-    measuring = Measuring(pool, edges.storage, pokes.poke, every=settings.measure_folders_every, monotonic=monotonic)
+    measuring = MeasuringLoop(
+        pool, edges.storage, pokes.poke, every=settings.measure_folders_every, monotonic=monotonic
+    )
     passes: dict[LoopName, Callable[[], Awaitable[None]]] = {
         "services": services.one_pass,
-        "placement": Placing(pool, clock, pokes.poke).one_pass,
+        "placement": PlacementLoop(pool, clock, pokes.poke).one_pass,
         "plans": plans.one_pass,
         "routes": routes.one_pass,
         "rules": rules.one_pass,
         "agents": agents.one_pass,
         "receipts": ReceiptsLoop(pool, proxies, clock).one_pass,
-        "housekeeping": Housekeeping(pool, pokes.poke, kept).one_pass,
+        "housekeeping": HousekeepingLoop(pool, pokes.poke, kept).one_pass,
         "measuring": measuring.one_pass,
     }
     periods = {"agents": min(every, AGENTS_EVERY), "housekeeping": HOUSEKEEPING_EVERY, "measuring": HOUSEKEEPING_EVERY}
-    return Loops(
+    return LoopRunner(
         [
             Loop(
                 name, one_pass, every=periods.get(name, every), rest=REST, poked=pokes.event(name), monotonic=monotonic
@@ -245,5 +249,5 @@ def make_use_cases(
         history=History(pool),
         logs=Logs(pool, reader, clock),
         validations=Validations(pool, resolver, pokes, most),
-        agents=Agents(pool, places(settings)),
+        agents=Agents(pool, address_policy(settings)),
     )

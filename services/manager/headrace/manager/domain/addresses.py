@@ -19,7 +19,7 @@ _MOST_NAMED = 4
 
 
 @dataclass(frozen=True)
-class Places:
+class AddressPolicy:
     """Policy of replicas' addresses: the address of their machine, in these networks (empty: any), on these ports.
 
     Loopback (the app-proxy's own machine), link-local (cloud metadata), multicast and unspecified addresses are
@@ -95,7 +95,7 @@ class Claim:
     shared: bool
 
 
-def claims(said: Sequence[ReportedAddress], places: Places) -> list[Claim]:
+def claims(said: Sequence[ReportedAddress], places: AddressPolicy) -> list[Claim]:
     """Return the first addresses of machines that have no allowed one yet, where the policy permits, by machine id."""
     return [
         Claim(one.machine, as_written(one.address), _is_loopback(one.address))
@@ -104,7 +104,7 @@ def claims(said: Sequence[ReportedAddress], places: Places) -> list[Claim]:
     ]
 
 
-def problem(said: ReportedAddress, places: Places, taken: Mapping[str, str]) -> str | None:
+def problem(said: ReportedAddress, places: AddressPolicy, taken: Mapping[str, str]) -> str | None:
     """Return why a machine's address is refused; None if it is accepted.
 
     `taken`: for machines whose first address could not be claimed, the machine that has it.

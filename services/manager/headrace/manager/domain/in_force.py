@@ -34,7 +34,7 @@ _GATHERING: Final = Reason.of(
 
 
 @dataclass(frozen=True)
-class Lagging:
+class LaggingProxy:
     """App-proxy that is not known to refuse the revoked credential."""
 
     proxy_id: ProxyId
@@ -53,7 +53,7 @@ class Propagation:
     in_force: bool | None
     reason: Reason
     applied: tuple[ProxyId, ...] = ()
-    missing: tuple[Lagging, ...] = ()
+    missing: tuple[LaggingProxy, ...] = ()
 
 
 NOT_FOLLOWED: Final = Propagation(
@@ -91,16 +91,16 @@ def in_force(
     )
 
 
-def _missing(proxy_id: ProxyId, lacking: int, silent: timedelta) -> Lagging:
+def _missing(proxy_id: ProxyId, lacking: int, silent: timedelta) -> LaggingProxy:
     seconds = max(0.0, round(silent.total_seconds(), 1))
     if silent > AWAY_AFTER:
         text = (
             f"it has not reported for {seconds:.0f} s; if it still serves, it refuses once it reaches the message bus"
         )
-        return Lagging(proxy_id=proxy_id, heard_s=seconds, reason=Reason.of(RevocationReason.APP_PROXY_AWAY, text))
+        return LaggingProxy(proxy_id=proxy_id, heard_s=seconds, reason=Reason.of(RevocationReason.APP_PROXY_AWAY, text))
     tables = "the route table" if lacking == 1 else f"{lacking} route tables"
     text = f"it has not applied {tables} with it yet"
-    return Lagging(proxy_id=proxy_id, heard_s=seconds, reason=Reason.of(RevocationReason.APP_PROXY_BEHIND, text))
+    return LaggingProxy(proxy_id=proxy_id, heard_s=seconds, reason=Reason.of(RevocationReason.APP_PROXY_BEHIND, text))
 
 
 def _reason(applied: int, missing: int, presence: Presence, *, everywhere: bool) -> Reason:

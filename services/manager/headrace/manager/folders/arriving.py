@@ -13,7 +13,7 @@ from headrace.manager.folders.partials import Partials
 FILE_MODE: Final = 0o644
 
 
-class ArrivingFile:
+class IncomingFile:
     """Temporary file of one entry. One that a killed manager leaves behind is removed like an incomplete upload."""
 
     def __init__(self, partials: Partials, identifier: UUID) -> None:

@@ -12,21 +12,21 @@ from itertools import islice
 from threading import Lock
 
 from headrace.manager.domain.paths import MAX_DEPTH
-from headrace.manager.domain.stored import Amount
+from headrace.manager.domain.storage_usage import StorageUsage
 from headrace.manager.folders.tree import Tree, held_by
 
 STEP_ENTRIES = 5000
 
 
-class Walk:
+class UsageWalk:
     """Disk usage walk of one folder. Links are counted and not followed; entries deeper than a path can be are skipped."""
 
     def __init__(self, tree: Tree) -> None:
         self._tree = tree
         self._open = ExitStack()
-        self._entries: Iterator[Amount] | None = None
+        self._entries: Iterator[StorageUsage] | None = None
         self._lock = Lock()
-        self.found = Amount()
+        self.found = StorageUsage()
 
     def step(self) -> bool:
         """Visit some entries; return whether there may be more. Raises NotFound, Conflict when the folder is gone."""
@@ -45,7 +45,7 @@ class Walk:
             self._entries = iter(())  # a step that comes after it opens nothing
             self._open.close()
 
-    def _below(self, fd: int, depth: int) -> Iterator[Amount]:
+    def _below(self, fd: int, depth: int) -> Iterator[StorageUsage]:
         with os.scandir(fd) as entries:
             for entry in entries:
                 with suppress(OSError):  # gone meanwhile
@@ -53,7 +53,7 @@ class Walk:
                     if depth < MAX_DEPTH and entry.is_dir(follow_symlinks=False):
                         yield from self._inside(fd, entry.name, depth)
 
-    def _inside(self, fd: int, name: str, depth: int) -> Iterator[Amount]:
+    def _inside(self, fd: int, name: str, depth: int) -> Iterator[StorageUsage]:
         below = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fd)
         try:
             yield from self._below(below, depth + 1)

@@ -13,7 +13,7 @@ from typing import Protocol, TypeVar
 from headrace.common.contracts.problems import Unavailable
 from headrace.common.contracts.reasons.api import ApiReason
 from headrace.manager.folders.errors import RESERVE_BYTES, DiskReserve
-from headrace.manager.folders.flushing import AT_ONCE, Flushing
+from headrace.manager.folders.group_commit import AT_ONCE, GroupCommit
 from headrace.manager.folders.partials import Partials
 from headrace.manager.folders.tree import Tree
 from headrace.manager.threads import in_thread
@@ -49,7 +49,7 @@ class FolderStorage:
         self.root = room.root
         self.room = room
         self.partials = Partials(room)
-        self.flushing = Flushing(flushers)
+        self.flushing = GroupCommit(flushers)
         self._threads = threads
         self._closers = closers
         self._timeout_s = timeout_s

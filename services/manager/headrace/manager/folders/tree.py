@@ -16,7 +16,7 @@ from pathlib import Path
 from headrace.common.contracts.problems import Conflict, NotFound
 from headrace.common.runtime.removal import remove_tree
 from headrace.manager.domain.records.folders import FileEntry
-from headrace.manager.domain.stored import Amount, Change
+from headrace.manager.domain.storage_usage import StorageChange, StorageUsage
 from headrace.manager.folders.arriving import FILE_MODE
 from headrace.manager.folders.errors import problems
 from headrace.manager.folders.listing import MOST_IN_DIRECTORY, Listing, entry_of, moment, names_after, shown
@@ -33,18 +33,18 @@ class Tree:
 
     def __init__(self, root: Path, folder_id: object) -> None:
         self.path = root / str(folder_id)
-        self._gained = Amount()
-        self._lost = Amount()
+        self._gained = StorageUsage()
+        self._lost = StorageUsage()
         self._place = _PLACES[hash(self.path) % len(_PLACES)]
         self._made_in: set[tuple[str, ...]] = set()
 
     @property
-    def change(self) -> Change:
+    def change(self) -> StorageChange:
         """Usage change by calls of this object: bytes, and files and directories."""
-        return Change(self._gained, self._lost)
+        return StorageChange(self._gained, self._lost)
 
     @property
-    def added(self) -> Amount:
+    def added(self) -> StorageUsage:
         """Net growth by calls of this object."""
         return self._gained - self._lost
 
@@ -72,7 +72,7 @@ class Tree:
             for depth, name in enumerate(names):
                 with problems(shown, storage=self.path.parent):
                     if make and _make(fd, name):
-                        self._gained += Amount(files=1)
+                        self._gained += StorageUsage(files=1)
                         self._made_in.add(tuple(names[:depth]))
                     below = os.open(name, _DIRECTORY, dir_fd=fd)
                 os.close(fd)
@@ -188,7 +188,7 @@ class Tree:
             with self._place:
                 before = facts_of(parent, names[-1])
                 os.replace(source, names[-1], dst_dir_fd=parent)
-            self._gained += Amount(size, 1)
+            self._gained += StorageUsage(size, 1)
             if before is not None:
                 self._gone(before)
 
@@ -241,9 +241,9 @@ class OpenFile:
             self._file.close()
 
 
-def held_by(facts: os.stat_result) -> Amount:
+def held_by(facts: os.stat_result) -> StorageUsage:
     """Return the storage usage of one directory entry."""
-    return Amount(facts.st_size if stat.S_ISREG(facts.st_mode) else 0, 1)
+    return StorageUsage(facts.st_size if stat.S_ISREG(facts.st_mode) else 0, 1)
 
 
 def _make(fd: int, name: str) -> bool:

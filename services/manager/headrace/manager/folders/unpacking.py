@@ -18,12 +18,12 @@ from typing import Final
 from uuid import UUID
 
 from headrace.common.contracts.problems import Conflict, InvalidRequest, NotFound, TooLarge
-from headrace.manager.domain import stored
+from headrace.manager.domain import storage_usage
 from headrace.manager.domain.paths import modified_ns, split_path
 from headrace.manager.domain.records.archives import LeftOut, Unpacked
-from headrace.manager.domain.stored import Amount, Change
-from headrace.manager.folders.arriving import ArrivingFile
-from headrace.manager.folders.flushing import Flushing
+from headrace.manager.domain.storage_usage import StorageChange, StorageUsage
+from headrace.manager.folders.arriving import IncomingFile
+from headrace.manager.folders.group_commit import GroupCommit
 from headrace.manager.folders.partials import Partials
 from headrace.manager.folders.tree import Tree
 
@@ -83,7 +83,7 @@ class Unpacker:
         self,
         tree: Tree,
         partials: Partials,
-        flushing: Flushing,
+        flushing: GroupCommit,
         new_id: Callable[[], UUID],
         *,
         into: tuple[str, ...],
@@ -98,32 +98,32 @@ class Unpacker:
         self._buffer = bytearray()
         self._entry: _Entry | None = None
         self._pax: dict[str, str] = {}
-        self._file: ArrivingFile | None = None
-        self._written: list[tuple[_Entry, ArrivingFile]] = []
+        self._file: IncomingFile | None = None
+        self._written: list[tuple[_Entry, IncomingFile]] = []
         self._at = 0
         self._entries = 0
-        self._allowed = self._arriving = self._current = Amount()
-        self._lacking = Amount()
+        self._allowed = self._arriving = self._current = StorageUsage()
+        self._lacking = StorageUsage()
         self._ended = False
         self.files = self.directories = self.bytes = self.refused_count = 0
         self._refused: list[LeftOut] = []
         self._lock = Lock()
 
     @property
-    def granted(self) -> Amount:
+    def granted(self) -> StorageUsage:
         """Total storage allowed so far."""
         return self._allowed
 
     @property
-    def change(self) -> Change:
+    def change(self) -> StorageChange:
         """Usage change of the folder: what was added, and what that replaced."""
         return self._tree.change
 
-    def allow(self, amount: Amount) -> None:
+    def allow(self, amount: StorageUsage) -> None:
         """Allow the archive to store `amount` more."""
         self._allowed += amount
 
-    def feed(self, data: bytes) -> Amount:
+    def feed(self, data: bytes) -> StorageUsage:
         """Process further bytes; files that became complete are in place afterwards.
 
         Return the amount that has to be allowed before it continues (with another call, without further bytes); zero
@@ -134,7 +134,7 @@ class Unpacker:
             if not self._tree.exists():
                 raise NotFound("the folder does not exist any more")
             self._buffer += data
-            self._lacking = Amount()
+            self._lacking = StorageUsage()
             try:
                 while not self._ended and self._step():
                     pass
@@ -216,10 +216,10 @@ class Unpacker:
 
     def _opened(self, entry: _Entry) -> bool:
         """Return whether the entry is within the allowance, and open it."""
-        needed = Amount(entry.left, len(entry.names))  # it may be the first in each directory on its way
-        if self._arriving and stored.lacking(self._allowed, self._tree.added + self._arriving, needed):
+        needed = StorageUsage(entry.left, len(entry.names))  # it may be the first in each directory on its way
+        if self._arriving and storage_usage.lacking(self._allowed, self._tree.added + self._arriving, needed):
             self._put()  # from then on those count as they are
-        self._lacking = stored.lacking(self._allowed, self._tree.added + self._arriving, needed)
+        self._lacking = storage_usage.lacking(self._allowed, self._tree.added + self._arriving, needed)
         if self._lacking:
             return False
         entry.waits = False
@@ -228,7 +228,7 @@ class Unpacker:
         if entry.kind in _FILES:
             if entry.left > _LITTLE or not self._written:
                 self._partials.room.check("/".join(entry.names), entry.left)
-            self._file = ArrivingFile(self._partials, self._new_id())
+            self._file = IncomingFile(self._partials, self._new_id())
         return True
 
     def _accepted(self, entry: _Entry) -> bool:
@@ -301,7 +301,7 @@ class Unpacker:
     def _put(self) -> None:
         """Move the written files into place: sync content first, then rename, then sync directories; then count them."""
         files, self._written = self._written, []
-        self._arriving = Amount() if self._file is None else self._current
+        self._arriving = StorageUsage() if self._file is None else self._current
         try:
             self._flushing.all([partial(file.sync, entry.modified_ns) for entry, file in files])
             parents = set[tuple[str, ...]]()
@@ -314,7 +314,7 @@ class Unpacker:
             for _, file in files:
                 file.forget()  # does nothing to those that are in their places
 
-    def _placed(self, parent: tuple[str, ...], files: Sequence[tuple[_Entry, ArrivingFile]]) -> bool:
+    def _placed(self, parent: tuple[str, ...], files: Sequence[tuple[_Entry, IncomingFile]]) -> bool:
         """Return whether at least one of the files is in place."""
         before = self.files
         try:
@@ -326,7 +326,7 @@ class Unpacker:
                 self._refuse(entry, problem.detail, _NOTHING_THERE)
         return self.files > before
 
-    def _place(self, parent: int, entry: _Entry, file: ArrivingFile) -> None:
+    def _place(self, parent: int, entry: _Entry, file: IncomingFile) -> None:
         try:
             self._tree.place(parent, file.path, entry.names, file.size)
         except (Conflict, NotFound) as problem:

@@ -16,7 +16,7 @@ MOST_AWAY = 32
 """Bound on remembered absent app-proxies."""
 
 
-class Proxies:
+class AppProxyReports:
     """Newest reports of all app-proxies, in memory: each manager subscribes to all.
 
     Absent ones are remembered for REMEMBERED_FOR, for callers who ask what they have not applied; they may still serve.

@@ -19,9 +19,9 @@ from headrace.common.bus.streams import ensure_streams
 from headrace.common.contracts.messages.reports import NodeReport, ProxyReport
 from headrace.common.contracts.messages.rulestates import RuleReport
 from headrace.common.contracts.messages.scaling import ScaleReply, ScaleRequest
-from headrace.manager.inbox.app_proxies import Proxies
+from headrace.manager.inbox.app_proxies import AppProxyReports
 from headrace.manager.inbox.reports import NodeReports
-from headrace.manager.inbox.rule_outcomes import Outcomes
+from headrace.manager.inbox.rule_outcomes import LastRuleOutcomes
 
 log = structlog.get_logger()
 GROUP = "managers"
@@ -45,8 +45,8 @@ class BusInbox:
         *,
         listening: Callable[[], AbstractAsyncContextManager[None]],
         nodes: NodeReports,
-        proxies: Proxies,
-        outcomes: Outcomes,
+        proxies: AppProxyReports,
+        outcomes: LastRuleOutcomes,
         scale: Callable[[ScaleRequest], Awaitable[ScaleReply]],
         poke: Callable[..., None],
     ) -> None:

@@ -14,7 +14,7 @@ from headrace.common.contracts.ids import AgentId
 from headrace.common.contracts.messages.reports import NodeReport
 from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.common.runtime.clock import Monotonic
-from headrace.manager.domain.addresses import Places, ReportedAddress, claims, problem
+from headrace.manager.domain.addresses import AddressPolicy, ReportedAddress, claims, problem
 from headrace.manager.store import addresses, events, reports
 
 log = structlog.get_logger()
@@ -42,7 +42,7 @@ class NodeReports:
         poke: Callable[..., None],
         *,
         lost_after: timedelta = timedelta(seconds=8),
-        places: Places = Places(),  # noqa: B008 - frozen
+        places: AddressPolicy = AddressPolicy(),  # noqa: B008 - frozen
         monotonic: Monotonic = time.monotonic,
     ) -> None:
         self._pool = pool

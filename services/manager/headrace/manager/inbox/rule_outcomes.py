@@ -13,7 +13,7 @@ OUTCOMES_KEPT_S = 600.0
 """An autoscaler repeats them every 10 s."""
 
 
-class Outcomes:
+class LastRuleOutcomes:
     """Newest outcome of each rule, in memory; dropped when not repeated for `OUTCOMES_KEPT_S`."""
 
     def __init__(self, *, monotonic: Monotonic = time.monotonic) -> None:

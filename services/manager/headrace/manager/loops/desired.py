@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from headrace.common.contracts.rollout import Rollout
 from headrace.manager.domain.lifecycle import states
 from headrace.manager.domain.lifecycle.replicas import DesiredReplicas
-from headrace.manager.domain.records.sessions import LiveSession, ServiceRow
+from headrace.manager.domain.records.sessions import LiveSession, ReconciledService
 
 
-def settled(service: ServiceRow, rows: Sequence[LiveSession]) -> bool:
+def settled(service: ReconciledService, rows: Sequence[LiveSession]) -> bool:
     """Return whether only a change can give the services loop work: neither time nor an app-proxy's report will."""
     if service.goal != "running":
         return not rows
@@ -27,7 +27,7 @@ def settled(service: ServiceRow, rows: Sequence[LiveSession]) -> bool:
     )
 
 
-def desired_replicas(service: ServiceRow) -> DesiredReplicas:
+def desired_replicas(service: ReconciledService) -> DesiredReplicas:
     """Return the desired replicas of a service. Raises ValueError for settings that this version cannot read."""
     rollout = Rollout.model_validate(service.rollout)
     return DesiredReplicas(

@@ -12,7 +12,7 @@ import structlog
 
 from headrace.common.contracts.ids import RevisionId, ServiceId
 from headrace.common.db.pool import Pool, transaction
-from headrace.manager.domain.records.sessions import ObservedRevs, ServiceRow
+from headrace.manager.domain.records.sessions import ObservedRevs, ReconciledService
 from headrace.manager.store import sessions
 
 log = structlog.get_logger()
@@ -22,7 +22,7 @@ log = structlog.get_logger()
 class Start:
     """Replicas to create for a service without a live session: one of each of these revisions."""
 
-    service: ServiceRow
+    service: ReconciledService
     revisions: tuple[RevisionId, ...]
 
 

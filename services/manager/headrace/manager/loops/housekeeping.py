@@ -34,7 +34,7 @@ class Retention:
     revocations: timedelta = timedelta(days=1)
 
 
-class Housekeeping:
+class HousekeepingLoop:
     """Deletes rows past retention. Any number of managers may run it; each takes other rows."""
 
     def __init__(

@@ -14,10 +14,10 @@ import structlog
 from headrace.common.contracts.problems import Conflict, NotFound
 from headrace.common.db.pool import Pool, transaction
 from headrace.common.runtime.clock import Monotonic
-from headrace.manager.domain import stored
+from headrace.manager.domain import storage_usage
 from headrace.manager.domain.records.folders import DueFolder
-from headrace.manager.domain.stored import Amount
-from headrace.manager.folders.measuring import Walk
+from headrace.manager.domain.storage_usage import StorageUsage
+from headrace.manager.folders.measuring import UsageWalk
 from headrace.manager.folders.storage import FolderStorage
 from headrace.manager.metrics import FOLDERS_MEASURED
 from headrace.manager.store import folders
@@ -30,7 +30,7 @@ PASS_S = 10.0
 """Duration of a pass, after which the next one continues the walk."""
 
 
-class Measuring:
+class MeasuringLoop:
     """Reads folders' files; corrects their counted usage. Each of several managers takes another folder."""
 
     def __init__(
@@ -49,7 +49,7 @@ class Measuring:
         self._every = every
         self._busy = busy
         self._monotonic = monotonic
-        self._now: tuple[DueFolder, Walk] | None = None
+        self._now: tuple[DueFolder, UsageWalk] | None = None
 
     async def one_pass(self) -> None:
         """Continue the walk in progress, or start one of the next folder that is due."""
@@ -59,7 +59,7 @@ class Measuring:
                 due = await folders.next_to_measure(con, self._every)
             if due is None:
                 return
-            self._now = due, Walk(self._storage.tree(due.id))
+            self._now = due, UsageWalk(self._storage.tree(due.id))
         due, walk = self._now
         try:
             ended = await self._some(walk)
@@ -77,20 +77,20 @@ class Measuring:
             await self._storage.close(walk)
         self._poke("measuring")
 
-    async def _some(self, walk: Walk) -> bool:
+    async def _some(self, walk: UsageWalk) -> bool:
         ends = self._monotonic() + PASS_S
         while await self._storage.call(walk.step):
             if self._monotonic() > ends:
                 return False
         return True
 
-    async def _tell(self, due: DueFolder, walk: Walk) -> None:
-        by = Amount()
+    async def _tell(self, due: DueFolder, walk: UsageWalk) -> None:
+        by = StorageUsage()
         async with transaction(self._pool) as con:
             meanwhile = await folders.since(con, due)
             if meanwhile is None:
                 await folders.measure_again(con, due.id, self._every, self._busy)
-            elif by := stored.correction(due.counted, walk.found, meanwhile):
+            elif by := storage_usage.correction(due.counted, walk.found, meanwhile):
                 await folders.correct(con, due.id, by)
         FOLDERS_MEASURED.labels("corrected" if by else "busy" if meanwhile is None else "as-counted").inc()
         if by:

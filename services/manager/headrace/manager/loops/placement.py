@@ -14,7 +14,7 @@ from headrace.common.contracts.reasons.placement import PlacementReason
 from headrace.common.db.pool import Pool, transaction
 from headrace.common.runtime.clock import Clock
 from headrace.manager.domain.placement.scheduler import Placement, Waiting, place_all
-from headrace.manager.loops.passed_over import pass_over, words
+from headrace.manager.loops.row_errors import error_text, skip_row
 from headrace.manager.metrics import PLACED, PLACING_SECONDS, WAITING
 from headrace.manager.store import sessions
 
@@ -24,7 +24,7 @@ BATCH = 500
 T = TypeVar("T")
 
 
-class Placing:
+class PlacementLoop:
     """Reads: pending sessions, machines, allocations. Writes: allocations, session status, reasons of those that wait."""
 
     def __init__(self, pool: Pool, clock: Clock, poke: Callable[..., None], *, most: int = 10_000) -> None:
@@ -47,7 +47,7 @@ class Placing:
             WAITING.set(0)
             return
         for machine, error in ill.items():
-            pass_over("placement", error, known=machine in self._ill, agent_id=machine)
+            skip_row("placement", error, known=machine in self._ill, agent_id=machine)
         self._ill = frozenset(ill)
         with PLACING_SECONDS.time():  # in a thread, so that thousands of sessions do not hold up requests
             placed, waiting = await asyncio.to_thread(place_all, machines, requests, self._clock())
@@ -58,7 +58,7 @@ class Placing:
         news = [(w, facts[w.id][0]) for w in waiting if facts[w.id][1] != w.code.bounded(w.text)]
         for some in _batches(news):
             async with transaction(self._pool) as con:
-                await sessions.explain(con, some)
+                await sessions.set_wait_reasons(con, some)
 
     async def _commit(self, batch: Sequence[tuple[Placement, int]]) -> None:
         """Commit the batch; if the database refuses it, its halves, so that one that lost a race does not block the others."""
@@ -85,14 +85,14 @@ class Placing:
         """Record that the database cannot read the session's or its machine's row."""
         waiting = _not_placeable(placement.id, "", error, f" on {placement.machine_id}")
         async with transaction(self._pool) as con:
-            await sessions.explain(con, [(waiting, rev)])
+            await sessions.set_wait_reasons(con, [(waiting, rev)])
 
 
 def _not_placeable(session_id: SessionId, reason: str, error: Exception, where: str = "") -> Waiting:
     """Return the placement failure of a skipped session; `reason` is its present one."""
     code = PlacementReason.NOT_PLACEABLE
-    text = code.bounded(f"it cannot be placed{where} with what is stored: {words(error)}")
-    pass_over("placement", error, known=text == reason, session_id=str(session_id))
+    text = code.bounded(f"it cannot be placed{where} with what is stored: {error_text(error)}")
+    skip_row("placement", error, known=text == reason, session_id=str(session_id))
     return Waiting(session_id, code, text)
 
 

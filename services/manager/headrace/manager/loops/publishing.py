@@ -27,7 +27,7 @@ from headrace.common.contracts.problems import BusUnavailable
 from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.common.runtime.clock import Monotonic
 from headrace.manager.domain.records.publications import Content, Publication
-from headrace.manager.loops.passed_over import words
+from headrace.manager.loops.row_errors import error_text
 from headrace.manager.metrics import TABLES_PUBLISHED, TABLES_UNBUILT
 from headrace.manager.store import publications
 from headrace.manager.store.tables import PendingPublication
@@ -75,7 +75,7 @@ class Source(Protocol[T]):
         """Record the generation that first contains certain facts (drains, removed kernels)."""
 
 
-class Publishing(Generic[T]):
+class PublishingLoop(Generic[T]):
     """Loop that publishes one kind of table.
 
     Reads: changed keys (`table_changes`, which triggers write), and everything those tables are built from; each pass
@@ -296,7 +296,7 @@ class Publishing(Generic[T]):
             if subject in self._unsent:
                 unsent.append((table, in_generation(made.data, generation)))
         await publications.advance(con, new)
-        await publications.tell(con, problems)
+        await publications.set_problems(con, problems)
         return tables, unsent
 
     def _cannot_build(self, subject: str, why: str) -> None:
@@ -351,7 +351,7 @@ def _made(pending: PendingPublication[T]) -> _Made[T]:
         table = pending.build()
         data = table.encode() if pending.encode is None else pending.encode(table)
     except (ValueError, TypeError, KeyError) as error:
-        problem = f"it cannot be made from what is stored: {words(error)}"[: publications.MAX_PROBLEM]
+        problem = f"it cannot be made from what is stored: {error_text(error)}"[: publications.MAX_PROBLEM]
         return _Made(None, b"", NOTHING, problem)
     if len(data) > MAX_BYTES:
         return _Made(None, b"", NOTHING, f"it has {len(data):,} bytes; the bus carries {MAX_BYTES:,}")

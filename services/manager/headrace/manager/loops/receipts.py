@@ -8,7 +8,7 @@ from headrace.common.contracts.ids import SessionId
 from headrace.common.db.pool import Pool, transaction
 from headrace.common.runtime.clock import Clock
 from headrace.manager.domain.lifecycle.receipts import Drain, after
-from headrace.manager.inbox.app_proxies import Proxies
+from headrace.manager.inbox.app_proxies import AppProxyReports
 from headrace.manager.store import receipts
 
 
@@ -18,7 +18,7 @@ class Receipts:
     Any number of managers may run it: counts only grow.
     """
 
-    def __init__(self, pool: Pool, proxies: Proxies, clock: Clock) -> None:
+    def __init__(self, pool: Pool, proxies: AppProxyReports, clock: Clock) -> None:
         self._pool = pool
         self._proxies = proxies
         self._clock = clock

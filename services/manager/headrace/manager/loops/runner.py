@@ -17,7 +17,7 @@ NOT_NEEDED = frozenset({"housekeeping", "measuring"})
 """Loops that do not count for readiness."""
 
 
-class Loops:
+class LoopRunner:
     """Task that runs the loops."""
 
     name = "loops"

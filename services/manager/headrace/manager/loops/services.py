@@ -18,7 +18,6 @@ from headrace.common.contracts.reasons.session import SessionReason
 from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.common.runtime.clock import Clock
 from headrace.manager.domain.lifecycle import states, trial
-from headrace.manager.domain.lifecycle.attention import Attention
 from headrace.manager.domain.lifecycle.replicas import (
     Action,
     Create,
@@ -33,12 +32,13 @@ from headrace.manager.domain.lifecycle.replicas import (
     decide,
     stuck,
 )
-from headrace.manager.domain.placement.scheduler import who_makes_room
-from headrace.manager.domain.records.sessions import LiveSession, ObservedRevs, ServiceRow
-from headrace.manager.inbox.app_proxies import Proxies
+from headrace.manager.domain.lifecycle.work_queue import WorkQueue
+from headrace.manager.domain.placement.scheduler import preemption_candidates
+from headrace.manager.domain.records.sessions import LiveSession, ObservedRevs, ReconciledService
+from headrace.manager.inbox.app_proxies import AppProxyReports
 from headrace.manager.loops.desired import desired_replicas, settled
 from headrace.manager.loops.first_replicas import Start, create_first
-from headrace.manager.loops.passed_over import pass_over, words
+from headrace.manager.loops.row_errors import error_text, skip_row
 from headrace.manager.metrics import ENDED, SESSIONS, STARTS_FAILED
 from headrace.manager.store import ends, events, receipts, sessions
 
@@ -76,7 +76,7 @@ class Services:
     def __init__(
         self,
         pool: Pool,
-        proxies: Proxies,
+        proxies: AppProxyReports,
         clock: Clock,
         poke: Callable[..., None],
         *,
@@ -87,7 +87,7 @@ class Services:
         self._clock = clock
         self._poke = poke
         self._every = every
-        self._attention = Attention()
+        self._queue = WorkQueue()
         self._since: int | None = None
         """Change mark up to which changes were handled; None before the first pass."""
         self._turn = _FIRST
@@ -109,20 +109,20 @@ class Services:
             self._ticked = now
         acted = 0
         for _ in range(CHUNKS):
-            some = self._attention.take(CHUNK)
+            some = self._queue.take(CHUNK)
             if not some:
                 break
             try:
                 acted += await self._look_at(some, now)
             except BaseException:
-                self._attention.turn(some)  # their changes are not news to the next pass
+                self._queue.turn(some)  # their changes are not news to the next pass
                 raise
         acted += await self._validations(now)
         async with transaction(self._pool) as con:
             settled = await sessions.settle(con, look_at_all=ticked)
         if acted or settled:  # "services" too: the next step may be due already
             self._poke("placement", "plans", "routes", "rules", "services", "receipts")
-        elif self._attention.waiting or not self._saw_all:
+        elif self._queue.waiting or not self._saw_all:
             self._poke("services")
 
     async def _observe(self, *, ticked: bool) -> None:
@@ -132,18 +132,18 @@ class Services:
             marks = await sessions.changed(con, self._since) if self._since is not None else {}
             page: list[ServiceId] | None = None
             if ticked or not self._saw_all:
-                page = await sessions.turn(con, self._turn, TURN)
-            statuses = await sessions.tally(con) if ticked else None
+                page = await sessions.next_ids(con, self._turn, TURN)
+            statuses = await sessions.count_by_status(con) if ticked else None
         self._since = lowest
         if statuses is not None:
             for status in states.STATES:
                 SESSIONS.labels(status).set(statuses.get(status, 0))
-        self._attention.changed(marks)
-        self._attention.proxies_spoke()
+        self._queue.changed(marks)
+        self._queue.proxies_spoke()
         if ticked:
-            self._attention.time_passed()
+            self._queue.time_passed()
         if page is not None:
-            self._attention.turn(page)
+            self._queue.turn(page)
             self._saw_all = self._saw_all or len(page) < TURN
             self._turn = page[-1] if len(page) == TURN else _FIRST
 
@@ -155,11 +155,11 @@ class Services:
         for row in live:
             if row.service_id is not None:
                 by_service[row.service_id].append(row)
-        self._attention.gone(set(some) - {service.id for service in wanted})
+        self._queue.gone(set(some) - {service.id for service in wanted})
         for service in wanted:
             rows = by_service[service.id]
             draining = any(row.status == "draining" for row in rows)
-            self._attention.seen(service.id, settled=settled(service, rows), draining=draining)
+            self._queue.seen(service.id, settled=settled(service, rows), draining=draining)
         handled = await self._create_first([service for service in wanted if not by_service[service.id]], now)
         acted = 0
         waiting = iter([service for service in wanted if service.id not in handled])
@@ -176,7 +176,7 @@ class Services:
             raise failures[0]
         return acted
 
-    async def _create_first(self, services: Sequence[ServiceRow], now: datetime) -> set[ServiceId]:
+    async def _create_first(self, services: Sequence[ReconciledService], now: datetime) -> set[ServiceId]:
         """Create the replicas of services that have none, all at once. Return the services that are done with it."""
         try:
             starts = {service.id: start for service in services if (start := _first(service, now)) is not None}
@@ -187,14 +187,14 @@ class Services:
             log.warning("not_created_together", services=len(services), exc_info=True)
             return set()
         for service_id in changed:
-            self._attention.again(service_id)
+            self._queue.again(service_id)
         if changed:
             self._poke("services")
         if len(starts) > len(changed):
             self._poke("placement")
         return set(starts)
 
-    async def _attempt(self, service: ServiceRow, rows: list[LiveSession], now: datetime) -> int:
+    async def _attempt(self, service: ReconciledService, rows: list[LiveSession], now: datetime) -> int:
         """Reconcile one service. One that cannot be handled fails alone, records its error, and is tried again."""
         acted, problem = 0, None
         try:
@@ -202,16 +202,16 @@ class Services:
         except DATABASE_ERRORS:
             raise
         except Exception as error:  # noqa: BLE001 - whatever is wrong with it
-            problem = words(error)[:MAX_TEXT_OF_ONE]
-            pass_over("services", error, known=problem == service.problem, service_id=str(service.id))
+            problem = error_text(error)[:MAX_TEXT_OF_ONE]
+            skip_row("services", error, known=problem == service.problem, service_id=str(service.id))
         if problem != service.problem:
             async with transaction(self._pool) as con:
-                await sessions.tell_problem(con, service.id, problem)
+                await sessions.set_problem(con, service.id, problem)
         return acted
 
     async def _validations(self, now: datetime) -> int:
         async with self._pool.acquire(timeout=15) as con:
-            rows = await sessions.alone(con, MOST_VALIDATIONS)
+            rows = await sessions.live_without_service(con, MOST_VALIDATIONS)
         acted, ill = 0, set[SessionId]()
         for row in rows:
             try:
@@ -219,12 +219,12 @@ class Services:
             except DATABASE_ERRORS:
                 raise
             except Exception as error:  # noqa: BLE001 - it costs itself
-                pass_over("validations", error, known=row.id in self._ill_validations, session_id=str(row.id))
+                skip_row("validations", error, known=row.id in self._ill_validations, session_id=str(row.id))
                 ill.add(row.id)
         self._ill_validations = frozenset(ill)
         return acted
 
-    async def _one_service(self, service: ServiceRow, rows: list[LiveSession], now: datetime) -> int:
+    async def _one_service(self, service: ReconciledService, rows: list[LiveSession], now: datetime) -> int:
         want = desired_replicas(service)
         have = await self._with_room(want, [self._seen(service.id, row) for row in rows], now)
         actions = decide(want, have, now)
@@ -233,7 +233,7 @@ class Services:
         revs = {row.id: row.rev for row in rows}
         async with transaction(self._pool) as con:
             if not await sessions.unchanged(con, {service.id: ObservedRevs(service.rev, revs)}):
-                self._attention.again(service.id)
+                self._queue.again(service.id)
                 self._poke("services")
                 return 0
             starts = [(service, action.revision_id) for action in actions if isinstance(action, Create)]
@@ -243,7 +243,9 @@ class Services:
         log.info("service_reconciled", service_id=str(service.id), actions=[_short(action) for action in actions])
         return len(actions)
 
-    async def _act(self, con: Connection, service: ServiceRow, action: Action, revs: dict[SessionId, int]) -> None:
+    async def _act(
+        self, con: Connection, service: ReconciledService, action: Action, revs: dict[SessionId, int]
+    ) -> None:
         match action:
             case Create():
                 pass  # all of them at once, before the others
@@ -280,10 +282,11 @@ class Services:
             return have
         old = [r.id for r in have if r.status == "running" and r.revision_id != want.revision_id and not r.lost]
         async with self._pool.acquire() as con:
-            request, without = await sessions.rooms_without(con, waiting.id, old)
+            request, without = await sessions.machines_without(con, waiting.id, old)
         if request is None:
             return have
-        room = await asyncio.to_thread(who_makes_room, request, without, now)  # of thousands, where so many serve
+        # In a thread: a service may have thousands of replicas.
+        room = await asyncio.to_thread(preemption_candidates, request, without, now)
         return [replace(r, makes_room=r.id in room) for r in have]
 
     async def _one_validation(self, row: LiveSession, now: datetime) -> int:
@@ -316,7 +319,7 @@ class Services:
         )
 
 
-def _first(service: ServiceRow, now: datetime) -> Start | None:
+def _first(service: ReconciledService, now: datetime) -> Start | None:
     """Return what to create of a service without a live session; None where it needs something else, or cannot be read."""
     if service.problem is not None:
         return None

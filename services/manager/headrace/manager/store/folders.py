@@ -17,7 +17,7 @@ from headrace.common.db.queries import Queries
 from headrace.manager.domain.access import Actor
 from headrace.manager.domain.records.folders import DueFolder, Folder
 from headrace.manager.domain.records.uploads import Upload
-from headrace.manager.domain.stored import Amount, Change
+from headrace.manager.domain.storage_usage import StorageChange, StorageUsage
 from headrace.manager.store import rows
 
 SQL = Queries.beside(__file__)
@@ -158,18 +158,18 @@ async def open_uploads(con: Connection, project_id: ProjectId) -> int:
     return int(await con.fetchval(SQL.open_uploads, project_id))
 
 
-async def stored(con: Connection, project_id: ProjectId) -> Amount:
+async def stored(con: Connection, project_id: ProjectId) -> StorageUsage:
     """Return the project's storage usage: its folders, plus open uploads, plus reservations of other requests."""
     row = await con.fetchrow(SQL.stored, project_id, RESERVED_FOR)
-    return Amount(row["bytes"], row["files"])
+    return StorageUsage(row["bytes"], row["files"])
 
 
-async def reserve(con: Connection, folder_id: FolderId, reservation: UUID, more: Amount) -> None:
+async def reserve(con: Connection, folder_id: FolderId, reservation: UUID, more: StorageUsage) -> None:
     """Reserve storage for a request until it ends; further calls add to the reservation, and renew it."""
     await con.execute(SQL.reserve, reservation, folder_id, more.bytes, more.files)
 
 
-async def settle(con: Connection, folder_id: FolderId, reservation: UUID, change: Change) -> None:
+async def settle(con: Connection, folder_id: FolderId, reservation: UUID, change: StorageChange) -> None:
     """Replace the request's reservation by its actual usage."""
     await con.execute(SQL.unreserve, reservation)
     gained, lost = change.gained, change.lost
@@ -184,22 +184,22 @@ async def drop_stale_reservations(con: Connection, *, limit: int) -> None:
 async def next_to_measure(con: Connection, every: timedelta) -> DueFolder | None:
     """Return the folder whose usage walk is longest due; the next caller gets another one."""
     row = await con.fetchrow(SQL.next_to_measure, every)
-    return DueFolder(row["id"], Amount(row["stored_bytes"], row["stored_files"]), _ever(row)) if row else None
+    return DueFolder(row["id"], StorageUsage(row["stored_bytes"], row["stored_files"]), _ever(row)) if row else None
 
 
-async def since(con: Connection, walked: DueFolder) -> Change | None:
+async def since(con: Connection, walked: DueFolder) -> StorageChange | None:
     """Lock the folder and return its usage change since the walk began; None while a request that changes it is in progress.
 
     A folder that is gone has not changed.
     """
     row = await con.fetchrow(SQL.gained_and_lost, walked.id, RESERVED_FOR)
     if row is None:
-        return Change()
+        return StorageChange()
     ever = _ever(row)
-    return None if row["busy"] else Change(ever.gained - walked.ever.gained, ever.lost - walked.ever.lost)
+    return None if row["busy"] else StorageChange(ever.gained - walked.ever.gained, ever.lost - walked.ever.lost)
 
 
-async def correct(con: Connection, folder_id: FolderId, by: Amount) -> None:
+async def correct(con: Connection, folder_id: FolderId, by: StorageUsage) -> None:
     """Add a correction to the counted usage."""
     await con.execute(SQL.correct_stored, folder_id, by.bytes, by.files)
 
@@ -209,5 +209,7 @@ async def measure_again(con: Connection, folder_id: FolderId, every: timedelta, 
     await con.execute(SQL.measure_again, folder_id, every, soon)
 
 
-def _ever(row: Mapping[str, Any]) -> Change:
-    return Change(Amount(row["gained_bytes"], row["gained_files"]), Amount(row["lost_bytes"], row["lost_files"]))
+def _ever(row: Mapping[str, Any]) -> StorageChange:
+    return StorageChange(
+        StorageUsage(row["gained_bytes"], row["gained_files"]), StorageUsage(row["lost_bytes"], row["lost_files"])
+    )

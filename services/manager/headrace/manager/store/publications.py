@@ -39,10 +39,10 @@ async def advance(con: Connection, new: Mapping[str, tuple[int, Content]]) -> No
         await con.execute(SQL.advance, list(new), generations, digests, sizes)
 
 
-async def tell(con: Connection, problems: Mapping[str, str | None]) -> None:
+async def set_problems(con: Connection, problems: Mapping[str, str | None]) -> None:
     """Store why these tables cannot be built, in at most MAX_PROBLEM characters; None: they can."""
     if problems:
-        await con.execute(SQL.tell, list(problems), list(problems.values()))
+        await con.execute(SQL.set_problems, list(problems), list(problems.values()))
 
 
 async def drop_unused(con: Connection, subjects: Sequence[str]) -> None:

@@ -23,7 +23,7 @@ select subject, generation, digest, problem from publications where subject = an
 update publications p set generation = n.generation, digest = n.digest, bytes = n.bytes, problem = null, published_at = now()
 from unnest($1::text[], $2::bigint[], $3::bytea[], $4::integer[]) as n(subject, generation, digest, bytes) where p.subject = n.subject
 
--- name: tell
+-- name: set_problems
 -- Why tables cannot be built, or (null) that they can.
 update publications p set problem = n.problem from unnest($1::text[], $2::text[]) as n(subject, problem) where p.subject = n.subject
 

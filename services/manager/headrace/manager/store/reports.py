@@ -10,7 +10,7 @@ from headrace.common.contracts.ids import AgentId
 from headrace.common.contracts.messages.reports import KernelReport, NodeReport
 from headrace.common.db.pool import Connection
 from headrace.common.db.queries import Queries
-from headrace.manager.domain.addresses import Places, ReportedAddress
+from headrace.manager.domain.addresses import AddressPolicy, ReportedAddress
 from headrace.manager.domain.records.reports import AcceptedReport
 
 SQL = Queries.beside(__file__)
@@ -61,7 +61,7 @@ async def keep(
 
 
 async def apply_kernels(
-    con: Connection, reports: Sequence[NodeReport], places: Places, problems: Mapping[str, str | None]
+    con: Connection, reports: Sequence[NodeReport], places: AddressPolicy, problems: Mapping[str, str | None]
 ) -> int:
     """Store the kernels' state, at allowed addresses, and update their sessions. Return how many sessions changed.
 

@@ -17,7 +17,7 @@ from headrace.manager.domain.lifecycle import states
 from headrace.manager.domain.lifecycle.replica_state import Failed, Retire
 from headrace.manager.domain.placement.machines import KERNEL_BYTES, PLAN, PLAN_KIB, with_plan
 from headrace.manager.domain.placement.scheduler import Machine, Placement, Request, Waiting
-from headrace.manager.domain.records.sessions import LiveSession, ObservedRevs, ServiceRow
+from headrace.manager.domain.records.sessions import LiveSession, ObservedRevs, ReconciledService
 from headrace.manager.domain.variants.resolved_spec import ResolvedSpec
 
 SQL = Queries.beside(__file__)
@@ -45,7 +45,7 @@ async def create(
     await con.execute(SQL.insert_kernel, KernelId(new_uuid()), session_id)
 
 
-async def create_many(con: Connection, new: Sequence[tuple[ServiceRow, RevisionId]]) -> None:
+async def create_many(con: Connection, new: Sequence[tuple[ReconciledService, RevisionId]]) -> None:
     """Insert for each service and revision a pending session with its main kernel."""
     if not new:
         return
@@ -80,19 +80,19 @@ async def changed(con: Connection, since: int) -> dict[ServiceId, int]:
     return {row["service_id"]: row["mark"] for row in await con.fetch(SQL.changed, since)}
 
 
-async def turn(con: Connection, after: ServiceId, limit: int) -> list[ServiceId]:
+async def next_ids(con: Connection, after: ServiceId, limit: int) -> list[ServiceId]:
     """Return the next services in order of their ids."""
-    return [row["id"] for row in await con.fetch(SQL.turn, after, limit)]
+    return [row["id"] for row in await con.fetch(SQL.next_ids, after, limit)]
 
 
-async def tally(con: Connection) -> dict[SessionStatus, int]:
+async def count_by_status(con: Connection) -> dict[SessionStatus, int]:
     """Return the number of live sessions by status."""
-    return {row["status"]: row["sessions"] for row in await con.fetch(SQL.tally, [*states.STATES])}
+    return {row["status"]: row["sessions"] for row in await con.fetch(SQL.count_by_status, [*states.STATES])}
 
 
-async def services(con: Connection, ids: Sequence[ServiceId]) -> list[ServiceRow]:
+async def services(con: Connection, ids: Sequence[ServiceId]) -> list[ReconciledService]:
     """Return those of these services that exist."""
-    return [ServiceRow(**row) for row in await con.fetch(SQL.services, ids)]
+    return [ReconciledService(**row) for row in await con.fetch(SQL.services, ids)]
 
 
 async def live(con: Connection, service_ids: Sequence[ServiceId]) -> list[LiveSession]:
@@ -100,9 +100,9 @@ async def live(con: Connection, service_ids: Sequence[ServiceId]) -> list[LiveSe
     return [LiveSession(**row) for row in await con.fetch(SQL.live, service_ids)]
 
 
-async def alone(con: Connection, limit: int) -> list[LiveSession]:
+async def live_without_service(con: Connection, limit: int) -> list[LiveSession]:
     """Return live sessions without a service, in order of creation."""
-    return [LiveSession(**row) for row in await con.fetch(SQL.alone, limit)]
+    return [LiveSession(**row) for row in await con.fetch(SQL.live_without_service, limit)]
 
 
 async def leave(con: Connection, action: Retire, rev: int) -> bool:
@@ -137,9 +137,9 @@ async def clear_failures(con: Connection, service_id: ServiceId) -> None:
     await con.execute(SQL.count_failures, service_id, 0, None)
 
 
-async def tell_problem(con: Connection, service_id: ServiceId, problem: str | None) -> None:
+async def set_problem(con: Connection, service_id: ServiceId, problem: str | None) -> None:
     """Store why the services loop cannot handle the service; None: it can."""
-    await con.execute(SQL.tell_problem, service_id, problem)
+    await con.execute(SQL.set_problem, service_id, problem)
 
 
 async def mark_served(con: Connection, service_id: ServiceId, revision_id: RevisionId) -> None:
@@ -154,7 +154,7 @@ async def roll_back(con: Connection, service_id: ServiceId, revision_id: Revisio
     return row["from_revision"], row["revision"]
 
 
-async def rooms_without(
+async def machines_without(
     con: Connection, waiting: SessionId, occupants: Iterable[SessionId]
 ) -> tuple[Request | None, dict[SessionId, Machine]]:
     """Return the waiting session, and for each occupant its machine as it would be without that session."""
@@ -266,10 +266,10 @@ async def place(con: Connection, batch: Iterable[tuple[Placement, int]]) -> int:
     return len(await con.fetch(SQL.place, rows))
 
 
-async def explain(con: Connection, batch: Iterable[tuple[Waiting, int]]) -> None:
+async def set_wait_reasons(con: Connection, batch: Iterable[tuple[Waiting, int]]) -> None:
     """Store why each of these sessions waits."""
     rows = [
         {"session_id": str(entry.id), "rev": rev, "code": entry.code, "text": entry.code.bounded(entry.text)}
         for entry, rev in batch
     ]
-    await con.execute(SQL.explain, rows)
+    await con.execute(SQL.set_wait_reasons, rows)

@@ -34,11 +34,11 @@ select service_id, max(mark::text::bigint) as mark from (
     where a.changed >= $1::bigint::text::xid8 and a.changed < pg_snapshot_xmax(pg_current_snapshot()) and x.service_id is not null
 ) news group by service_id
 
--- name: turn
+-- name: next_ids
 -- The next services by id.
 select id from services where deleted_at is null and id > $1 order by id limit $2
 
--- name: tally
+-- name: count_by_status
 -- By the index of live sessions, whatever the planner estimates of how many have ended.
 select s.status, (select count(*) from live_sessions x where x.status = s.status) as sessions from unnest($1::text[]) as s(status)
 
@@ -63,7 +63,7 @@ left join lateral (select * from kernels where session_id = x.id and role = 'mai
 left join lateral (select lost_at from agents where id = k.agent_id offset 0) a on true
 order by x.id
 
--- name: alone
+-- name: live_without_service
 -- The same for sessions without a service.
 select x.id, x.kind, x.service_id, x.revision_id, x.status, x.health, x.was_healthy, x.reason_code, x.reason_text, x.created_at,
        x.drain_deadline, x.drain_generation, x.rev, x.resolved, k.state as kernel_state, k.reason_code as kernel_code, k.reason_text as kernel_text,
@@ -97,7 +97,7 @@ delete from start_errors e where e.service_id = $1 and (e.at, e.session_id) < (
 -- name: count_failures
 update services set failed_starts = $2, next_start_at = $3, rev = rev + 1 where id = $1
 
--- name: tell_problem
+-- name: set_problem
 update services set problem = $2 where id = $1 and problem is distinct from $2
 
 -- name: served
@@ -215,7 +215,7 @@ with wanted as (
 )
 select id from placed
 
--- name: explain
+-- name: set_wait_reasons
 -- Why sessions wait; $1: a list of {session_id, rev, code, text}.
 update sessions x set reason_code = w.code, reason_text = w.text
 from jsonb_to_recordset($1::jsonb) as w (session_id uuid, rev bigint, code text, text text)

@@ -7,7 +7,7 @@ from headrace.common.contracts.http.page import Page
 from headrace.common.contracts.problems import InvalidRequest, NotFound
 from headrace.common.db.pool import Pool, transaction
 from headrace.manager.domain.access import Actor
-from headrace.manager.domain.addresses import Places
+from headrace.manager.domain.addresses import AddressPolicy
 from headrace.manager.store import addresses, agents, events
 from headrace.manager.usecases.context import a_page, operators_only
 from headrace.manager.views.agents import agent_detail, agent_view
@@ -16,7 +16,7 @@ from headrace.manager.views.agents import agent_detail, agent_view
 class Agents:
     """Use cases of machines, for operators."""
 
-    def __init__(self, pool: Pool, places: Places) -> None:
+    def __init__(self, pool: Pool, places: AddressPolicy) -> None:
         self._pool = pool
         self._places = places
 

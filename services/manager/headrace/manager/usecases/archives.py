@@ -18,7 +18,7 @@ from headrace.common.runtime.clock import Monotonic
 from headrace.manager.domain.access import Actor
 from headrace.manager.domain.paths import split_path
 from headrace.manager.domain.records.folders import Folder
-from headrace.manager.domain.stored import Amount
+from headrace.manager.domain.storage_usage import StorageUsage
 from headrace.manager.folders.packing import Packer
 from headrace.manager.folders.storage import FolderStorage
 from headrace.manager.folders.unpacking import Unpacker
@@ -32,7 +32,7 @@ from headrace.manager.views.archives import archive_receipt
 log = structlog.get_logger()
 READ_AT_ONCE = 4
 """Archives of a project sent concurrently."""
-_STEP = Amount(bytes=64 * 1024 * 1024, files=1000)
+_STEP = StorageUsage(bytes=64 * 1024 * 1024, files=1000)
 """Amount reserved at once."""
 _LEAST_ENTRY_BYTES = 512
 _COUNTED_EVERY_S = 300.0
@@ -131,7 +131,7 @@ class Archives:
         return pieces()
 
     async def _take(
-        self, folder: Folder, reservation: UUID, unpacker: Unpacker, body: AsyncIterator[bytes], step: Amount
+        self, folder: Folder, reservation: UUID, unpacker: Unpacker, body: AsyncIterator[bytes], step: StorageUsage
     ) -> None:
         counted_at = self._monotonic()
 
@@ -169,8 +169,8 @@ class Archives:
                 await events.record(con, actor, "files.uploaded", project_id=folder.project_id, details=details)
 
 
-def _step(length: int | None) -> Amount:
+def _step(length: int | None) -> StorageUsage:
     """Return the amount to reserve at once: all of a small archive."""
     if length is None:
         return _STEP
-    return Amount(min(_STEP.bytes, length), min(_STEP.files, length // _LEAST_ENTRY_BYTES))
+    return StorageUsage(min(_STEP.bytes, length), min(_STEP.files, length // _LEAST_ENTRY_BYTES))

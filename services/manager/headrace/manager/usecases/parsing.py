@@ -21,7 +21,7 @@ _TIMEOUT_S = 60.0
 _BUSY = ApiReason.DEFINITIONS_BUSY
 
 
-class Parsing:
+class ParserPool:
     """Runs slow pure functions, in threads apart from those of folder storage."""
 
     def __init__(self, *, most_waiting: int = MOST_WAITING) -> None:

@@ -20,7 +20,7 @@ from headrace.common.contracts.problems import Conflict, InUse, InvalidRequest, 
 from headrace.common.contracts.reasons import Reason
 from headrace.common.contracts.wording import Refused
 from headrace.common.db.pool import Connection, Pool, transaction
-from headrace.manager.domain import bounds, quota, stored
+from headrace.manager.domain import bounds, quota, storage_usage
 from headrace.manager.domain.access import Actor
 from headrace.manager.domain.bounds import Bounds
 from headrace.manager.domain.placement import known_slots
@@ -126,7 +126,7 @@ class Projects:
             project = await project_for(con, actor, reference, "viewer")
             used = await projects.used(con, project.id)
             held = await folders.stored(con, project.id)
-        limits = {**(project.quota or {}), **stored.limits(project.quota, self._most)}
+        limits = {**(project.quota or {}), **storage_usage.limits(project.quota, self._most)}
         return usage_view({**used, **held.slots()}, limits)
 
     async def members(self, actor: Actor, reference: str, *, after: UUID, limit: int) -> Page[MemberView]:

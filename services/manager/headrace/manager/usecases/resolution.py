@@ -25,7 +25,7 @@ from headrace.manager.folders.storage import FolderStorage
 from headrace.manager.folders.tree import Tree
 from headrace.manager.store import folders
 from headrace.manager.usecases.context import folder_for
-from headrace.manager.usecases.parsing import Parsing
+from headrace.manager.usecases.parsing import ParserPool
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Resolver:
 
     def __init__(self, storage: FolderStorage) -> None:
         self._storage = storage
-        self._parsing = Parsing()
+        self._parsing = ParserPool()
 
     async def resolve(self, spec: RevisionSpec, name: str, found: SpecFolders) -> ResolvedSpec:
         """Return the resolved spec of a service called `name`.

@@ -18,7 +18,7 @@ from headrace.common.runtime.clock import Clock
 from headrace.manager.domain import bounds, names, quota
 from headrace.manager.domain.access import Actor
 from headrace.manager.domain.bounds import Bounds
-from headrace.manager.domain.lifecycle.status import Reach
+from headrace.manager.domain.lifecycle.status import Reachability
 from headrace.manager.domain.own_ports import OwnPorts
 from headrace.manager.domain.placement import known_slots
 from headrace.manager.domain.records.services import NewService, ServiceFacts
@@ -154,10 +154,10 @@ class Services:
             folders=names,
         )
 
-    def _reach(self, facts: ServiceFacts) -> Reach:
+    def _reach(self, facts: ServiceFacts) -> Reachability:
         port, proxies = facts.service.endpoint_port, self._proxies
         unopened = {} if port is None else proxies.unopened(port)
-        return Reach(proxies.presence(), proxies.generations(facts.service.id), unopened)
+        return Reachability(proxies.presence(), proxies.generations(facts.service.id), unopened)
 
     async def available(self, name: str) -> NameAvailability:
         """Return whether a new service may have the name. Names are unique in the installation, so every caller may ask."""

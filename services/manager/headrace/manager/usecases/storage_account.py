@@ -9,10 +9,10 @@ from uuid import UUID
 
 from headrace.common.contracts.problems import NotFound
 from headrace.common.db.pool import Connection, Pool, transaction
-from headrace.manager.domain import stored
+from headrace.manager.domain import storage_usage
 from headrace.manager.domain.bounds import Bounds
 from headrace.manager.domain.records.folders import Folder
-from headrace.manager.domain.stored import Amount, Change
+from headrace.manager.domain.storage_usage import StorageChange, StorageUsage
 from headrace.manager.store import folders, projects
 
 
@@ -23,14 +23,16 @@ class StorageAccount:
         self._pool = pool
         self._most = most
 
-    async def check(self, con: Connection, folder: Folder, more: Amount) -> None:
+    async def check(self, con: Connection, folder: Folder, more: StorageUsage) -> None:
         """Lock the project until the transaction ends.
 
         Raises QuotaExceeded when `more` exceeds its quota, NotFound when it is gone.
         """
-        await self._grant(con, folder, more, Amount())
+        await self._grant(con, folder, more, StorageUsage())
 
-    async def reserve(self, folder: Folder, reservation: UUID, needed: Amount, *, step: Amount) -> Amount:
+    async def reserve(
+        self, folder: Folder, reservation: UUID, needed: StorageUsage, *, step: StorageUsage
+    ) -> StorageUsage:
         """Reserve storage in the folder: `needed`, or up to a `step` more where there is enough. Return the amount.
 
         The caller settles at the end. Raises QuotaExceeded, NotFound.
@@ -43,15 +45,15 @@ class StorageAccount:
     async def touch(self, folder: Folder, reservation: UUID) -> None:
         """Mark the folder as being changed, before and during a request: otherwise a usage walk could not be compared."""
         async with transaction(self._pool) as con:
-            await folders.reserve(con, folder.id, reservation, Amount())
+            await folders.reserve(con, folder.id, reservation, StorageUsage())
 
-    async def settle(self, con: Connection, folder: Folder, reservation: UUID, change: Change) -> None:
+    async def settle(self, con: Connection, folder: Folder, reservation: UUID, change: StorageChange) -> None:
         """Replace the request's reservation by its actual usage, at its end."""
         await folders.settle(con, folder.id, reservation, change)
 
-    async def _grant(self, con: Connection, folder: Folder, needed: Amount, step: Amount) -> Amount:
+    async def _grant(self, con: Connection, folder: Folder, needed: StorageUsage, step: StorageUsage) -> StorageUsage:
         project = await projects.lock(con, folder.project_id)  # one at a time, so that the sum holds
         if project is None:
             raise NotFound("the project is gone")
         used = await folders.stored(con, project.id)
-        return stored.grant(project.name, stored.limits(project.quota, self._most), used, needed, step)
+        return storage_usage.grant(project.name, storage_usage.limits(project.quota, self._most), used, needed, step)

@@ -19,7 +19,7 @@ from headrace.manager.domain.bounds import USUAL, Bounds
 from headrace.manager.domain.paths import modified_ns, split_path
 from headrace.manager.domain.records.folders import Folder
 from headrace.manager.domain.records.uploads import Upload
-from headrace.manager.domain.stored import Amount
+from headrace.manager.domain.storage_usage import StorageUsage
 from headrace.manager.folders.listing import moment
 from headrace.manager.folders.partials import Appender
 from headrace.manager.folders.storage import FolderStorage
@@ -85,7 +85,7 @@ class Uploads:
         await self._storage.call(partial(self._storage.room.check, path, size_bytes))
         async with transaction(self._pool) as con:
             # one at a time, so that the count holds
-            await self._account.check(con, folder, Amount(size_bytes, len(names)))
+            await self._account.check(con, folder, StorageUsage(size_bytes, len(names)))
             there = await folders.open_uploads(con, folder.project_id)
             bounds.check("the project", "open uploads", there, self._most.uploads_per_project)
             upload = await folders.insert_upload(

@@ -9,7 +9,7 @@ from typing import Any
 from headrace.common.contracts.http.services import ServiceDetail, ServiceView
 from headrace.common.contracts.ids import FolderId
 from headrace.common.contracts.reasons import Reason
-from headrace.manager.domain.lifecycle.status import Reach, StatusOfService, status_of
+from headrace.manager.domain.lifecycle.status import Reachability, StatusOfService, status_of
 from headrace.manager.domain.records.replicas import End, Replica, StartError
 from headrace.manager.domain.records.services import ServiceFacts
 from headrace.manager.views.replicas import end_view, replica_view, start_error_view
@@ -19,7 +19,7 @@ _OPENAI = frozenset({"vllm", "sglang", "nim", "huggingface-tgi", "llama-cpp"})
 
 
 def service_view(
-    facts: ServiceFacts, replicas: Sequence[Replica], reach: Reach, now: datetime, *, proxy_url: str
+    facts: ServiceFacts, replicas: Sequence[Replica], reach: Reachability, now: datetime, *, proxy_url: str
 ) -> ServiceView:
     """Return the service without its replicas. `proxy_url`: base URL of the app-proxy for callers."""
     return ServiceView(**_fields(facts, status_of(facts, replicas, reach, now), proxy_url))
@@ -27,7 +27,7 @@ def service_view(
 
 def service_detail(
     facts: ServiceFacts,
-    reach: Reach,
+    reach: Reachability,
     now: datetime,
     *,
     proxy_url: str,

@@ -57,7 +57,7 @@ class StatusOfService:
 
 
 @dataclass(frozen=True)
-class Reach:
+class Reachability:
     """Reachability of a service: state of app-proxies and tables that decides whether callers reach its replicas."""
 
     presence: Presence
@@ -68,7 +68,7 @@ class Reach:
 
 
 def status_of(
-    facts: ServiceFacts, replicas: Sequence[LiveReplica], reach: Reach, now: datetime, *, last_error: str = ""
+    facts: ServiceFacts, replicas: Sequence[LiveReplica], reach: Reachability, now: datetime, *, last_error: str = ""
 ) -> StatusOfService:
     """Return the status of a service by its replicas, and by the app-proxies and tables between them and callers."""
     service = facts.service

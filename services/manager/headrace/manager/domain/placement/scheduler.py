@@ -33,7 +33,7 @@ __all__ = [
     "Request",
     "Waiting",
     "place_all",
-    "who_makes_room",
+    "preemption_candidates",
 ]
 
 RESERVE_AFTER = timedelta(seconds=60)
@@ -78,7 +78,7 @@ def place_all(
     ]
 
 
-def who_makes_room(request: Request, without: Mapping[SessionId, Machine], now: datetime) -> set[SessionId]:
+def preemption_candidates(request: Request, without: Mapping[SessionId, Machine], now: datetime) -> set[SessionId]:
     """Return the sessions whose removal alone would give the session a machine.
 
     `without`: for each one, its machine as if it had gone.

@@ -10,7 +10,7 @@ from headrace.common.contracts.ids import (
     ProjectId,
 )
 from headrace.common.contracts.vocabulary import FileKind, UsageMode
-from headrace.manager.domain.stored import Amount, Change
+from headrace.manager.domain.storage_usage import StorageChange, StorageUsage
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class DueFolder:
     """A folder due for measuring: its counted usage, and the totals ever added and removed."""
 
     id: FolderId
-    counted: Amount
-    ever: Change
+    counted: StorageUsage
+    ever: StorageChange
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from headrace.manager.domain.records.services import Goal
 
 
 @dataclass(frozen=True)
-class ServiceRow:
+class ReconciledService:
     """A service as the services loop reads it."""
 
     id: ServiceId

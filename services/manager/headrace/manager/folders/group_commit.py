@@ -14,7 +14,7 @@ AT_ONCE: Final = 16
 """Threads that wait for the disk, over all archives."""
 
 
-class Flushing:
+class GroupCommit:
     """Runs calls that wait for the disk in parallel. Used by threads, never by the event loop."""
 
     def __init__(self, threads: ThreadPoolExecutor) -> None:

@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.common.contracts.ids import ServiceId
-from headrace.manager.domain.lifecycle.attention import Attention
+from headrace.manager.domain.lifecycle.work_queue import WorkQueue
 
 A, B, C = (ServiceId(UUID(int=n)) for n in (1, 2, 3))
 
 
 def test_a_change_is_looked_at_once_although_its_mark_is_read_again() -> None:
-    attention = Attention()
+    attention = WorkQueue()
     attention.changed({A: 5})
     assert attention.take(10) == [A]
     attention.changed({A: 5, B: 6})
@@ -24,7 +24,7 @@ def test_a_change_is_looked_at_once_although_its_mark_is_read_again() -> None:
 
 
 def test_what_is_under_way_comes_with_time_and_what_drains_with_app_proxies() -> None:
-    attention = Attention()
+    attention = WorkQueue()
     attention.seen(A, settled=False, draining=False)
     attention.seen(B, settled=False, draining=True)
     attention.seen(C, settled=True, draining=False)
@@ -45,7 +45,7 @@ def test_what_is_under_way_comes_with_time_and_what_drains_with_app_proxies() ->
     st.integers(1, 5),
 )
 def test_everything_that_is_due_is_taken_once_first_come_first_served(notes: list[tuple[str, int]], most: int) -> None:
-    attention, due = Attention(), list[ServiceId]()
+    attention, due = WorkQueue(), list[ServiceId]()
     for number, (kind, value) in enumerate(notes):
         service = ServiceId(UUID(int=value))
         if kind == "turn":

@@ -10,28 +10,30 @@ from hypothesis import strategies as st
 
 from headrace.common.contracts.problems import QuotaExceeded
 from headrace.manager.domain.bounds import Bounds
-from headrace.manager.domain.stored import Amount, grant, lacking, limits
+from headrace.manager.domain.storage_usage import StorageUsage, grant, lacking, limits
 
-amounts = st.builds(Amount, st.integers(0, 10**15), st.integers(0, 10**9))
+amounts = st.builds(StorageUsage, st.integers(0, 10**15), st.integers(0, 10**9))
 
 
 @given(amounts, amounts, amounts, amounts)
-def test_a_grant_suffices_and_never_passes_the_limit(limit: Amount, used: Amount, needed: Amount, step: Amount) -> None:
-    fits = not lacking(limit, used, Amount(needed.bytes, needed.files)) or not needed
+def test_a_grant_suffices_and_never_passes_the_limit(
+    limit: StorageUsage, used: StorageUsage, needed: StorageUsage, step: StorageUsage
+) -> None:
+    fits = not lacking(limit, used, StorageUsage(needed.bytes, needed.files)) or not needed
     try:
         granted = grant("p", limit.slots(), used, needed, step)
     except QuotaExceeded:
         assert not fits
         return
-    assert not lacking(granted, Amount(), needed)
+    assert not lacking(granted, StorageUsage(), needed)
     assert not granted.bytes or used.bytes + granted.bytes <= limit.bytes
     assert not granted.files or used.files + granted.files <= limit.files
 
 
 def test_near_the_limit_no_more_is_taken_than_is_needed() -> None:
-    limit = Amount(1000, 1000).slots()
-    assert grant("p", limit, Amount(0, 0), Amount(1, 1), Amount(100, 100)) == Amount(100, 100)
-    assert grant("p", limit, Amount(700, 0), Amount(1, 1), Amount(100, 100)) == Amount(1, 100)
+    limit = StorageUsage(1000, 1000).slots()
+    assert grant("p", limit, StorageUsage(0, 0), StorageUsage(1, 1), StorageUsage(100, 100)) == StorageUsage(100, 100)
+    assert grant("p", limit, StorageUsage(700, 0), StorageUsage(1, 1), StorageUsage(100, 100)) == StorageUsage(1, 100)
 
 
 def test_the_quota_of_the_project_beats_the_installation_s_and_the_refusal_has_the_arithmetic() -> None:
@@ -40,6 +42,6 @@ def test_the_quota_of_the_project_beats_the_installation_s_and_the_refusal_has_t
     with pytest.raises(
         QuotaExceeded, match=r"would hold 4 GiB of storage: 2 GiB are held and 2 GiB are asked for; its limit is 3 GiB"
     ):
-        grant("p", limit, Amount(2 * 2**30, 1), Amount(2 * 2**30, 1), Amount())
+        grant("p", limit, StorageUsage(2 * 2**30, 1), StorageUsage(2 * 2**30, 1), StorageUsage())
     with pytest.raises(QuotaExceeded, match="8 of files"):
-        grant("p", limit, Amount(0, 7), Amount(0, 1), Amount())
+        grant("p", limit, StorageUsage(0, 7), StorageUsage(0, 1), StorageUsage())

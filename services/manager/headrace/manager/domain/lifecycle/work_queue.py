@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from headrace.common.contracts.ids import ServiceId
 
 
-class Attention:
+class WorkQueue:
     """Work queue of one manager.
 
     A needless reconcile costs time; a missed change waits for the service's turn.

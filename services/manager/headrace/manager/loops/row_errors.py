@@ -13,14 +13,14 @@ from headrace.manager.metrics import PASSED_OVER
 log = structlog.get_logger()
 
 
-def pass_over(loop: str, error: Exception, *, known: bool = False, **row: str) -> None:
+def skip_row(loop: str, error: Exception, *, known: bool = False, **row: str) -> None:
     """Count a skipped row, and log it unless it is `known`: it recurs in each pass."""
     PASSED_OVER.labels(loop).inc()
     if not known:
         log.error("row_passed_over", loop=loop, **row, exc_info=error)
 
 
-def words(error: Exception) -> str:
+def error_text(error: Exception) -> str:
     """Return the error text without the row's content, which may be secret."""
     if isinstance(error, ValidationError):
         return "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False)[:3])

@@ -19,17 +19,17 @@ sake of other senders."""
 
 
 @dataclass(frozen=True)
-class Amount:
+class StorageUsage:
     """Storage usage: bytes, and number of files and directories. As a difference it may be negative."""
 
     bytes: int = 0
     files: int = 0
 
-    def __add__(self, other: Amount) -> Amount:
-        return Amount(self.bytes + other.bytes, self.files + other.files)
+    def __add__(self, other: StorageUsage) -> StorageUsage:
+        return StorageUsage(self.bytes + other.bytes, self.files + other.files)
 
-    def __sub__(self, other: Amount) -> Amount:
-        return Amount(self.bytes - other.bytes, self.files - other.files)
+    def __sub__(self, other: StorageUsage) -> StorageUsage:
+        return StorageUsage(self.bytes - other.bytes, self.files - other.files)
 
     def __bool__(self) -> bool:
         return bool(self.bytes or self.files)
@@ -40,25 +40,25 @@ class Amount:
 
 
 @dataclass(frozen=True)
-class Change:
+class StorageChange:
     """Change of a folder's usage: what was added and what was removed."""
 
-    gained: Amount = field(default_factory=Amount)
-    lost: Amount = field(default_factory=Amount)
+    gained: StorageUsage = field(default_factory=StorageUsage)
+    lost: StorageUsage = field(default_factory=StorageUsage)
 
     @property
-    def net(self) -> Amount:
+    def net(self) -> StorageUsage:
         """Difference of added and removed."""
         return self.gained - self.lost
 
 
-def correction(counted: Amount, found: Amount, meanwhile: Change) -> Amount:
+def correction(counted: StorageUsage, found: StorageUsage, meanwhile: StorageChange) -> StorageUsage:
     """Return the certain part of a count's error: `counted` when a walk began that `found` the actual usage.
 
     `meanwhile`: changes since then, of which the walk saw any part. Without changes the corrected count is exact;
     otherwise it is nearer to the actual usage than before, and never beyond it.
     """
-    return Amount(
+    return StorageUsage(
         _certain(found.bytes - counted.bytes, meanwhile.gained.bytes, meanwhile.lost.bytes),
         _certain(found.files - counted.files, meanwhile.gained.files, meanwhile.lost.files),
     )
@@ -72,24 +72,26 @@ def _certain(off: int, gained: int, lost: int) -> int:
 
 def limits(project_quota: Mapping[str, Decimal] | None, most: Bounds) -> dict[str, Decimal]:
     """Return a project's storage limits: its quota's where set, else those of the installation."""
-    usual = Amount(most.storage_bytes_per_project, most.stored_files_per_project).slots()
+    usual = StorageUsage(most.storage_bytes_per_project, most.stored_files_per_project).slots()
     return {slot: (project_quota or {}).get(slot, limit) for slot, limit in usual.items()}
 
 
-def lacking(allowed: Amount, held: Amount, more: Amount) -> Amount:
+def lacking(allowed: StorageUsage, held: StorageUsage, more: StorageUsage) -> StorageUsage:
     """Return by how much `held` and `more` together exceed `allowed`; zero where they do not."""
     missing = held + more - allowed
-    return Amount(max(0, missing.bytes), max(0, missing.files))
+    return StorageUsage(max(0, missing.bytes), max(0, missing.files))
 
 
-def grant(project: str, limit: Mapping[str, Decimal], used: Amount, needed: Amount, step: Amount) -> Amount:
+def grant(
+    project: str, limit: Mapping[str, Decimal], used: StorageUsage, needed: StorageUsage, step: StorageUsage
+) -> StorageUsage:
     """Return how much a sender may store beyond `used`: at least `needed`, usually a `step` more.
 
     Raises QuotaExceeded with the numbers when `needed` exceeds a limit.
     """
     quota.check(project, limit, used.slots(), needed.slots())
-    left = Amount(int(limit[STORAGE]), int(limit[FILES])) - used
-    return Amount(
+    left = StorageUsage(int(limit[STORAGE]), int(limit[FILES])) - used
+    return StorageUsage(
         _grant(needed.bytes, step.bytes, left.bytes) if needed.bytes else 0,
         _grant(needed.files, step.files, left.files) if needed.files else 0,
     )
