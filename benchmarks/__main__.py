@@ -1,4 +1,4 @@
-"""`python -m benchmarks` (`make bench`): every benchmark in turn, whatever the others came to; fails at the end if a target was missed."""
+"""Runs every benchmark in turn (`python -m benchmarks`, `make bench`); fails at the end if one missed a target."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ ALL = ("placement", "autoscaler", "plans", "reports", "creates", "readiness", "f
 
 
 def run_all(names: Sequence[str], run: Callable[[str], int]) -> int:
-    """Run each, print how each ended, and return 1 if one missed a target or did not come to its end."""
+    """Run each benchmark, print its result, and return 1 if one missed a target or crashed."""
     ended = {}
     for name in names:
         print(f"== {name}", flush=True)

@@ -1,10 +1,10 @@
-"""How many services a second can be created, over HTTP at a real manager with a real PostgreSQL and NATS.
+"""Benchmark of service creation over HTTP: creates per second of a real manager with a real PostgreSQL and NATS.
 
-A create is counted when it is answered; meanwhile the manager's loops make its session, place it and publish its plan and its
-route table, and up to 100 machines report every 2 s what runs on them. Measured with one client and with 16 at once, at 20 services
-and at 5,000; manager, clients, machines and servers share the machine. Results go to build/bench-creates.json: medians, and the
-lowest and highest round. Fails when a target is missed: 100 a second with 16 clients, half of it with one,
-also at 5,000 services.
+A create counts when it is answered; meanwhile the manager's loops create its session, place it and publish its plan and
+its route table, and up to 100 machines report every 2 s. Measured with one client and with 16 at once, at 20 services
+and at 5,000; manager, clients, machines and servers share the machine. Results go to build/bench-creates.json: medians,
+and the lowest and highest round. Fails when a target is missed: 100 a second with 16 clients, half of it with one, also
+at 5,000 services.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ SERVICE = {
 
 
 async def measure(size: int, folder: Path) -> dict[str, float]:
-    """Return creates a second and CPU milliseconds of a create at so many services."""
+    """Return creates per second and CPU milliseconds per create at this number of services."""
     found: dict[str, float] = {}
     async with _installation(size, folder) as (url, key, pool, manager):
         names = (f"new-{number}" for number in range(1_000_000))
@@ -73,7 +73,7 @@ async def measure(size: int, folder: Path) -> dict[str, float]:
 
 
 async def _round(http: aiohttp.ClientSession, names: object, *, clients: int) -> float:
-    """Return how many were created in a second."""
+    """Return the number of creates in a second."""
     left = iter(range(CREATES))
 
     async def client() -> None:
@@ -90,7 +90,7 @@ async def _round(http: aiohttp.ClientSession, names: object, *, clients: int) ->
 
 
 async def _all_placed(pool: Pool) -> bool:
-    """Whether every service has its session, on a machine, in a plan and a table."""
+    """Return whether every service has its session, on a machine, in a plan and a table."""
     return bool(
         await pool.fetchval(
             "select not exists (select 1 from services s where s.wanted > 0 and not exists "
@@ -102,7 +102,7 @@ async def _all_placed(pool: Pool) -> bool:
 
 @asynccontextmanager
 async def _installation(size: int, folder: Path) -> AsyncIterator[tuple[str, str, Pool, int]]:
-    """Run servers, machines and a manager with so many services. Yields its URL, a key, a pool, and its process id."""
+    """Run servers, machines and a manager with this many services. Yields its URL, a key, a pool, and its process id."""
     async with AsyncExitStack() as stack:
         servers = EmbeddedServers(folder / "servers", only=("postgres", "nats"), users=embedded_users(1))
         await stack.enter_async_context(servers)
@@ -130,19 +130,19 @@ async def _installation(size: int, folder: Path) -> AsyncIterator[tuple[str, str
 
 
 async def _quiet(pool: Pool, machines: int) -> bool:
-    """Whether every machine has been heard, and all plans and tables are out."""
+    """Return whether every machine has reported, and all plans and tables are published."""
     heard = await pool.fetchval("select count(*) from agents where incarnation = '2' and lost_at is null") == machines
     return bool(heard and await _all_placed(pool))
 
 
 def _cpu_s(process: int) -> float:
-    """Return the processor time that the process has used."""
+    """Return the CPU seconds of the process so far."""
     fields = Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def show(found: dict[str, float]) -> bool:
-    """Print, and return whether the targets are held."""
+    """Print the results; return whether all targets are met."""
     print(f"services created in a second, {ROUNDS} rounds of {CREATES} (load average {found['load_average']:.1f}):")
     cases = []
     for case, target in TARGETS.items():
@@ -158,7 +158,7 @@ def show(found: dict[str, float]) -> bool:
 
 
 async def main() -> dict[str, float]:
-    """Measure each size on servers of its own."""
+    """Measure each size, on separate servers."""
     found: dict[str, float] = {}
     for size in SIZES:
         with tempfile.TemporaryDirectory() as temporary:

@@ -1,11 +1,12 @@
-"""How fast files go into a folder and out of it, by `headrace folder` at a real manager over HTTP, beside `cp` in the same round.
+"""Benchmark of file transfers by `headrace folder` at a real manager over HTTP, beside `cp` in the same round.
 
-Many small files (5,000 of 4 KiB in 50 directories) and one large file (512 MiB), up and down. Client, manager and PostgreSQL share
-the machine. The time in which the command starts is not counted: that of `headrace folder ls`, measured in the same run. Up, every
-file is on the disk before it is answered for, and checked by SHA-256; `cp` does neither. So one round is the command, `cp`, and for
-the large file also `cp` with `sync` and `sha256sum`, one after the other; the ratios are of medians. Results go to
-build/bench-files.json. Fails when a target is missed: 500 small files a second either way, and the large file at half the speed of
-`cp`, `sync` and twice `sha256sum` (the sender's and the receiver's) up, at half that of `cp` and `sync` down.
+Many small files (5,000 of 4 KiB in 50 directories) and one large file (512 MiB), up and down. Client, manager and
+PostgreSQL share the machine. The start of the command is not counted: that of `headrace folder ls`, measured in the
+same run. Uploaded files are synced to disk before they are acknowledged, and verified by SHA-256; `cp` does neither. So
+one round is the command, `cp`, and for the large file also `cp` with `sync` and `sha256sum`, one after the other; the
+ratios are of medians. Results go to build/bench-files.json. Fails when a target is missed: 500 small files a second
+either way, and the large file at half the speed of `cp`, `sync` and twice `sha256sum` (the sender's and the receiver's)
+up, at half that of `cp` and `sync` down.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ LEAST_FILES_S, LEAST_SHARE, COMMAND_S = 500, 0.5, 600.0
 
 
 async def measure(folder: Path) -> dict[str, float]:
-    """Return seconds of each kind of round: median, lowest, highest."""
+    """Return median, lowest and highest seconds of each kind of round."""
     source = folder / "source"
     _make(source)
     found: dict[str, list[float]] = {}
@@ -107,7 +108,7 @@ async def _timed(*words: str, environ: dict[str, str] | None = None) -> float:
 
 @asynccontextmanager
 async def _installation(folder: Path) -> AsyncIterator[dict[str, str]]:
-    """Run servers and a manager. Yields the environment of a command that finds it."""
+    """Run servers and a manager. Yields the environment of a command that calls it."""
     async with AsyncExitStack() as stack:
         servers = EmbeddedServers(folder / "servers", only=("postgres", "nats"), users=embedded_users(1))
         await stack.enter_async_context(servers)
@@ -123,7 +124,7 @@ async def _installation(folder: Path) -> AsyncIterator[dict[str, str]]:
 
 
 def show(found: dict[str, float]) -> bool:
-    """Print, and return whether the targets are held."""
+    """Print the results; return whether all targets are met."""
     start = found["start"]
     print(
         f"files, {ROUNDS} rounds (load average {found['load_average']:.1f}), without {start:.1f} s in which each command starts:"
@@ -156,7 +157,7 @@ def show(found: dict[str, float]) -> bool:
 
 
 async def main() -> dict[str, float]:
-    """Measure on servers of its own."""
+    """Measure on separate servers."""
     with tempfile.TemporaryDirectory() as temporary:
         return await measure(Path(temporary)) | {"load_average": os.getloadavg()[0]}
 

@@ -1,8 +1,9 @@
-"""What an installation that has nothing to do costs, and what a command does: memory of all processes, CPU seconds of each start.
+"""Benchmark of an idle installation: memory of all processes, and CPU seconds of each command's start.
 
-`headrace up` with one agent and no replicas. Memory is the proportional share (PSS: pages that processes share count once), as
-/proc says of the supervisor and all its descendants, at the start and three minutes later. A command's CPU seconds are user and
-system time of its process, the median of nine. Results go to build/bench-idle.json. Fails when a target is missed.
+`headrace up` with one agent and no replicas. Memory is the proportional share (PSS: pages that processes share count
+once), from /proc of the supervisor and all its descendants, at the start and three minutes later. A command's CPU
+seconds are user and system time of its process, the median of nine. Results go to build/bench-idle.json. Fails when a
+target is missed.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def family(root: int) -> list[int]:
 
 
 def held_mib(pids: list[int]) -> float:
-    """Return the memory of these processes together, pages that they share counted once."""
+    """Return the memory of these processes together (PSS)."""
     said = (_PSS.search(Path(f"/proc/{pid}/smaps_rollup").read_text()) for pid in pids)
     return sum(int(match[1]) for match in said if match is not None) / 1024
 
@@ -64,7 +65,7 @@ def cpu_s(words: tuple[str, ...], data: Path) -> float:
 
 
 async def run(folder: Path) -> list[Case]:
-    """Start a stack and measure."""
+    """Start a stack and measure it."""
     stack = Stack(folder / "data", runtime="process", python_image=None)
     await stack.start()
     try:

@@ -1,4 +1,4 @@
-"""Cases of a benchmark, each with its target, printed with whether it was met."""
+"""Benchmark cases with targets, printed with whether each was met."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Case:
-    """What was measured and what it is to be: at least (a rate) or at most (a time, a share) the target."""
+    """Measured value and its target: a minimum (rate) or a maximum (time, share)."""
 
     what: str
     value: float
@@ -21,7 +21,7 @@ class Case:
 
     @property
     def met(self) -> bool:
-        """Whether the target is held."""
+        """Whether the target is met."""
         return self.value >= self.target if self.sense == "at least" else self.value <= self.target
 
     def __str__(self) -> str:
@@ -31,7 +31,7 @@ class Case:
 
 
 def judge(cases: Sequence[Case]) -> bool:
-    """Print every case and return whether all are met."""
+    """Print every case; return whether all are met."""
     for case in cases:
         print(f"  {case}")
     return all(case.met for case in cases)

@@ -1,4 +1,4 @@
-"""A manager as a process of its own, on servers of the caller's, for benchmarks that call it over HTTP."""
+"""Manager in a process of its own, on the caller's servers, for benchmarks over HTTP."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ READY_S = 120.0
 
 @dataclass(frozen=True)
 class RunningManager:
-    """Where it is, an operator's API key, and its process id."""
+    """URL, operator's API key, and process id of a running manager."""
 
     url: str
     key: str
@@ -30,7 +30,7 @@ class RunningManager:
 
 @asynccontextmanager
 async def running_manager(servers: EmbeddedServers, folder: Path, **settings: str) -> AsyncIterator[RunningManager]:
-    """Run a manager until the end; what it stores and logs is in `folder`. `settings`: fields of its Settings, in capitals."""
+    """Run a manager while inside; its data and log are in `folder`. `settings`: fields of its Settings, in capitals."""
     port, key_file = free_port(), folder / "admin.key"
     given = {
         "DATABASE_URL": servers.database_url,

@@ -1,8 +1,8 @@
-"""How many sessions a second are placed: by the decision alone, and committed to a real PostgreSQL by the placement loop.
+"""Benchmark of placement: sessions per second of the scheduler alone, and committed to a real PostgreSQL.
 
-The decision stands beside a naive scan (every machine looked at for every session, most used first), measured in the same
-run on a smaller fleet, on which both are run. Results go to build/bench-placement.json. Fails when a target is missed:
-20,000 sessions/s for 5,000 machines × 8 GPUs and 10,000 pending sessions, also when most do not fit and when all their shapes
+The baseline is a naive scan (every machine visited for every session, most used first), measured in the same run on a
+smaller fleet, on which both run. Results go to build/bench-placement.json. Fails when a target is missed: 20,000
+sessions/s for 5,000 machines × 8 GPUs and 10,000 pending sessions, also when most do not fit and when all their shapes
 differ; 20 times the naive scan; 1,500/s committed.
 """
 
@@ -58,7 +58,7 @@ R = TypeVar("R")
 
 
 def fleet(machines: int, *, busy: int) -> list[Machine]:
-    """Machines on which up to `busy` GPUs are held whole; with busy = 8 all but one machine in a hundred are full."""
+    """Return machines with up to `busy` GPUs allocated; with busy = 8 all but one machine in a hundred are full."""
     total = parse_slots(CAPACITY)
     made = []
     for number in range(machines):
@@ -70,7 +70,7 @@ def fleet(machines: int, *, busy: int) -> list[Machine]:
 
 
 def queue(pending: int, *, shapes: int) -> list[Request]:
-    """Pending sessions of `shapes` kinds: those above, then the same with other amounts of CPU."""
+    """Return pending sessions of `shapes` demand classes: those above, then the same with other amounts of CPU."""
     kinds = [
         parse_slots({**shape, "cpu": Decimal(shape["cpu"]) + Decimal(number // len(SHAPES)) / 1000})
         for number in range(shapes)
@@ -90,7 +90,7 @@ def queue(pending: int, *, shapes: int) -> list[Request]:
 
 
 def naive(machines: Sequence[Machine], requests: Sequence[Request]) -> int:  # noqa: C901  # plain on purpose
-    """Look at every machine for every session, the most used first, with the same rules. Returns how many were placed."""
+    """Place by a full scan per session with the same rules; return the number placed."""
     rooms = [(dict(m.free), dict(m.gpus), set(m.whole), m) for m in machines]
     placed = 0
     for request in requests:
@@ -125,7 +125,7 @@ def naive(machines: Sequence[Machine], requests: Sequence[Request]) -> int:  # n
 
 
 def timed(work: Callable[[], R], *, times: int = 5) -> tuple[float, R]:
-    """Median CPU seconds of `times` runs, and what the last returned."""
+    """Return median CPU seconds of `times` runs, and the result of the last."""
     seconds = []
     for _ in range(times):
         started = time.process_time()
@@ -162,7 +162,7 @@ def decisions() -> dict[str, float]:
 async def fill(pool: Pool) -> None:
     """Insert the machines and the pending sessions (trial runs: they need no service).
 
-    What sessions ask for is resolved as the API does it, and machines are as agents report them.
+    Specs are resolved like by the API, and machines are like agents report them.
     """
     project = ProjectId(new_uuid())
     total = parse_slots({**CAPACITY, "cuda.device": GPUS})
@@ -211,7 +211,7 @@ def _report(slots: dict[str, Decimal]) -> dict[str, object]:
 
 
 async def committed(folder: Path) -> dict[str, float]:
-    """One pass of the loop over everything."""
+    """Run one pass of the loop over everything."""
     async with EmbeddedServers(folder, only={"postgres"}) as servers:
         await migrate(servers.database_url)
         async with open_pool(servers.database_url, size=4) as pool:
@@ -225,7 +225,7 @@ async def committed(folder: Path) -> dict[str, float]:
 
 
 def show(found: dict[str, float]) -> bool:
-    """Print, and return whether the targets are held."""
+    """Print the results; return whether all targets are met."""
     print(f"{PENDING:,} sessions on {MACHINES:,} machines × {GPUS} GPUs, sessions per CPU second decided:")
     decided = [
         Case(

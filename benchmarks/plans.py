@@ -1,9 +1,9 @@
-"""How many plans a second reach the bus: given their generation in a real PostgreSQL and acknowledged by a real NATS.
+"""Benchmark of plan publication: plans per second with generations from a real PostgreSQL, acknowledged by a real NATS.
 
-A fleet of 2,500 machines with 8 kernels each, of 500 services with whole specs. Measured are the first publication of all plans,
-three rounds in which 500 machines' plans change, one change alone, and a pass without news. Results go to
-build/bench-plans.json: medians, and the lowest and highest round. Fails when a target is missed: 1,000 plans/s, one plan and
-a pass without news within 100 ms each.
+A fleet of 2,500 machines with 8 kernels each, of 500 services with complete specs. Measured are the first publication
+of all plans, three rounds in which 500 machines' plans change, one single change, and a pass without changes. Results
+go to build/bench-plans.json: medians, and the lowest and highest round. Fails when a target is missed: 1,000 plans/s,
+one plan and a pass without changes within 100 ms each.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ SPEC = {
 
 
 async def fill(pool: Pool) -> None:
-    """Insert machines, services and what runs."""
+    """Insert machines, services and running sessions."""
     user, project = new_uuid(), new_uuid()
     services = [(new_uuid(), new_uuid(), f"s{number}") for number in range(SERVICES)]
     sessions, kernels = [], []
@@ -94,14 +94,14 @@ async def fill(pool: Pool) -> None:
 
 
 async def timed(work: Callable[[], Awaitable[None]]) -> float:
-    """Return the seconds that it took."""
+    """Return the duration in seconds."""
     started = time.perf_counter()
     await work()
     return time.perf_counter() - started
 
 
 async def measure(pool: Pool, bus: Bus) -> dict[str, float]:
-    """Publish all, then changes, then one, then nothing."""
+    """Publish all plans, then changed ones, then one, then none."""
     publishing = PublishingLoop(pool, bus, NodePlan, Plans(), verify=timedelta(hours=1))
     found = {"first": MACHINES / await timed(publishing.one_pass)}
     rounds = []
@@ -140,7 +140,7 @@ async def measure(pool: Pool, bus: Bus) -> dict[str, float]:
 
 
 async def run(folder: Path) -> dict[str, float]:
-    """On servers of its own."""
+    """Run on separate servers."""
     async with EmbeddedServers(folder, only={"postgres", "nats"}) as servers:
         await migrate(servers.database_url)
         user, password = servers.nats_user("manager")
@@ -154,7 +154,7 @@ async def run(folder: Path) -> dict[str, float]:
 
 
 def show(found: dict[str, float]) -> bool:
-    """Print, and return whether the targets are held."""
+    """Print the results; return whether all targets are met."""
     print(
         f"plans of {MACHINES:,} machines × {KERNELS} kernels, committed to PostgreSQL and acknowledged by NATS "
         f"(load average {found['load_average']:.1f}):"

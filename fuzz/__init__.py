@@ -1,1 +1,1 @@
-"""Fuzzing of the app-proxy's framing: what must hold for every sequence of bytes."""
+"""Fuzz targets of the app-proxy's HTTP/1 parsers: properties that must hold for every sequence of bytes."""

@@ -1,4 +1,4 @@
-"""How an input is divided: 0xff marks where it is cut; its first byte picks one more division and the limits."""
+"""Segmentation of fuzz inputs: 0xff marks a segment boundary; the first byte picks one more segmentation and the limits."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ END = b"\r\n\r\n"
 
 
 def divisions(given: bytes) -> Iterator[list[bytes]]:
-    """Yield `given[1:]` without its marks: in one piece, cut at the marks, byte by byte, and unevenly as `given[0]` decides."""
+    """Yield `given[1:]` without its marks: in one segment, cut at the marks, byte by byte, and unevenly by `given[0]`."""
     marked = [*given[1:].split(MARK), END]
     data = b"".join(marked)
     yield [data]

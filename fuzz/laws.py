@@ -1,4 +1,4 @@
-"""The laws, one function for each side: AssertionError, or anything but the framing's own error, is a finding."""
+"""Properties of the parsers, one function per fuzz target: any exception but the parser's own is a finding."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from headrace.appproxy.dataplane.http1.requests import RequestReader
 
 
 def requests_hold(given: bytes) -> None:
-    """Whatever a caller sends: its division makes no difference, and what is accepted has one reading."""
+    """Check the request parser: segmentation makes no difference, and an accepted request has one interpretation."""
     plain_heads_hold(given[1:])
     limits = SMALL if given[:1] and given[0] & 1 else USUAL
     readings = [read_requests(pieces, limits) for pieces in divisions(given)]
@@ -23,7 +23,7 @@ def requests_hold(given: bytes) -> None:
 
 
 def plain_heads_hold(given: bytes) -> None:
-    """What is read in a few steps, and then accepted, llhttp reads the same."""
+    """Check the fast path: a head that it accepts is parsed equally by llhttp."""
     head, end, _ = given.partition(b"\r\n\r\n")
     found = read_plain_head(head.split(b"\r\n")) if end else None
     if found is not None:
@@ -36,7 +36,7 @@ def plain_heads_hold(given: bytes) -> None:
 
 
 def answers_hold(given: bytes) -> None:
-    """Whatever a replica answers: its division makes no difference, and what is accepted has one reading."""
+    """Check the response parser: segmentation makes no difference, and an accepted response has one interpretation."""
     flags = given[0] if given else 0
     limits, to_head = SMALL if flags & 1 else USUAL, bool(flags & 2)
     readings = [read_answer(pieces, limits, to_head=to_head) for pieces in divisions(given)]

@@ -1,4 +1,4 @@
-"""What the framing makes of bytes, and the laws that every reading obeys. No fuzzer in here: tests call it too."""
+"""Parse results of the HTTP/1 parsers, and the properties that each must have. Independent of any fuzzer: tests use it too."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _SIZE_LINE = re.compile(rb"[0-9a-fA-F]{1,15}\r\n")
 
 @dataclass
 class Message:
-    """A head, what of its body was read, and whether the body is whole."""
+    """A parsed head, the body received so far, and whether the body is complete."""
 
     head: tuple[object, ...]
     again: bytes
@@ -42,7 +42,7 @@ class Message:
 
 @dataclass
 class Reading:
-    """All that was read from one side of a connection."""
+    """Everything parsed from one direction of a connection."""
 
     messages: list[Message] = field(default_factory=list)
     refused: bool = False
@@ -51,16 +51,16 @@ class Reading:
 
     @property
     def result(self) -> tuple[object, ...]:
-        """What must not depend on how the bytes were divided: whole messages, and how it ended.
+        """Parts that must not depend on segmentation: complete messages, and the end state.
 
-        The unfinished message counts while nothing was refused; afterwards it is thrown away.
+        The unfinished message counts unless parsing failed; then it is discarded.
         """
         kept = [m for m in self.messages if m.whole or not self.refused]
         return ([(m.head, m.content, m.whole) for m in kept], self.refused, self.extra)
 
 
 def request_facts(head: RequestHead) -> tuple[object, ...]:
-    """Return all that a request's head says."""
+    """Return all parsed values of a request head."""
     return (
         head.method,
         head.target,
@@ -76,7 +76,7 @@ def request_facts(head: RequestHead) -> tuple[object, ...]:
 
 
 def response_facts(head: ResponseHead) -> tuple[object, ...]:
-    """Return all that an answer's head says, but its reason phrase."""
+    """Return all parsed values of a response head, without its reason phrase."""
     return (head.status, head.minor, tuple(head.headers), head.length, head.keep_alive, head.connection)
 
 
@@ -95,7 +95,7 @@ def _fields(headers: Headers) -> bytes:
 
 
 class _Caller:
-    """One caller's connection, read as the forwarder reads it."""
+    """A downstream connection, parsed like in the app-proxy."""
 
     def __init__(self, limits: HeadLimits) -> None:
         self.reading = Reading()
@@ -125,7 +125,7 @@ class _Caller:
 
 
 class _Replica:
-    """One answer on a connection to a replica: interim heads, then the final one."""
+    """One response on an upstream connection: interim heads, then the final one."""
 
     def __init__(self, limits: HeadLimits, *, to_head: bool) -> None:
         self.reading = Reading()
@@ -157,12 +157,12 @@ class _Replica:
 
 
 def read_requests(pieces: Sequence[bytes], limits: HeadLimits) -> Reading:
-    """Return what a caller's bytes are read as."""
+    """Parse a caller's bytes."""
     return _read(_Caller(limits), pieces)
 
 
 def read_answer(pieces: Sequence[bytes], limits: HeadLimits, *, to_head: bool) -> Reading:
-    """Return what a replica's bytes are read as."""
+    """Parse a replica's bytes."""
     return _read(_Replica(limits, to_head=to_head), pieces)
 
 
@@ -179,7 +179,7 @@ def _read(side: _Caller | _Replica, pieces: Sequence[bytes]) -> Reading:
 
 
 def strict_chunks(raw: bytes) -> bytes:
-    """Return the content of chunks that allow one reading only; AssertionError on any others."""
+    """Decode chunks that have only one interpretation; AssertionError on any others."""
     content, at = b"", 0
     while at < len(raw):
         line = _SIZE_LINE.match(raw, at)
@@ -194,7 +194,7 @@ def strict_chunks(raw: bytes) -> bytes:
 
 
 def check_fields(headers: Headers, length: int, minor: int) -> None:
-    """AssertionError unless the fields are clean and say in at most one way how long the body is: as `length` has it."""
+    """Raise AssertionError unless the fields are valid and give the body length `length` in at most one way."""
     for name, value in headers:
         assert _TOKEN.fullmatch(name), f"a name that is no token: {name!r}"
         assert _VALUE.fullmatch(value), f"a value that is not clean: {value!r}"
@@ -213,7 +213,7 @@ def check_fields(headers: Headers, length: int, minor: int) -> None:
 
 
 def check_request(message: Message) -> None:
-    """AssertionError where an accepted request is not clean, or reads otherwise once written anew."""
+    """Raise AssertionError when an accepted request is not clean, or parses differently once serialised again."""
     method, target, minor, headers, *_ = message.head
     assert isinstance(target, bytes)
     assert isinstance(headers, tuple)
@@ -230,7 +230,7 @@ def check_request(message: Message) -> None:
 
 
 def check_answer(message: Message, *, to_head: bool) -> None:
-    """AssertionError where an accepted answer is not clean, or reads otherwise once written anew."""
+    """Raise AssertionError when an accepted response is not clean, or parses differently once serialised again."""
     status, minor, headers, *_ = message.head
     assert isinstance(headers, tuple)
     assert isinstance(minor, int)

@@ -1,4 +1,4 @@
-"""Fuzz what callers send: `python -m fuzz.requests [corpus folder] [libFuzzer options]`."""
+"""Fuzzer of the request parser: `python -m fuzz.requests [corpus folder] [libFuzzer options]`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ with atheris.instrument_imports(include=["headrace.appproxy.dataplane.http1"]):
 
 
 def main() -> None:
-    """Run until an input breaks a law (it is written to a crash- file), or the options say so."""
+    """Run until an input violates a property (it is written to a crash- file), or the options end it."""
     atheris.Setup(sys.argv, requests_hold)
     atheris.Fuzz()
 

@@ -1,4 +1,7 @@
-"""Seeds for the fuzzers, from the smuggling corpus: `python -m fuzz.seeds FOLDER` writes FOLDER/requests and FOLDER/responses."""
+"""Seed corpus of the fuzzers: `python -m fuzz.seeds FOLDER` writes FOLDER/requests and FOLDER/responses.
+
+The inputs are those of the smuggling cases.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ _FLAGS = (b"\x00", b"\x01", b"\x06")
 
 
 def write(folder: Path) -> None:
-    """Write one file for each case and each setting of the flags; cases that are dangerous by their size are left out."""
+    """Write one file per case and flag setting; cases that are dangerous by their size are left out."""
     for side, inputs in {
         "requests": {case.id: MARK.join(case.segments) for case in CASES},
         "responses": {case.id: MARK.join(case.segments) for case in ANSWERS},

@@ -1,8 +1,9 @@
-"""Rerun of failed tests for CI: what failed beside the others and passes alone is flaky, told as such, and costs no landing.
+"""Rerun of failed tests for CI: one that fails beside the others and passes alone is flaky, and does not fail the run.
 
-`scripts/rerun_failed.py ARGS…` is `make test ARGS='…'`. Where at most MOST tests failed, these alone run once more, in one process.
-CI passes when all of them pass then; their names and first errors are printed, and added to build/flaky.txt, which is read: a flaky
-test is a bug. Everything else fails as it did: more failures, one that fails again, a run that was ended or did not begin.
+`scripts/rerun_failed.py ARGS…` is `make test ARGS='…'`. When at most MOST tests failed, these alone run once more, in
+one process. CI passes when all of them pass then; their names and first errors are printed, and added to
+build/flaky.txt, which is read: a flaky test is a bug. Everything else fails as before: more failures, one that fails
+again, a run that was interrupted or did not start.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ Run = Callable[[Sequence[str], Path], int]
 
 @dataclass(frozen=True)
 class Result:
-    """How a test run ended. `ended` is pytest's exit status, None where it did not come to its end."""
+    """Result of a test run. `ended`: pytest's exit status, None where it did not finish."""
 
     ended: int | None = None
     errors: dict[str, str] = field(default_factory=dict)
@@ -40,7 +41,7 @@ class Result:
 
 
 def read(lines: Sequence[str]) -> Result:
-    """Read the report of a run. What is no report is one of a run that did not come to its end."""
+    """Parse the report of a run. A missing or invalid one counts as unfinished."""
     ended, uncollected, tests = None, False, 0
     errors: dict[str, str] = {}
     for line in lines:
@@ -57,20 +58,20 @@ def read(lines: Sequence[str]) -> Result:
 
 
 def to_rerun(first: Result) -> list[str]:
-    """Return the tests that deserve a second run: none where the run did not end by itself, or too many failed."""
+    """Return the tests to run again: none when the run did not finish, or too many failed."""
     if first.ended != TESTS_FAILED or first.uncollected or len(first.errors) > MOST:
         return []
     return sorted(first.errors)
 
 
 def is_flaky(first: Result, again: Result) -> bool:
-    """Whether all that failed passed alone."""
+    """Return whether all failed tests passed alone."""
     wanted = to_rerun(first)
     return bool(wanted) and again.ended == 0 and not again.errors and again.tests == len(wanted)
 
 
 def told(first: Result) -> str:
-    """Return what is printed of flaky tests: their names, and the lines of the first run that say what was wrong."""
+    """Return the text about flaky tests: their names, and the error lines of the first run."""
     parts = ["=== flaky: failed once beside the others, passed alone"]
     for name, error in sorted(first.errors.items()):
         parts.append(f"--- {name}")
@@ -79,14 +80,14 @@ def told(first: Result) -> str:
 
 
 def error_lines(error: str) -> list[str]:
-    """Return pytest's lines with the error and its place; its last lines where there are none of these."""
+    """Return pytest's lines with the error and its place; the last lines where there are none."""
     lines = [line for line in error.splitlines() if line.strip()]
     telling = [line for line in lines if line.startswith("E ") or (not line.startswith((" ", ">")) and ": " in line)]
     return (telling or lines)[-ERROR_LINES:]
 
 
 def main(args: Sequence[str], run: Run, build: Path = BUILD) -> int:
-    """Run the tests, and those that failed once more where that says something. Return the exit status."""
+    """Run the tests, and failed ones once more where that is useful. Return the exit status."""
     build.mkdir(parents=True, exist_ok=True)
     report, names = build / "tests.jsonl", build / "rerun.txt"
     status = run(args, report)
@@ -121,7 +122,7 @@ def _make_test(args: Sequence[str], report: Path) -> int:
 
 
 def _leave_to_the_tests(_signal: int, _frame: Any) -> None:
-    """An interrupt reaches the whole process group: the tests end with it, and this after them."""
+    """Ignore an interrupt: it reaches the whole process group, so the tests end with it, and this after them."""
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Rules for the whole suite."""
+"""Hooks for the whole suite: order and groups of parallel runs, test names, skips."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ structlog.configure(
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Iterator[None]:
-    """Collect without looking for garbage, and never look through what was collected: it stays until the end.
+    """Collect with the garbage collector off, and freeze the result: it lives until the end.
 
-    Thousands of tests are millions of objects; to go through them costs 0.2 s each time, and a fifth of collecting.
+    Thousands of tests are millions of objects; each collection of them takes 0.2 s, a fifth of the total.
     """
     gc.disable()
     try:
@@ -40,7 +40,10 @@ def pytest_collection() -> Iterator[None]:
 
 @pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Order and group what runs in parallel. Without a Docker engine its tests are skipped, saying so; in CI they fail instead."""
+    """Order and group tests for parallel runs.
+
+    Without a Docker engine its tests are skipped with the reason; in CI they fail instead.
+    """
     order(items)
     wanting = [item for item in items if item.get_closest_marker("docker")]
     if wanting and not os.environ.get("CI") and (why := _no_docker()):
@@ -49,7 +52,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:
-    """Name a test by the beginning of a long value: all workers must make the same names, and signed tokens end differently in each."""
+    """Name a parameter by the beginning of a long value.
+
+    All workers must generate the same names, and signed tokens end differently in each.
+    """
     if isinstance(val, str | bytes) and len(val) > MOST_OF_A_VALUE:
         text = val if isinstance(val, str) else val.decode("latin-1")
         return text[:MOST_OF_A_VALUE].encode("unicode_escape").decode()
@@ -57,9 +63,9 @@ def pytest_make_parametrize_id(val: object) -> str | None:
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """One more than there are cores, since tests wait for servers and containers half of their time; none for tests by name.
+    """Return one worker more than cores, since tests wait for servers and containers half of their time; 0 for tests by name.
 
-    As many as there are cores for unit tests, which wait for nothing.
+    Unit tests get one per core: they wait for nothing.
     """
     if all("::" in word for word in config.args):
         return 0
@@ -68,7 +74,7 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 
 def _no_docker() -> str:
-    """Return why no engine can be used; nothing when one can."""
+    """Return why no engine can be used; empty when one can."""
     try:
         asked = subprocess.run(["docker", "info"], capture_output=True, text=True, timeout=20, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
@@ -77,7 +83,7 @@ def _no_docker() -> str:
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """In CI a skipped test is a failure: what a machine lacks must be installed, not left out."""
+    """Fail the run in CI when a test was skipped: what the machine lacks must be installed."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if os.environ.get("CI") and exitstatus == 0 and reporter is not None and reporter.stats.get("skipped"):
         reporter.write_line("skipped tests are not allowed in CI", red=True)

@@ -1,9 +1,9 @@
-"""Our app-proxy beside other proxies on this machine: `python -m benchmarks.proxy` (`make bench-proxy`).
+"""Comparison of the app-proxy with other proxies on this machine: `python -m benchmarks.proxy` (`make bench-proxy`).
 
-Every proxy runs as a real process on one core, the load and a C backend on another. Each measurement goes round all proxies
-before it is repeated, so that what changes on the machine meanwhile changes all of them; what is judged are medians of the
-rounds' ratios. Prints two tables, writes build/bench-proxy.json, and exits 1 where a floor is
-missed (not with --quick) or our own proxy could not be measured.
+Every proxy runs as a real process on one core, the load and a C backend on another. Each measurement visits all proxies
+before it is repeated, so that changes of the machine meanwhile affect all of them; medians of the rounds' ratios are
+judged. Prints two tables, writes build/bench-proxy.json, and exits 1 where a floor is missed (not with --quick) or our
+own proxy could not be measured.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ IDLE, QUICK_IDLE = 10_000, 1_000
 
 
 class Bench:
-    """The proxies that run, the numbers so far, and why others are missing."""
+    """Running proxies, results so far, and why other proxies are missing."""
 
     def __init__(self, loads: Loads, where: Cores, backends: Sequence[int]) -> None:
         self.samples: dict[tuple[str, str], list[float | None]] = {}
@@ -35,7 +35,7 @@ class Bench:
         self._running: list[Proxy] = []
 
     def start(self, names: Sequence[str], stack: ExitStack) -> None:
-        """Start the proxies that can be had."""
+        """Start the proxies that are available."""
         for name in names:
             print(f"starting {name}", flush=True)
             try:
@@ -48,7 +48,7 @@ class Bench:
             self._running.append(proxy)
 
     def go_round(self, measure: str, rounds: int) -> None:
-        """Measure every proxy once a round; another one begins each round."""
+        """Measure every proxy once a round, each round starting with another one."""
         work: Callable[[Proxy], dict[str, float]] = getattr(self._loads, measure)
         for number in range(rounds):
             turn = number % max(1, len(self._running))
@@ -56,13 +56,13 @@ class Bench:
                 self._one(measure, proxy.name, number, lambda proxy=proxy: work(proxy))  # type: ignore[misc]  # bound now
 
     def idle(self, wanted: int) -> None:
-        """Memory with idle connections, once: it does not vary."""
+        """Measure memory with idle connections, once: it does not vary."""
         for proxy in self._running:
             if proxy.running is not None:
                 self._one("idle", proxy.name, 0, lambda proxy=proxy: self._idle(proxy, wanted))  # type: ignore[misc]
 
     def workers(self, rounds: int, stack: ExitStack) -> None:
-        """Several workers of ours against one."""
+        """Measure several workers of the app-proxy against one."""
         try:
             pair = workers.start_pair(self._backends, self._cores)
         except MissingError as why:
@@ -98,7 +98,7 @@ class Bench:
 
 
 def main() -> int:
-    """Measure, print, write; return the exit status."""
+    """Measure, print, write the JSON; return the exit status."""
     options = _options()
     where = cores()
     allow_files()

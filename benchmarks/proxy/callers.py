@@ -1,8 +1,8 @@
-"""Requests as callers of a fleet send them: SDKs, services with traces, programs, browsers; no two of them have the same head.
+"""Realistic requests: SDKs, services with traces, programs, browsers; no two have the same head.
 
-Names, order and spelling of the fields are those that the clients named send. What differs in reality differs here: the token, the
-trace, the request's id, the idempotency key, versions, cookies, the query string, the length of the body. Drawn from seeds: each
-run, and each proxy in it, gets the same requests but for their tokens.
+Names, order and spelling of the fields are those of the named clients. What differs in production differs here: the
+token, the trace, the request's id, the idempotency key, versions, cookies, the query string, the length of the body.
+Drawn from seeds: each run, and each proxy in it, gets the same requests except for their tokens.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _Draw = Callable[[Random], list[str]]
 
 
 def request(number: int, *, prefix: str, tokens: Sequence[str]) -> bytes:
-    """Return one whole HTTP/1.1 request of a caller, for this place in the row. An empty `tokens` sends no token."""
+    """Return the complete HTTP/1.1 request number `number`. With empty `tokens` it has none."""
     chance = Random(number)
     client = chance.choices(_CLIENTS, weights=_SHARES)[0]
     question = " ".join(chance.choices(_WORDS, k=chance.randrange(4, 60)))

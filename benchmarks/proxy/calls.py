@@ -1,4 +1,4 @@
-"""The requests that are sent: chat completions that differ in path, headers and body, with tokens of several callers."""
+"""Chat completion requests that differ in path, headers and body, with tokens of several callers."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ CALLERS = 16
 
 
 def call(number: int, *, prefix: str, tokens: Sequence[str], events: int = 0, own_head: bool = True) -> bytes:
-    """Return one whole HTTP/1.1 request; with `events`, for a stream of so many. An empty `tokens` sends no token.
+    """Return one complete HTTP/1.1 request; with `events`, for a stream of that many. With empty `tokens` it has none.
 
-    own_head: path and fields are this request's own. Else they are its caller's, and only the body and its length differ, as where
-    an HTTP client calls again and again.
-    The body says it as json.dumps with these separators does: the backend looks for exactly that.
+    own_head: path and fields are unique to this request. Otherwise they are those of its caller, and only the body and
+    its length differ, as when an HTTP client calls repeatedly. The body is encoded like json.dumps with these
+    separators: the backend searches for exactly that.
     """
     asked = {
         "model": "m",
@@ -40,14 +40,14 @@ def call(number: int, *, prefix: str, tokens: Sequence[str], events: int = 0, ow
 
 
 def bodiless(number: int, *, prefix: str, tokens: Sequence[str]) -> bytes:
-    """Return a GET with the same head as `call` but for what tells of a body."""
+    """Return a GET with the same head as `call`, without the fields about a body."""
     lines = call(number, prefix=prefix, tokens=tokens).partition(b"\r\n\r\n")[0].split(b"\r\n")
     first = f"GET {prefix}/v1/models?call={number} HTTP/1.1".encode()
     return b"\r\n".join([first, *(line for line in lines[1:] if not line.startswith(b"Content-"))]) + b"\r\n\r\n"
 
 
 def write_calls(path: Path, calls: Iterable[bytes]) -> Path:
-    """Write requests as load/wire.h reads them, each ended by a NUL byte, and return the path."""
+    """Write requests in the format of load/wire.h, each terminated by a NUL byte, and return the path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"".join(one + b"\0" for one in calls))
     return path

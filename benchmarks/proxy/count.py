@@ -1,9 +1,10 @@
-"""Instructions and cache misses of our own code per request: `python -m benchmarks.proxy.count`. Needs valgrind.
+"""Instruction and cache miss counts of our own code per request: `python -m benchmarks.proxy.count`. Needs valgrind.
 
-Seconds of a busy machine do not repeat; these counts do, to about a hundredth. They are of user space, without the kernel and
-without sockets (`counting`), and those of a simulated cache: good for comparing two versions, or two kinds of requests.
-Each number is the difference of two runs, with requests and without, so that start and warm-up are not part of it. Both together
-take about a minute of CPU a kind; a run that takes longer than `--most-minutes` is ended, and said to be.
+Seconds of a busy machine do not repeat; these counts do, to about a hundredth. They are of user space, without the
+kernel and without sockets (`counting`), and those of a simulated cache: good for comparing two versions, or two kinds
+of requests. Each number is the difference of two runs, with requests and without, so that start and warm-up are not
+part of it. Both together take about a minute of CPU a kind; a run that takes longer than `--most-minutes` is killed and
+reported.
 """
 
 from __future__ import annotations

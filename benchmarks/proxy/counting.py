@@ -1,4 +1,4 @@
-"""The app-proxy's data plane without sockets, fed with prepared requests: what `count` runs. `... FOLDER FILE REQUESTS`.
+"""App-proxy data plane without sockets, fed with prepared requests, for `count`: `... FOLDER FILE REQUESTS`.
 
 FOLDER holds the route table, FILE the requests. Prints microseconds of CPU per request.
 """
@@ -40,38 +40,38 @@ _ANSWER = (
 
 
 class Wire(asyncio.Transport):
-    """A connection whose other side is this program: what is written to it is kept in `sent`."""
+    """In-memory transport; written bytes are kept in `sent`."""
 
     def __init__(self) -> None:
         super().__init__()
         self.sent: list[bytes] = []
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """Of a caller on this machine."""
+        """Return the peer name of a local caller."""
         return ("127.0.0.1", 40_000) if name == "peername" else default
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        """Nothing waits here."""
+        """Ignore the limits: no write is ever buffered."""
 
     def is_closing(self) -> bool:
-        """It stays open."""
+        """Return False: the transport is never closed."""
         return False
 
     def write(self, data: bytes | bytearray | memoryview[Any]) -> None:
-        """Keep it."""
+        """Keep the bytes."""
         self.sent.append(bytes(data))
 
     def close(self) -> None:
-        """Say that something went wrong: neither side ends here."""
+        """Raise: no side closes in this benchmark."""
         raise AssertionError(f"closed after {self.sent[-1:]}")
 
     def abort(self) -> None:
-        """The same."""
+        """Raise, like close()."""
         raise AssertionError(f"aborted after {self.sent[-1:]}")
 
 
 class Bench:
-    """A data plane with callers and replicas that are `Wire`s."""
+    """Data plane with in-memory callers and replicas."""
 
     def __init__(self, folder: Path) -> None:
         tables = RouteTables()
@@ -108,7 +108,7 @@ class Bench:
 
 
 async def serve(folder: Path, requests: list[bytes], count: int) -> float:
-    """Serve so many of the requests, in turn, and return the seconds of CPU that it took."""
+    """Serve `count` of the requests, in turn; return the CPU seconds."""
     bench = Bench(folder)
     given = itertools.cycle(requests)
     for _ in range(WARM_UP // TOGETHER):
@@ -121,7 +121,7 @@ async def serve(folder: Path, requests: list[bytes], count: int) -> float:
 
 
 def main() -> None:
-    """Serve what the command line says."""
+    """Run with the command line's arguments."""
     folder, file, count = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
     requests = file.read_bytes().rstrip(b"\0").split(b"\0")
     configure_logging("appproxy", level="info", log_format="json")

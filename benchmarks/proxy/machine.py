@@ -1,4 +1,4 @@
-"""What the bench needs of the machine: cores, open files, programs, and a folder for what it builds."""
+"""Resources of the machine for the proxy benchmark: cores, open files, programs, build folder."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ WANTED_FILES = 32_768
 
 
 class MissingError(Exception):
-    """Something cannot be had here; the message says why."""
+    """A program or resource is not available here; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cores:
-    """The proxy's core and the load's, and all of them; `apart`: enough to give 2 workers and the load cores of their own."""
+    """Cores of the proxy, of the load, and all of them."""
 
     proxy: tuple[int, ...]
     load: tuple[int, ...]
@@ -30,12 +30,12 @@ class Cores:
 
     @property
     def apart(self) -> bool:
-        """Whether two workers can have a core each that nobody else uses."""
+        """Whether two workers and the load can have a core each."""
         return len(self.all) >= 4
 
 
 def cores() -> Cores:
-    """Return how the cores are shared out. Raises MissingError with fewer than two."""
+    """Return the assignment of cores. Raises MissingError with fewer than two."""
     usable = tuple(sorted(os.sched_getaffinity(0)))
     if len(usable) < 2:
         raise MissingError("the proxy and the load need a core each, and there is one core")
@@ -71,7 +71,7 @@ def program(name: str, *, package: str | None = None) -> str:
 
 
 def compiled(name: str) -> Path:
-    """Return the program made of load/<name>.c, compiled anew. Raises MissingError."""
+    """Compile load/<name>.c and return the program. Raises MissingError."""
     target = WORK / "bin" / name
     target.parent.mkdir(parents=True, exist_ok=True)
     compiler = program("cc", package="gcc libc6-dev")
@@ -83,7 +83,7 @@ def compiled(name: str) -> Path:
 
 
 def from_wheel(name: str) -> str:
-    """Return a program of peers/wheels.txt, out of the bench's own virtual environment. Raises MissingError."""
+    """Return a program of peers/wheels.txt, installed in the benchmark's own virtual environment. Raises MissingError."""
     wanted, stamp = HERE / "peers" / "wheels.txt", VENV / ".installed"
     if not stamp.exists() or stamp.read_text() != wanted.read_text():
         print("installing the peers that are wheels into build/bench-proxy-venv", flush=True)

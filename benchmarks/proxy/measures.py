@@ -1,4 +1,4 @@
-"""One measurement each: a load on one proxy for a few seconds, and the numbers that it gave."""
+"""Measurements: a load on one proxy for a few seconds, and the resulting numbers."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _SPARE_FILES = 200
 
 
 class LoadFailedError(Exception):
-    """A load did not run as it should have; the message says how."""
+    """A load generator failed or reported errors; the message says how."""
 
 
 @dataclass(frozen=True, slots=True)
 class Loads:
-    """The load generators, where they run, and for how long each measurement lasts."""
+    """Load generators, their cores, and the duration of each measurement."""
 
     wrk: str
     paced: Path
@@ -43,7 +43,7 @@ class Loads:
     seconds: float
 
     def callers(self, proxy: Proxy) -> dict[str, float]:
-        """As many requests as 64 connections bring through, as callers of a fleet send them: no two with the same head."""
+        """Requests per second over 64 connections, with realistic requests: no two with the same head."""
         core_before = core_busy_s(self.proxy_core)
         found, spent = self.pressed(proxy, proxy.real_calls())
         cpu = sum(spent.values())
@@ -55,7 +55,7 @@ class Loads:
         }
 
     def requests(self, proxy: Proxy) -> dict[str, float]:
-        """The best case: 16 callers whose requests differ in their bodies and lengths only."""
+        """Requests per second in the best case: 16 callers whose requests differ only in bodies and lengths."""
         found, spent = self.pressed(proxy, proxy.callers_calls(), callers=calls.CALLERS)
         return {
             "requests": found["requests"] / found["seconds"],
@@ -63,20 +63,20 @@ class Loads:
         }
 
     def gets(self, proxy: Proxy) -> dict[str, float]:
-        """Requests without a body, each with another path and other fields than the one before."""
+        """Requests per second without a body, each with another path and other fields than the one before."""
         if not proxy.forwards_gets:
             raise LoadFailedError("it answers by itself")
         found, _ = self.pressed(proxy, proxy.bodiless_calls())
         return {"gets": found["requests"] / found["seconds"]}
 
     def latency(self, proxy: Proxy) -> dict[str, float]:
-        """Time of whole answers at a caller's 500 requests a second, sent whether or not answers come."""
+        """Latency of complete answers at a constant 500 requests a second (open loop)."""
         found = self._json([self.paced, proxy.port, PACE_PER_S, self.seconds, proxy.one_callers_calls()])
         _refuse_errors(found, found["count"])
         return {"latency_p50": found["p50_us"], "latency_p99": found["p99_us"]}
 
     def chunks(self, proxy: Proxy) -> dict[str, float]:
-        """CPU of the proxy for each event of 200 streams with an event every 10 ms."""
+        """CPU of the proxy per event of 200 streams with an event every 10 ms."""
         lasting = int((_RAMP_S + self.seconds + 1) * EVENTS_PER_S)
         found, cpu = self._streams(proxy, CHUNK_STREAMS, lasting)
         expected = CHUNK_STREAMS * EVENTS_PER_S * found["seconds"]
@@ -85,7 +85,7 @@ class Loads:
         return {"chunk_cpu": cpu / found["events"] * 1e6}
 
     def first_bytes(self, proxy: Proxy) -> dict[str, float]:
-        """Time to the first byte of a body while 500 streams run; each lasts a second, then the next one begins."""
+        """Time to the first body byte while 500 streams run; each lasts a second, then the next one begins."""
         found, _ = self._streams(proxy, TTFT_STREAMS, EVENTS_PER_S)
         if found["answers"] < TTFT_STREAMS * found["seconds"] / 2:
             raise LoadFailedError(f"{found['answers']} streams began in {found['seconds']} s")
@@ -94,7 +94,7 @@ class Loads:
     def pressed(
         self, proxy: Proxy, requests: Path, *, callers: int = 1, connections: int = CONNECTIONS
     ) -> tuple[dict[str, Any], dict[int, float]]:
-        """Run wrk; return what it counted and the CPU seconds of each of the proxy's processes. callers: each is a thread."""
+        """Run wrk; return its counts and the CPU seconds of each of the proxy's processes. callers: a thread each."""
         environment = {"REQUESTS": str(requests), "CALLERS": str(callers)}
         command = [
             self.wrk,
@@ -117,7 +117,7 @@ class Loads:
         return found, spent_s(before, after)
 
     def _streams(self, proxy: Proxy, count: int, events: int) -> tuple[dict[str, Any], float]:
-        """Run streams; return what it counted and the proxy's CPU seconds in the same time."""
+        """Run the stream generator; return its counts and the proxy's CPU seconds in the same time."""
         command = self._on_core([self.streams, proxy.port, count, _RAMP_S, self.seconds, proxy.calls(events)])
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
@@ -137,7 +137,7 @@ class Loads:
         return ["taskset", "-c", ",".join(map(str, self.on)), *map(str, command)]
 
     def _json(self, command: Sequence[object], environment: Mapping[str, str] | None = None) -> dict[str, Any]:
-        """Run to the end and return the last line, which is a JSON object."""
+        """Run a command to its end and return its last line, a JSON object."""
         done = subprocess.run(
             self._on_core(command),
             capture_output=True,
@@ -154,9 +154,9 @@ class Loads:
 
 
 def idle(proxy: Proxy, wanted: int) -> tuple[int, float]:
-    """Open connections, one call on each, and return how many are held open at the same time, and the proxy's RSS in MB.
+    """Open connections, one call on each; return the number held open at the same time, and the proxy's RSS in MB.
 
-    Fewer than wanted where the machine's limit of open files says so.
+    Fewer than wanted where the machine's limit of open files requires it.
     """
     if proxy.running is None:
         raise MissingError("no process")
@@ -190,6 +190,6 @@ def _ended(connection: socket.socket) -> bool:
 
 
 def _refuse_errors(found: Mapping[str, Any], count: float) -> None:
-    """A thousandth of errors is let pass; more would make a proxy look fast that refuses."""
+    """Raise LoadFailedError above a thousandth of errors: a proxy that refuses would look fast."""
     if found["errors"] > count / 1000 or not count:
         raise LoadFailedError(f"{found['errors']} errors beside {count} answers")

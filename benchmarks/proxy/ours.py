@@ -1,4 +1,4 @@
-"""Our app-proxy with everything on, compiled as its wheel is: a route table on disk, real EdDSA tokens, no bus."""
+"""App-proxy with all features on, compiled like its wheel: a route table on disk, real EdDSA tokens, no bus."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ _PLENTY = RateLimits(requests_per_second=1_000_000, in_flight=100_000)
 def prepare(
     folder: Path, *, port: int, backends: Sequence[int], callers: int, workers: int
 ) -> tuple[dict[str, str], list[str]]:
-    """Write the table below `folder` and return the environment to start with, and a token for each caller.
+    """Write the table below `folder`; return the process environment, and a token for each caller.
 
-    Raises MissingError where the app-proxy has no such number of workers.
+    Raises MissingError where the app-proxy cannot have this number of workers.
     """
     data = folder / "data"
     shutil.rmtree(data, ignore_errors=True)
@@ -75,7 +75,7 @@ def prepare(
 
 
 def _compiled() -> Path:
-    """Return where the wheel's content lies, made anew where sources have changed. Raises MissingError."""
+    """Return the path of the wheel's content, rebuilt when sources changed. Raises MissingError."""
     done = subprocess.run(["scripts/compile"], capture_output=True, text=True, check=False)
     if done.returncode:
         raise MissingError(f"it could not be compiled: {(done.stderr.strip().splitlines() or ['no output'])[-1]}")

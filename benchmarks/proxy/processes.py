@@ -1,4 +1,4 @@
-"""Processes under measurement: started on given cores, asked for CPU time and memory of their whole tree, ended."""
+"""Measured processes: started on given cores, sampled for CPU time and memory of their whole tree, stopped."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PATIENCE_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A started program and its children."""
+    """Started program with its children."""
 
     name: str
     process: subprocess.Popen[bytes]
@@ -28,7 +28,7 @@ class Running:
 
     @property
     def tree(self) -> list[int]:
-        """Process ids: its own, and those of all its descendants that live."""
+        """Return the process ids of itself and all its live descendants."""
         children: dict[int, list[int]] = {}
         for folder in Path("/proc").iterdir():
             if folder.name.isdigit() and (fields := _stat(int(folder.name))):
@@ -39,15 +39,15 @@ class Running:
         return found
 
     def cpu_s(self) -> dict[int, float]:
-        """CPU seconds, user and system, of each process of the tree so far."""
+        """Return the CPU seconds, user and system, of each process of the tree so far."""
         return {pid: _cpu_s(pid) for pid in self.tree}
 
     def rss_mb(self) -> float:
-        """Resident megabytes (10⁶), summed over the tree: memory that processes share counts in each."""
+        """Return the resident megabytes (10⁶), summed over the tree: shared memory counts in each process."""
         return sum(int(fields[21]) * _PAGE_BYTES for pid in self.tree if (fields := _stat(pid))) / 1e6
 
     def stop(self) -> None:
-        """End it: SIGTERM, and SIGKILL to its process group after five seconds."""
+        """Stop it: SIGTERM, and SIGKILL to its process group after five seconds."""
         if self.process.poll() is None:
             self.process.terminate()
             try:
@@ -57,7 +57,7 @@ class Running:
                 self.process.wait()
 
     def last_words(self) -> str:
-        """Return the last thing that it said, for a message."""
+        """Return the last line of its output, for an error message."""
         lines = [line for line in self.output.read_text(errors="replace").splitlines() if line.strip()]
         return lines[-1][:300] if lines else "no output"
 
@@ -88,7 +88,7 @@ def start(
 
 
 def wait_until_it_answers(running: Running, port: int, request: bytes, *, patience_s: float = _PATIENCE_S) -> None:
-    """Return once `request` is answered 200. Raises MissingError when the process ends first, or patience does."""
+    """Wait until `request` is answered 200. Raises MissingError when the process ends first, or on timeout."""
     end = time.monotonic() + patience_s
     last = "nothing"
     while time.monotonic() < end:
@@ -105,19 +105,19 @@ def wait_until_it_answers(running: Running, port: int, request: bytes, *, patien
 
 
 def status_line(port: int, request: bytes) -> str:
-    """Send one request on a connection of its own and return the answer's first line. Raises OSError."""
+    """Send one request on a new connection and return the response's first line. Raises OSError."""
     with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
         connection.sendall(request)
         return connection.recv(4096).split(b"\r\n", 1)[0].decode("latin-1")
 
 
 def spent_s(before: Mapping[int, float], after: Mapping[int, float]) -> dict[int, float]:
-    """Return what each process spent between two looks; one that is new spent all it has."""
+    """Return the CPU seconds of each process between two samples; a new process counts from 0."""
     return {pid: seconds - before.get(pid, 0.0) for pid, seconds in after.items()}
 
 
 def quiet(running: Running, *, patience_s: float = 20.0) -> None:
-    """Return once the proxy rests: one that takes no note of callers who left reads their streams to the end."""
+    """Wait until the proxy is idle: one that does not notice disconnected callers reads their streams to the end."""
     end = time.monotonic() + patience_s
     before = sum(running.cpu_s().values())
     while time.monotonic() < end:
@@ -129,7 +129,7 @@ def quiet(running: Running, *, patience_s: float = 20.0) -> None:
 
 
 def core_busy_s(core: int) -> float:
-    """Seconds in which a core was not idle since the machine started, other machines' theft included (proc(5))."""
+    """Return the seconds in which a core was not idle since boot, steal time included (proc(5))."""
     line = next(one for one in Path("/proc/stat").read_text().splitlines() if one.startswith(f"cpu{core} "))
     user, nice, system, _, _, interrupts, soft_interrupts, stolen = map(int, line.split()[1:9])
     return (user + nice + system + interrupts + soft_interrupts + stolen) / _TICKS_PER_S
@@ -144,7 +144,7 @@ def free_port() -> int:
 
 
 def _stat(pid: int) -> list[str]:
-    """Fields of /proc/<pid>/stat from the state on (proc(5): the name before it may hold anything), or none."""
+    """Return the fields of /proc/<pid>/stat from the state on (proc(5): the name before it may contain anything), or none."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:

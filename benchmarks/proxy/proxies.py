@@ -1,4 +1,4 @@
-"""The proxies that are measured, each as a real process in front of the same two replicas."""
+"""Measured proxies, each a real process in front of the same two replicas."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from benchmarks.proxy.results import DIRECT, OURS
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """What is called at `port`: a running proxy, or with no process the first backend itself."""
+    """Running proxy at `port`; without a process, the first backend itself."""
 
     name: str
     port: int
@@ -33,17 +33,17 @@ class Proxy:
     """Whether a GET of the models reaches a replica; SGLang's router answers it by itself."""
 
     def calls(self, events: int = 0) -> Path:
-        """Return the file of requests for it: plain ones, or such as ask for a stream of so many events."""
+        """Return the file of requests for it: plain ones, or requests for a stream of `events`."""
         made = (calls.call(n, prefix=self.prefix, tokens=self.tokens, events=events) for n in range(calls.HOW_MANY))
         return calls.write_calls(self.folder / f"calls-{events}", made)
 
     def real_calls(self) -> Path:
-        """Return the file of requests as callers send them, no two with the same head."""
+        """Return the file of realistic requests, no two with the same head."""
         made = (callers.request(n, prefix=self.prefix, tokens=self.tokens) for n in range(callers.HOW_MANY))
         return calls.write_calls(self.folder / "calls-real", made)
 
     def callers_calls(self) -> Path:
-        """Return the file of requests whose heads are alike for each caller; a caller's are calls.CALLERS apart."""
+        """Return the file of requests with equal heads per caller; a caller's requests are calls.CALLERS apart."""
         return calls.write_calls(self.folder / "calls-callers", self._alike(1))
 
     def one_callers_calls(self) -> Path:
@@ -65,12 +65,12 @@ Starter = Callable[[Sequence[int], Sequence[int]], Proxy]
 
 
 def direct(backends: Sequence[int], _: Sequence[int]) -> Proxy:
-    """No proxy at all."""
+    """Return the backend itself, without a proxy."""
     return Proxy(DIRECT, backends[0], WORK / DIRECT)
 
 
 def nginx(backends: Sequence[int], on: Sequence[int]) -> Proxy:
-    """Plain, with kept connections to the replicas."""
+    """Start nginx, with keep-alive connections to the replicas."""
     where = _prepare("nginx", "nginx.conf", backends)
     command: list[str | Path] = [
         program("nginx"),
@@ -85,13 +85,13 @@ def nginx(backends: Sequence[int], on: Sequence[int]) -> Proxy:
 
 
 def haproxy(backends: Sequence[int], on: Sequence[int]) -> Proxy:
-    """Plain."""
+    """Start HAProxy."""
     where = _prepare("haproxy", "haproxy.cfg", backends)
     return where.started([program("haproxy"), "-f", where.config], on)
 
 
 def haproxy_jwt(backends: Sequence[int], on: Sequence[int]) -> Proxy:
-    """HS256 token, map, stick table."""
+    """Start HAProxy with HS256 tokens, a map and a stick table."""
     secret, subject = secrets.token_hex(32), str(uuid4())
     where = _prepare("haproxy-jwt", "haproxy-jwt.cfg", backends, SECRET=secret)
     (where.folder / "services.map").write_text(f"{subject} chat\n")
@@ -99,13 +99,13 @@ def haproxy_jwt(backends: Sequence[int], on: Sequence[int]) -> Proxy:
 
 
 def envoy(backends: Sequence[int], on: Sequence[int]) -> Proxy:
-    """Plain, one worker thread."""
+    """Start Envoy with one worker thread."""
     where = _prepare("envoy", "envoy.yaml", backends, FILTERS="")
     return where.started(_envoy(where.config), on)
 
 
 def envoy_jwt(backends: Sequence[int], on: Sequence[int]) -> Proxy:
-    """HS256 token and RBAC by its subject. (The cheapest signature for Envoy: an EdDSA token costs it more.)"""
+    """Start Envoy with HS256 tokens and RBAC by subject. (The cheapest signature for Envoy: an EdDSA token costs it more.)"""
     secret, subject = secrets.token_bytes(32), str(uuid4())
     key = base64.urlsafe_b64encode(secret).decode().rstrip("=")
     filters = (HERE / "peers" / "envoy-jwt.yaml").read_text().rstrip("\n")
@@ -115,19 +115,19 @@ def envoy_jwt(backends: Sequence[int], on: Sequence[int]) -> Proxy:
 
 
 def vllm_router(backends: Sequence[int], on: Sequence[int]) -> Proxy:
-    """The vLLM project's router, in turn, no token."""
+    """Start the vLLM project's router, round robin, without tokens."""
     return _router("vllm-router", [from_wheel("vllm-router")], backends, on)
 
 
 def sglang_router(backends: Sequence[int], on: Sequence[int]) -> Proxy:
-    """The SGLang project's router, in turn, no token."""
+    """Start the SGLang project's router, round robin, without tokens."""
     # Its own bound of requests at the same time would answer 429 under 500 streams.
     own = [from_wheel("sglang-router"), "launch", "--max-concurrent-requests", "100000"]
     return _router("sglang-router", own, backends, on)
 
 
 def headrace(backends: Sequence[int], on: Sequence[int], *, workers: int = 1) -> Proxy:
-    """Ours with everything on."""
+    """Start the app-proxy with all features on."""
     folder = WORK / (OURS if workers == 1 else f"{OURS}-{workers}")
     port = free_port()
     environment, tokens = ours.prepare(folder, port=port, backends=backends, callers=callers.TOKENS, workers=workers)
@@ -161,7 +161,7 @@ class _Place:
 
 
 def _prepare(name: str, template: str, backends: Sequence[int], **more: str) -> _Place:
-    """Write peers/<template> with its @WORDS@ filled in."""
+    """Write peers/<template> with its @WORDS@ substituted."""
     folder, port = WORK / name, free_port()
     folder.mkdir(parents=True, exist_ok=True)
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
@@ -217,7 +217,10 @@ def _hs256(secret: str | bytes, subject: str) -> list[str]:
 
 
 def _checked(proxy: Proxy) -> Proxy:
-    """Wait until it serves; one with tokens must also refuse a call without. Raises MissingError, with the process ended."""
+    """Wait until the proxy serves; one with tokens must also refuse a call without.
+
+    Raises MissingError, with the process stopped.
+    """
     assert proxy.running is not None
     try:
         wait_until_it_answers(proxy.running, proxy.port, calls.call(0, prefix=proxy.prefix, tokens=proxy.tokens))

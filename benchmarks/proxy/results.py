@@ -1,4 +1,4 @@
-"""What the measured numbers say: medians, ratios of paired rounds, floors and goals, the tables, the JSON. Pure."""
+"""Evaluation of measurements: medians, ratios of paired rounds, floors and goals, tables, JSON. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Samples = Mapping[tuple[str, str], Rounds]
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """One thing that is measured; `digits` after the point are shown."""
+    """One measured quantity; `digits`: decimals shown."""
 
     name: str
     unit: str
@@ -54,7 +54,7 @@ How = Literal["times-at-least", "times-at-most", "above-at-most", "at-most", "at
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """What our number must be: its ratio to (`times`) or distance from (`above`) a peer's, or the number itself."""
+    """Target of our number: its ratio to (`times`) or distance from (`above`) a peer's, or the number itself."""
 
     title: str
     measure: str
@@ -91,7 +91,7 @@ _DIGITS: dict[How, int] = {
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A gate and the number that was judged: the median of paired rounds, with the least and the most of them."""
+    """A gate and the judged number: the median of paired rounds, with minimum and maximum."""
 
     gate: Gate
     judged: float | None
@@ -100,7 +100,7 @@ class Verdict:
 
     @property
     def met(self) -> Literal["goal", "floor", "missed", "not measured"]:
-        """The better of floor and goal that holds."""
+        """The better of floor and goal that is met."""
         if self.judged is None:
             return "not measured"
         low_is_good = self.gate.how.endswith("at-most")
@@ -111,23 +111,23 @@ class Verdict:
 
 
 def middle(rounds: Rounds) -> float | None:
-    """Return the median of the rounds that gave a number, None where none did."""
+    """Return the median of the rounds with a number; None without any."""
     known = [value for value in rounds if value is not None]
     return median(known) if known else None
 
 
 def paired(ours: Rounds, theirs: Rounds) -> list[tuple[float, float]]:
-    """Return both numbers of each round that gave both: what changed on the machine meanwhile changed both."""
+    """Return both numbers of each round that has both: changes of the machine affected both."""
     return [(a, b) for a, b in zip(ours, theirs, strict=False) if a is not None and b is not None]
 
 
 def ratios(ours: Rounds, theirs: Rounds) -> list[float]:
-    """Return ours ÷ theirs of each paired round; a round of theirs that is 0 is left out."""
+    """Return ours ÷ theirs of each paired round; rounds with theirs 0 are left out."""
     return [a / b for a, b in paired(ours, theirs) if b]
 
 
 def judge(gate: Gate, samples: Samples) -> Verdict:
-    """Return what the samples say about the gate."""
+    """Evaluate the gate."""
     ours = samples.get((gate.measure, OURS), ())
     theirs = samples.get((gate.measure, gate.vs or ""), ())
     match gate.how:
@@ -141,7 +141,7 @@ def judge(gate: Gate, samples: Samples) -> Verdict:
 
 
 def doubts(samples: Samples, proxies: Sequence[str]) -> list[str]:
-    """Return why requests/s may say less than they seem to: the load was the bound, or somebody else used the core."""
+    """Return why requests/s may be misleading: the load was the bottleneck, or another process used the core."""
     found = []
     for proxy in proxies:
         busy, others = (middle(samples.get((name, proxy), ())) for name in ("busy", "others"))
@@ -159,8 +159,8 @@ def doubts(samples: Samples, proxies: Sequence[str]) -> list[str]:
 def records(samples: Samples) -> list[dict[str, Any]]:
     """Return the rows of bench-proxy.json: name, value, unit, vs, ratio.
 
-    A row with `vs` holds our median and its ratio to that proxy's, as the median of paired rounds; one without holds a
-    proxy's own median, its name being `<measure>/<proxy>`.
+    A row with `vs` has our median and its ratio to that proxy's, as the median of paired rounds; one without has a
+    proxy's own median, under the name `<measure>/<proxy>`.
     """
     rows: list[dict[str, Any]] = []
     units = {measure.name: measure.unit for measure in MEASURES}
@@ -185,7 +185,7 @@ def records(samples: Samples) -> list[dict[str, Any]]:
 
 
 def as_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a Markdown table whose columns are as wide as their widest cell; the first is left-aligned."""
+    """Return a Markdown table with aligned columns; the first is left-aligned."""
     widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
 
     def line(cells: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""Several worker processes against one: requests a second, and CPU per request where the cores do not suffice for more."""
+"""Comparison of several worker processes with one: requests per second, and CPU per request where cores are too few."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CONNECTIONS = 256
 
 
 def places(cores: Cores) -> tuple[Sequence[int], Sequence[int]]:
-    """Return the cores of the proxy with several workers, and of the load; with less than four cores both use all."""
+    """Return the cores of the proxy with several workers, and of the load; with fewer than four cores both use all."""
     return (cores.all[:WORKERS], cores.all[WORKERS:]) if cores.apart else (cores.all, cores.all)
 
 
@@ -31,7 +31,7 @@ def start_pair(backends: Sequence[int], cores: Cores) -> tuple[Proxy, Proxy]:
 
 
 def compare(loads: Loads, one: Proxy, many: Proxy) -> dict[str, float]:
-    """Load both, one after the other."""
+    """Measure both, one after the other."""
     single, single_spent = loads.pressed(one, one.callers_calls(), connections=CONNECTIONS, callers=calls.CALLERS)
     several, several_spent = loads.pressed(many, many.callers_calls(), connections=CONNECTIONS, callers=calls.CALLERS)
     unevenness = busiest_over_mean(several_spent)
@@ -44,7 +44,7 @@ def compare(loads: Loads, one: Proxy, many: Proxy) -> dict[str, float]:
 
 
 def busiest_over_mean(spent: Mapping[int, float]) -> float:
-    """Return how much more CPU the busiest worker used than the mean worker; the parent is not among the busiest."""
+    """Return the ratio of the busiest worker's CPU to the mean worker's; the parent process is left out."""
     busiest = sorted(spent.values(), reverse=True)[:WORKERS]
     if len(busiest) < WORKERS or not sum(busiest):
         raise LoadFailedError(f"the proxy has {len(spent)} processes, not {WORKERS} workers")

@@ -1,7 +1,7 @@
-"""The whole stack under faults, with every request accounted for: `python -m tests.chaos --seed 7 --minutes 10`.
+"""Chaos run: the whole stack under faults, with every request accounted for: `python -m tests.chaos --seed 7 --minutes 10`.
 
-Prints each step as it is over, then a table; the exit status is 1 where a request broke a rule, something did not come back, or
-something was left. `--seed` repeats a run's faults; `--steps 17,18` repeats some of them.
+Prints each step when it is over, then a table; the exit status is 1 when a request broke a rule, something did not
+recover, or something was left over. `--seed` repeats a run's faults; `--steps 17,18` repeats some of them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Whether what the proxy counted is what callers saw, to the last request."""
+"""Comparison of the proxy's metrics with what callers saw, to the last request."""
 
 from __future__ import annotations
 
@@ -15,13 +15,16 @@ _CUT = frozenset({"replica-stopped", "shutting-down"})
 
 
 class Numbers:
-    """What /metrics said. A replica's counters end some time after the replica, so the last value of each is kept."""
+    """Scraped /metrics of the app-proxy.
+
+    Counters of a replica outlive it for a while only, so the last value of each is kept.
+    """
 
     def __init__(self) -> None:
         self._last: dict[_Key, float] = {}
 
     def take(self, page: str) -> None:
-        """Take a page; gauges that are not on it any more are forgotten."""
+        """Parse a page; gauges missing on it are dropped."""
         families = list(text_string_to_metric_families(page))
         gauges = {sample for sample in self._last if not sample[0].endswith(("_total", "_count", "_sum", "_bucket"))}
         for key in gauges:
@@ -46,7 +49,7 @@ class Numbers:
 
 
 def disagreements(tally: Tally, numbers: Numbers, receipts: Iterable[DrainingRoute]) -> list[str]:
-    """Return everything that does not add up, in words; nothing if all does. To be asked when nothing is open any more."""
+    """Return every mismatch between metrics, receipts and tally, as text. Call it when no request is open any more."""
     seen = tally.outcomes
     answered = numbers.by("headrace_proxy_requests_total", "code")
     refused = numbers.by("headrace_proxy_refused_total", "reason")

@@ -1,4 +1,4 @@
-"""Callers of streams who look at every byte: what each got is one of a few outcomes, and some of these must never be."""
+"""Streaming callers that verify every byte, with a closed set of outcomes, some of which must never occur."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _END = b"\r\n0\r\n\r\n"
 
 
 class Caller:
-    """One caller with one connection at a time, kept while it can be. `authorization`: a token, if one is needed."""
+    """Caller with one connection at a time, kept alive while possible. `authorization`: a token, if one is needed."""
 
     def __init__(self, port: int, prefix: str, tally: Tally, chance: Random, authorization: str = "") -> None:
         self._port = port
@@ -33,7 +33,7 @@ class Caller:
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def run(self, goes_on: Callable[[], bool], *, events: tuple[int, int], every_ms: int) -> None:
-        """Ask for streams of `events` (least, most) while `goes_on`; about one in twenty is left in the middle."""
+        """Request streams of `events` (min, max) while `goes_on`; about one in twenty is abandoned in the middle."""
         try:
             while goes_on():
                 number = self._chance.randint(*events)
@@ -43,7 +43,7 @@ class Caller:
             self.hang_up()
 
     async def ask(self, events: int, every_ms: int, leave_after: int | None = None) -> Outcome:
-        """Ask for one stream, and count and return what came of it."""
+        """Request one stream; count and return its outcome."""
         self._tally.asked += 1
         outcome = await self._one(events, every_ms, leave_after)
         self._tally.outcomes[outcome] += 1
@@ -112,7 +112,7 @@ class Caller:
 
 
 class Tally:
-    """What all callers saw."""
+    """Outcomes of all callers."""
 
     def __init__(self) -> None:
         self.asked = 0
@@ -123,7 +123,7 @@ class Tally:
 
 
 def content(chunked: bytes) -> tuple[bytes, bool]:
-    """Return the content of a chunked body as far as it came, and whether its framing came to a clean end."""
+    """Decode a chunked body as far as it was received; return it, and whether its framing ended properly."""
     pieces: list[bytes] = []
     at = 0
     while True:

@@ -1,4 +1,4 @@
-"""Replicas killed, drained, cut and added, told to the proxy as the manager tells it: by route tables."""
+"""Churn of replicas: killed, drained, cut and added, announced to the proxy by route tables as the manager does."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ class Part(Protocol):
     port: int
 
     def kill(self) -> None:
-        """End it without a word."""
+        """Kill it (no shutdown)."""
 
     async def stop(self) -> None:
-        """End it in order, and leave nothing behind."""
+        """Shut it down, and clean up."""
 
 
 class Churn:
-    """The replicas of one service: at most `most` serve, and at least three less.
+    """Replicas of one service: at most `most` serve, and at least three less.
 
-    `idle` says whether the proxy has nothing open on a draining one any more.
+    `idle` returns whether the proxy has no open request on a draining one.
     """
 
     def __init__(
@@ -63,13 +63,13 @@ class Churn:
         self._parts: dict[SessionId, Part] = {}
 
     async def begin(self) -> None:
-        """Start the most replicas there may be, and tell of them."""
+        """Start the maximum number of replicas, and publish them."""
         for _ in range(self._most):
             await self._add()
         await self._tell()
 
     async def step(self) -> None:
-        """Do one deed, and take out what has drained."""
+        """Do one random action, and remove drained replicas."""
         deed = self._next()
         self.deeds[deed] += 1
         if deed == "add":
@@ -89,7 +89,7 @@ class Churn:
         await self._take_out()
 
     async def end(self) -> None:
-        """Drain what is left, and end it."""
+        """Drain the remaining replicas, and stop them."""
         self.left |= self._live.keys()
         self._draining |= {key: r.model_copy(update={"state": "draining"}) for key, r in self._live.items()}
         self._live.clear()

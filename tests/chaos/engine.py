@@ -1,4 +1,4 @@
-"""A replica that streams numbered events, as a part of this process or as one of its own: `python -m tests.chaos.engine --port N`.
+"""Replica that streams numbered events, in this process or as one of its own: `python -m tests.chaos.engine --port N`.
 
 `/stream?events=40&every_ms=50` answers `data: 0` to `data: 39`, then `data: [DONE]`.
 """
@@ -26,7 +26,7 @@ def _event(text: bytes) -> bytes:
 
 
 class Engine:
-    """One replica."""
+    """Streaming replica."""
 
     def __init__(self) -> None:
         self.port = 0
@@ -40,13 +40,13 @@ class Engine:
         self.port = self._server.sockets[0].getsockname()[1]
 
     def kill(self) -> None:
-        """End as a killed process does: nobody listens, and every connection is reset or closed at once."""
+        """Stop like a killed process: close the listener, and reset or close every connection at once."""
         self._server.close()
         for transport in list(self._transports):
             transport.abort()
 
     async def stop(self) -> None:
-        """End, and leave nothing behind."""
+        """Shut down, and clean up."""
         self.kill()
         for task in list(self._open):
             task.cancel()

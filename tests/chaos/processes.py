@@ -1,4 +1,4 @@
-"""The parts of a run as processes of their own: replicas that can be killed, and an app-proxy whose memory and files are looked at."""
+"""Child processes of a run: replicas that can be killed, and an app-proxy whose memory and open files are measured."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.wait import eventually
 
 
 class EngineProcess:
-    """A replica (tests.chaos.engine) that runs by itself."""
+    """Replica (tests.chaos.engine) in a process of its own."""
 
     def __init__(self, port: int, process: asyncio.subprocess.Process) -> None:
         self.port = port
@@ -27,7 +27,7 @@ class EngineProcess:
 
     @classmethod
     async def start(cls) -> EngineProcess:
-        """Return one that listens."""
+        """Start one, and return it once it listens."""
         port = free_port()
         # A run that is killed takes its replicas with it.
         words = ("setpriv", "--pdeathsig", "KILL", sys.executable, "-m", "tests.chaos.engine", "--port", str(port))
@@ -45,7 +45,7 @@ class EngineProcess:
         return True
 
     def kill(self) -> None:
-        """SIGKILL."""
+        """Send SIGKILL."""
         self._process.kill()
 
     async def stop(self) -> None:
@@ -57,7 +57,7 @@ class EngineProcess:
 
 @dataclass(frozen=True)
 class ProxyProcess:
-    """A running app-proxy."""
+    """Running app-proxy."""
 
     port: int
     admin: str
@@ -72,12 +72,12 @@ class ProxyProcess:
         return sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in self.running.tree)  # noqa: PTH208 - only their number
 
     async def metrics(self) -> str:
-        """Return its numbers."""
+        """Return its /metrics page."""
         async with httpx.AsyncClient(verify=False, timeout=30) as http:
             return (await http.get(f"{self.admin}/metrics")).text
 
     async def ready(self) -> bool:
-        """Whether it is up and has the bus."""
+        """Return whether it is up and connected to the bus."""
         assert self.running.process.poll() is None, self.running.last_words()
         try:
             async with httpx.AsyncClient(verify=False, timeout=5) as http:

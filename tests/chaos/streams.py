@@ -1,7 +1,7 @@
 """A thousand streams through a real app-proxy while replicas are killed, drained, cut and added.
 
-By hand: `python -m tests.chaos.streams --streams 1000 --seconds 120`. Real bus, real processes, tokens that are checked. Prints what
-was seen as JSON; the exit status is 1 where anything does not add up or anything is left open.
+By hand: `python -m tests.chaos.streams --streams 1000 --seconds 120`. Real bus, real processes, verified tokens. Prints
+the result as JSON; the exit status is 1 when numbers do not match or anything is left open.
 """
 
 from __future__ import annotations
@@ -44,23 +44,23 @@ LOOK_EVERY_S = 10.0
 
 
 class Reports:
-    """The last of what the app-proxy said on the bus."""
+    """Last report of the app-proxy on the bus."""
 
     def __init__(self) -> None:
         self.draining: dict[SessionId, DrainingRoute] = {}
 
     async def hear(self, report: ProxyReport) -> None:
-        """Take a report."""
+        """Store a report."""
         self.draining = {one.session_id: one for one in report.draining}
 
     def idle(self, session_id: SessionId) -> bool:
-        """Whether a replica is known to drain and has nothing open."""
+        """Return whether the replica is known to drain and has no open request."""
         seen = self.draining.get(session_id)
         return seen is not None and not seen.in_flight
 
 
 class Watch:
-    """Looks at the app-proxy from time to time."""
+    """Samples the app-proxy periodically."""
 
     def __init__(self, proxy: ProxyProcess) -> None:
         self.numbers = Numbers()
@@ -69,13 +69,13 @@ class Watch:
         self._proxy = proxy
 
     async def look(self) -> None:
-        """Take its numbers, memory and open files."""
+        """Sample its metrics, memory and open files."""
         self.numbers.take(await self._proxy.metrics())
         self.rss_mb.append(self._proxy.rss_mb())
         self.files.append(self._proxy.files())
 
     async def run(self) -> None:
-        """Look until cancelled."""
+        """Sample until cancelled."""
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
             await self.look()
@@ -161,7 +161,7 @@ async def _run(servers: EmbeddedServers, proxy: ProxyProcess, *, streams: int, s
 
 
 async def _left_open(watch: Watch) -> int:
-    """Return how many files are open beyond those before the first stream, once it has had time to close what it kept."""
+    """Return the number of files open beyond those before the first stream, after time to close idle connections."""
 
     async def closed() -> bool:
         await watch.look()

@@ -1,4 +1,4 @@
-"""The table of a session's states in docs/architecture.md, made from headrace.manager.domain.lifecycle.states."""
+"""Generator of the session states table in docs/architecture.md, from headrace.manager.domain.lifecycle.states."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ END = "<!-- end -->\n"
 
 
 def page() -> str:
-    """Return the page with its table made anew."""
+    """Return the page with its table regenerated."""
     before, rest = PAGE.read_text().split(BEGIN)
     after = rest.split(END, 1)[1]
     return f"{before}{BEGIN}{_table()}{END}{after}"

@@ -1,4 +1,4 @@
-"""docs/reasons.md, made from the catalogues of codes (headrace.common.contracts.reasons)."""
+"""Generator of docs/reasons.md, from the catalogues of codes (headrace.common.contracts.reasons)."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def _statuses(code: ProxyReason) -> list[int]:
 
 
 def _said(catalogue: type[ReasonCode]) -> tuple[str, str]:
-    """Return the heading and the sentence under it, as the class' docstring has them."""
+    """Return heading and first sentence of the section, from the class' docstring."""
     title, _, text = " ".join((catalogue.__doc__ or "").split()).partition(": ")
     return title, text[0].upper() + text[1:]
 

@@ -1,4 +1,4 @@
-"""The diagram and the table of a request's states in docs/data-plane.md, made from the table that the app-proxy obeys."""
+"""Generator of diagram and table of request states in docs/data-plane.md, from the app-proxy's transition table."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ END = "<!-- end -->\n"
 
 
 def page() -> str:
-    """Return the page with its diagram and its table made anew."""
+    """Return the page with its diagram and its table regenerated."""
     before, rest = PAGE.read_text().split(BEGIN)
     after = rest.split(END, 1)[1]
     return f"{before}{BEGIN}{_diagram()}\n{_table()}{END}{after}"

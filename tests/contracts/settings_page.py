@@ -1,4 +1,4 @@
-"""docs/settings.md: every setting of every service, as its Settings class says it."""
+"""Generator of docs/settings.md, from the Settings class of every service."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def page() -> str:
 
 
 def _meanings(settings: type[ServiceSettings]) -> dict[str, str]:
-    """Return the text under each attribute."""
+    """Return the docstring of each attribute."""
     (body,) = ast.parse(textwrap.dedent(inspect.getsource(settings))).body
     assert isinstance(body, ast.ClassDef)
     found = {}

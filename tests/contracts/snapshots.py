@@ -1,4 +1,4 @@
-"""What is checked in of the contracts: a JSON Schema per bus message, the OpenAPI document, and the generated docs."""
+"""Contract snapshots: a JSON Schema per bus message, the OpenAPI document, and the generated docs."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _below(kind: type[Message]) -> Iterator[type[Message]]:
 
 
 def snapshots() -> dict[str, str]:
-    """Return path from the repository's root → text."""
+    """Return the snapshots: path from the repository's root → text."""
     texts = {
         f"{FOLDER}/messages/{kind.__name__}.json": _json(
             {"subject": kind.subject, "schema": kind.model_json_schema(mode="serialization")}

@@ -1,4 +1,4 @@
-"""Nobody changes a contract without seeing it: what is checked in is what the code says."""
+"""Contract tests: checked-in snapshots equal what the code generates, so that no contract changes unnoticed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Write the contract snapshots and the generated docs anew: `make contracts`, or `python -m tests.contracts.update`."""
+"""Regenerates the contract snapshots and the generated docs: `make contracts`, or `python -m tests.contracts.update`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from tests.contracts.snapshots import FOLDER, ROOT, snapshots
 
 
 def main() -> None:
-    """Write what differs, and remove snapshots of messages that are gone."""
+    """Write what differs, and delete snapshots of messages that no longer exist."""
     wanted = snapshots()
     for path in (ROOT / FOLDER).rglob("*.json"):
         if str(path.relative_to(ROOT)) not in wanted:

@@ -1,4 +1,4 @@
-"""The public API as a test calls it: plain HTTP, no SDK in between."""
+"""HTTP client for the public API, without the SDK."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TUS = {"Tus-Resumable": "1.0.0"}
 
 
 class Api:
-    """One caller with one key."""
+    """Caller with one API key."""
 
     def __init__(self, url: str, key: str) -> None:
         self.url = url
@@ -27,7 +27,7 @@ class Api:
     async def call(
         self, method: str, path: str, body: object = None, *, expect: int | tuple[int, ...] = (200, 201, 202, 204)
     ) -> Any:
-        """Return the JSON answer (None when empty). AssertionError with the problem when the status is another."""
+        """Return the JSON answer (None when empty). AssertionError with the problem for an unexpected status."""
         answer = (
             await self.http.request(method, path, json=body)
             if body is not None

@@ -1,4 +1,4 @@
-"""Fixtures: real PostgreSQL, NATS and Valkey for a whole run; a fresh database and an empty bus for each test."""
+"""Fixtures of real PostgreSQL, NATS and Valkey for a whole run; a new database and an empty bus for each test."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ TEMPLATE = "headrace_template"
 
 @pytest.fixture(scope="session")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServers]:
-    """The three servers, with bus users for eight agents."""
+    """Start the three servers, with bus users for eight agents."""
     folder: Path = tmp_path_factory.mktemp("servers")
     with servers_in_thread(folder / "data", users=embedded_users(8), durable=False) as running:
         yield running
 
 
 def with_database(url: str, name: str) -> str:
-    """Return `url` with another database."""
+    """Return `url` with another database name."""
     return f"{url.rsplit('/', 1)[0]}/{name}"
 
 
 @pytest.fixture
 async def database_url(servers: EmbeddedServers) -> AsyncIterator[str]:
-    """A database of the test's own, migrated; cloned from a template in about 0.1 s."""
+    """Create a migrated database for the test; cloned from a template in about 0.1 s."""
     name = f"test_{uuid4().hex[:12]}"
     admin = await asyncpg.connect(servers.database_url)
     try:
@@ -60,7 +60,7 @@ async def database_url(servers: EmbeddedServers) -> AsyncIterator[str]:
 
 
 async def _refuse_other_transitions(url: str) -> None:
-    """Have the database refuse what the table of a session's states does not have: whatever a test does, it keeps to it."""
+    """Make the database refuse session transitions that are not in the table of states, in every test."""
     allowed = ", ".join(f"'{before} {after}'" for before, ways in TRANSITIONS.items() for after in ways)
     con = await asyncpg.connect(url)
     try:
@@ -78,7 +78,7 @@ async def _refuse_other_transitions(url: str) -> None:
 
 
 async def _dropped(admin: asyncpg.Connection[asyncpg.Record], name: str) -> bool:
-    """Drop the database; False while the server's own vacuum is at work there, which only a superuser may end."""
+    """Drop the database; return False while autovacuum works there, which only a superuser may stop."""
     with suppress(asyncpg.InsufficientPrivilegeError):
         await admin.execute(f"drop database {name} with (force)")
         return True
@@ -87,14 +87,14 @@ async def _dropped(admin: asyncpg.Connection[asyncpg.Record], name: str) -> bool
 
 @pytest.fixture
 async def pool(database_url: str) -> AsyncIterator[Pool]:
-    """A pool on the test's database."""
+    """Open a pool on the test's database."""
     async with open_pool(database_url, size=5) as opened:
         yield opened
 
 
 @pytest.fixture
 async def bus(servers: EmbeddedServers) -> AsyncIterator[Bus]:
-    """The manager's connection, with the streams made anew and empty."""
+    """Open the manager's connection, with the streams created anew and empty."""
     user, password = servers.nats_user("manager")
     async with open_bus(servers.nats_url, user=user, password=password, name=f"test-{os.getpid()}") as opened:
         js = JetStreamContext(opened.client, timeout=5)

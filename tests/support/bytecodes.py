@@ -1,4 +1,4 @@
-"""How much Python a call runs: a count that no busy machine changes."""
+"""Count of executed Python bytecodes: a measure of work that the machine's load does not change."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def bytecodes(call: Callable[[], Any], *refusals: type[Exception]) -> int:
-    """Return how many bytecodes `call` runs, be it that it ends with one of `refusals`."""
+    """Return the number of bytecodes that `call` executes, also when it raises one of `refusals`."""
     count = 0
 
     def step(_frame: Any, event: str, _argument: Any) -> Any:

@@ -1,4 +1,4 @@
-"""A real Chromium without a window, driven over its DevTools protocol; installed from Debian where it is missing and may be."""
+"""Headless Chromium, driven over its DevTools protocol; installed from Debian where it is missing and that is allowed."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _FLAGS = (
 
 
 class Page:
-    """One tab."""
+    """Browser tab."""
 
     def __init__(self, socket: ClientConnection) -> None:
         self._socket = socket
@@ -50,7 +50,7 @@ class Page:
                 return dict(message["result"])
 
     async def open(self, url: str) -> None:
-        """Go to `url` and wait until it is loaded."""
+        """Open `url` and wait until it is loaded."""
         await self.call("Page.navigate", url=url)
 
         async def loaded() -> bool:

@@ -1,4 +1,4 @@
-"""A disk of a few megabytes that a test can fill."""
+"""Small file system that a test can fill."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _AS_ROOT = () if os.geteuid() == 0 else ("sudo", "-n")
 
 
 class SmallDisk:
-    """A file system of its own at `path`, which everybody may enter."""
+    """Small file system mounted at `path`, writable by everybody."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -20,12 +20,12 @@ class SmallDisk:
 
     @property
     def free(self) -> int:
-        """Bytes that are left."""
+        """Number of free bytes."""
         found = os.statvfs(self.path)
         return found.f_bavail * found.f_frsize
 
     def fill(self, *, but: int = 0) -> None:
-        """Take what is left, to the last byte or but for about `but` bytes; repeat it to take what was freed meanwhile."""
+        """Fill it, to the last byte or to about `but` bytes; repeat to fill what was freed meanwhile."""
         with self._filler.open("ab", buffering=0) as file:
             for size in (2**20, 4096, 1):
                 while self.free >= but + size or (but == 0 and size == 1):
@@ -36,13 +36,13 @@ class SmallDisk:
                         break
 
     def empty(self) -> None:
-        """Give it back."""
+        """Free the space again."""
         self._filler.unlink(missing_ok=True)
 
 
 @contextmanager
 def small_disk(path: Path, megabytes: int) -> Iterator[SmallDisk]:
-    """A disk at `path` (made), gone at the end. Mounts a tmpfs: as root, or by sudo without a password."""
+    """Mount a tmpfs at `path` (created) until the end; as root, or by sudo without a password."""
     path.mkdir()
     options = f"size={megabytes}m,mode=0755,uid={os.geteuid()},gid={os.getegid()}"
     subprocess.run([*_AS_ROOT, "mount", "-t", "tmpfs", "-o", options, "tmpfs", path], check=True, timeout=20)

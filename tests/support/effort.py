@@ -1,4 +1,4 @@
-"""How much is tried: most of it every night, less in the whole suite, least in `make unit`, which one waits for."""
+"""Number of random examples per kind of run: most in the nightly one, fewer in the whole suite, fewest in `make unit`."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def _tried() -> int:
 
 
 def examples(full: int) -> int:
-    """Return the number of random examples that stands for `full` in this run."""
+    """Return the number of random examples of this run, of `full` in the nightly one."""
     return max(1, full * _tried() // NIGHTLY)
 
 
 def some_of(given: Sequence[T]) -> Sequence[T]:
-    """Return all that is given, or the first of it where one waits for the run."""
+    """Return all cases, or only the first of them in `make unit`."""
     return given[:1] if _tried() <= QUICK else given

@@ -1,7 +1,7 @@
-"""What runs in one worker of a parallel run (`make test`), and what begins first.
+"""Groups and order of tests in a parallel run (`make test`).
 
-Each worker has servers, ports and folders of its own, so a test needs a group only for what the machine has once, or for what
-is dear to start: the tests of a group run one after another in one worker.
+Each worker has servers, ports and folders of its own, so a test needs a group only for what the machine has once, or
+for what is expensive to start: the tests of a group run one after another in one worker.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SHARED = {"tests/integration/embeddings": "embeddings"}
 
 
 def order(items: list[pytest.Item]) -> None:
-    """Mark groups, and bring the long ones to the front; the order is kept otherwise."""
+    """Mark groups, and move the long ones to the front; the order is kept otherwise."""
     groups = {item: name for item in items if (name := group_of(item))}
     for item, name in groups.items():
         item.add_marker(pytest.mark.xdist_group(name))
@@ -39,7 +39,7 @@ def order(items: list[pytest.Item]) -> None:
 
 @cache
 def _name_of(path: Path) -> str:
-    """Return the path in the repository; of each file and folder once, since tests are many."""
+    """Return the path relative to the repository; cached, since tests are many."""
     return path.relative_to(ROOT).as_posix()
 
 
@@ -51,7 +51,7 @@ def _rank(item: pytest.Item, group: str) -> int:
 
 
 def _stack_of(item: pytest.Item) -> str | None:
-    """Return the group of the tests that share this one's stack; None where it shares none."""
+    """Return the group of the tests that share this one's stack; None when it shares none."""
     names = set(getattr(item, "fixturenames", ()))
     if "any_stack" in names:
         return STACKS["docker_stack" if item.get_closest_marker("docker") else "stack"]
@@ -59,7 +59,7 @@ def _stack_of(item: pytest.Item) -> str | None:
 
 
 def group_of(item: pytest.Item) -> str:
-    """Return the name of the item's group; nothing where it may run anywhere."""
+    """Return the name of the item's group; empty when it may run anywhere."""
     name = _name_of(item.path)
     folder = name.rpartition("/")[0]
     if folder in SHARED:

@@ -1,4 +1,4 @@
-"""A Docker image with Python and chosen packages, made without a network from what runs here.
+"""Docker image with Python and chosen packages, built without a network from this machine's files.
 
 It holds the running interpreter, its standard library, the wanted packages of the virtual environment, a shell, and the
 closure of shared libraries all of these need. Stands in for the images that a site would pull from its registry.

@@ -1,4 +1,4 @@
-"""Steady load on an endpoint, with every answer accounted for."""
+"""Load generator on one endpoint, which records every answer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import httpx
 
 @dataclass
 class Answer:
-    """One request: the how manieth it was, when it was sent (monotonic seconds), how long it took, what came."""
+    """One request: its number, send time (monotonic seconds), duration, and result."""
 
     number: int
     sent_at: float
@@ -22,7 +22,7 @@ class Answer:
 
 @dataclass
 class Load:
-    """Workers that call one URL in a loop, each with its own keep-alive connection, while inside the context."""
+    """Workers that call one URL in a loop while inside the context, each with its own keep-alive connection."""
 
     url: str
     token: str | None
@@ -36,7 +36,7 @@ class Load:
 
     @property
     def failures(self) -> list[Answer]:
-        """Everything but 200."""
+        """All answers but 200."""
         return [a for a in self.answers if a.outcome != "200"]
 
     async def __aenter__(self) -> Load:

@@ -1,4 +1,4 @@
-"""Rows by the thousand, as years of use leave them: services, machines, sessions, events."""
+"""Factories of rows by the thousand, as after years of use: services, machines, sessions, events."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _RESOLVED = (
 
 @dataclass(frozen=True)
 class Owner:
-    """Whose the rows are."""
+    """User and project of the rows."""
 
     user: UUID
     project: UUID
 
 
 async def owner(pool: Pool) -> Owner:
-    """Make a user and a project."""
+    """Insert a user and a project."""
     made = Owner(new_uuid(), new_uuid())
     await pool.execute("insert into users (id, name, operator) values ($1, 'someone', true)", made.user)
     await pool.execute("insert into projects (id, name) values ($1, 'p')", made.project)
@@ -33,7 +33,7 @@ async def owner(pool: Pool) -> Owner:
 async def services(
     pool: Pool, whose: Owner, count: int, *, prefix: str = "s", wanted: int = 1, deleted_days_ago: int | None = None
 ) -> None:
-    """Make services `<prefix>-1` … with one revision each."""
+    """Insert services `<prefix>-1` … with one revision each."""
     async with pool.acquire() as con, con.transaction():
         await con.execute(
             "create temp table fresh on commit drop as "
@@ -58,7 +58,7 @@ async def services(
 
 
 async def machines(pool: Pool, count: int) -> None:
-    """Make machines `m-1` … that were heard just now, with 64 CPUs each."""
+    """Insert machines `m-1` … with a recent report and 64 CPUs each."""
     await pool.execute(
         "insert into agents (id, incarnation, sequence, machine, architecture, slots) "
         'select \'m-\' || n, \'1\', 1, \'{"hostname": "m", "architecture": "x86_64", "address": "127.0.0.1", "runtime": "process", '
@@ -71,7 +71,7 @@ async def machines(pool: Pool, count: int) -> None:
 async def sessions(
     pool: Pool, whose: Owner, *, each: int = 1, machines: int = 0, ended_days_ago: int | None = None
 ) -> None:
-    """Give every living service `each` sessions that serve on these machines, or that ended so long ago."""
+    """Insert `each` sessions per live service, serving on these machines or ended so long ago."""
     async with pool.acquire() as con, con.transaction():
         await con.execute(
             "create temp table fresh on commit drop as "
@@ -103,7 +103,7 @@ async def sessions(
 
 
 async def events(pool: Pool, whose: Owner, count: int, *, days_ago: int = 0) -> None:
-    """Make events, spread over the living services."""
+    """Insert events, spread over the live services."""
     await pool.execute(
         "with living as (select array_agg(id) as ids from services where deleted_at is null) "
         "insert into events (id, at, actor, project_id, service_id, action) "

@@ -1,7 +1,7 @@
-"""A regular expression as a backtracking matcher goes through it, with its steps counted; and inputs that make one work hard.
+"""Step counter of a backtracking regular expression matcher, and inputs that make a pattern backtrack.
 
-The real matcher is in C and tells no steps. This one follows the same parsed pattern in the same order, so where it needs four times
-the steps for twice the input, so does the real one.
+The real matcher is in C and exposes no steps. This one follows the same parsed pattern in the same order, so where it
+needs four times the steps for twice the input, so does the real one.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ _CHARACTERS = 3
 
 
 class TooManyStepsError(Exception):
-    """The matcher gave up."""
+    """The matcher exceeded its bound on steps."""
 
 
 class Taken(dict[int, bool]):
-    """Whether one place of a pattern takes a character; each is asked for once."""
+    """Cache of whether one position of a pattern matches a character."""
 
     def __init__(self, op: Any, argument: Any, flags: int) -> None:
         self._what = op, argument, flags
@@ -47,7 +47,7 @@ class Taken(dict[int, bool]):
 
 
 class Matcher:
-    """Counts what a pattern costs."""
+    """Counts the steps of a pattern."""
 
     def __init__(self, pattern: re.Pattern[Any]) -> None:
         parsed = parser.parse(pattern.pattern, pattern.flags & ~re.DEBUG)
@@ -57,7 +57,7 @@ class Matcher:
         self._steps = 0
 
     def _prepared(self, parsed: Any) -> Items:
-        """Return the pattern's parts with theirs in them: what each match would look up again."""
+        """Return the pattern's items with precomputed lookups."""
         items: list[tuple[Any, Any]] = []
         for op, argument in parsed:
             if op in _REPEATS:
@@ -78,7 +78,7 @@ class Matcher:
         return items
 
     def steps(self, text: list[int], *, search: bool) -> int:
-        """Return the steps of a match at the beginning, or of a search from every place, that fails or not."""
+        """Return the steps of a match at the start, or of a search from every position, whether or not it matches."""
         self._text, self._steps = text, 0
         deep = sys.getrecursionlimit()
         sys.setrecursionlimit(100_000)
@@ -196,7 +196,7 @@ def _in_category(category: Any, char: int) -> bool:
 
 
 def _characters(items: Any, flags: int) -> list[list[int]]:
-    """Return, for each place of a pattern that takes one character, some that it takes."""
+    """Return, for each position of a pattern that matches one character, some that it matches."""
     found: list[list[int]] = []
     for op, argument in items:
         if op in _REPEATS:
@@ -215,7 +215,7 @@ def _characters(items: Any, flags: int) -> list[list[int]]:
 
 
 def _shortest(items: Any, flags: int) -> list[int]:
-    """Return a short text that the items take."""
+    """Return a short text that the items match."""
     text: list[int] = []
     for op, argument in items:
         if op in _REPEATS:
@@ -232,7 +232,7 @@ def _shortest(items: Any, flags: int) -> list[int]:
 
 
 def _prefixes(items: Any, flags: int, before: list[int]) -> Iterator[list[int]]:
-    """Yield what leads to each repeat of a pattern."""
+    """Yield texts that lead to each repeat of a pattern."""
     done: list[Any] = []
     for op, argument in items:
         here = before + _shortest(done, flags)
@@ -248,7 +248,7 @@ def _prefixes(items: Any, flags: int, before: list[int]) -> Iterator[list[int]]:
 
 
 def hard_inputs(pattern: re.Pattern[Any], times: int) -> Iterator[list[int]]:
-    """Yield texts that lead to a repeat, feed it `times` times, and mostly fail at the end."""
+    """Yield texts that lead to a repeat, match it `times` times, and mostly fail at the end."""
     parsed = parser.parse(pattern.pattern, pattern.flags & ~re.DEBUG)
     flags = int(parsed.state.flags)
     prefixes = {tuple(one) for one in _prefixes(parsed, flags, [])} | {()}

@@ -1,4 +1,4 @@
-"""A real nginx as a reverse proxy, installed from Debian where it is missing and may be."""
+"""Real nginx as a reverse proxy, installed from Debian where it is missing and that is allowed."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def installed(program: str, package: str) -> str:
 
 @dataclass
 class Nginx:
-    """nginx on `port`, before whatever `serve` names."""
+    """nginx on `port`, in front of the backend given to `serve`."""
 
     program: str
     folder: Path
@@ -58,7 +58,7 @@ class Nginx:
     process: subprocess.Popen[bytes] | None = None
 
     def serve(self, backend: int) -> None:
-        """Start before the backend on this port; returns once it listens."""
+        """Start in front of the backend on this port; returns once it listens."""
         config = self.folder / "nginx.conf"
         config.write_text(_CONFIG.format(folder=self.folder, port=self.port, backend=backend))
         self.process = subprocess.Popen(
@@ -73,7 +73,7 @@ class Nginx:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
     def stop(self) -> None:
-        """End it."""
+        """Stop it."""
         if self.process is not None:
             self.process.send_signal(signal.SIGTERM)
             self.process.wait(20)
@@ -81,7 +81,7 @@ class Nginx:
 
 @contextmanager
 def nginx(folder: Path) -> Iterator[Nginx]:
-    """An nginx that was not started yet, on a free port; stopped at the end."""
+    """Yield an nginx on a free port, not started yet; stopped at the end."""
     one = Nginx(installed("nginx", "nginx-light"), folder, free_port())
     try:
         yield one

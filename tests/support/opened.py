@@ -1,4 +1,4 @@
-"""Which files a piece of code opens and which folders it lists: a count that no busy machine changes."""
+"""Record of the files that code opens and the folders it lists: a measure of work that the machine's load does not change."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
 
 @contextmanager
 def opened() -> Iterator[list[str]]:
-    """Give a list to which the name of each file or folder is added that this process opens meanwhile, in any thread."""
+    """Yield a list that collects the name of each file or folder that this process opens meanwhile, in any thread."""
     if not _hooked:
         sys.addaudithook(_hook)  # can not be taken away again
         _hooked.append(True)

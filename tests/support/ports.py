@@ -1,8 +1,8 @@
-"""TCP ports for tests that run beside others: no two test processes of this machine are given the same one.
+"""Allocation of TCP ports for tests that run in parallel: no two test processes of this machine get the same one.
 
-A process leases blocks of ports by holding a name of the machine's network namespace (an abstract socket), which ends with the
-process. The blocks lie above the ports that embedded stacks choose for their servers (10000 to 19999) and give to the kernels
-of their agents (20000 and up), and below those that Linux uses for outgoing connections (32768 and up).
+A process leases blocks of ports by holding a name in the machine's network namespace (an abstract socket), which ends
+with the process. The blocks lie above the ports that embedded stacks choose for their servers (10000 to 19999) and give
+to the kernels of their agents (20000 and up), and below those that Linux uses for outgoing connections (32768 and up).
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ ENOUGH = 4
 
 @dataclass
 class Leases:
-    """The blocks of this process."""
+    """Port blocks of this process."""
 
     blocks: list[range] = field(default_factory=list)
     names: dict[int, socket.socket] = field(default_factory=dict)
     given: int = 0
 
     def lease(self) -> range:
-        """Return a block that nobody else has. It is held until `end`, or until the process ends."""
+        """Lease a block that no other process has, until `end` or until the process ends."""
         starts = range(FIRST, LAST + 2 - SIZE, SIZE)
         after = os.getpid() % len(starts)
         for start in (*starts[after:], *starts[:after]):
@@ -43,11 +43,11 @@ class Leases:
         raise RuntimeError(f"all ports from {FIRST} to {LAST} are leased by test processes")
 
     def end(self, block: range) -> None:
-        """Let somebody else have the block."""
+        """Release the block."""
         self.names.pop(block.start).close()
 
     def next_port(self) -> int:
-        """Return the next port of this process that is free."""
+        """Return the next free port of this process."""
         for _ in range(ENOUGH * SIZE):
             at = self.given % (ENOUGH * SIZE)
             self.given += 1
@@ -59,7 +59,7 @@ class Leases:
         raise RuntimeError(f"none of {ENOUGH * SIZE} ports is free")
 
     def forget(self) -> None:
-        """Start with nothing, as a forked child does: the parent's leases are not its own."""
+        """Drop all leases without releasing them, in a forked child: they are the parent's."""
         for name in self.names.values():
             name.close()
         self.names.clear()
@@ -72,7 +72,7 @@ os.register_at_fork(after_in_child=_LEASES.forget)
 
 
 def _is_free(port: int) -> bool:
-    """Whether nobody listens there, on any address, and no connection of its last user winds down."""
+    """Return whether nobody listens there, on any address, and no connection is in TIME_WAIT."""
     with socket.socket() as probe:
         try:
             probe.bind(("0.0.0.0", port))
@@ -82,13 +82,13 @@ def _is_free(port: int) -> bool:
 
 
 def free_port() -> int:
-    """Return a free port that no other test process is given."""
+    """Return a free port that no other test process gets."""
     return _LEASES.next_port()
 
 
 @contextmanager
 def port_range() -> Iterator[tuple[int, int]]:
-    """The first and the last of a range of ports for one agent, until the end of the `with`."""
+    """Yield the first and last port of a range for one agent."""
     block = _LEASES.lease()
     try:
         yield block[0], block[-1]

@@ -1,4 +1,4 @@
-"""Model servers as child processes: started on a free port, watched until healthy, stopped at the end."""
+"""Model servers as child processes: started on a free port, probed until healthy, stopped at the end."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ModelServer:
         return f"http://127.0.0.1:{self.port}"
 
     def health(self) -> int | None:
-        """Return the status of /health, None while nobody listens."""
+        """Return the status of /health; None while nobody listens."""
         try:
             return self.http.get("/health").status_code
         except httpx.TransportError:

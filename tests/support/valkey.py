@@ -1,4 +1,4 @@
-"""A Valkey of a test's own, to stall and kill."""
+"""Valkey server of a single test, which can be stalled and killed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.wait import eventually
 
 
 class OwnValkey:
-    """Its data outlives a kill."""
+    """Valkey server whose data survives a kill."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir()
@@ -26,18 +26,18 @@ class OwnValkey:
         self._child: Child | None = None
 
     async def start(self) -> None:
-        """Return once it answers."""
+        """Start it, and return once it answers."""
         self._child = Child.start(self._program.command, self._log)
         await eventually(self._program.ready, what="valkey is ready")
 
     async def kill(self) -> None:
-        """Return once it is gone."""
+        """Kill it, and return once it is gone."""
         assert self._child is not None
         self._child.signal(signal.SIGKILL)
         await self._child.wait()
 
     def stall(self) -> None:
-        """Let it keep its connections and answer nothing."""
+        """Stop its process: connections stay open without answers."""
         assert self._child is not None
         self._child.signal(signal.SIGSTOP)
 
@@ -47,7 +47,7 @@ class OwnValkey:
         self._child.signal(signal.SIGCONT)
 
     async def stop(self) -> None:
-        """End it, also out of a stall."""
+        """Stop it, also when stalled."""
         if self._child is not None:
             self.go_on()
             await self._child.stop(())
@@ -55,7 +55,7 @@ class OwnValkey:
 
 @asynccontextmanager
 async def own_valkey(folder: Path) -> AsyncIterator[OwnValkey]:
-    """A running server; stopped at the end."""
+    """Yield a running server; stopped at the end."""
     server = OwnValkey(folder)
     await server.start()
     try:

@@ -1,4 +1,4 @@
-"""Waiting for conditions, never for time."""
+"""Waits for conditions instead of time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 
 def until(probe: Callable[[], object], what: str = "", *, within_s: float = 60.0) -> None:
-    """Return once `probe()` is true, asked again and again. Raises AssertionError after `within_s`."""
+    """Poll `probe()` until it is true. Raises AssertionError after `within_s`."""
     deadline = time.monotonic() + within_s
     while not probe():
         assert time.monotonic() < deadline, f"not within {within_s} s: {what or probe}"
@@ -20,7 +20,10 @@ def until(probe: Callable[[], object], what: str = "", *, within_s: float = 60.0
 async def eventually(
     probe: Callable[..., Any], *, within_s: float = 60.0, every_s: float = 0.02, what: str = ""
 ) -> Any:
-    """Return the first truthy result of `probe()`; AssertionErrors in it count as 'not yet'. Raises AssertionError after `within_s`."""
+    """Poll `probe()` and return its first truthy result. AssertionErrors in it count as false.
+
+    Raises AssertionError after `within_s`.
+    """
     deadline = time.monotonic() + within_s
     last: object = None
     while True:

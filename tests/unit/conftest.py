@@ -1,4 +1,4 @@
-"""Unit tests start no server and reach no network: what they try all the same is refused."""
+"""Fixtures of the unit tests, which refuse servers and the network."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _is_of_this_machine(family: int, address: Any) -> bool:
 
 
 class OutsideError(Exception):
-    """A unit test wanted to leave the machine."""
+    """A unit test tried to connect to another machine."""
 
 
 def _connect(self: socket.socket, address: Any) -> None:

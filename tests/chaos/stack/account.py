@@ -1,4 +1,4 @@
-"""The account of a run: for every request what its caller saw and how often it ran, and what of this must not be. Pure."""
+"""Account of a run: what every caller saw, how often each request ran, and which of that breaks a rule. Pure."""
 
 from __future__ import annotations
 
@@ -31,9 +31,10 @@ NEVER_RAN = frozenset(
 class Asked:
     """One request as its caller saw it; seconds are monotonic.
 
-    `outcome`: `200` (whole, with the right content), `<status>:<reason>` (refused), `cut` or `cut:<code>` (an answer that began and
-    visibly did not end), `lost` (a fresh connection ended without an answer), `lost-kept` (one that had been used before did),
-    `no-connection`, `timeout`, `wrong:<what>` (content that is not the request's, or a whole look of what is not whole).
+    `outcome`: `200` (whole, with the right content), `<status>:<reason>` (refused), `cut` or `cut:<code>` (an answer
+    that began and visibly did not end), `lost` (a fresh connection ended without an answer), `lost-kept` (a reused one
+    did), `no-connection`, `timeout`, `wrong:<what>` (content of another request, or an incomplete answer that looks
+    whole).
     """
 
     id: str
@@ -46,7 +47,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Run:
-    """One begin at a replica."""
+    """One execution of a request at a replica."""
 
     session: str
     began_s: float
@@ -55,7 +56,7 @@ class Run:
 
 @dataclass
 class Happened:
-    """One fault: from its first moment until all was as wanted again, and what it may cost whom."""
+    """One fault: from its begin until everything had recovered, and what it may cost whom."""
 
     number: int
     kind: str
@@ -70,7 +71,7 @@ class Happened:
     recovered_s: float | None = None
 
     def excuses(self, one: Asked, runs: Sequence[Run]) -> bool:
-        """Whether this fault may be why the request ended so."""
+        """Return whether this fault may explain the request's outcome."""
         if one.ended_s < self.began_s - SLACK_S or (self.recovered_s is not None and one.sent_s > self.recovered_s):
             return False
         if self.sessions is not None and not {run.session for run in runs} <= self.sessions:
@@ -80,7 +81,7 @@ class Happened:
 
 @dataclass(frozen=True)
 class Broken:
-    """A request that broke a rule."""
+    """A request that broke a rule, and which."""
 
     rule: str
     asked: Asked
@@ -91,7 +92,7 @@ class Broken:
 
 @dataclass
 class Account:
-    """What a run came to."""
+    """Result of a run: outcomes by fault, and broken rules."""
 
     requests: int
     outcomes: Counter[str]
@@ -135,7 +136,7 @@ def read_journal(lines: Iterable[str]) -> dict[str, list[Run]]:
 
 
 def settle(asked: Sequence[Asked], runs: Mapping[str, Sequence[Run]], faults: Sequence[Happened], sent: int) -> Account:
-    """Return the account. `sent` is how many requests were sent: each must have come to an outcome, and to one only."""
+    """Return the account. `sent`: number of requests sent; each must have exactly one outcome."""
     account = Account(
         len(asked),
         Counter(one.outcome for one in asked),

@@ -47,7 +47,7 @@ _RESTARTED = frozenset({"lost-kept"})
 
 
 class Fault:
-    """Something that goes wrong, or is changed, from `begin` until `end`."""
+    """A fault or change, from `begin` until `end`."""
 
     costs: frozenset[str] = frozenset()
     sessions: frozenset[str] | None = None
@@ -58,14 +58,17 @@ class Fault:
         self.kind, self._chance = kind, chance
 
     async def begin(self, fleet: Fleet, load: Load) -> None:
-        """Let it happen."""
+        """Inject it."""
 
     async def end(self, fleet: Fleet, load: Load) -> None:
-        """Let it be over; what was ended comes back by itself."""
+        """End it; killed processes are restarted by their supervisor."""
 
 
 class Signalled(Fault):
-    """SIGKILL, SIGTERM, or SIGSTOP until its end, to parts of the stack: to each with what descends from it, except an app-proxy's workers."""
+    """Sends SIGKILL, SIGTERM, or SIGSTOP until its end, to parts of the stack with their descendants.
+
+    Workers of an app-proxy are left out.
+    """
 
     _NUMBERS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP, "term": signal.SIGTERM}
 
@@ -97,7 +100,7 @@ class Signalled(Fault):
 
 
 class KilledSupervisor(Fault):
-    """SIGKILL to `headrace up`, which takes everything but the replicas with it; at the end it is started again."""
+    """Kills `headrace up`, and with it everything but the replicas; starts it again at the end."""
 
     target = "headrace up"
     costs = _IN_A_WORKER | {"no-connection", "503:shutting-down"}
@@ -110,7 +113,7 @@ class KilledSupervisor(Fault):
 
 
 class OnWorker(Fault):
-    """A worker of the app-proxy is killed, or stopped until somebody ends it."""
+    """Kills a worker of the app-proxy, or stops it until it is replaced."""
 
     costs = _IN_A_WORKER
 
@@ -125,7 +128,7 @@ class OnWorker(Fault):
 
 
 class OnReplica(Fault):
-    """The program of a replica, or its shim, is killed, or stopped until the end."""
+    """Kills the program of a replica, or its shim, or stops it until the end."""
 
     def __init__(self, kind: str, chance: Random) -> None:
         super().__init__(kind, chance)
@@ -160,7 +163,7 @@ class OnReplica(Fault):
 
 
 class OnLink(Fault):
-    """A link passes nothing, or is refused, until the end."""
+    """Blocks or refuses a link's traffic until the end."""
 
     def __init__(self, kind: str, chance: Random) -> None:
         super().__init__(kind, chance)
@@ -178,7 +181,7 @@ class OnLink(Fault):
 
 
 class Rollout(Fault):
-    """A service gets a new revision."""
+    """Gives a service a new revision."""
 
     def __init__(self, kind: str, chance: Random) -> None:
         super().__init__(kind, chance)
@@ -191,7 +194,7 @@ class Rollout(Fault):
 
 
 class Scale(Fault):
-    """A service gets more replicas, and at the end as many as before."""
+    """Scales a service up, and back at the end."""
 
     def __init__(self, kind: str, chance: Random) -> None:
         super().__init__(kind, chance)
@@ -206,7 +209,7 @@ class Scale(Fault):
 
 
 class Churn(Fault):
-    """A service is created, and deleted at the end, wherever it is then."""
+    """Creates a service, and deletes it at the end, whatever its state."""
 
     target = "brief"
 
@@ -218,7 +221,7 @@ class Churn(Fault):
 
 
 class Surge(Fault):
-    """Calls of the service that scales by a rule take long, so that more are open than one replica should have."""
+    """Makes calls of the autoscaled service slow, so that more are open than one replica should have."""
 
     target = "elastic"
 
@@ -230,7 +233,7 @@ class Surge(Fault):
 
 
 class FullDisk(Fault):
-    """Not a byte is left on the disk of everything, until the end."""
+    """Fills the stack's disk to the last byte, until the end."""
 
     target = "all data"
 
@@ -274,6 +277,6 @@ KINDS: dict[str, tuple[type[Fault], tuple[float, float]]] = {
 
 
 def made(kind: str, chance: Random) -> tuple[Fault, float]:
-    """Return a fault of this kind and how long it lasts, both drawn by `chance`."""
+    """Return a fault of this kind and its duration, both drawn from `chance`."""
     cls, (least, most) = KINDS[kind]
     return cls(kind, chance), chance.uniform(least, most)

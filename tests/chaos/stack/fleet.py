@@ -1,7 +1,7 @@
-"""The stack of a run, as production has it on one host, and the services that a run calls.
+"""Stack of a run, like production on one host, and the services that it serves.
 
-Two managers, two agents with two simulated GPUs each, an app-proxy with two workers, an autoscaler, and one of each store; every link
-between a service and a store goes through a relay.
+Two managers, two agents with two simulated GPUs each, an app-proxy with two workers, an autoscaler, and one of each
+store; every link between a service and a store goes through a relay.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ _REPLICA = Path(__file__).with_name("replica.py")
 
 
 class Fleet:
-    """The running stack."""
+    """Running stack."""
 
     def __init__(
         self, stack: Stack, relays: dict[str, Relay], disk: SmallDisk | None, journal: Path, second: int
@@ -82,11 +82,11 @@ class Fleet:
 
     @property
     def proxy_port(self) -> int:
-        """Where callers come in."""
+        """Port of the app-proxy."""
         return int(self.stack.proxy.rpartition(":")[2])
 
     def state(self) -> StackState:
-        """What the stack says of itself."""
+        """State file of the stack."""
         found = self.stack.state
         assert found is not None, "the stack has ended"
         return found
@@ -97,24 +97,24 @@ class Fleet:
         return int(ports[f"{name}.admin"])
 
     def ready_urls(self) -> dict[str, str]:
-        """Return where each service says whether it is ready."""
+        """Return the readiness URL of each service."""
         ports = {name: self.admin_port(name) for name in ("appproxy", "autoscaler", *AGENTS)}
         urls = {name: f"http://127.0.0.1:{port}/readyz" for name, port in ports.items()}
         return {"manager": f"{self.stack.api.url}/readyz", "manager-2": f"{self._second_url}/readyz", **urls}
 
     def pid(self, name: str) -> int | None:
-        """Return the process of a part; None between its end and its restart."""
+        """Return the process id of a part; None between its end and its restart."""
         return self.stack.pid(name)
 
     def workers(self) -> list[int]:
-        """Return the app-proxy's workers."""
+        """Return the app-proxy's worker processes."""
         parent = self.pid("appproxy")
         return tree(parent)[1:] if parent is not None else []
 
     async def ask(self, method: str, path: str, body: object = None, *, done: int = 0, within_s: float = 60) -> Any:
-        """Ask one manager, or the other where that one cannot; again until it is done. Only what may be repeated.
+        """Call one manager, or the other when that fails, until it succeeds. Only for idempotent calls.
 
-        `done`: a status which says that an earlier try did it, whose answer was lost.
+        `done`: a status by which an earlier attempt succeeded, whose answer was lost.
         """
 
         async def tried() -> tuple[Any] | None:
@@ -171,17 +171,17 @@ class Fleet:
         }
 
     def spec(self, **more: Any) -> dict[str, Any]:
-        """Return a revision's part of it."""
+        """Return the body of a revision."""
         environ = {"CHAOS_JOURNAL": str(self.journal), "CHAOS_TURN": str(self.turn)}
         return {"folder": "chaos", "slots": {"cpu": "0.1", "mem": "256m"}, "environ": environ, **more}
 
     async def start_again(self) -> None:
-        """Start the stack on the same data, after it was killed."""
+        """Restart the stack on the same data, after it was killed."""
         await self.stack.start()
         self._apis[0] = self.stack.api
 
     async def end(self) -> int:
-        """Stop the stack; return its exit code. What it should have ended and did not is left to `clean`."""
+        """Stop the stack; return its exit code. Leftovers are for `clean`."""
         for relay in self.relays.values():
             await relay.open()
         for api in self._apis[1:]:
@@ -189,7 +189,7 @@ class Fleet:
         return await self.stack.stop()
 
     def clean(self) -> list[str]:
-        """End what is left of it, and return what that was."""
+        """Kill leftovers of the stack, and return what they were."""
         left = naming(self.data)
         send([one.pid for one in left], signal.SIGCONT)
         send([one.pid for one in left], signal.SIGKILL)
@@ -198,7 +198,7 @@ class Fleet:
 
 @asynccontextmanager
 async def running(folder: Path, *, small: bool) -> AsyncIterator[Fleet]:
-    """Run a stack in `folder`, its data on a disk of its own if `small`; end it, however the block ends."""
+    """Run a stack in `folder`, its data on a small disk of its own if `small`; stopped however the block ends."""
     async with AsyncExitStack() as opened:
         disk = opened.enter_context(small_disk(folder / "disk", DISK_MB)) if small else None
         data = (disk.path if disk else folder) / "data"

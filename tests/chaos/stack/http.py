@@ -1,4 +1,4 @@
-"""One request over HTTP/1.1 that is never sent again by itself, with everything that its caller can see of it."""
+"""HTTP/1.1 client without automatic retries, which reports everything that a caller can see."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _EVENT_CODE = re.compile(rb'\n\nevent: error\ndata: .*"code": *"([^"]+)"')
 
 @dataclass
 class Answer:
-    """What came: `whole` says whether the framing came to its end."""
+    """Response; `whole`: its framing ended properly."""
 
     status: int
     body: bytes
@@ -25,7 +25,7 @@ class Answer:
 
 
 class Lost(Exception):  # noqa: N818 - it is an outcome
-    """The connection ended without an answer."""
+    """The connection ended without a response."""
 
     def __init__(self, *, kept: bool) -> None:
         super().__init__("lost-kept" if kept else "lost")
@@ -45,14 +45,14 @@ class _Connection:
 
 
 class Client:
-    """Callers' connections to one port: kept ones are used again, the newest first."""
+    """Connections to one port: idle ones are reused, the newest first."""
 
     def __init__(self, port: int) -> None:
         self._port = port
         self._idle: list[_Connection] = []
 
     async def ask(self, method: str, target: str, token: str, body: bytes = b"") -> Answer:
-        """Return the answer. Raises Lost, and OSError where there is no connection."""
+        """Send a request and return the response. Raises Lost, and OSError when no connection is possible."""
         connection = await self._connection()
         again = False
         try:
@@ -66,7 +66,7 @@ class Client:
         return answer
 
     def close(self) -> None:
-        """End all connections."""
+        """Close all connections."""
         while self._idle:
             self._idle.pop().end()
 
@@ -114,12 +114,12 @@ async def _content(reader: asyncio.StreamReader, head: bytes) -> tuple[bytes, bo
 
 
 def refused(status: int, body: bytes) -> str:
-    """Return `<status>:<reason>` of an answer that is no 200; the reason is `?` where the app-proxy did not say one."""
+    """Return `<status>:<reason>` of a response other than 200; the reason is `?` when it has none."""
     return f"{status}:{_reason(body)}"
 
 
 def cut(body: bytes) -> str:
-    """Return how an answer that began came to no end: `cut:<code>` where the caller was told why."""
+    """Return the outcome of an incomplete response: `cut:<code>` when it contains an error code, else `cut`."""
     told = _EVENT_CODE.search(b"\n\n" + body)
     return f"cut:{told[1].decode()}" if told else "cut"
 

@@ -1,4 +1,4 @@
-"""Callers of all kinds at a steady rate, each request with an id of its own and an outcome."""
+"""Load generator at a steady rate, with all kinds of requests; each has an id and gets an outcome."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MIX: tuple[tuple[Kind, str, float], ...] = (
 
 
 class Load:
-    """Sends requests while inside the context; at its end all of them have come to an outcome."""
+    """Sends requests while inside the context; on leaving, all of them have an outcome."""
 
     def __init__(self, fleet: Fleet, *, rate: float, seed: int) -> None:
         self.asked: list[Asked] = []
@@ -57,7 +57,7 @@ class Load:
 
     @property
     def open(self) -> int:
-        """How many requests have no outcome yet."""
+        """Number of requests without an outcome."""
         return len(self._open)
 
     async def _send(self) -> None:

@@ -1,4 +1,4 @@
-"""The processes of a stack, found by what they descend from and what stands in their environment. From /proc."""
+"""Processes of a stack, found by ancestry and environment in /proc."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Process:
-    """A living process."""
+    """A live process."""
 
     pid: int
     parent: int
@@ -25,7 +25,7 @@ class Process:
 
     @property
     def is_shim(self) -> bool:
-        """Whether it stands between an agent and a replica's program."""
+        """Whether it is the shim between an agent and a replica's program."""
         return any(word.endswith("/shim.py") for word in self.words)
 
     @property
@@ -35,7 +35,7 @@ class Process:
 
 
 def processes() -> Iterator[Process]:
-    """Yield all that may be looked at, but for zombies."""
+    """Yield all readable processes, without zombies."""
     for entry in os.scandir("/proc"):
         if entry.name.isdigit():
             with suppress(OSError, IndexError, ValueError):
@@ -51,7 +51,7 @@ def processes() -> Iterator[Process]:
 
 
 def tree(root: int) -> list[int]:
-    """Return `root` and what descends from it, parents first."""
+    """Return `root` and its descendants, parents first."""
     children = defaultdict(list)
     for one in processes():
         children[one.parent].append(one.pid)
@@ -68,7 +68,7 @@ def replicas_of(data: Path) -> list[Process]:
 
 
 def naming(data: Path) -> list[Process]:
-    """Return the processes whose command names something below `data`, or that are a replica's there."""
+    """Return the processes whose command line names a path below `data`, and those of replicas there."""
     here = str(data)
     return [
         one
@@ -79,7 +79,7 @@ def naming(data: Path) -> list[Process]:
 
 
 def send(pids: list[int], number: signal.Signals) -> None:
-    """Signal those that still live."""
+    """Send a signal to those that still live."""
     for pid in pids:
         with suppress(ProcessLookupError):
             os.kill(pid, number)

@@ -1,4 +1,4 @@
-"""TCP relays between services and stores, which a run can cut."""
+"""TCP relays between services and stores, which a run can block or reset."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ State = Literal["open", "silent", "closed"]
 
 
 class Relay:
-    """Listens on `port` of 127.0.0.1 and passes everything to the port that `target` tells at each connection."""
+    """Listens on `port` of 127.0.0.1 and forwards each connection to the port that `target` returns at that time."""
 
     def __init__(self, name: str, port: int, target: Callable[[], int | None]) -> None:
         self.name, self.port = name, port
@@ -23,13 +23,13 @@ class Relay:
         self._writers: set[asyncio.StreamWriter] = set()
 
     async def open(self) -> None:
-        """Pass everything from now on. What came while it was silent comes late, not never."""
+        """Forward from now on. Bytes received while it was silent are forwarded late, not dropped."""
         if self._server is None:
             self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
         self._passes.set()
 
     def silence(self) -> None:
-        """Pass nothing."""
+        """Forward nothing."""
         self._passes.clear()
 
     async def close(self) -> None:
@@ -66,7 +66,7 @@ class Relay:
             writer.transport.abort()
 
     async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Copy until the end; the end of one side is the end of both."""
+        """Copy until EOF; the end of one direction ends both."""
         with suppress(OSError):
             while data := await reader.read(65_536):
                 await self._passes.wait()

@@ -29,7 +29,7 @@ SESSION = os.environ.get("HEADRACE_SESSION_ID", "none")
 
 
 class Journal:
-    """The file of what ran, and how many run."""
+    """Journal file of executed requests, and the number in progress."""
 
     def __init__(self, path: str) -> None:
         self.open = 0
@@ -37,7 +37,7 @@ class Journal:
 
     @contextmanager
     def running(self, request: web.Request) -> Iterator[str]:
-        """Write begin and end, and give the request's id."""
+        """Write begin and end of the request, and yield its id."""
         name = request.query["id"]
         self._write("B", name)
         self.open += 1

@@ -1,4 +1,4 @@
-"""What a run came to, for people and for programs."""
+"""Reports of a run, for people (table) and programs (JSON)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _SHOWN = 20
 
 
 def table(result: Result) -> str:
-    """Return the faults with what their requests came to, the sum, and what broke a rule."""
+    """Return a table of faults and request outcomes, the sum, and the broken rules."""
     lines = [f"{'step':>4}  {'fault':<16} {'until as wanted':>15}  {'requests':>8}  {'slowest':>8}  not 200"]
     for fault in result.faults:
         outcomes = result.account.by_step.get(fault.number, Counter())
@@ -45,7 +45,7 @@ def table(result: Result) -> str:
 
 
 def record(result: Result) -> dict[str, Any]:
-    """Return all of it as JSON values."""
+    """Return the result as JSON values."""
     faults = [
         asdict(fault) | {"costs": sorted(fault.costs), "sessions": sorted(fault.sessions or ())}
         for fault in result.faults

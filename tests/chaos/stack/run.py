@@ -1,4 +1,4 @@
-"""A run: a stack, callers, one step of faults after the other, and at the end what it all came to."""
+"""Run of a stack under load, one step of faults after the other, with a check of everything at the end."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CALM_S = 1.0
 
 @dataclass
 class Result:
-    """What a run came to."""
+    """Result of a run."""
 
     seed: int
     seconds: float
@@ -35,7 +35,7 @@ class Result:
 
     @property
     def passed(self) -> bool:
-        """Whether nothing is wrong."""
+        """Whether no rule was broken, everything recovered, and nothing was left over."""
         return not self.wrong and not self.account.broken
 
 
@@ -79,14 +79,14 @@ async def run(
 
 
 class _Faults:
-    """Does the steps, and knows what has happened."""
+    """Executes the steps, and records the faults."""
 
     def __init__(self, fleet: Fleet, load: Load, seed: int, tell: Callable[[str], None]) -> None:
         self.happened: list[Happened] = []
         self._fleet, self._load, self._seed, self._tell = fleet, load, seed, tell
 
     async def step(self, step: Step) -> None:
-        """Let the step's faults begin and end. AssertionError where that is not possible."""
+        """Begin and end the faults of a step. AssertionError when that is not possible."""
         chance = step.chance(self._seed)
         drawn = [made(kind, chance) for kind in step.kinds]
         own = []
@@ -103,7 +103,7 @@ class _Faults:
         await asyncio.sleep(CALM_S)
 
     async def recovered(self) -> None:
-        """Wait until all is as wanted. AssertionError if that takes longer than RECOVERS_S."""
+        """Wait until everything has recovered. AssertionError after RECOVERS_S."""
         pending = [one for one in self.happened if one.recovered_s is None]
         began_s = time.monotonic()
         left = await until_settled(self._fleet, within_s=RECOVERS_S)

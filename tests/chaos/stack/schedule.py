@@ -1,4 +1,4 @@
-"""Which faults happen in which step: drawn from a seed, each step by itself, so that one can be repeated alone. Pure."""
+"""Schedule of faults: drawn from a seed, each step independently, so that one can be repeated alone. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ENDS_REPLICAS = frozenset({"kill-replica", "stop-replica", "kill-shim"})
 
 @dataclass(frozen=True)
 class Step:
-    """Faults that begin together. What else is drawn for them comes from `chance(seed)`."""
+    """Faults that begin together. Their parameters are drawn from `chance(seed)`."""
 
     number: int
     kinds: tuple[str, ...]
@@ -25,12 +25,12 @@ class Step:
     """Whether they begin although not all is as wanted yet after the step before."""
 
     def chance(self, seed: int) -> Random:
-        """Return the step's own chance."""
+        """Return the step's own random generator."""
         return Random(f"{seed}/{self.number}")
 
 
 def steps(seed: int, kinds: Sequence[str]) -> Iterator[Step]:
-    """Yield steps without end: every kind once, in an order of chance, then every kind again, in another one."""
+    """Yield steps without end: every kind once in random order, then every kind again in another order."""
     before: set[str] = set()
     """What all is not recovered from yet."""
     for number in count(1):
@@ -48,7 +48,10 @@ def steps(seed: int, kinds: Sequence[str]) -> Iterator[Step]:
 
 
 def _may_meet(one: str, other: str) -> bool:
-    """Whether two may begin together: two signals to one part would undo each other, and without the supervisor nothing else is there."""
+    """Return whether two kinds may begin together.
+
+    Two signals to one part would undo each other, and without the supervisor nothing else runs.
+    """
     return (
         "kill-up" not in {one, other}
         and one != other

@@ -1,4 +1,4 @@
-"""Whether all is as wanted: by the API, the app-proxy's tables, the machines' processes and the database. Each returns what is not, in words."""
+"""Checks that a stack has converged: by API, route tables, processes and database. Each returns the deviations as text."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _CONTRADICTIONS = {
 
 
 async def unsettled(fleet: Fleet, *, ruled: bool) -> list[str]:
-    """Return what is not as wanted; with `ruled`, of services whose wanted number follows the load too."""
+    """Return deviations from the desired state; with `ruled` also of services whose wanted number follows the load."""
     try:
         listed = (await fleet.stack.api.http.get("/v1/services?limit=100", timeout=10)).json()["items"]
         names = [one["name"] for one in listed if ruled or one["name"] not in RULED]
@@ -97,7 +97,7 @@ def _running(data: Path) -> Counter[str]:
 
 
 async def contradictions(fleet: Fleet) -> list[str]:
-    """Return what in the database contradicts itself."""
+    """Return inconsistencies in the database."""
     con = await asyncpg.connect(_database_url(fleet), timeout=20)
     try:
         found = {what: await con.fetch(query, timeout=20) for what, query in _CONTRADICTIONS.items()}
@@ -107,7 +107,7 @@ async def contradictions(fleet: Fleet) -> list[str]:
 
 
 async def left_over(fleet: Fleet) -> list[str]:
-    """Return what is left though every service was deleted."""
+    """Return leftovers after every service was deleted."""
     con = await asyncpg.connect(_database_url(fleet), timeout=20)
     try:
         held = await con.fetch("select agent_id, slot, amount from allocations", timeout=20)
@@ -134,7 +134,7 @@ def _database_url(fleet: Fleet) -> str:
 
 
 async def until_settled(fleet: Fleet, *, within_s: float, ruled: bool = False) -> list[str]:
-    """Wait until nothing is unsettled; return what still is after `within_s`."""
+    """Wait until nothing is unsettled; return the deviations left after `within_s`."""
     loop = asyncio.get_running_loop()
     until = loop.time() + within_s
     while wrong := await unsettled(fleet, ruled=ruled):

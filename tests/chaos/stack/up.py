@@ -27,7 +27,7 @@ _PREFIXES = {"manager": "MANAGER", "agent": "AGENT", "appproxy": "APPPROXY", "au
 
 
 def services(there: Installation, base: Mapping[str, str]) -> tuple[Service, ...]:
-    """Return the services as they run in production: several of a kind, none of which takes its kernels with it."""
+    """Return the services as in production: several of a kind, and agents that leave their kernels running."""
     told = json.loads(os.environ["CHAOS_UP"])
     made = []
     for service in default_services(there, base):

@@ -18,7 +18,7 @@ REVISION = RevisionId(UUID(int=2))
 
 
 def route(number: int = 1, *, host: str = "127.0.0.1", port: int = 9, health: str = "healthy", **more: object) -> Route:
-    """A healthy route whose session id is `number`."""
+    """Return a healthy route whose session id is `number`."""
     known = {
         "session_id": SessionId(UUID(int=number)),
         "revision_id": REVISION,
@@ -30,7 +30,7 @@ def route(number: int = 1, *, host: str = "127.0.0.1", port: int = 9, health: st
 
 
 def table(name: str = "chat", *, generation: int = 1, routes: tuple[Route, ...] = (), **more: object) -> RouteTable:
-    """A public table, if nothing else is said."""
+    """Return a route table, by default of a public service."""
     known = {
         "service_id": ServiceId(new_uuid()),
         "generation": generation,
@@ -44,7 +44,7 @@ def table(name: str = "chat", *, generation: int = 1, routes: tuple[Route, ...] 
 
 
 class Signer:
-    """An installation's signing key."""
+    """Signing key of an installation."""
 
     def __init__(self, kid: str = "k1") -> None:
         self.kid = kid
@@ -58,7 +58,7 @@ class Signer:
     def token(
         self, service_id: UUID, *, token_id: UUID | None = None, lasts: timedelta = timedelta(hours=1), **more: object
     ) -> str:
-        """A token; `more` overrides claims (None removes one)."""
+        """Return a signed token; `more` overrides claims (None removes one)."""
         now = datetime.now(UTC)
         claims = {
             "iss": "headrace",

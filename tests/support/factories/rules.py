@@ -1,4 +1,4 @@
-"""Services with rules and samples, as tests and hypothesis make them."""
+"""Factories of scaling rules, samples and evaluation inputs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SERVICE = ServiceId(UUID(int=1))
 
 
 def spec(**changes: Any) -> RuleSpec:
-    """More than 80 percent CPU ⇒ one more, up to ten."""
+    """Return a rule spec: above 80 percent CPU add one replica, up to ten."""
     defaults: dict[str, Any] = {
         "source": MetricSource.KERNEL,
         "metric": "cpu_util",
@@ -40,7 +40,7 @@ def rule(number: int, rule_spec: RuleSpec) -> Rule:
 
 
 def replica(number: int, kernels: int = 1) -> LiveReplica:
-    """Replica `number` has kernels `number * 100`, `number * 100 + 1`…"""
+    """Return replica `number`, with kernels `number * 100`, `number * 100 + 1`…"""
     ids = tuple(KernelId(UUID(int=number * 100 + n)) for n in range(kernels))
     return LiveReplica(session_id=SessionId(UUID(int=number)), kernel_ids=ids)
 
@@ -55,7 +55,7 @@ def kernel(number: int, rank: int = 0) -> str:
 
 @dataclass
 class ScalingInputBuilder:
-    """One service."""
+    """Builder of the ScalingInput of one service."""
 
     rules: Sequence[Rule]
     wanted: int = 1
@@ -72,13 +72,13 @@ class ScalingInputBuilder:
         return self
 
     def kernels_say(self, metric: str, *values: float) -> ScalingInputBuilder:
-        """Replica n's kernel says the n-th value."""
+        """Set the metric of replica n's kernel to the n-th value."""
         for number, value in enumerate(values, start=1):
             self.said(Origin.KERNEL, kernel(number), metric, value)
         return self
 
     def said_at(self, now: datetime, value: float) -> ScalingInputBuilder:
-        """The first replica's kernel says this much `cpu_util` a second before `now`."""
+        """Add a `cpu_util` reading of the first replica's kernel, a second before `now`."""
         at_ms = int(now.timestamp() * 1000) - 1000
         self.window.add(Reading(Origin.KERNEL, kernel(1), "", "cpu_util", at_ms, value, 1))
         return self

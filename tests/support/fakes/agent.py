@@ -1,4 +1,4 @@
-"""A machine that speaks the bus as an agent does; what becomes of its kernels is what the test says."""
+"""Fake agent on the real bus; the test decides what becomes of its kernels."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Outcome = Literal["healthy", "starting", "failed"]
 
 
 class FakeAgent:
-    """A machine on which kernels become what `outcome` says as soon as they are planned, and go as soon as they are not."""
+    """Fake agent: planned kernels become what `outcome` says at once, and disappear once they are not planned."""
 
     def __init__(self, agent_id: str, bus: Bus, *, cpu: str = "8", gpus: int = 0) -> None:
         self.id = agent_id

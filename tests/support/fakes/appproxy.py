@@ -1,4 +1,4 @@
-"""An app-proxy that speaks the bus as the real one does, and carries no traffic."""
+"""Fake app-proxy on the real bus, without traffic."""
 
 from __future__ import annotations
 
@@ -20,9 +20,11 @@ from headrace.common.runtime.clock import utc_now
 
 
 class FakeAppProxy:
-    """Keeps route tables and says so; `in_flight` requests hold each draining route that has no receipt.
+    """Fake app-proxy: applies route tables and reports them.
 
-    Of one with a receipt those are open that have not ended; it is named also after its drain.
+    `in_flight` requests are open on each draining route without a receipt.
+
+    Of a route with a receipt those requests are open that have not ended; it is reported also after its drain.
     """
 
     def __init__(self, bus: Bus, proxy_id: str = "proxy-1") -> None:

@@ -1,4 +1,4 @@
-"""A manager that owns one number per service, and fleets that send samples: what an autoscaler has around it."""
+"""Fake manager and fake fleet for the autoscaler: one wanted number per service, and metric samples."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _NOBODY = SessionId(new_uuid())
 
 @dataclass
 class Service:
-    """One service as the manager has it."""
+    """One service of the fake manager."""
 
     rules: tuple[Rule, ...]
     wanted: int = 1
@@ -42,7 +42,7 @@ class Service:
 
     @classmethod
     def of(cls, *specs: RuleSpec, wanted: int = 1) -> Service:
-        """A service with these rules and one live replica."""
+        """Return a service with these rules and one live replica."""
         return cls(rules=tuple(Rule(rule_id=RuleId(new_uuid()), spec=spec) for spec in specs), wanted=wanted)
 
     @property
@@ -55,7 +55,7 @@ class Service:
 
 
 class FakeManager:
-    """Publishes rule tables and compares before it sets the wanted number."""
+    """Publishes rule tables, and answers scale requests by compare-and-set."""
 
     def __init__(self, bus: Bus) -> None:
         self.bus = bus
@@ -70,7 +70,7 @@ class FakeManager:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[FakeManager]:
-        """Answer and listen while inside."""
+        """Answer and subscribe while inside."""
         async with answering(self.bus, ScaleRequest, self._scale), subscribed(self.bus, RuleReport, self._hear):
             yield self
 
@@ -96,12 +96,12 @@ class FakeManager:
         await publish_last(self.bus, RuleTable(service_id=service.id, generation=service.generation, removed=True))
 
     def last(self, service: Service, number: int = 0) -> RuleOutcome | None:
-        """Return what was last said of one of the service's rules."""
+        """Return the last reported outcome of one of the service's rules."""
         said = self.outcomes.get(service.rules[number].rule_id)
         return said[-1] if said else None
 
     def codes(self, service: Service, number: int = 0) -> list[str]:
-        """Return the reason codes said of a rule, in order, repetitions left out."""
+        """Return the reported reason codes of a rule, in order, without repetitions."""
         said = [outcome.reason.code for outcome in self.outcomes.get(service.rules[number].rule_id, [])]
         return [code for code, before in zip(said, [None, *said], strict=False) if code != before]
 
@@ -125,7 +125,7 @@ class FakeManager:
 
 @dataclass
 class Fleet:
-    """Sends samples of services each 50 ms, as an agent and an app-proxy would."""
+    """Sends samples of services every 50 ms, like an agent and an app-proxy."""
 
     agent_bus: Bus
     proxy_bus: Bus
@@ -144,7 +144,7 @@ class Fleet:
         proxy: dict[str, float] | None = None,
         whole: dict[str, float] | None = None,
     ) -> None:
-        """From now on report these values of the service's first replica, and of the service itself (`whole`)."""
+        """Report these values of the service's first replica, and of the service itself (`whole`), from now on."""
         self.whole[service.id] = whole or {}
         self.services[service.id] = service
         self.kernel[service.id], self.engine[service.id], self.proxy[service.id] = (

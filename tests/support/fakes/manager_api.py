@@ -1,4 +1,4 @@
-"""A small manager over real sockets, in a thread: what the REST surface says, with faults on demand."""
+"""Fake of the manager's REST API on a real socket, in a thread, with faults on demand."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class Upload:
 
 @dataclass
 class FakeManagerApi:
-    """Records what was asked. `faults` are used up one per upload PATCH or download."""
+    """Records requests. `faults` are consumed one per upload PATCH or download."""
 
     url: str = ""
     seen: list[tuple[str, str]] = field(default_factory=list)
@@ -105,7 +105,7 @@ class FakeManagerApi:
     """Paths that uploads do not take, and what is found there."""
 
     def on(self, method: str, path: str, *answers: Any, status: int = 200) -> None:
-        """Answer with these documents in turn, the last for ever. A callable makes a response."""
+        """Answer with these documents in turn, the last one for ever. A callable makes a response."""
         made = [a if callable(a) else (lambda a=a: web.json_response(a, status=status)) for a in answers]
         self.answers[method, path] = deque(made)
 
@@ -138,7 +138,7 @@ class FakeManagerApi:
         return (waiting.popleft() if len(waiting) > 1 else waiting[0])()
 
     async def archive(self, request: web.Request) -> web.StreamResponse:
-        """Take a tar archive. Faults: a status, or `after` (the answer is lost)."""
+        """Receive a tar archive. Faults: a status, or `after` (the answer is lost)."""
         fault = self.faults.popleft() if self.faults else ""
         if fault.isdigit():
             return problem("unavailable", int(fault))
@@ -161,7 +161,7 @@ class FakeManagerApi:
         return web.json_response(receipt)
 
     async def selection(self, request: web.Request) -> web.StreamResponse:
-        """Send a tar archive. Faults: a status, `after` (half of it comes), `foreign` (with a file nobody asked for)."""
+        """Send a tar archive. Faults: a status, `after` (half of it is sent), `foreign` (with a file that was not requested)."""
         fault = self.faults.popleft() if self.faults else ""
         if fault.isdigit():
             return problem("unavailable", int(fault))
@@ -284,7 +284,7 @@ class FakeManagerApi:
 
 @contextmanager
 def fake_manager_api() -> Iterator[FakeManagerApi]:
-    """A FakeManagerApi that listens, while inside."""
+    """Run a FakeManagerApi while inside."""
     there = FakeManagerApi()
     started: Future[None] = Future()
     stop: Future[None] = Future()

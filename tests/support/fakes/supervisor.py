@@ -25,7 +25,7 @@ def main(data: str, api_port: str, proxy_port: str, *modes: str) -> int:
     words = {name: mode.split(",") for name, mode in (pair.split("=") for pair in modes)}
 
     def services(there: Installation, base: Mapping[str, str]) -> Sequence[Service]:
-        """The real list, with only the program replaced."""
+        """Return the real list, with the programs replaced by fakes."""
         return [
             Service(
                 name=s.name,

@@ -1,4 +1,4 @@
-"""A whole app-proxy in this process, and backends that behave well or badly."""
+"""App-proxy in this process, and backends that behave well or badly."""
 
 from __future__ import annotations
 
@@ -57,13 +57,13 @@ class AppProxyWorld:
 
     @property
     def plane(self) -> DataPlane:
-        """The data plane, which works in this process unless there are workers."""
+        """Data plane, in this process unless there are workers."""
         assert isinstance(self.proxy.traffic, InlineWorker)
         return self.proxy.traffic.plane
 
     @property
     def pool(self) -> WorkerPool:
-        """The workers, where there are some."""
+        """Worker pool, where there are workers."""
         assert isinstance(self.proxy.traffic, WorkerPool)
         return self.proxy.traffic
 
@@ -73,16 +73,16 @@ class AppProxyWorld:
         self.http.headers["Connection"] = "close"
 
     def apply(self, table: RouteTable) -> None:
-        """Put a table in use as if the bus had brought it."""
+        """Apply a route table as if the bus had delivered it."""
         assert self.proxy.deliver(table)
 
     @property
     def open_requests(self) -> int:
-        """Requests that have not ended."""
+        """Return the number of open requests."""
         return self.plane.open_requests
 
     def in_flight(self, session_id: SessionId) -> int:
-        """Requests open on one replica."""
+        """Return the number of requests open on one replica."""
         return self.proxy.traffic.snapshot().in_flight.get(session_id, 0)
 
     async def metrics(self) -> str:
@@ -91,7 +91,7 @@ class AppProxyWorld:
 
 @asynccontextmanager
 async def running(data_dir: Path, **settings: Any) -> AsyncIterator[AppProxyWorld]:
-    """An app-proxy on free ports, stopped in order at the end."""
+    """Yield an app-proxy on free ports, shut down at the end."""
     known: dict[str, Any] = {
         "nats_url": NOWHERE,
         "listen_host": "127.0.0.1",
@@ -131,7 +131,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @dataclass
 class Backend:
-    """A well-behaved replica, or whatever `handler` makes of it."""
+    """Replica with `handler`, well-behaved by default."""
 
     port: int = 0
     seen: list[web.Request] = field(default_factory=list)
@@ -173,7 +173,7 @@ async def backend(handler: Handler | None = None, *, port: int = 0) -> AsyncIter
 
 @dataclass
 class RawBackend:
-    """A replica below HTTP."""
+    """Replica at the level of TCP."""
 
     port: int
     heads: list[bytes] = field(default_factory=list)
@@ -186,7 +186,7 @@ Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter, int], Awaitable[N
 
 @asynccontextmanager
 async def raw_backend(script: Script) -> AsyncIterator[RawBackend]:
-    """Run `script(reader, writer, n)` for the n-th connection, after a request's head was read; then close."""
+    """Run `script(reader, writer, n)` for the n-th connection, after a request's head was received; then close it."""
     tasks: set[asyncio.Task[Any]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -224,7 +224,7 @@ def reset(writer: asyncio.StreamWriter) -> None:
 async def raw_request(
     port: int, data: bytes, *, until: bytes | None = None, then: tuple[bytes, Callable[[], None]] | None = None
 ) -> bytes:
-    """Send bytes, return what comes until `until` or the end; `then`: what is called when these bytes are here."""
+    """Send bytes, and return what arrives until `until` or EOF; `then`: a callback once these bytes have arrived."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         writer.write(data)

@@ -21,7 +21,7 @@ SECRET = "s" * 43
 
 
 class Engine:
-    """A replica that answers as the request's body asks: `status`, `usage`, `stream`; or not before `release`, if `hold`."""
+    """Replica that answers as the request's body asks: `status`, `usage`, `stream`; with `hold` not before `release`."""
 
     def __init__(self) -> None:
         self.release = asyncio.Event()
@@ -55,7 +55,7 @@ def robot(limits: RateLimits, name: str = "robot") -> NamedClient:
 
 
 def robots(replica: Backend, bound: RateLimits, **more: Any) -> RouteTable:
-    """A service with one client, `robot`."""
+    """Return the table of a service with one client, `robot`."""
     return table("chat", open_to_public=False, clients=(robot(bound),), routes=(route(port=replica.port),), **more)
 
 
@@ -64,7 +64,7 @@ async def call(world: AppProxyWorld, *, user: str = "robot", **asked: Any) -> ht
 
 
 def says(answer: httpx.Response) -> dict[str, str]:
-    """The answer's fields on limits, and its status; the reason where it was refused."""
+    """Return status and rate limit fields of the answer, and the reason of a refusal."""
     shown = {
         name.removeprefix("x-ratelimit-"): value
         for name, value in answer.headers.items()
@@ -74,7 +74,7 @@ def says(answer: httpx.Response) -> dict[str, str]:
 
 
 async def left(world: AppProxyWorld) -> int:
-    """Tokens that the client has left, as a request that costs none is told."""
+    """Return the client's remaining tokens, by a request that costs none."""
     answer = await world.http.get(f"{world.url}/chat/", auth=("robot", SECRET))
     assert answer.status_code == 200
     return int(answer.headers["x-ratelimit-remaining-tokens"])

@@ -1,4 +1,4 @@
-"""Replicas that say who they are, hold their answers until told, or fail on purpose; and what the proxy thinks of them."""
+"""App-proxy with replicas that identify themselves, delay answers or fail on purpose; and the proxy's view of them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.worlds.appproxy import AppProxyWorld, Backend, backend
 
 @dataclass
 class Fleet:
-    """Replicas 1 to n. Each answers `status` with its number; while the gate is shut, answers wait for it to open."""
+    """Replicas 1 to n. Each answers `status` with its number; while the gate is closed, answers wait."""
 
     replicas: dict[int, Backend] = field(default_factory=dict)
     status: dict[int, int] = field(default_factory=dict)
@@ -32,13 +32,13 @@ class Fleet:
         return route(number, port=self.replicas[number].port, **more)
 
     def routes(self, *weights: int) -> tuple[Route, ...]:
-        """Return the routes of the replicas from 1 on; all of them with weight 100 if nothing else is said."""
+        """Return the routes of replicas 1 to n, by default with weight 100."""
         given = dict(enumerate(weights, 1)) or dict.fromkeys(self.replicas, 100)
         return tuple(self.route(number, weight=weight) for number, weight in given.items())
 
     @property
     def served(self) -> dict[int, int]:
-        """How many requests each has seen."""
+        """Return the number of requests per replica."""
         return {number: len(replica.seen) for number, replica in self.replicas.items()}
 
     async def answer(self, number: int, request: web.Request) -> web.StreamResponse:
@@ -55,7 +55,7 @@ class Fleet:
 
 @asynccontextmanager
 async def fleet(number: int, *, held: bool = False) -> AsyncIterator[Fleet]:
-    """Run replicas 1 to `number`; `held`: the gate is shut at first."""
+    """Run replicas 1 to `number`; `held`: the gate is closed at first."""
     made = Fleet()
     if not held:
         made.gate.set()
@@ -67,20 +67,20 @@ async def fleet(number: int, *, held: bool = False) -> AsyncIterator[Fleet]:
 
 
 def serving(world: AppProxyWorld, name: str = "chat") -> ServiceBackend:
-    """Return the live side of a service."""
+    """Return the Backend of a service."""
     found = world.plane.backends.by_name(name)
     assert found is not None
     return found
 
 
 async def passed_over(world: AppProxyWorld, name: str = "chat") -> list[int]:
-    """Return the replicas that the admin page shows as passed over."""
+    """Return the replicas that the admin page shows as ejected."""
     services = (await world.http.get(f"{world.admin}/routes")).json()["services"]
     routes = next(one for one in services if one["name"] == name)["routes"]
     return [int(one["session_id"].replace("-", ""), 16) for one in routes if one["ejected"]]
 
 
 def waiting(world: AppProxyWorld, name: str = "chat") -> int:
-    """Return how many requests wait in the queue."""
+    """Return the number of queued requests."""
     seen = world.proxy.traffic.snapshot().queues.get(serving(world, name).table.service_id)
     return seen.requests if seen is not None else 0

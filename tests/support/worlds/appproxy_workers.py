@@ -1,4 +1,4 @@
-"""An app-proxy with two worker processes, and callers that know which of them answered."""
+"""App-proxy with two worker processes, and callers that know which of them answered."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ID = b"X-Request-Id: "
 
 @dataclass
 class Answer:
-    """What came on a connection of its own until its end."""
+    """Bytes received on a connection until its end."""
 
     data: bytes
 
@@ -29,12 +29,12 @@ class Answer:
 
     @property
     def worker(self) -> bytes:
-        """Which process answered: its request ids begin alike."""
+        """Worker that answered, by the prefix of its request ids."""
         return self.data.partition(_ID)[2][:24]
 
     @property
     def whole(self) -> bool:
-        """Whether a chunked answer came to its end."""
+        """Whether a chunked answer is complete."""
         return self.data.endswith(b"0\r\n\r\n")
 
 
@@ -53,7 +53,7 @@ async def ask(port: int, path: str = "/chat/x") -> Answer:
 
 
 async def from_both(port: int, path: str = "/chat/x") -> list[Answer]:
-    """Ask until two workers have answered; return all answers."""
+    """Send requests until two workers have answered; return all answers."""
     answers: list[Answer] = []
 
     async def both() -> bool:
@@ -65,7 +65,7 @@ async def from_both(port: int, path: str = "/chat/x") -> list[Answer]:
 
 
 class Line:
-    """A caller's connection that is kept. `worker`: which process has it."""
+    """Keep-alive connection of a caller. `worker`: the worker process that has it."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader, self.writer = reader, writer
@@ -77,7 +77,7 @@ class Line:
         return cls(*await asyncio.open_connection("127.0.0.1", port))
 
     async def ask(self, path: str = "/chat/x") -> bytes:
-        """Send a request and return its whole answer, which is chunked or has a length."""
+        """Send a request and return its complete answer (chunked, or with a length)."""
         self.writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
         head = await self.reader.readuntil(b"\r\n\r\n")
         self.worker = head.partition(_ID)[2][:24]
@@ -87,7 +87,7 @@ class Line:
 
 
 async def accepts(port: int) -> bool:
-    """Whether somebody listens there."""
+    """Return whether the port accepts connections."""
     try:
         _, writer = await asyncio.open_connection("127.0.0.1", port)
     except ConnectionError:
@@ -97,7 +97,7 @@ async def accepts(port: int) -> bool:
 
 
 async def refuses(port: int) -> bool:
-    """Whether nobody listens there any more; a connection that was in the queue as the listener closed is reset."""
+    """Return whether the port refuses connections; one that was in the backlog when the listener closed is reset."""
     try:
         _, writer = await asyncio.open_connection("127.0.0.1", port)
     except ConnectionError as error:
@@ -107,7 +107,7 @@ async def refuses(port: int) -> bool:
 
 
 class Two:
-    """A running app-proxy with two workers."""
+    """App-proxy with two workers."""
 
     def __init__(self, world: AppProxyWorld) -> None:
         self.world = world
@@ -120,11 +120,11 @@ class Two:
 
     @property
     def open(self) -> int:
-        """Requests open on all replicas, as the workers told last."""
+        """Return the number of requests open on all replicas, as the workers reported last."""
         return sum(self.traffic.snapshot().in_flight.values())
 
     async def apply(self, table: RouteTable) -> None:
-        """Put a table in use, and return once both workers have it."""
+        """Apply a table, and return once both workers have it."""
         self.world.apply(table)
         await eventually(lambda: self.traffic.generations().get(table.service_id) == table.generation)
 
@@ -141,6 +141,6 @@ class Two:
 
 @asynccontextmanager
 async def two_workers(data_dir: Path, **settings: Any) -> AsyncIterator[Two]:
-    """An app-proxy with two workers on free ports."""
+    """Yield an app-proxy with two workers on free ports."""
     async with running(data_dir, **({"workers": 2, "shutdown_grace_s": 5, "access_log_share": 0} | settings)) as world:
         yield Two(world)

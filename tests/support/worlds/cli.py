@@ -1,4 +1,4 @@
-"""Runs the command line in this process, with a home of its own and a fake of the manager."""
+"""Command line in this process, with an empty home and a fake manager."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.fakes.manager_api import KEY, FakeManagerApi, fake_manager_ap
 
 @dataclass(frozen=True)
 class Ran:
-    """What a run of the command line left."""
+    """Result of a command."""
 
     code: int
     out: str
@@ -32,7 +32,7 @@ Cli = Callable[..., Ran]
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty home, and an environment without anything of Headrace's."""
+    """Create an empty home, and remove Headrace's variables from the environment."""
     for name in (
         "HEADRACE_URL",
         "HEADRACE_API_KEY",
@@ -49,7 +49,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def bare(home: Path, capsys: pytest.CaptureFixture[str]) -> Cli:
-    """Run without being logged in."""
+    """Return a runner of commands without a login."""
 
     def run(*words: object) -> Ran:
         capsys.readouterr()
@@ -62,14 +62,14 @@ def bare(home: Path, capsys: pytest.CaptureFixture[str]) -> Cli:
 
 @pytest.fixture
 def there() -> Iterator[FakeManagerApi]:
-    """A server."""
+    """Run a fake manager."""
     with fake_manager_api() as running:
         yield running
 
 
 @pytest.fixture
 def cli(bare: Cli, there: FakeManagerApi, monkeypatch: pytest.MonkeyPatch) -> Cli:
-    """Run with the fake's URL and key in the environment."""
+    """Return a runner of commands with the fake's URL and key in the environment."""
     monkeypatch.setenv("HEADRACE_URL", there.url)
     monkeypatch.setenv("HEADRACE_API_KEY", KEY)
     return bare

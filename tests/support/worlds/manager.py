@@ -1,4 +1,4 @@
-"""A manager's loops on real servers, with machines and an app-proxy that speak the bus as the real ones do."""
+"""Manager loops on real servers, with fake agents and app-proxies on the real bus."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ REPLICAS_ANYWHERE = {"replica_networks": ("127.0.0.0/8",), "replica_ports": "102
 
 
 class ManagerWorld:
-    """Managers that a test starts and stops, and what they manage: fake machines and app-proxies, services as rows."""
+    """Manager loops with the rows and fakes that a test changes."""
 
     def __init__(self, pool: Pool, servers: EmbeddedServers, stack: AsyncExitStack, storage: FolderStorage) -> None:
         self.pool = pool
@@ -111,7 +111,7 @@ class ManagerWorld:
         return ServiceId(service)
 
     async def revision(self, service: ServiceId, number: int) -> UUID:
-        """Insert a revision that is not in use yet."""
+        """Insert a revision that is not current."""
         revision = new_uuid()
         async with self.pool.acquire() as con:
             await self._insert_revision(con, service, revision, number, None)

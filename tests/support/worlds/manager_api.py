@@ -1,4 +1,4 @@
-"""The manager's API on a real port and a real database, with fakes of what lies behind the bus."""
+"""Manager API on a real port and a real database, with fakes of bus and loops."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from tests.support.factories.settings import PROXY_URL, manager_settings
 
 @dataclass
 class Proxies:
-    """What app-proxies reported: one that is there and has every table, until the test says otherwise."""
+    """Fake reports of app-proxies: one is present and has applied every table, unless the test changes that."""
 
     heard: Presence = "heard"
     has: dict[UUID, dict[str, int]] = field(default_factory=dict)
@@ -76,7 +76,7 @@ class Proxies:
 
 @dataclass
 class Behind:
-    """What the API asks of the rest of the manager: pokes are noted, logs and outcomes are what the test puts here."""
+    """Fakes of the API's ports: pokes are recorded, logs and rule outcomes come from the test."""
 
     poked: list[str] = field(default_factory=list)
     logs: dict[UUID, list[str]] = field(default_factory=dict)
@@ -95,13 +95,13 @@ class Behind:
         return self.outcomes.get(rule_id)
 
     async def say(self, kernel_id: UUID, line: str) -> None:
-        """Let a kernel write a line."""
+        """Add a line to a kernel's log."""
         async with self.more:
             self.logs.setdefault(kernel_id, []).append(line)
             self.more.notify_all()
 
     async def falls_silent(self, agent_id: str, *, silent: bool = True) -> None:
-        """Let an agent answer nothing any more, or again."""
+        """Make an agent silent, or end that."""
         async with self.more:
             (self.silent.add if silent else self.silent.discard)(agent_id)
             self.more.notify_all()
@@ -137,7 +137,7 @@ class Behind:
 
 @dataclass
 class ManagerApi:
-    """A running API, its parts, and a caller with the first admin's key."""
+    """Running API, with the first admin's client."""
 
     url: str
     pool: Pool
@@ -147,7 +147,7 @@ class ManagerApi:
     admin: Api
 
     async def user(self, name: str, **roles: str) -> Api:
-        """Return a new user's caller; `roles`: project=role."""
+        """Create a user and return its client; `roles`: project=role."""
         await self.admin.call("POST", "/v1/users", {"name": name})
         for project, role in roles.items():
             await self.admin.call("PUT", f"/v1/projects/{project}/members/{name}", {"role": role})
@@ -155,7 +155,7 @@ class ManagerApi:
         return Api(self.url, key)
 
     async def runs(self, service: str, *, healthy: bool = True, agent: str = "agent-1") -> tuple[UUID, UUID]:
-        """Put a running replica of the service into the database, as the loops would; return (session, kernel)."""
+        """Insert a running replica of the service, like the loops; return (session, kernel)."""
         session_id, kernel_id = new_uuid(), new_uuid()
         async with self.pool.acquire() as con, con.transaction():
             await self.machine(agent, con)
@@ -184,7 +184,7 @@ class ManagerApi:
         await self.pool.execute("update kernels set ended_at = now() where session_id = $1", session_id)
 
     async def machine(self, agent: str, con: Any = None) -> None:
-        """Put a machine into the database, as the reports loop would."""
+        """Insert a machine, like the inbox."""
         machine = {
             "hostname": agent,
             "architecture": "x86_64",

@@ -1,4 +1,4 @@
-"""Looking at processes from outside, and running Python with the embedded stack in a process of its own."""
+"""Processes seen from outside, and Python with the embedded stack in a process of its own."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NOBODY = 65534
 
 
 def living(marker: Path) -> dict[int, str]:
-    """Return pid → command line of every living process that has `marker` in its command line or works below it."""
+    """Return pid → command line of every live process that names `marker` in its command line or works below it."""
     found = {}
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
@@ -36,7 +36,7 @@ def living(marker: Path) -> dict[int, str]:
 
 
 def ordinary_python() -> str:
-    """Return a Python of this version that an account without rights can run."""
+    """Return a Python of this version that an unprivileged account can run."""
     for candidate in (sys.executable, f"/usr/bin/python{sys.version_info.major}.{sys.version_info.minor}"):
         try:
             done = subprocess.run(

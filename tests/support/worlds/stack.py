@@ -1,4 +1,4 @@
-"""All of Headrace as one person starts it: `headrace up` as a child process, called through its public API."""
+"""Complete stack of one user: `headrace up` as a child process, called through its public API."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ COMMAND = (sys.executable, "-m", "headrace.cli", "up")
 
 
 class Stack:
-    """A running stack. `runtime` is where its kernels run; `python_image` is what they run in on Docker."""
+    """Running stack. `runtime`: that of its kernels; `python_image`: their image on Docker."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class Stack:
         self.proxy = ""
 
     async def start(self) -> None:
-        """Start it on free ports and wait until it runs. AssertionError with the end of the log if it does not."""
+        """Start it on free ports and wait until it is ready. AssertionError with the end of the log otherwise."""
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [*self._command, "--data", str(self.data), *self._options],
@@ -88,14 +88,14 @@ class Stack:
         self.api = Api(state.api_url, state.admin_key_file.read_text().strip())
 
     async def killed(self) -> None:
-        """End its supervisor by SIGKILL, and return when that is gone; the others end by themselves, or are found by the next start."""
+        """Kill its supervisor by SIGKILL and wait for that; the rest ends by itself, or is adopted by the next start."""
         assert self._process is not None
         await self.api.close()
         self._process.kill()
         await asyncio.to_thread(self._process.wait, 30)
 
     async def stop(self) -> int:
-        """End it as Ctrl-C does and return the exit code."""
+        """Stop it like Ctrl-C and return the exit code."""
         assert self._process is not None
         await self.api.close()
         self._process.send_signal(signal.SIGINT)
@@ -103,7 +103,7 @@ class Stack:
 
     @property
     def state(self) -> StackState | None:
-        """What the stack says of itself."""
+        """State file of the stack."""
         return read_state(self.data)
 
     def pid(self, name: str) -> int | None:
@@ -118,20 +118,20 @@ class Stack:
         os.kill(pid, number)
 
     async def manager_answers(self) -> bool:
-        """Whether the API is ready."""
+        """Return whether the API is ready."""
         try:
             return (await self.api.http.get("/readyz")).status_code == 200
         except httpx.HTTPError:
             return False
 
     def spec(self, name: str, **more: Any) -> dict[str, Any]:
-        """Return the body that creates a small service of this name."""
+        """Return the body of a create for a small service of this name."""
         image = {"image": self.python_image} if self.runtime == "docker" else {}
         defaults = {"replicas": 1, "project": "default", "slots": {"cpu": "0.1", "mem": "512m"}, "drain_grace_s": 20}
         return {"name": name, **defaults, **image, **{key: value for key, value in more.items() if value is not None}}
 
     def engine_spec(self, name: str, **more: Any) -> dict[str, Any]:
-        """Return the revision's part of an engine service's body, for updates."""
+        """Return the revision of an engine service's body, for updates."""
         dropped = {"name", "replicas", "project", "drain_grace_s"}
         return {key: value for key, value in self.spec(name, folder="engine", **more).items() if key not in dropped}
 
@@ -147,7 +147,7 @@ class Stack:
         return list(answer.json()["replica_list"]) if answer.status_code == 200 else []
 
     def replica_identities(self, name: str) -> dict[str, str]:
-        """Return replica id → what is really running for it: process id with start time, or container id."""
+        """Return replica id → identity of its instance: process id with start time, or container id."""
         if self.runtime == "docker":
             text = _docker("ps", "--format", "{{json .}}", "--filter", "label=headrace.session")
             rows = [json.loads(line) for line in text.splitlines()]
@@ -160,7 +160,7 @@ class Stack:
         return {r["id"]: str(pid) for r in self._replicas(name) if r["address"] and (pid := _listener(r["address"]))}
 
     async def kill_a_replica(self, name: str) -> str:
-        """SIGKILL to the program of one replica; returns the replica's id."""
+        """Kill the program of one replica; return the replica's id."""
         session, identity = next(iter(self.replica_identities(name).items()))
         if self.runtime == "docker":
             await asyncio.to_thread(_docker, "kill", "--signal", "KILL", identity)
@@ -174,7 +174,7 @@ def _docker(*words: str) -> str:
 
 
 def _listener(address: str) -> int | None:
-    """Return the process that was told to listen on this address' port."""
+    """Return the process that listens on this address' port."""
     port = address.rsplit(":", 1)[1]
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
