@@ -37,7 +37,7 @@ class ModelServer:
         except httpx.TransportError:
             return None
 
-    def wait_healthy(self, within_s: float = 30.0) -> None:
+    def wait_healthy(self, within_s: float = 60.0) -> None:
         """Return once /health answers 200. AssertionError with the log if the process ends or it takes too long."""
 
         def healthy() -> bool:
@@ -49,7 +49,7 @@ class ModelServer:
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.log.read_text()}") from None
 
-    def stop(self, number: int = signal.SIGTERM, within_s: float = 20.0) -> int:
+    def stop(self, number: int = signal.SIGTERM, within_s: float = 60.0) -> int:
         """Send the signal and return the exit code."""
         self.process.send_signal(number)
         return self.process.wait(within_s)

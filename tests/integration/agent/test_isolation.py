@@ -138,9 +138,7 @@ async def test_containers_of_two_projects_reach_neither_each_other_nor_the_machi
     await isolated.plan(mine, theirs)
     rows = [await isolated.kernel(spec, state="running", health="healthy") for spec in (mine, theirs)]
     assert httpx.get(f"http://{own_address()}:{rows[1].port}/etc/passwd", timeout=60, verify=False).status_code == 200
-    await eventually(
-        lambda: httpx.get(f"http://{METADATA}:8080/", timeout=60, verify=False).status_code == 200, within_s=10
-    )
+    await eventually(lambda: httpx.get(f"http://{METADATA}:8080/", timeout=60, verify=False).status_code == 200)
     bus_like = await asyncio.start_server(_greet, "0.0.0.0", 0)
     async with bus_like:
         bus_port = bus_like.sockets[0].getsockname()[1]

@@ -154,7 +154,7 @@ async def test_a_port_that_never_opens_is_told_with_where_it_listens_and_is_give
         (record,) = (agent.data / "kernels").glob(f"{elsewhere.kernel_id}/record.json")
         assert f"its port is {json.loads(record.read_text())['host_port']}" in told.reason.text
         for spec in (elsewhere, silent):
-            row = await agent.kernel(spec, within_s=30, health="unhealthy")
+            row = await agent.kernel(spec, health="unhealthy")
             assert row.reason.code == "port-never-opened"
             assert "within 14 s" in row.reason.text
             assert ("listen on" in row.reason.text) == (spec is elsewhere)
@@ -200,7 +200,7 @@ async def test_a_replica_serves_as_soon_as_it_can_whatever_the_interval(agent: A
     hourly = {"path": "/health", "interval": 3600, "max_retries": 2, "max_wait_time": 1.0, "initial_delay": 0}
     spec = make_spec(command=ENGINE, health_check=hourly)
     await agent.plan(spec)
-    row = await agent.kernel(spec, state="running", health="healthy", within_s=30)
+    row = await agent.kernel(spec, state="running", health="healthy")
     assert row.failures == 0
 
 

@@ -268,7 +268,7 @@ async def shared_again(limits: RateLimiter) -> None:
 
 
 async def test_a_stalled_valkey_is_judged_without_and_found_again(own: OwnValkey) -> None:
-    limits = RateLimiter(own.url, divided_by=2, timeout_s=0.25, retry_s=0.05)
+    limits = RateLimiter(own.url, divided_by=2, timeout_s=2, retry_s=0.05)
     name, bound = caller(), RateLimits(in_flight=4, tokens_per_day=1000)
     try:
         before = [await limits.reserve(name, bound, 100) for _ in range(3)]
@@ -296,7 +296,7 @@ async def test_a_stalled_valkey_is_judged_without_and_found_again(own: OwnValkey
 
 
 async def test_a_killed_valkey_is_judged_without_and_found_again(own: OwnValkey) -> None:
-    limits = RateLimiter(own.url, retry_s=0.05)
+    limits = RateLimiter(own.url, timeout_s=20, retry_s=0.05)
     name, bound = caller(), RateLimits(in_flight=2)
     try:
         first = await limits.reserve(name, bound, 0)

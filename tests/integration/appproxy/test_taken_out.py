@@ -114,7 +114,7 @@ async def test_safe_requests_leave_a_replica_that_is_passed_over(world: AppProxy
         world.apply(first)
         get = asyncio.create_task(world.http.get(f"{world.url}/chat/"))
         await eventually(lambda: replica.connections == 1)
-        limits = Limits(first_byte_timeout_s=0.1)
+        limits = Limits(first_byte_timeout_s=1)
         both = (route(1, port=replica.port, weight=1000), some.route(2, weight=1))
         world.apply(first.model_copy(update={"generation": 2, "limits": limits, "routes": both}))
         statuses = Counter[int]()

@@ -185,10 +185,10 @@ async def test_a_caller_with_limits_is_told_them_and_bound_by_them(world: AppPro
 
 async def test_silence_has_a_limit_and_pings_break_it(world: AppProxyWorld) -> None:
     async with peer() as replica:
-        world.apply(table("ws", limits=Limits(idle_timeout_s=0.4), routes=(route(port=replica.port),)))
+        world.apply(table("ws", limits=Limits(idle_timeout_s=1), routes=(route(port=replica.port),)))
         async with connect(f"ws://127.0.0.1:{world.port}/ws/", ping_interval=None) as socket:
             began = world.plane.context.now()
-            while world.plane.context.now() < began + 1:
+            while world.plane.context.now() < began + 2:
                 await (await socket.ping())
             with pytest.raises(ConnectionClosedError):
                 await asyncio.wait_for(socket.recv(), 60)

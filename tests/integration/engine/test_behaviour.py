@@ -197,7 +197,7 @@ def test_a_stop_does_not_wait_for_ever(start: Start) -> None:
     caller = threading.Thread(target=hang)
     caller.start()
     until(lambda: counts(engine)["running"] == 1)
-    assert engine.stop(within_s=5) == 0
+    assert engine.stop() == 0
     caller.join(5)
     assert len(failures) == 1
 
