@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.agent.domain.exposition import only, read_exposition, with_rates
+from headrace.agent.domain.exposition import filter_lines, read_exposition, with_rates
 from headrace.agent.domain.health import Policy, begin
 from headrace.agent.domain.kernels import KernelRecord, Progress, SeenKernel, ending_of, report_of, with_log
 from headrace.agent.domain.ports import PortRange, choose_port
@@ -304,11 +304,11 @@ def test_a_page_cut_to_what_is_wanted_reads_as_the_whole_one_does_for_that() -> 
     values, counters = read_exposition(PAGE)
     for name in values:
         wanted = f"{name}:rate" if name in counters else name
-        cut, cut_counters = read_exposition(only(PAGE, [wanted]))
+        cut, cut_counters = read_exposition(filter_lines(PAGE, [wanted]))
         assert cut[name] == values[name]
         assert (name in cut_counters) == (name in counters)
-    assert only(PAGE, []) == ""
-    assert len(only(PAGE, ["vllm:num_requests_running"]).splitlines()) <= 3
+    assert filter_lines(PAGE, []) == ""
+    assert len(filter_lines(PAGE, ["vllm:num_requests_running"]).splitlines()) <= 3
 
 
 def test_listening_sockets_are_read_from_the_systems_tables() -> None:

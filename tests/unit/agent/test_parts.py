@@ -199,8 +199,8 @@ def test_the_table_keeps_its_records_and_says_when_something_changed(tmp_path: P
     table.put(record)
     assert len(changes) == 1
     seen = {spec.kernel_id: SeenKernel(spec.kernel_id, spec.session_id, None, "running", NOW, "h", 20006)}
-    table.show(seen)
-    table.show(dict(seen))
+    table.observe(seen)
+    table.observe(dict(seen))
     assert len(changes) == 2
     assert table.ports_taken == {20005, 20006}
     again = KernelRegistry(tmp_path)

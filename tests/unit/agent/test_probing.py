@@ -34,7 +34,7 @@ class ProbedKernel:
         self.table.load()
         spec = spec_of(KERNEL).model_copy(update={"health_check": check})
         self.table.put(KernelRecord(spec=spec, started_at=utc_now(), host_port=1))
-        self.table.show({KERNEL: seen_of(KERNEL, "running")})
+        self.table.observe({KERNEL: seen_of(KERNEL, "running")})
         self.answers = asyncio.Event()
         self.answer = CheckResult(passed=False, detail="no answer")
         self.problem: PortProblem | None = None
@@ -126,7 +126,7 @@ async def test_a_kernel_that_runs_no_more_is_asked_no_more(tmp_path: Path) -> No
     async with ProbedKernel(tmp_path, check()).running() as world:
         world.answers.set()
         await eventually(lambda: world.asked > 0)
-        world.table.show({KERNEL: seen_of(KERNEL, "exited")})
+        world.table.observe({KERNEL: seen_of(KERNEL, "exited")})
         world.prober.sync()
         await eventually(lambda: f"health-{KERNEL}" not in {task.get_name() for task in asyncio.all_tasks()})
         assert world.forgotten == [seen_of(KERNEL, "running").port]

@@ -43,11 +43,11 @@ def test_what_leaves_is_active_no_more_and_what_ended_is_neither_live_nor_planne
 def test_the_way_out_of_an_active_session_is_a_transition_of_the_table() -> None:
     for state, served, lost in product(ACTIVE, (True, False), (True, False)):
         if state == "running" or not served:  # only what ran has served
-            assert states.way_out(state, served=served, lost=lost) in TRANSITIONS[state]
+            assert states.exit_state(state, served=served, lost=lost) in TRANSITIONS[state]
 
 
 def test_only_a_replica_that_serves_drains() -> None:
-    assert states.way_out("running", served=True, lost=False) == "draining"
-    assert states.way_out("running", served=False, lost=False) == "stopping"
-    assert states.way_out("running", served=True, lost=True) == "ended"
-    assert states.way_out("pending", served=False, lost=False) == "ended"
+    assert states.exit_state("running", served=True, lost=False) == "draining"
+    assert states.exit_state("running", served=False, lost=False) == "stopping"
+    assert states.exit_state("running", served=True, lost=True) == "ended"
+    assert states.exit_state("pending", served=False, lost=False) == "ended"

@@ -15,10 +15,10 @@ from headrace.manager.domain.lifecycle.receipts import (
     Drain,
     DrainShare,
     LastReport,
-    after,
     complete,
-    joined,
+    merged,
     total,
+    updated,
     waiting_for,
 )
 
@@ -58,15 +58,15 @@ def route(in_flight: int, told: DrainReceipt | None = None, session: SessionId =
 def heard(
     drain: Drain, *reports: dict[str, LastReport], since: datetime = NOW - timedelta(seconds=1), gathered: bool = True
 ) -> Drain:
-    return after(drain, {name: one for said in reports for name, one in said.items()}, since=since, gathered=gathered)
+    return updated(drain, {name: one for said in reports for name, one in said.items()}, since=since, gathered=gathered)
 
 
 @given(parts, parts, parts)
 def test_order_and_repetition_do_not_matter(one: DrainShare, two: DrainShare, three: DrainShare) -> None:
-    assert joined(one, two) == joined(two, one)
-    assert joined(joined(one, two), three) == joined(one, joined(two, three))
-    assert joined(one, one) == one
-    assert joined(one, DrainShare()) == one
+    assert merged(one, two) == merged(two, one)
+    assert merged(merged(one, two), three) == merged(one, merged(two, three))
+    assert merged(one, one) == one
+    assert merged(one, DrainShare()) == one
 
 
 @given(st.lists(st.tuples(st.sampled_from(["p1", "p2", "p3"]), counts, receipts), min_size=1, max_size=6), st.randoms())

@@ -15,28 +15,28 @@ A, B, C = (ServiceId(UUID(int=n)) for n in (1, 2, 3))
 
 def test_a_change_is_looked_at_once_although_its_mark_is_read_again() -> None:
     attention = WorkQueue()
-    attention.changed({A: 5})
+    attention.add_changed({A: 5})
     assert attention.take(10) == [A]
-    attention.changed({A: 5, B: 6})
+    attention.add_changed({A: 5, B: 6})
     assert attention.take(10) == [B]
-    attention.changed({A: 7, B: 6})
+    attention.add_changed({A: 7, B: 6})
     assert attention.take(10) == [A]
 
 
 def test_what_is_under_way_comes_with_time_and_what_drains_with_app_proxies() -> None:
     attention = WorkQueue()
-    attention.seen(A, settled=False, draining=False)
-    attention.seen(B, settled=False, draining=True)
-    attention.seen(C, settled=True, draining=False)
+    attention.reconciled(A, settled=False, draining=False)
+    attention.reconciled(B, settled=False, draining=True)
+    attention.reconciled(C, settled=True, draining=False)
     assert attention.take(10) == []
-    attention.proxies_spoke()
+    attention.add_draining()
     assert attention.take(10) == [B]
-    attention.time_passed()
+    attention.add_in_transition()
     assert attention.take(10) == [A, B]
-    attention.seen(A, settled=True, draining=False)
-    attention.gone([B])
-    attention.time_passed()
-    attention.proxies_spoke()
+    attention.reconciled(A, settled=True, draining=False)
+    attention.drop([B])
+    attention.add_in_transition()
+    attention.add_draining()
     assert attention.take(10) == []
 
 
@@ -49,11 +49,11 @@ def test_everything_that_is_due_is_taken_once_first_come_first_served(notes: lis
     for number, (kind, value) in enumerate(notes):
         service = ServiceId(UUID(int=value))
         if kind == "turn":
-            attention.turn([service])
+            attention.add([service])
         elif kind == "changed":
-            attention.changed({service: number})
+            attention.add_changed({service: number})
         else:
-            attention.again(service)
+            attention.requeue(service)
         if service not in due:
             due.append(service)
     taken: list[ServiceId] = []

@@ -53,7 +53,7 @@ class HealthChecker:
         except TimeoutError:
             return CheckResult(passed=False, detail=f"no answer within {check.max_wait_time:g} s")
         except (OSError, ValueError) as error:
-            return CheckResult(passed=False, detail=_words(error), reached=isinstance(error, NotHttpError))
+            return CheckResult(passed=False, detail=_error_text(error), reached=isinstance(error, NotHttpError))
         if status == check.expected_status_code:
             return CheckResult(passed=True, detail=f"answered {status}", reached=True)
         return CheckResult(
@@ -67,13 +67,13 @@ class HealthChecker:
         except TimeoutError:
             return CheckResult(passed=False, detail=f"no connection within {_CONNECT_S:g} s")
         except OSError as error:
-            return CheckResult(passed=False, detail=_words(error))
+            return CheckResult(passed=False, detail=_error_text(error))
         if not stays:
             return CheckResult(passed=False, detail="the connection was closed at once")
         return CheckResult(passed=True, detail="accepted", reached=True)
 
 
-def _words(error: Exception) -> str:
+def _error_text(error: Exception) -> str:
     if isinstance(error, ConnectionRefusedError):
         return "connection refused"
     if isinstance(error, ClosedError | ConnectionResetError):

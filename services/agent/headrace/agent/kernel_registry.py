@@ -118,7 +118,7 @@ class KernelRegistry:
         self._progress.pop(kernel_id, None)
         self.on_change()
 
-    def show(self, seen: Mapping[KernelId, SeenKernel]) -> None:
+    def observe(self, seen: Mapping[KernelId, SeenKernel]) -> None:
         """Set the observed state of all kernels."""
         if dict(seen) != dict(self.seen):
             self.seen = seen

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import aiohttp
 from yarl import URL
 
-from headrace.agent.domain.exposition import only, read_exposition, with_rates
+from headrace.agent.domain.exposition import filter_lines, read_exposition, with_rates
 from headrace.agent.metrics import SCRAPES
 from headrace.common.contracts.ids import KernelId
 
@@ -86,7 +86,7 @@ class EngineMetrics:
             values, counters = (
                 await asyncio.to_thread(read_exposition, text)
                 if wanted is None
-                else read_exposition(only(text, wanted))
+                else read_exposition(filter_lines(text, wanted))
             )
         except (_NoPageError, ValueError):
             outcome = "none"

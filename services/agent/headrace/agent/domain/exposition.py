@@ -11,7 +11,7 @@ _SUFFIXES = ("_total", "_sum", "_count")
 _LEFT_OUT = ("_bucket", "_created", "_info")
 
 
-def only(text: str, wanted: Collection[str]) -> str:
+def filter_lines(text: str, wanted: Collection[str]) -> str:
     """Return the lines of an exposition that belong to the `wanted` metrics (`<name>` or `<name>:rate`), with their types.
 
     A cheap filter by line: full parsing costs some hundred times as much per line.

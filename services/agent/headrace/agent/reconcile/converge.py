@@ -104,7 +104,7 @@ class Converger:
                 task.cancel()
             await asyncio.gather(*self._operations.values(), return_exceptions=True)
             if self._stop_on_exit is not None:
-                await self._end_all(self._stop_on_exit.total_seconds())
+                await self._stop_all(self._stop_on_exit.total_seconds())
             watcher.cancel()
 
     async def _wait_for_a_plan(self) -> None:
@@ -157,13 +157,13 @@ class Converger:
             if record.started_at is None:
                 log.info("kernel_adopted", kernel_id=str(kernel_id), name=record.spec.name)
                 record = record.model_copy(update={"started_at": kernel.created_at, "host_port": kernel.port})
-            if kernel.phase == "exited" and _tells_more(kernel, record):
+            if kernel.phase == "exited" and _is_news(kernel, record):
                 record = record.model_copy(
                     update={"ending": ending_of(kernel, await self._tail(kernel_id), record.ended_for)}
                 )
                 log.info("kernel_ended", kernel_id=str(kernel_id), name=record.spec.name, exit_code=kernel.exit_code)
             self._table.put(record)
-        self._table.show(seen)
+        self._table.observe(seen)
 
     async def _tail(self, kernel_id: KernelId) -> list[str]:
         lines: list[str] = []
@@ -227,7 +227,7 @@ class Converger:
         await self._runtime.remove(kernel_id)
         self._table.forget(kernel_id)
 
-    async def _end_all(self, most_s: float) -> None:
+    async def _stop_all(self, most_s: float) -> None:
         """Stop every running kernel, with SIGKILL after its grace, at most `most_s`."""
         with suppress(RuntimeUnavailable):  # with what the last starts made
             await self._note(dict(await self._runtime.list()))
@@ -249,7 +249,7 @@ class Converger:
             await self._note(dict(await self._runtime.list()))
 
 
-def _tells_more(kernel: SeenKernel, record: KernelRecord) -> bool:
+def _is_news(kernel: SeenKernel, record: KernelRecord) -> bool:
     """Return whether the exit is news: a runtime may learn the cause of an exit a moment after it."""
     if record.ending is None or record.ended_for is not None:
         return record.ending is None

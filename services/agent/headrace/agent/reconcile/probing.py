@@ -208,7 +208,7 @@ class Prober:
         """Store `health`; on disk and in the report only when it changed."""
         watched.health = health
         record = self._table.records.get(watched.spec.kernel_id)
-        if record is not None and (record.health is None or _told(record.health) != _told(health)):
+        if record is not None and (record.health is None or _reported(record.health) != _reported(health)):
             self._table.change(watched.spec.kernel_id, health=health)
 
 
@@ -221,5 +221,5 @@ def _may_keep(watched: _Watched) -> bool:
     return watched.kept_checks % _FRESH_EVERY != 0
 
 
-def _told(health: Health) -> tuple[object, ...]:
+def _reported(health: Health) -> tuple[object, ...]:
     return health.status, health.failures, health.was_healthy, health.reason

@@ -51,7 +51,7 @@ class AppProxyReports:
         if not self.lately():
             self._since = now  # the others, if there are any, report within a second
         self._reports = {**self.remembered(), report.proxy_id: LastReport(now, report)}
-        if _tells_of_drains(before.report if before is not None else None, report):
+        if _has_drain_news(before.report if before is not None else None, report):
             self._poke("services", "receipts")
 
     def released(self, service_id: ServiceId, session_id: SessionId, generation: int | None) -> bool:
@@ -120,7 +120,7 @@ class AppProxyReports:
         return {proxy_id: one for proxy_id, one in self._reports.items() if now - one.at <= self._forget_after}
 
 
-def _tells_of_drains(before: ProxyReport | None, report: ProxyReport) -> bool:
+def _has_drain_news(before: ProxyReport | None, report: ProxyReport) -> bool:
     """Return whether the report has news about drains; a drain is listed for minutes after its end."""
     if before is None:
         return bool(report.draining)

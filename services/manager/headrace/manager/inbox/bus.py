@@ -82,9 +82,9 @@ class BusInbox:
             await stack.enter_async_context(answering(self._bus, ScaleRequest, self._scale, queue=GROUP))
             self._proxies.listening()
             while True:  # noqa: ASYNC110 - the streams tell nobody that they are gone
-                await asyncio.sleep(CHECK_STREAMS_S if await self._streams_stand() else RETRY_S)
+                await asyncio.sleep(CHECK_STREAMS_S if await self._ensure_streams() else RETRY_S)
 
-    async def _streams_stand(self) -> bool:
+    async def _ensure_streams(self) -> bool:
         """Create missing streams, and return whether all exist.
 
         A bus whose disk is full still carries reports, so the subscriptions stay.

@@ -74,12 +74,12 @@ class NodeReports:
         same: set[AgentId] = set()
         if repeated:  # on its own: rows locked in two orders could make managers wait for each other
             async with self._pool.acquire(timeout=15) as con:
-                same = await reports.same(con, repeated, digests, self._lost_after)
+                same = await reports.renew_unchanged(con, repeated, digests, self._lost_after)
         fresh = [report for report in some if report.agent_id not in same]
         if not fresh:
             return
         async with transaction(self._pool) as con:
-            kept = await reports.keep(con, fresh, digests, self._lost_after)
+            kept = await reports.store(con, fresh, digests, self._lost_after)
             counting = [report for report in fresh if report.agent_id in kept]
             problems, news = await self._addresses(con, [one.said for one in kept.values()])
             changed = await reports.apply_kernels(con, counting, self._places, problems) if counting else 0

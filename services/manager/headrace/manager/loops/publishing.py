@@ -145,7 +145,7 @@ class PublishingLoop(Generic[T]):
         await self._publish_all(failures)
         more = True
         while more and not failures:
-            more = await self._look()
+            more = await self._compare_some()
             await self._publish_all(failures)
         if failures:
             raise failures[0]
@@ -182,7 +182,7 @@ class PublishingLoop(Generic[T]):
                 await publications.forget(con, over)
             log.info("removals_forgotten", message=self._kind.__name__, subjects=len(over))
 
-    async def _look(self) -> bool:
+    async def _compare_some(self) -> bool:
         """Compare some more tables with their last publication. Return whether the comparison continues without a pause.
 
         Progress is kept when the pass is interrupted.

@@ -7,7 +7,7 @@ from datetime import datetime
 from headrace.common.contracts.ids import SessionId
 from headrace.common.db.pool import Pool, transaction
 from headrace.common.runtime.clock import Clock
-from headrace.manager.domain.lifecycle.receipts import Drain, after
+from headrace.manager.domain.lifecycle.receipts import Drain, updated
 from headrace.manager.inbox.app_proxies import AppProxyReports
 from headrace.manager.store import receipts
 
@@ -44,4 +44,4 @@ class Receipts:
         heard, since = self._proxies.lately(), self._seen[drain.session_id]
         all_since = bool(heard) and all(one.at > since for one in heard.values())
         gathered = self._proxies.gathered() and (all_since or now - since >= self._proxies.gather_for)
-        return after(drain, heard, since=since, gathered=gathered)
+        return updated(drain, heard, since=since, gathered=gathered)

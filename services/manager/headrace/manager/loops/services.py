@@ -115,7 +115,7 @@ class Services:
             try:
                 acted += await self._look_at(some, now)
             except BaseException:
-                self._queue.turn(some)  # their changes are not news to the next pass
+                self._queue.add(some)  # their changes are not news to the next pass
                 raise
         acted += await self._validations(now)
         async with transaction(self._pool) as con:
@@ -138,12 +138,12 @@ class Services:
         if statuses is not None:
             for status in states.STATES:
                 SESSIONS.labels(status).set(statuses.get(status, 0))
-        self._queue.changed(marks)
-        self._queue.proxies_spoke()
+        self._queue.add_changed(marks)
+        self._queue.add_draining()
         if ticked:
-            self._queue.time_passed()
+            self._queue.add_in_transition()
         if page is not None:
-            self._queue.turn(page)
+            self._queue.add(page)
             self._saw_all = self._saw_all or len(page) < TURN
             self._turn = page[-1] if len(page) == TURN else _FIRST
 
@@ -155,11 +155,11 @@ class Services:
         for row in live:
             if row.service_id is not None:
                 by_service[row.service_id].append(row)
-        self._queue.gone(set(some) - {service.id for service in wanted})
+        self._queue.drop(set(some) - {service.id for service in wanted})
         for service in wanted:
             rows = by_service[service.id]
             draining = any(row.status == "draining" for row in rows)
-            self._queue.seen(service.id, settled=settled(service, rows), draining=draining)
+            self._queue.reconciled(service.id, settled=settled(service, rows), draining=draining)
         handled = await self._create_first([service for service in wanted if not by_service[service.id]], now)
         acted = 0
         waiting = iter([service for service in wanted if service.id not in handled])
@@ -187,7 +187,7 @@ class Services:
             log.warning("not_created_together", services=len(services), exc_info=True)
             return set()
         for service_id in changed:
-            self._queue.again(service_id)
+            self._queue.requeue(service_id)
         if changed:
             self._poke("services")
         if len(starts) > len(changed):
@@ -233,7 +233,7 @@ class Services:
         revs = {row.id: row.rev for row in rows}
         async with transaction(self._pool) as con:
             if not await sessions.unchanged(con, {service.id: ObservedRevs(service.rev, revs)}):
-                self._queue.again(service.id)
+                self._queue.requeue(service.id)
                 self._poke("services")
                 return 0
             starts = [(service, action.revision_id) for action in actions if isinstance(action, Create)]

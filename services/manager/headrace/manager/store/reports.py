@@ -22,15 +22,15 @@ _MOST_FAILURES = 100
 """Count of failed checks beyond which a further one is not stored."""
 
 
-async def same(
+async def renew_unchanged(
     con: Connection, reports: Sequence[NodeReport], digests: Mapping[AgentId, str], lost_after: timedelta
 ) -> set[AgentId]:
     """Renew the report time of machines whose report (by digest) is stored already; return those."""
     rows = [_heard(report, digests[report.agent_id]) for report in reports]
-    return {row["id"] for row in await con.fetch(SQL.same, rows, lost_after)}
+    return {row["id"] for row in await con.fetch(SQL.renew_unchanged, rows, lost_after)}
 
 
-async def keep(
+async def store(
     con: Connection, reports: Sequence[NodeReport], digests: Mapping[AgentId, str], lost_after: timedelta
 ) -> dict[AgentId, AcceptedReport]:
     """Store machines' reports. Return the accepted ones (neither old nor delayed).

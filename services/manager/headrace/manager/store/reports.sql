@@ -1,6 +1,6 @@
--- Machines' reports and the kernel state in them. $1 of the statements below: a list of reports, one per machine. $2 of `same` and `heard`: silence after which a machine is lost.
+-- Machines' reports and the kernel state in them. $1 of the statements below: a list of reports, one per machine. $2 of `renew_unchanged` and `heard`: silence after which a machine is lost.
 
--- name: same
+-- name: renew_unchanged
 -- Renews the report time of machines whose report is unchanged, and returns them; the others need `heard`.
 with r as (
     select * from jsonb_to_recordset($1::jsonb) as r (agent_id text, incarnation text, sequence bigint, taken_at timestamptz, digest text)

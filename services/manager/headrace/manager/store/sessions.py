@@ -66,7 +66,7 @@ async def stop(con: Connection, session_id: SessionId, reason: Reason) -> None:
     """Stop a session without a drain; one that was never placed ends at once. One that is leaving already is unchanged."""
     row = await con.fetchrow(SQL.lock_session, session_id)
     if row is not None and row["status"] in states.ACTIVE:
-        status = states.way_out(row["status"], served=False, lost=False)
+        status = states.exit_state(row["status"], served=False, lost=False)
         await con.fetchrow(SQL.leave, session_id, row["rev"], status, reason.code, reason.text, None)
 
 

@@ -9,7 +9,7 @@ from headrace.common.db.pool import Pool, transaction
 from headrace.manager.domain.access import Actor
 from headrace.manager.domain.addresses import AddressPolicy
 from headrace.manager.store import addresses, agents, events
-from headrace.manager.usecases.context import a_page, operators_only
+from headrace.manager.usecases.context import make_page, operators_only
 from headrace.manager.views.agents import agent_detail, agent_view
 
 
@@ -25,7 +25,7 @@ class Agents:
         operators_only(actor, "list agents")
         async with self._pool.acquire() as con:
             found = await agents.page(con, after=after, limit=limit + 1)
-        return a_page(found, limit, agent_view, lambda agent: agent.id)
+        return make_page(found, limit, agent_view, lambda agent: agent.id)
 
     async def show(self, actor: Actor, agent_id: str) -> AgentDetail:
         """Return one machine with its GPUs and kernels. Raises Forbidden, NotFound."""

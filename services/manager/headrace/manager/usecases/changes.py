@@ -24,7 +24,7 @@ from headrace.manager.domain.records.services import ServiceFacts
 from headrace.manager.domain.variants.resolved_spec import ResolvedSpec
 from headrace.manager.store import decisions, events, revisions, services, traffic
 from headrace.manager.usecases import scaling
-from headrace.manager.usecases.context import held_service, project_for, service_for
+from headrace.manager.usecases.context import locked_service, project_for, service_for
 from headrace.manager.usecases.ports import Pokes
 from headrace.manager.usecases.resolution import Resolver, SpecFolders, find_folders, hold_folders
 from headrace.manager.usecases.service_bodies import documents, service_change
@@ -174,7 +174,7 @@ class Changes:
         Raises NotFound, Forbidden.
         """
         async with transaction(self._pool) as con:
-            facts = await held_service(con, actor, reference, "member")
+            facts = await locked_service(con, actor, reference, "member")
             gone = await services.live_sessions(con, facts.service.id) == 0
             if gone:
                 await services.mark_deleted(con, facts.service.id)
@@ -198,7 +198,7 @@ class Changes:
 
     async def _hold(self, con: Connection, actor: Actor, reference: str) -> ServiceFacts:
         """Lock the service until the transaction ends. Raises NotFound, Forbidden, Conflict while it is being deleted."""
-        facts = await held_service(con, actor, reference, "member")
+        facts = await locked_service(con, actor, reference, "member")
         if facts.service.goal == "deleting":
             raise Conflict(f"service {facts.service.name} is being deleted")
         return facts

@@ -20,7 +20,7 @@ from headrace.manager.domain.records.services import ServiceFacts
 from headrace.manager.signing import new_client_secret
 from headrace.manager.store import clients, events, tokens
 from headrace.manager.usecases.caller_bodies import caller_change
-from headrace.manager.usecases.context import a_page, held_service, service_for
+from headrace.manager.usecases.context import locked_service, make_page, service_for
 from headrace.manager.usecases.ports import Pokes
 from headrace.manager.usecases.revocations import Revocations
 from headrace.manager.views.clients import client_view, new_client_view
@@ -40,7 +40,7 @@ class Clients:
         client_id = ClientId(new_uuid())
         secret, digest = new_client_secret()
         async with transaction(self._pool) as con:
-            facts = await held_service(con, actor, reference, "member")  # one at a time, so that the count holds
+            facts = await locked_service(con, actor, reference, "member")  # one at a time, so that the count holds
             there = await clients.living(con, facts.service.id)
             bounds.check(f"service {facts.service.name}", "clients", there, self._most.clients_per_service)
             made = await clients.insert(
@@ -64,7 +64,7 @@ class Clients:
         async with self._pool.acquire() as con:
             facts = await service_for(con, actor, reference, "viewer")
             found = await clients.page(con, facts.service.id, after=after, limit=limit + 1)
-        return a_page(found, limit, client_view, lambda client: client.id)
+        return make_page(found, limit, client_view, lambda client: client.id)
 
     async def rotate(self, actor: Actor, reference: str, client: str) -> NewClient:
         """Replace a client's secret, returned only here; the old one is refused within a second. Raises NotFound, Forbidden."""

@@ -92,7 +92,7 @@ async def service_for(con: Connection, actor: Actor, reference: str, needed: Rol
     return facts
 
 
-async def held_service(con: Connection, actor: Actor, reference: str, needed: Role) -> ServiceFacts:
+async def locked_service(con: Connection, actor: Actor, reference: str, needed: Role) -> ServiceFacts:
     """Lock the service until the transaction ends and return it. Raises NotFound, Forbidden."""
     held = await services.hold(con, reference, actor)
     if held is None:
@@ -100,7 +100,7 @@ async def held_service(con: Connection, actor: Actor, reference: str, needed: Ro
     return await service_for(con, actor, str(held), needed)
 
 
-def a_page(found: Sequence[T], limit: int, view: Callable[[T], V], cursor: Callable[[T], object]) -> Page[V]:
+def make_page(found: Sequence[T], limit: int, view: Callable[[T], V], cursor: Callable[[T], object]) -> Page[V]:
     """Return a page of `limit` items from the `limit + 1` that were read."""
     shown = found[:limit]
     return Page(items=tuple(view(item) for item in shown), next=str(cursor(shown[-1])) if len(found) > limit else None)

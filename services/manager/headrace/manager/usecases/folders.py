@@ -22,7 +22,7 @@ from headrace.manager.domain.records.folders import Folder
 from headrace.manager.folders.storage import FolderStorage
 from headrace.manager.folders.tree import OpenFile
 from headrace.manager.store import events, folders, projects
-from headrace.manager.usecases.context import a_page, folder_for, project_for, project_or_only
+from headrace.manager.usecases.context import folder_for, make_page, project_for, project_or_only
 from headrace.manager.usecases.project_limiter import ProjectLimiter
 from headrace.manager.usecases.storage_account import StorageAccount
 from headrace.manager.views.folders import file_view, folder_view
@@ -69,7 +69,7 @@ class Folders:
             found = await folders.page(
                 con, actor, project_id=project_id, usage_mode=usage_mode, after=after, limit=limit + 1
             )
-        return a_page(found, limit, folder_view, lambda folder: folder.id)
+        return make_page(found, limit, folder_view, lambda folder: folder.id)
 
     async def show(self, actor: Actor, reference: str, project: str | None) -> FolderView:
         """Return one folder. Raises NotFound."""

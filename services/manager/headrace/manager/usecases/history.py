@@ -12,7 +12,7 @@ from headrace.common.contracts.problems import NotFound
 from headrace.common.db.pool import Pool
 from headrace.manager.domain.access import Actor
 from headrace.manager.store import decisions, events, folders, revisions
-from headrace.manager.usecases.context import a_page, service_for
+from headrace.manager.usecases.context import make_page, service_for
 from headrace.manager.views.decisions import decision_view
 from headrace.manager.views.history import history_entry
 from headrace.manager.views.revisions import revision_detail, revision_view
@@ -29,7 +29,7 @@ class History:
         async with self._pool.acquire() as con:
             facts = await service_for(con, actor, reference, "viewer")
             found = await revisions.page(con, facts.service.id, after=after, limit=limit + 1)
-        return a_page(found, limit, revision_view, lambda revision: revision.number)
+        return make_page(found, limit, revision_view, lambda revision: revision.number)
 
     async def revision(self, actor: Actor, reference: str, number: int) -> RevisionDetail:
         """Return one revision with its effective spec. Raises NotFound, also for one that was pruned.
@@ -49,7 +49,7 @@ class History:
         async with self._pool.acquire() as con:
             facts = await service_for(con, actor, reference, "viewer")
             found = await events.of_service(con, facts.service.id, before=before, limit=limit + 1)
-        return a_page(found, limit, history_entry, lambda event: event.id)
+        return make_page(found, limit, history_entry, lambda event: event.id)
 
     async def decisions(
         self, actor: Actor, reference: str, *, before: UUID | None, limit: int
@@ -58,4 +58,4 @@ class History:
         async with self._pool.acquire() as con:
             facts = await service_for(con, actor, reference, "viewer")
             found = await decisions.page(con, facts.service.id, before=before, limit=limit + 1)
-        return a_page(found, limit, decision_view, lambda decision: decision.id)
+        return make_page(found, limit, decision_view, lambda decision: decision.id)

@@ -27,7 +27,7 @@ from headrace.manager.domain.placement import known_slots
 from headrace.manager.domain.records.projects import Project
 from headrace.manager.domain.records.users import User
 from headrace.manager.store import agents, events, folders, projects, tokens, users
-from headrace.manager.usecases.context import a_page, operators_only, project_for
+from headrace.manager.usecases.context import make_page, operators_only, project_for
 from headrace.manager.views.projects import member_view, project_view, usage_view
 from headrace.manager.views.whoami import whoami_view
 
@@ -71,7 +71,7 @@ class Projects:
         """Return the projects that the caller sees."""
         async with self._pool.acquire() as con:
             found = await projects.visible(con, actor.user_id, every=actor.operator, after=after, limit=limit + 1)
-        return a_page(found, limit, project_view, lambda project: project.id)
+        return make_page(found, limit, project_view, lambda project: project.id)
 
     async def show(self, actor: Actor, reference: str) -> ProjectView:
         """Return one project. Raises NotFound."""
@@ -134,7 +134,9 @@ class Projects:
         async with self._pool.acquire() as con:
             project = await project_for(con, actor, reference, "viewer")
             found = await projects.members(con, project.id, after=after, limit=limit + 1)
-        return a_page(found, limit, lambda member: member_view(member.name, member.role), lambda member: member.user_id)
+        return make_page(
+            found, limit, lambda member: member_view(member.name, member.role), lambda member: member.user_id
+        )
 
     async def put_member(self, actor: Actor, reference: str, user_reference: str, body: PutMember) -> MemberView:
         """Set a user's role. Raises NotFound, Forbidden, Conflict when no owner would be left."""

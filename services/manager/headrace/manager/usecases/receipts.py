@@ -10,7 +10,7 @@ from headrace.common.contracts.problems import NotFound
 from headrace.common.db.pool import Pool
 from headrace.manager.domain.access import Actor
 from headrace.manager.store import receipts, revisions
-from headrace.manager.usecases.context import a_page, service_for
+from headrace.manager.usecases.context import make_page, service_for
 from headrace.manager.views.receipts import receipt_view, rollout_view
 
 
@@ -27,7 +27,7 @@ class Receipts:
         async with self._pool.acquire() as con:
             facts = await service_for(con, actor, reference, "viewer")
             found = await receipts.page(con, facts.service.id, revision=revision, before=before, limit=limit + 1)
-        return a_page(found, limit, receipt_view, lambda receipt: receipt.session_id)
+        return make_page(found, limit, receipt_view, lambda receipt: receipt.session_id)
 
     async def of_rollout(self, actor: Actor, reference: str, revision: int) -> RolloutReceipt:
         """Return the summed receipts of the rollout of this revision. Raises NotFound."""

@@ -20,7 +20,7 @@ from headrace.manager.domain.bounds import Bounds
 from headrace.manager.domain.records.rules import Rule
 from headrace.manager.domain.records.services import ServiceFacts
 from headrace.manager.store import events, rules
-from headrace.manager.usecases.context import a_page, as_id, held_service, service_for
+from headrace.manager.usecases.context import as_id, locked_service, make_page, service_for
 from headrace.manager.usecases.ports import Pokes, RuleOutcomes
 from headrace.manager.views.rules import rule_view
 
@@ -37,7 +37,7 @@ class Rules:
     async def add(self, actor: Actor, reference: str, spec: RuleSpec) -> RuleView:
         """Add a rule. Raises NotFound, Forbidden, Conflict when the service has too many."""
         async with transaction(self._pool) as con:
-            facts = await held_service(con, actor, reference, "member")  # one at a time, so that the count holds
+            facts = await locked_service(con, actor, reference, "member")  # one at a time, so that the count holds
             there = await rules.count(con, facts.service.id)
             bounds.check(f"service {facts.service.name}", "rules", there, self._most.rules_per_service)
             made = await rules.insert(con, facts.service.id, spec, actor.user_id)
@@ -50,7 +50,7 @@ class Rules:
         async with self._pool.acquire() as con:
             facts = await service_for(con, actor, reference, "viewer")
             found = await rules.page(con, facts.service.id, after=after, limit=limit + 1)
-        return a_page(found, limit, lambda rule: self._view(facts.service.id, rule), lambda rule: rule.id)
+        return make_page(found, limit, lambda rule: self._view(facts.service.id, rule), lambda rule: rule.id)
 
     async def replace(self, actor: Actor, reference: str, rule: str, spec: RuleSpec) -> RuleView:
         """Replace a rule. Raises NotFound, Forbidden."""

@@ -23,7 +23,7 @@ from headrace.manager.domain.own_ports import OwnPorts
 from headrace.manager.domain.placement import known_slots
 from headrace.manager.domain.records.services import NewService, ServiceFacts
 from headrace.manager.store import agents, ends, folders, projects, services, traffic
-from headrace.manager.usecases.context import a_page, no_group, project_for, project_or_only, service_for
+from headrace.manager.usecases.context import make_page, no_group, project_for, project_or_only, service_for
 from headrace.manager.usecases.ports import AppProxies, Pokes
 from headrace.manager.usecases.resolution import Resolver, find_folders, hold_folders
 from headrace.manager.usecases.service_bodies import new_service
@@ -203,7 +203,7 @@ class Services:
                 examined += len(batch)
                 if examined >= _EXAMINED and len(found) <= limit:
                     return Page(items=tuple(found), next=str(after))
-        return a_page(found[: limit + 1], limit, lambda view: view, lambda view: view.id)
+        return make_page(found[: limit + 1], limit, lambda view: view, lambda view: view.id)
 
     async def _views_of(self, con: Connection, batch: Sequence[ServiceFacts]) -> list[ServiceView]:
         replicas = await services.replicas(con, [facts.service.id for facts in batch])

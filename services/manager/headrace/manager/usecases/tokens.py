@@ -21,7 +21,7 @@ from headrace.manager.domain.bounds import Bounds
 from headrace.manager.signing import SigningKey, Vault
 from headrace.manager.store import events, projects, services, tokens
 from headrace.manager.usecases.caller_bodies import caller_change
-from headrace.manager.usecases.context import a_page, as_id, project_for, service_for
+from headrace.manager.usecases.context import as_id, make_page, project_for, service_for
 from headrace.manager.usecases.ports import Pokes
 from headrace.manager.usecases.revocations import Revocations
 from headrace.manager.views.tokens import new_token_view, token_view
@@ -117,7 +117,7 @@ class Tokens:
         async with self._pool.acquire() as con:
             target = await _target(con, actor, scope, reference, "viewer")
             found = await tokens.page(con, target.subject, after=after, limit=limit + 1)
-        return a_page(found, limit, token_view, lambda token: token.id)
+        return make_page(found, limit, token_view, lambda token: token.id)
 
     async def update(
         self, actor: Actor, scope: TokenScope, reference: str, token: str, change: UpdateToken

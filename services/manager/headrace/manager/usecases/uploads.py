@@ -24,7 +24,7 @@ from headrace.manager.folders.listing import moment
 from headrace.manager.folders.partials import Appender
 from headrace.manager.folders.storage import FolderStorage
 from headrace.manager.store import events, folders
-from headrace.manager.usecases.context import a_page, as_id
+from headrace.manager.usecases.context import as_id, make_page
 from headrace.manager.usecases.folders import Folders
 from headrace.manager.usecases.receiving import receive
 from headrace.manager.usecases.storage_account import StorageAccount
@@ -113,7 +113,7 @@ class Uploads:
             received = there.st_size if there else 0
             return upload_view(upload, by, received_bytes=received, written_at=written, kept_for=self._kept_for)
 
-        return a_page(found, limit, view, lambda row: row[0].id)
+        return make_page(found, limit, view, lambda row: row[0].id)
 
     async def offset(self, actor: Actor, reference: str, project: str | None, upload_id: str) -> tuple[Upload, int]:
         """Return the upload and its offset (bytes received). Raises NotFound."""

@@ -17,7 +17,7 @@ from headrace.manager.domain.bounds import Bounds
 from headrace.manager.domain.records.users import User
 from headrace.manager.signing import Vault, new_api_key
 from headrace.manager.store import events, users
-from headrace.manager.usecases.context import a_page, as_id, operators_only
+from headrace.manager.usecases.context import as_id, make_page, operators_only
 from headrace.manager.views.keys import key_view, new_key_view
 from headrace.manager.views.users import user_view
 
@@ -43,7 +43,7 @@ class Users:
         operators_only(actor, "list users")
         async with self._pool.acquire() as con:
             found = await users.page(con, after=after, limit=limit + 1)
-        return a_page(found, limit, user_view, lambda user: user.id)
+        return make_page(found, limit, user_view, lambda user: user.id)
 
     async def update(self, actor: Actor, reference: str, change: UpdateUser) -> UserView:
         """Set whether a user is an operator. Raises Forbidden, NotFound, Conflict when no operator would be left."""
@@ -84,7 +84,7 @@ class Users:
         async with self._pool.acquire() as con:
             user = await self._user(con, actor, reference)
             found = await users.keys(con, user.id, after=after, limit=limit + 1)
-        return a_page(found, limit, key_view, lambda key: key.id)
+        return make_page(found, limit, key_view, lambda key: key.id)
 
     async def update_key(self, actor: Actor, reference: str, key: str, change: UpdateKey) -> KeyView:
         """Update a key's name and expiry; the key itself stays.

@@ -86,7 +86,7 @@ class DockerRuntime:
         """Return the kernels of this agent's containers."""
         query = {"all": "true", "filters": filters(label=self._own)}
         listed = await self._call("GET", "/containers/json", query=query)
-        seen = await self._states.seen(listed)
+        seen = await self._states.observe(listed)
         await self._networks.sweep({kernel.session_id for kernel in seen})
         return {kernel.kernel_id: kernel for kernel in seen}
 
@@ -189,7 +189,7 @@ class DockerRuntime:
                 async with self._engine.stream("GET", "/events", query=query) as chunks:
                     poke()
                     async for event in json_lines(chunks):
-                        self._states.told(event.get("Action"), str(event["Actor"]["ID"]))
+                        self._states.on_event(event.get("Action"), str(event["Actor"]["ID"]))
                         poke()
             except (RuntimeUnavailable, EngineError) as error:
                 log.warning("docker_events_lost", error=str(error))

@@ -31,14 +31,14 @@ class ContainerStates:
         self._released: set[str] = set()
         """Containers whose gate is known to be open."""
 
-    def told(self, action: str | None, container: str) -> None:
+    def on_event(self, action: str | None, container: str) -> None:
         """Handle an engine event."""
         if action == "die":
             self._dying.add(container)
         elif action == "oom":
             self._out_of_memory.add(container)
 
-    async def seen(self, listed: Sequence[Mapping[str, Any]]) -> list[SeenKernel]:
+    async def observe(self, listed: Sequence[Mapping[str, Any]]) -> list[SeenKernel]:
         """Return the kernels of all this agent's containers (`listed`), and drop other containers from the cache."""
         ids = {str(row["Id"]) for row in listed}
         self._ended = {key: value for key, value in self._ended.items() if key in ids}

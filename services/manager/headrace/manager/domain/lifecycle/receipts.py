@@ -49,7 +49,7 @@ class LastReport:
     report: ProxyReport
 
 
-def joined(one: DrainShare, other: DrainShare) -> DrainShare:
+def merged(one: DrainShare, other: DrainShare) -> DrainShare:
     """Merge two reports of one share: open requests of a drain only decrease, counts only grow."""
     told = [part.in_flight for part in (one, other) if part.in_flight is not None]
     ours, theirs = one.counts.model_dump(), other.counts.model_dump()
@@ -57,7 +57,7 @@ def joined(one: DrainShare, other: DrainShare) -> DrainShare:
     return DrainShare(min(told, default=None), counts)
 
 
-def told(drain: Drain, report: ProxyReport) -> DrainShare | None:
+def share_of(drain: Drain, report: ProxyReport) -> DrainShare | None:
     """Return the app-proxy's share of the drain; None when the report has none.
 
     An app-proxy that uses the table with the drain, and does not list it, has no open request on the replica.
@@ -69,7 +69,7 @@ def told(drain: Drain, report: ProxyReport) -> DrainShare | None:
     return DrainShare(0) if knows else None
 
 
-def after(drain: Drain, heard: Mapping[ProxyId, LastReport], *, since: datetime, gathered: bool) -> Drain:
+def updated(drain: Drain, heard: Mapping[ProxyId, LastReport], *, since: datetime, gathered: bool) -> Drain:
     """Return the drain updated with the newest reports.
 
     `since`: start of tracking; `gathered`: whether all app-proxies had time to report. Until the drain is complete, an
@@ -77,11 +77,11 @@ def after(drain: Drain, heard: Mapping[ProxyId, LastReport], *, since: datetime,
     """
     parts = dict(drain.parts)
     for proxy_id, one in heard.items():
-        part = told(drain, one.report)
+        part = share_of(drain, one.report)
         if part is None and not drain.counted and drain.generation is not None and one.at > since:
             part = DrainShare()
         if part is not None:
-            parts[proxy_id] = joined(parts.get(proxy_id, DrainShare()), part)
+            parts[proxy_id] = merged(parts.get(proxy_id, DrainShare()), part)
     return replace(drain, parts=parts, counted=drain.counted or (drain.over and gathered))
 
 

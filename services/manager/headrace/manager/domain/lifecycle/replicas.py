@@ -96,12 +96,12 @@ def decide(want: DesiredReplicas, have: Sequence[ObservedReplica], now: datetime
         over.append(replica)
     active = [r for r in alive if r.status in states.ACTIVE]
     failed = [r for r in over if is_failed_start(want, r)]
-    kept = _looked_after(want, active)
+    kept = _fallback_revision(want, active)
     ended_now = ends(want, [r for r in over if is_end(want, r)], kept or want.revision_id, now)
     actions += [*failures(want, failed, now), *ended_now]
     if want.goal != "running":
         away = Reason.of(_AWAY[want.goal], f"the service is {want.goal}")
-        return [*actions, *(_dismiss(want, r, now, away) for r in active)]
+        return [*actions, *(_retire(want, r, now, away) for r in active)]
     if want.roll_back and want.gave_up and want.before is not None and not failed:
         return [*actions, RollBack(want.before)]  # the next pass sees what is wanted then
     if not failed:
@@ -147,7 +147,7 @@ def _ended(replica: ObservedReplica, now: datetime) -> Retire | None:
     return None
 
 
-def _looked_after(want: DesiredReplicas, active: Sequence[ObservedReplica]) -> RevisionId | None:
+def _fallback_revision(want: DesiredReplicas, active: Sequence[ObservedReplica]) -> RevisionId | None:
     """Return the revision that served before, while the current one does not start."""
     if want.gave_up:
         return want.before
@@ -209,24 +209,24 @@ def _surplus(
     for replica in sorted((r for r in active if r.revision_id != want.revision_id), key=_worst_first):
         if replica.serving and serving > want.replicas:
             serving -= 1
-            leaving.append(_dismiss(want, replica, now, updated if proven else too_many))
+            leaving.append(_retire(want, replica, now, updated if proven else too_many))
         elif not replica.was_healthy:
             if replica.revision_id == kept and not replica.ill and serving + starting < want.replicas:
                 starting += 1
                 continue
-            leaving.append(_dismiss(want, replica, now, too_many if replica.revision_id == kept else updated))
+            leaving.append(_retire(want, replica, now, too_many if replica.revision_id == kept else updated))
     good = sorted((r for r in active if r.revision_id == want.revision_id and not r.ill), key=_worst_first)
     excess = max(0, len(good) - want.replicas)
-    leaving += [_dismiss(want, r, now, too_many) for r in good[:excess]]
+    leaving += [_retire(want, r, now, too_many) for r in good[:excess]]
     waiting = good[excess:] + [r for r in active if r.revision_id == kept]
     cramped = sum(r.status == "pending" and now - r.created_at >= GIVE_WAY_AFTER for r in waiting)
     leaving += _replaced(want, active, serving, cramped, now)
     if not leaving and not room_is_made and serving >= want.replicas:
-        leaving += _given_up(want, active, now)
+        leaving += _removed_for_room(want, active, now)
     return leaving
 
 
-def _given_up(want: DesiredReplicas, active: Sequence[ObservedReplica], now: datetime) -> list[Retire]:
+def _removed_for_room(want: DesiredReplicas, active: Sequence[ObservedReplica], now: datetime) -> list[Retire]:
     """Return one serving replica to remove, so that a new one finds a machine.
 
     Until that one serves, one less than wanted does.
@@ -239,7 +239,7 @@ def _given_up(want: DesiredReplicas, active: Sequence[ObservedReplica], now: dat
         SessionReason.MADE_ROOM_FOR_UPDATE,
         f"the newer revision's replica {waiting.id} found no machine; it takes this place",
     )
-    return [_dismiss(want, r, now, why) for r in old[:1]]
+    return [_retire(want, r, now, why) for r in old[:1]]
 
 
 def _replaced(
@@ -253,7 +253,7 @@ def _replaced(
     kept = max(0, min(want.replicas - serving, len(ill) - cramped))
     replaced = Reason.of(SessionReason.UNHEALTHY_REPLACED, "it did not answer, and another takes its place")
     worst = sorted(ill, key=lambda r: (r.revision_id == want.revision_id, *_worst_first(r)))
-    return [_dismiss(want, r, now, replaced) for r in worst[: len(ill) - kept]]
+    return [_retire(want, r, now, replaced) for r in worst[: len(ill) - kept]]
 
 
 def _worst_first(replica: ObservedReplica) -> tuple[bool, int, int, int, float]:
@@ -266,7 +266,7 @@ def _worst_first(replica: ObservedReplica) -> tuple[bool, int, int, int, float]:
     return (replica.serving, stage, health, -replica.failures, -replica.created_at.timestamp())
 
 
-def _dismiss(want: DesiredReplicas, replica: ObservedReplica, now: datetime, reason: Reason) -> Retire:
-    status = states.way_out(replica.status, served=replica.was_healthy, lost=replica.lost)
+def _retire(want: DesiredReplicas, replica: ObservedReplica, now: datetime, reason: Reason) -> Retire:
+    status = states.exit_state(replica.status, served=replica.was_healthy, lost=replica.lost)
     deadline = now + timedelta(seconds=want.drain_grace_s) if status == "draining" else None
     return Retire(replica.id, status, states.SILENT if replica.lost else reason, deadline)

@@ -88,7 +88,7 @@ def serving(status: SessionStatus, kernel: KernelState | None, health: HealthSta
     return ready(status, kernel, health) and not lost
 
 
-def way_out(status: SessionStatus, *, served: bool, lost: bool) -> Leaving:
+def exit_state(status: SessionStatus, *, served: bool, lost: bool) -> Leaving:
     """Return the most graceful next state of an active session that is no longer wanted.
 
     A session that was never placed ends, and so does one on a silent machine; one that never served stops; one that

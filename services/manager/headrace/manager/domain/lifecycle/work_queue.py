@@ -22,21 +22,21 @@ class WorkQueue:
         self._draining: dict[ServiceId, None] = {}
         self._marks: Mapping[ServiceId, int] = {}
 
-    def changed(self, marks: Mapping[ServiceId, int]) -> None:
+    def add_changed(self, marks: Mapping[ServiceId, int]) -> None:
         """Enqueue services with the mark of their last change, unless that mark was known before."""
         news = [service for service, mark in marks.items() if self._marks.get(service) != mark]
         self._marks = marks
         self._due.update(dict.fromkeys(news))
 
-    def turn(self, services: Iterable[ServiceId]) -> None:
+    def add(self, services: Iterable[ServiceId]) -> None:
         """Enqueue services whose turn it is, without a known change."""
         self._due.update(dict.fromkeys(services))
 
-    def time_passed(self) -> None:
+    def add_in_transition(self) -> None:
         """Enqueue services in transition: time alone may move them on."""
         self._due.update(self._under_way)
 
-    def proxies_spoke(self) -> None:
+    def add_draining(self) -> None:
         """Enqueue draining services: app-proxies may have released their replicas."""
         self._due.update(self._draining)
 
@@ -52,7 +52,7 @@ class WorkQueue:
         """Return the length of the queue."""
         return len(self._due)
 
-    def seen(self, service: ServiceId, *, settled: bool, draining: bool) -> None:
+    def reconciled(self, service: ServiceId, *, settled: bool, draining: bool) -> None:
         """Record the result of a reconcile: whether the service is `settled`, and whether it is `draining`."""
         for kept, holds in ((self._under_way, not settled), (self._draining, draining)):
             if holds:
@@ -60,11 +60,11 @@ class WorkQueue:
             else:
                 kept.pop(service, None)
 
-    def again(self, service: ServiceId) -> None:
+    def requeue(self, service: ServiceId) -> None:
         """Enqueue the service for the next pass."""
         self._due[service] = None
 
-    def gone(self, services: Iterable[ServiceId]) -> None:
+    def drop(self, services: Iterable[ServiceId]) -> None:
         """Drop deleted services."""
         for service in services:
             self._under_way.pop(service, None)
