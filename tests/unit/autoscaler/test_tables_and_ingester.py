@@ -10,6 +10,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from headrace.autoscaler import ingester as module
 from headrace.autoscaler.domain.window import WHOLE_SERVICE, Origin
 from headrace.autoscaler.ingester import Ingester
+from headrace.autoscaler.metrics import SAMPLES
 from headrace.autoscaler.rule_tables import RuleTables
 from headrace.common.contracts.ids import KernelId, ServiceId, SessionId
 from headrace.common.contracts.messages.metrics import (
@@ -94,11 +95,13 @@ class FakeWindows:
     def __init__(self) -> None:
         self.written: list[Mapping[Any, Any]] = []
         self.away = False
+        self.refused: dict[ServiceId, str] = {}
 
-    async def write(self, batch: Mapping[Any, Any]) -> None:
+    async def write(self, batch: Mapping[Any, Any]) -> dict[ServiceId, str]:
         if self.away:
             raise RedisConnectionError("away")
         self.written.append(batch)
+        return self.refused
 
 
 async def gathering() -> tuple[Ingester, FakeWindows]:
@@ -173,6 +176,28 @@ async def test_while_redis_is_away_samples_are_dropped_and_not_kept_for_later() 
     await ingester.take_kernels(kernels((SERVICE, 1, {"cpu_util": 1.0}, {})))
     await ingester.flush()
     windows.away = False
+    await ingester.flush()
+    assert windows.written == [{}]
+
+
+async def test_what_redis_refuses_of_one_service_is_counted_as_dropped_and_nothing_else() -> None:
+    tables, windows = RuleTables(), FakeWindows()
+    await tables.deliver(table(1))
+    await tables.deliver(table(1).model_copy(update={"service_id": OTHER}))
+    ingester = Ingester(tables, windows)  # type: ignore[arg-type]
+    windows.refused = {OTHER: "WRONGTYPE"}
+    dropped = SAMPLES.labels("dropped")._value.get()
+    await ingester.take_kernels(
+        kernels((SERVICE, 1, {"cpu_util": 1}, {}), (OTHER, 2, {"cpu_util": 1}, {}), (OTHER, 3, {"cpu_util": 1}, {}))
+    )
+    await ingester.flush()
+    assert windows.written[0].keys() == {SERVICE, OTHER}
+    assert SAMPLES.labels("dropped")._value.get() == dropped + 2
+
+
+async def test_a_service_of_which_nothing_is_wanted_is_not_written() -> None:
+    ingester, windows = await gathering()
+    await ingester.take_kernels(kernels((SERVICE, 1, {"mem": 1}, {"other": 1})))
     await ingester.flush()
     assert windows.written == [{}]
 

@@ -1,4 +1,4 @@
-"""Ingestion of metric samples: batched in memory for a moment, then written to Redis in one pipeline."""
+"""Ingestion of metric samples: batched in memory for a moment, then written to Redis by one script."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ from headrace.common.contracts.ids import ServiceId
 from headrace.common.contracts.messages.metrics import KernelMetrics, ProxyMetrics
 
 log = structlog.get_logger()
+_Reporter = tuple[Origin, str, str]
+"""Origin, owner, and which of several reporters."""
+_Reporters = dict[_Reporter, Sums]
 REPORTERS: Final = 100_000
 """Bound on buffered (service, reporter) pairs between two flushes; samples above it are dropped."""
 
@@ -29,9 +32,9 @@ class Ingester:
     def __init__(self, tables: RuleTables, windows: Windows) -> None:
         self._tables = tables
         self._windows = windows
-        self._gathered: dict[ServiceId, dict[tuple[Origin, str, str], Sums]] = {}
+        self._gathered: dict[ServiceId, _Reporters] = {}
         self._size = 0
-        self._redis_unavailable = False
+        self._dropping = False
 
     async def take_kernels(self, message: KernelMetrics) -> None:
         """Buffer the samples of an agent: kernel and engine metrics."""
@@ -40,9 +43,9 @@ class Ingester:
             watched = self._tables.of(sample.service_id)
             if watched is None:
                 continue
-            owner = str(sample.kernel_id)
-            kept = self._keep(sample.service_id, (Origin.KERNEL, owner, ""), watched.kernel_metrics, sample.kernel)
-            kept |= self._keep(sample.service_id, (Origin.ENGINE, owner, ""), watched.framework_metrics, sample.engine)
+            reporters, owner = self._reporters(sample.service_id), str(sample.kernel_id)
+            kept = self._keep(reporters, (Origin.KERNEL, owner, ""), watched.kernel_metrics, sample.kernel)
+            kept |= self._keep(reporters, (Origin.ENGINE, owner, ""), watched.framework_metrics, sample.engine)
             kept_samples += kept
         _count(kept_samples, len(message.samples))
 
@@ -51,54 +54,64 @@ class Ingester:
         kept_samples = 0
         for sample in message.samples:
             watched = self._tables.of(sample.service_id)
+            who = (Origin.PROXY, str(sample.session_id), message.proxy_id)
             kept_samples += watched is not None and self._keep(
-                sample.service_id,
-                (Origin.PROXY, str(sample.session_id), message.proxy_id),
-                watched.framework_metrics,
-                sample.values,
+                self._reporters(sample.service_id), who, watched.framework_metrics, sample.values
             )
         for whole in message.services:
             watched = self._tables.of(whole.service_id)
             who = (Origin.PROXY, WHOLE_SERVICE, message.proxy_id)
             kept_samples += watched is not None and self._keep(
-                whole.service_id, who, watched.framework_metrics, whole.values
+                self._reporters(whole.service_id), who, watched.framework_metrics, whole.values
             )
         _count(kept_samples, len(message.samples) + len(message.services))
 
     async def flush(self) -> None:
         """Write the buffered samples to Redis.
 
-        When Redis does not answer they are dropped: late samples would not serve a window.
+        What it does not take is dropped: late samples would not serve a window.
         """
-        batch, self._gathered, self._size = self._gathered, {}, 0
+        batch = {service: reporters for service, reporters in self._gathered.items() if reporters}
+        self._gathered, self._size = {}, 0
         try:
-            await self._windows.write(batch)
+            refused = await self._windows.write(batch)
         except RedisError as error:
-            SAMPLES.labels("dropped").inc(sum(map(len, batch.values())))
-            if not self._redis_unavailable:
-                log.warning("samples_dropped", why=str(error) or type(error).__name__)
-            self._redis_unavailable = True
-        else:
-            self._redis_unavailable = False
+            refused = dict.fromkeys(batch, str(error) or type(error).__name__)
+        if refused:
+            SAMPLES.labels("dropped").inc(sum(len(batch[service]) for service in refused))
+            if not self._dropping:
+                log.warning("samples_dropped", services=len(refused), why=next(iter(refused.values())))
+        self._dropping = bool(refused)
 
-    def _keep(
-        self, service: ServiceId, who: tuple[Origin, str, str], wanted: frozenset[str], values: Mapping[str, float]
-    ) -> bool:
-        found = wanted & values.keys()
-        if not found:
-            return False
-        reporters = self._gathered.setdefault(service, {})
-        if who not in reporters:
+    def _reporters(self, service: ServiceId) -> _Reporters:
+        reporters = self._gathered.get(service)
+        if reporters is None:
+            reporters = self._gathered[service] = {}
+        return reporters
+
+    def _keep(self, reporters: _Reporters, who: _Reporter, wanted: frozenset[str], values: Mapping[str, float]) -> bool:
+        """Add up the values that are wanted of one reporter. Thousands of samples come in a second: this is the innermost loop."""
+        sums = reporters.get(who)
+        if sums is None:
+            sums = {metric: [values[metric], 1] for metric in wanted if metric in values}
+            if not sums:
+                return False
             if self._size >= REPORTERS:
                 SAMPLES.labels("dropped").inc()
                 return False
             self._size += 1
-        sums = reporters.setdefault(who, {})
-        for metric in found:
-            entry = sums.setdefault(metric, [0.0, 0])
-            entry[0] += values[metric]
-            entry[1] += 1
-        return True
+            reporters[who] = sums
+            return True
+        kept = False
+        for metric in wanted:
+            if metric in values:
+                kept, entry = True, sums.get(metric)
+                if entry is None:
+                    sums[metric] = [values[metric], 1]
+                else:
+                    entry[0] += values[metric]
+                    entry[1] += 1
+        return kept
 
 
 def _count(kept: int, of: int) -> None:

@@ -11,7 +11,8 @@ Layout (keys of a service share a hash tag, so that a Redis Cluster keeps them t
     headrace:{<service id>}:lease      string    leases.py
 
 Bounds: a stream keeps about STREAM_ENTRIES entries and expires a minute after its last one left the window; it holds only
-metrics that a rule of the service names. Writing is one pipeline per flush whatever the number of samples; reading is one
+metrics that a rule of the service names. Writing is one script per BATCH services and flush, whatever the number of samples: a command
+and a reply for each of thousands of streams, several times a second, would cost most of what an autoscaler does. Reading is one
 XREAD per BATCH services, from where the last read ended.
 """
 
@@ -22,6 +23,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from pydantic_core import to_json
 from redis.asyncio import Redis
 
 from headrace.autoscaler.domain.window import Origin, Reading, Window
@@ -29,6 +31,21 @@ from headrace.common.contracts.ids import ServiceId
 
 STREAM_ENTRIES: Final = 256
 BATCH: Final = 500
+# Appends an entry to each of the streams. ARGV: entries that a stream keeps, milliseconds until it expires, the entries.
+# Answers what was refused, as position and reason in turn: one stream that is none costs itself.
+_APPEND: Final = """
+local refused = {}
+for i, key in ipairs(KEYS) do
+  local added = redis.pcall('XADD', key, 'MAXLEN', '~', ARGV[1], '*', 'd', ARGV[i + 2])
+  if type(added) == 'table' and added.err then
+    refused[#refused + 1] = i
+    refused[#refused + 1] = added.err
+  else
+    redis.call('PEXPIRE', key, ARGV[2])
+  end
+end
+return refused
+"""
 
 Sums = dict[str, list[float]]
 """Metric → [total, count]."""
@@ -56,22 +73,23 @@ class Windows:
 
     def __init__(self, redis: Redis, *, keep: timedelta) -> None:
         self._redis = redis
+        self._append = redis.register_script(_APPEND)
         self._keep_ms = int(keep.total_seconds() * 1000)
         self._expire_ms = self._keep_ms + 60_000
         self._read: dict[ServiceId, tuple[str, Window]] = {}
 
-    async def write(self, batch: Batch) -> None:
-        """Append a batch of samples to the streams in one round trip."""
-        if not batch:
-            return
-        pipe = self._redis.pipeline(transaction=False)
-        for service, reporters in batch.items():
-            rows = [[*who, sums] for who, sums in reporters.items()]
-            name = key(service, "samples")
-            blob = json.dumps(rows, separators=(",", ":"))
-            pipe.execute_command("XADD", name, "MAXLEN", "~", STREAM_ENTRIES, "*", "d", blob)
-            pipe.execute_command("PEXPIRE", name, self._expire_ms)
-        await pipe.execute()
+    async def write(self, batch: Batch) -> dict[ServiceId, str]:
+        """Append a batch of samples to the streams. Return the services whose samples Redis refused, and why."""
+        refused: dict[ServiceId, str] = {}
+        for services in chunks(batch):
+            entries = [to_json([(*who, sums) for who, sums in batch[service].items()]) for service in services]
+            answer: list[Any] = await self._append(
+                keys=[key(service, "samples") for service in services],
+                args=[STREAM_ENTRIES, self._expire_ms, *entries],
+            )
+            for position, why in zip(answer[::2], answer[1::2], strict=True):
+                refused[services[position - 1]] = why.decode(errors="replace")
+        return refused
 
     async def read(self, services: Collection[ServiceId], now: datetime) -> None:
         """Read new entries into the windows of `services`; `now` is Redis' time. Windows of other services are dropped."""

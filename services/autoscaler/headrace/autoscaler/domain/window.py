@@ -20,6 +20,9 @@ class Origin(StrEnum):
     PROXY = "p"
     """An app-proxy, of a replica (the owner is the session) or of the service (WHOLE_SERVICE); each proxy is a reporter of its own."""
 
+    __hash__ = str.__hash__
+    """Enum's own is Python, and members are keys of every sample."""
+
 
 class Reading(NamedTuple):
     """Pre-aggregated samples of one metric, reporter and owner at about one time: `number` values whose sum is `total`."""
