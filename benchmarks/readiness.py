@@ -1,9 +1,9 @@
-"""How long a replica that is ready waits for its first request: a whole stack, and a caller who waits at its endpoint.
+"""Benchmark of readiness: the time from a replica's readiness to its first answer, on a whole stack with a waiting caller.
 
-The program answers its health check with 503 until a moment of its own, and tells callers when that was. For each sample a
-service of one such replica is made, a request for it waits at the app-proxy, and its answer's arrival is compared with the
-moment that it names: the health check's wait, the report, the manager's tables and the app-proxy lie between. Results go to
-build/bench-readiness.json. Fails when the target is missed: 0.25 s at p95.
+The program answers its health check with 503 until a time of its own, and tells callers when that was. For each sample
+a service of one such replica is created, a request for it is queued at the app-proxy, and the time of its answer is
+compared with the time that it names: health check interval, report, manager's tables and app-proxy lie between. Results
+go to build/bench-readiness.json. Fails when the target is missed: 0.25 s at p95.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ _DEFINITION = {
 
 
 async def sample(stack: Stack, number: int) -> float:
-    """Return the seconds between a replica's readiness and the first answer that a caller had of it."""
+    """Return the seconds between a replica's readiness and the first answer to a caller."""
     name = f"ready-{number}"
     body = stack.spec(name, folder="ready", open_to_public=True, drain_grace_s=0, slots={"cpu": "0.01", "mem": "64m"})
     await stack.api.call("POST", "/v1/services", body)
@@ -97,7 +97,7 @@ async def run(folder: Path) -> dict[str, float]:
 
 
 def show(found: dict[str, float]) -> bool:
-    """Print, and return whether the target is held."""
+    """Print the results; return whether the target is met."""
     good = found["p95_s"] <= TARGET_S
     print(
         f"from ready to the first answer at the endpoint, {found['samples']:.0f} replicas (load average "

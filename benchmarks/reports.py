@@ -1,7 +1,8 @@
-"""What one manager pays for the reports of 500 machines with 8 kernels each, every 2 s, over a real NATS and PostgreSQL.
+"""Benchmark of report ingestion: CPU of one manager for the reports of 500 machines, on a real NATS and PostgreSQL.
 
-The senders are a process of their own. Results go to build/bench-reports.json. Fails when a target is missed: below half a
-core, each report written before the next one, and a machine that falls silent found within 10 s.
+Each machine has 8 kernels and reports every 2 s. The senders are a process of their own. Results go to
+build/bench-reports.json. Fails when a target is missed: below half a core, each report written before the next one, and
+a silent machine marked lost within 10 s.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ Row = tuple[AgentId, KernelId, SessionId]
 
 
 def main() -> int:
-    """Measure, print, and say whether the targets are met."""
+    """Measure, print, and return whether all targets are met."""
     found = uvloop.run(_measure())
     Path("build").mkdir(exist_ok=True)
     Path("build/bench-reports.json").write_text(json.dumps(found, indent=1))
@@ -111,7 +112,7 @@ async def _all_reported(pool: Pool) -> bool:
 
 
 async def _cost(pool: Pool) -> dict[str, float]:
-    """Return the processor time that MEASURED_S cost, and by how much the oldest report was late, looked at twice a second."""
+    """Return the CPU seconds of MEASURED_S, and the largest delay of the oldest report, sampled twice a second."""
     usage, started, behind = resource.getrusage(resource.RUSAGE_SELF), time.monotonic(), 0.0
     while time.monotonic() - started < MEASURED_S:
         await asyncio.sleep(0.5)
@@ -134,7 +135,7 @@ async def _until_lost(pool: Pool, agents: AgentLiveness) -> float:
 
 
 def send_reports(url: str, user: str, password: str, rows: list[Row], silence: Event) -> None:
-    """Send reports of all these machines every 2 s, until it is ended; the first ones are silent after `silence`."""
+    """Send reports of all these machines every 2 s until terminated; the first ones are silent after `silence`."""
     uvloop.run(_send_all(url, user, password, rows, silence))
 
 
@@ -165,7 +166,7 @@ async def _send_all(url: str, user: str, password: str, rows: list[Row], silence
 
 
 def _address(machine: AgentId) -> str:
-    """Return the machine's own address, as no two have the same: the number that its name ends with, below 10.0.0.0/8."""
+    """Return a unique address of the machine below 10.0.0.0/8, from the number at the end of its name."""
     number = int(machine.rsplit("-", 1)[-1])
     return f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
 

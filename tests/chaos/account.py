@@ -14,7 +14,7 @@ _CUT = frozenset({"replica-stopped", "shutting-down"})
 """Reasons that are counted with a replica too."""
 
 
-class Numbers:
+class ScrapedMetrics:
     """Scraped /metrics of the app-proxy.
 
     Counters of a replica outlive it for a while only, so the last value of each is kept.
@@ -48,7 +48,7 @@ class Numbers:
         return found
 
 
-def disagreements(tally: Tally, numbers: Numbers, receipts: Iterable[DrainingRoute]) -> list[str]:
+def disagreements(tally: Tally, numbers: ScrapedMetrics, receipts: Iterable[DrainingRoute]) -> list[str]:
     """Return every mismatch between metrics, receipts and tally, as text. Call it when no request is open any more."""
     seen = tally.outcomes
     answered = numbers.by("headrace_proxy_requests_total", "code")

@@ -20,7 +20,7 @@ NOTICED_AFTER_S = 0.3
 """How long a killed replica stays in the table: the manager hears of it later than the proxy feels it."""
 
 
-class Part(Protocol):
+class ReplicaHandle(Protocol):
     """A running replica."""
 
     port: int
@@ -42,7 +42,7 @@ class Churn:
         self,
         table: RouteTable,
         *,
-        make: Callable[[], Awaitable[Part]],
+        make: Callable[[], Awaitable[ReplicaHandle]],
         publish: Callable[[RouteTable], Awaitable[None]],
         idle: Callable[[SessionId], bool],
         chance: Random,
@@ -60,7 +60,7 @@ class Churn:
         self._round: list[Deed] = []
         self._live: dict[SessionId, Route] = {}
         self._draining: dict[SessionId, Route] = {}
-        self._parts: dict[SessionId, Part] = {}
+        self._parts: dict[SessionId, ReplicaHandle] = {}
 
     async def begin(self) -> None:
         """Start the maximum number of replicas, and publish them."""

@@ -29,9 +29,9 @@ from headrace.common.contracts.messages.reports import DrainingRoute, ProxyRepor
 from headrace.common.contracts.messages.routes import Limits, RouteTable
 from headrace.embedded.blocking import servers_in_thread
 from headrace.embedded.stack import EmbeddedServers
-from tests.chaos.account import Numbers, disagreements
+from tests.chaos.account import ScrapedMetrics, disagreements
 from tests.chaos.callers import Caller, Tally
-from tests.chaos.churn import Churn, Part
+from tests.chaos.churn import Churn, ReplicaHandle
 from tests.chaos.processes import EngineProcess, ProxyProcess, app_proxy
 from tests.support.factories.route_tables import Signer, table
 from tests.support.wait import eventually
@@ -63,7 +63,7 @@ class Watch:
     """Samples the app-proxy periodically."""
 
     def __init__(self, proxy: ProxyProcess) -> None:
-        self.numbers = Numbers()
+        self.numbers = ScrapedMetrics()
         self.rss_mb: list[float] = []
         self.files: list[int] = []
         self._proxy = proxy
@@ -99,7 +99,7 @@ async def _on_the_bus(
         async def publish(changed: RouteTable) -> None:
             await publish_last(bus, changed)
 
-        async def make() -> Part:
+        async def make() -> ReplicaHandle:
             return await EngineProcess.start()
 
         churn = Churn(first, make=make, publish=publish, idle=reports.idle, chance=Random(7), most=REPLICAS)

@@ -34,7 +34,7 @@ class TooManyStepsError(Exception):
     """The matcher exceeded its bound on steps."""
 
 
-class Taken(dict[int, bool]):
+class CharacterMatches(dict[int, bool]):
     """Cache of whether one position of a pattern matches a character."""
 
     def __init__(self, op: Any, argument: Any, flags: int) -> None:
@@ -74,7 +74,7 @@ class Matcher:
             elif op is c.AT:
                 items.append((op, argument))
             else:
-                items.append((None, Taken(op, argument, self._flags)))
+                items.append((None, CharacterMatches(op, argument, self._flags)))
         return items
 
     def steps(self, text: list[int], *, search: bool) -> int:

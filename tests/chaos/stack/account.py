@@ -28,7 +28,7 @@ NEVER_RAN = frozenset(
 
 
 @dataclass(frozen=True)
-class Asked:
+class RequestRecord:
     """One request as its caller saw it; seconds are monotonic.
 
     `outcome`: `200` (whole, with the right content), `<status>:<reason>` (refused), `cut` or `cut:<code>` (an answer
@@ -46,7 +46,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Run:
+class Execution:
     """One execution of a request at a replica."""
 
     session: str
@@ -55,7 +55,7 @@ class Run:
 
 
 @dataclass
-class Happened:
+class FaultRecord:
     """One fault: from its begin until everything had recovered, and what it may cost whom."""
 
     number: int
@@ -70,7 +70,7 @@ class Happened:
     """End of the fault itself."""
     recovered_s: float | None = None
 
-    def excuses(self, one: Asked, runs: Sequence[Run]) -> bool:
+    def excuses(self, one: RequestRecord, runs: Sequence[Execution]) -> bool:
         """Return whether this fault may explain the request's outcome."""
         if one.ended_s < self.began_s - SLACK_S or (self.recovered_s is not None and one.sent_s > self.recovered_s):
             return False
@@ -80,12 +80,12 @@ class Happened:
 
 
 @dataclass(frozen=True)
-class Broken:
+class Violation:
     """A request that broke a rule, and which."""
 
     rule: str
-    asked: Asked
-    runs: tuple[Run, ...]
+    asked: RequestRecord
+    runs: tuple[Execution, ...]
     during: tuple[int, ...]
     """Numbers of the faults that it met."""
 
@@ -101,7 +101,7 @@ class Account:
     """Outcomes of the requests that met a step's faults, whichever of them."""
     slowest: dict[int, float]
     """Seconds of the slowest of them that were answered 200."""
-    broken: list[Broken] = field(default_factory=list)
+    broken: list[Violation] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
         """Return it as JSON values."""
@@ -115,7 +115,7 @@ class Account:
         }
 
 
-def read_journal(lines: Iterable[str]) -> dict[str, list[Run]]:
+def read_journal(lines: Iterable[str]) -> dict[str, list[Execution]]:
     """Return the runs of every request, by its id."""
     began: dict[str, list[tuple[str, float]]] = defaultdict(list)
     ended: Counter[tuple[str, str]] = Counter()
@@ -125,17 +125,19 @@ def read_journal(lines: Iterable[str]) -> dict[str, list[Run]]:
             began[name].append((session, float(at)))
         else:
             ended[name, session] += 1
-    runs: dict[str, list[Run]] = {}
+    runs: dict[str, list[Execution]] = {}
     for name, all_of_it in began.items():
         runs[name] = []
         for session, at_s in all_of_it:
             done = ended[name, session] > 0
             ended[name, session] -= done
-            runs[name].append(Run(session, at_s, done))
+            runs[name].append(Execution(session, at_s, done))
     return runs
 
 
-def settle(asked: Sequence[Asked], runs: Mapping[str, Sequence[Run]], faults: Sequence[Happened], sent: int) -> Account:
+def settle(
+    asked: Sequence[RequestRecord], runs: Mapping[str, Sequence[Execution]], faults: Sequence[FaultRecord], sent: int
+) -> Account:
     """Return the account. `sent`: number of requests sent; each must have exactly one outcome."""
     account = Account(
         len(asked),
@@ -152,24 +154,24 @@ def settle(asked: Sequence[Asked], runs: Mapping[str, Sequence[Run]], faults: Se
             account.by_step[number][one.outcome] += 1
             if one.outcome == "200":
                 account.slowest[number] = max(account.slowest[number], one.ended_s - one.sent_s)
-        account.broken += [Broken(rule, one, own, met) for rule in _broken_rules(one, own, faults)]
+        account.broken += [Violation(rule, one, own, met) for rule in _broken_rules(one, own, faults)]
     known = {one.id for one in asked}
     if len(known) != len(asked) or sent != len(asked):
-        never = Asked("-", "get", "-", 0.0, 0.0, "none")
+        never = RequestRecord("-", "get", "-", 0.0, 0.0, "none")
         account.broken.append(
-            Broken(f"{sent} requests were sent, {len(asked)} ended, {len(known)} different ones", never, (), ())
+            Violation(f"{sent} requests were sent, {len(asked)} ended, {len(known)} different ones", never, (), ())
         )
     for name in sorted(runs.keys() - known):
-        stranger = Asked(name, "get", "-", 0.0, 0.0, "none")
-        account.broken.append(Broken("a replica ran what nobody asked for", stranger, tuple(runs[name]), ()))
+        stranger = RequestRecord(name, "get", "-", 0.0, 0.0, "none")
+        account.broken.append(Violation("a replica ran what nobody asked for", stranger, tuple(runs[name]), ()))
     return account
 
 
-def _met(fault: Happened, one: Asked) -> bool:
+def _met(fault: FaultRecord, one: RequestRecord) -> bool:
     return one.ended_s >= fault.began_s and (fault.recovered_s is None or one.sent_s <= fault.recovered_s)
 
 
-def _broken_rules(one: Asked, runs: Sequence[Run], faults: Sequence[Happened]) -> Iterable[str]:
+def _broken_rules(one: RequestRecord, runs: Sequence[Execution], faults: Sequence[FaultRecord]) -> Iterable[str]:
     times = len(runs)
     if one.kind not in SAFE and times > 1:
         yield f"ran {times} times, though it is not safe to send it again"
@@ -185,5 +187,5 @@ def _broken_rules(one: Asked, runs: Sequence[Run], faults: Sequence[Happened]) -
         yield f"ended as {one.outcome}, for which there is no reason"
 
 
-def _reason(one: Asked) -> str:
+def _reason(one: RequestRecord) -> str:
     return one.outcome.partition(":")[2]

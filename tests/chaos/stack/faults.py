@@ -64,7 +64,7 @@ class Fault:
         """End it; killed processes are restarted by their supervisor."""
 
 
-class Signalled(Fault):
+class SignalFault(Fault):
     """Sends SIGKILL, SIGTERM, or SIGSTOP until its end, to parts of the stack with their descendants.
 
     Workers of an app-proxy are left out.
@@ -112,7 +112,7 @@ class KilledSupervisor(Fault):
         await fleet.start_again()
 
 
-class OnWorker(Fault):
+class WorkerFault(Fault):
     """Kills a worker of the app-proxy, or stops it until it is replaced."""
 
     costs = _IN_A_WORKER
@@ -127,7 +127,7 @@ class OnWorker(Fault):
         send([self._pid], signal.SIGCONT)
 
 
-class OnReplica(Fault):
+class ReplicaFault(Fault):
     """Kills the program of a replica, or its shim, or stops it until the end."""
 
     def __init__(self, kind: str, chance: Random) -> None:
@@ -162,7 +162,7 @@ class OnReplica(Fault):
         send([self._pid], signal.SIGCONT)
 
 
-class OnLink(Fault):
+class LinkFault(Fault):
     """Blocks or refuses a link's traffic until the end."""
 
     def __init__(self, kind: str, chance: Random) -> None:
@@ -255,18 +255,18 @@ class FullDisk(Fault):
 
 
 KINDS: dict[str, tuple[type[Fault], tuple[float, float]]] = {
-    **{f"kill-{part}": (Signalled, (0.0, 0.0)) for part in (*PARTS, "stores", "services")},
-    **{f"stop-{part}": (Signalled, (2.0, 12.0)) for part in (*PARTS, "stores")},
-    **{f"term-{part}": (Signalled, (0.0, 0.0)) for part in PARTS},
+    **{f"kill-{part}": (SignalFault, (0.0, 0.0)) for part in (*PARTS, "stores", "services")},
+    **{f"stop-{part}": (SignalFault, (2.0, 12.0)) for part in (*PARTS, "stores")},
+    **{f"term-{part}": (SignalFault, (0.0, 0.0)) for part in PARTS},
     "kill-up": (KilledSupervisor, (0.0, 3.0)),
-    "kill-worker": (OnWorker, (0.0, 0.0)),
-    "stop-worker": (OnWorker, (4.0, 8.0)),
-    "kill-replica": (OnReplica, (0.0, 0.0)),
-    "stop-replica": (OnReplica, (3.0, 20.0)),
-    "kill-shim": (OnReplica, (0.0, 0.0)),
-    "stop-shim": (OnReplica, (2.0, 10.0)),
-    "cut-link": (OnLink, (2.0, 20.0)),
-    "reset-link": (OnLink, (1.0, 10.0)),
+    "kill-worker": (WorkerFault, (0.0, 0.0)),
+    "stop-worker": (WorkerFault, (4.0, 8.0)),
+    "kill-replica": (ReplicaFault, (0.0, 0.0)),
+    "stop-replica": (ReplicaFault, (3.0, 20.0)),
+    "kill-shim": (ReplicaFault, (0.0, 0.0)),
+    "stop-shim": (ReplicaFault, (2.0, 10.0)),
+    "cut-link": (LinkFault, (2.0, 20.0)),
+    "reset-link": (LinkFault, (1.0, 10.0)),
     "rollout": (Rollout, (0.0, 0.0)),
     "scale": (Scale, (0.5, 8.0)),
     "churn": (Churn, (0.0, 6.0)),

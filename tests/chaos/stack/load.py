@@ -12,7 +12,7 @@ from random import Random
 import websockets
 from websockets.asyncio.client import connect
 
-from tests.chaos.stack.account import Asked, Kind
+from tests.chaos.stack.account import Kind, RequestRecord
 from tests.chaos.stack.fleet import ELASTIC, SOCKET, STREAM, UNARY, Fleet
 from tests.chaos.stack.http import Client, Lost, cut, refused
 
@@ -33,7 +33,7 @@ class Load:
     """Sends requests while inside the context; on leaving, all of them have an outcome."""
 
     def __init__(self, fleet: Fleet, *, rate: float, seed: int) -> None:
-        self.asked: list[Asked] = []
+        self.asked: list[RequestRecord] = []
         self.sent = 0
         self.slow_ms = 30
         """How long a call of the service that scales takes: more calls are open then."""
@@ -94,7 +94,7 @@ class Load:
             outcome = str(lost)
         except OSError:
             outcome = "no-connection"
-        self.asked.append(Asked(name, kind, service, sent_s, time.monotonic(), outcome))
+        self.asked.append(RequestRecord(name, kind, service, sent_s, time.monotonic(), outcome))
 
     def _ms(self, service: str) -> int:
         return self.slow_ms if service == ELASTIC else 30

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.chaos.stack.account import Account, Happened, read_journal, settle
+from tests.chaos.stack.account import Account, FaultRecord, read_journal, settle
 from tests.chaos.stack.faults import Fault, made
 from tests.chaos.stack.fleet import SERVICES, Fleet, running
 from tests.chaos.stack.load import Load
@@ -28,7 +28,7 @@ class Result:
 
     seed: int
     seconds: float
-    faults: list[Happened]
+    faults: list[FaultRecord]
     account: Account
     wrong: list[str] = field(default_factory=list)
     """Everything but requests: what did not recover, contradicts itself, or was left."""
@@ -82,7 +82,7 @@ class _Faults:
     """Executes the steps, and records the faults."""
 
     def __init__(self, fleet: Fleet, load: Load, seed: int, tell: Callable[[str], None]) -> None:
-        self.happened: list[Happened] = []
+        self.happened: list[FaultRecord] = []
         self._fleet, self._load, self._seed, self._tell = fleet, load, seed, tell
 
     async def step(self, step: Step) -> None:
@@ -91,7 +91,7 @@ class _Faults:
         drawn = [made(kind, chance) for kind in step.kinds]
         own = []
         for fault, _ in drawn:
-            happened = Happened(step.number, fault.kind, fault.target, time.monotonic(), frozenset())
+            happened = FaultRecord(step.number, fault.kind, fault.target, time.monotonic(), frozenset())
             own.append(happened)
             self.happened.append(happened)
             await fault.begin(self._fleet, self._load)
@@ -114,13 +114,13 @@ class _Faults:
         if pending:
             self._tell(f"     all as wanted after {time.monotonic() - began_s:.1f} s")
 
-    async def _ended(self, fault: Fault, after_s: float, happened: Happened) -> None:
+    async def _ended(self, fault: Fault, after_s: float, happened: FaultRecord) -> None:
         await asyncio.sleep(after_s)
         await fault.end(self._fleet, self._load)
         happened.ended_s = time.monotonic()
 
 
-def _words(faults: Iterable[Happened]) -> str:
+def _words(faults: Iterable[FaultRecord]) -> str:
     return " and ".join(f"{one.kind} ({one.target})" for one in faults)
 
 

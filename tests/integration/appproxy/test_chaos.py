@@ -11,9 +11,9 @@ from random import Random
 
 from headrace.common.contracts.messages.reports import DrainingRoute
 from headrace.common.contracts.messages.routes import Limits, RouteTable
-from tests.chaos.account import Numbers, disagreements
+from tests.chaos.account import ScrapedMetrics, disagreements
 from tests.chaos.callers import Caller, Tally
-from tests.chaos.churn import Churn, Part
+from tests.chaos.churn import Churn, ReplicaHandle
 from tests.chaos.engine import Engine
 from tests.support.factories.route_tables import table
 from tests.support.wait import eventually
@@ -37,11 +37,11 @@ def sockets() -> int:
 
 async def test_nothing_is_lost_and_nothing_is_left(tmp_path: Path) -> None:
     async with running(tmp_path, replica_keepalive_s=0.5) as world:
-        numbers, tally = Numbers(), Tally()
+        numbers, tally = ScrapedMetrics(), Tally()
         numbers.take(await world.metrics())
         sockets_before, tasks_before = sockets(), len(asyncio.all_tasks())
 
-        async def make() -> Part:
+        async def make() -> ReplicaHandle:
             made = Engine()
             await made.start()
             return made

@@ -22,7 +22,7 @@ from tests.support.ports import free_port
 from tests.support.wait import eventually
 from tests.support.worlds.appproxy import backend, running
 from tests.support.worlds.appproxy_replicas import fleet
-from tests.support.worlds.appproxy_workers import Answer, Line, ask, from_both, refuses, two_workers
+from tests.support.worlds.appproxy_workers import Answer, CallerConnection, ask, from_both, refuses, two_workers
 
 
 async def test_sigterm_of_a_worker_under_load_loses_nothing(tmp_path: Path) -> None:
@@ -182,7 +182,7 @@ async def test_a_leaving_worker_answers_the_next_request_of_a_connection_whose_l
         world.apply(table("chat", routes=(route(port=replica.port),)))
         traffic = world.pool
         await eventually(traffic.generations)
-        line, other = await Line.to(world.port), await Line.to(world.port)
+        line, other = await CallerConnection.to(world.port), await CallerConnection.to(world.port)
         answer = asyncio.create_task(line.ask("/chat/long"))
         await eventually(lambda: len(replica.seen) == 1)
         (pid,) = traffic.pids

@@ -17,11 +17,11 @@ from headrace.appproxy.ipc.codec import Codec, EncodedMessage
 from headrace.appproxy.ipc.messages import PARENT_MESSAGES, ApplyTable, Listen, ParentMessage, Start, Synced
 from tests.support.factories.route_tables import table
 from tests.support.worlds.appproxy_replicas import fleet
-from tests.support.worlds.appproxy_workers import Two, from_both, two_workers
+from tests.support.worlds.appproxy_workers import TwoWorkers, from_both, two_workers
 
 
 @pytest.fixture
-async def two(tmp_path: Path) -> AsyncIterator[Two]:
+async def two(tmp_path: Path) -> AsyncIterator[TwoWorkers]:
     async with two_workers(tmp_path / "data") as one:
         yield one
 
@@ -76,7 +76,7 @@ async def test_a_worker_whose_parent_is_gone_before_it_spoke_ends_quietly() -> N
 
 
 async def test_a_table_is_encoded_once_for_all_workers_and_those_that_start_later(
-    two: Two, monkeypatch: pytest.MonkeyPatch
+    two: TwoWorkers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encoded: list[type] = []
     encode = Codec.encode

@@ -17,16 +17,24 @@ from tests.support.ports import free_port
 from tests.support.wait import eventually
 from tests.support.worlds.appproxy import backend
 from tests.support.worlds.appproxy_replicas import fleet
-from tests.support.worlds.appproxy_workers import Line, Two, accepts, ask, from_both, refuses, two_workers
+from tests.support.worlds.appproxy_workers import (
+    CallerConnection,
+    TwoWorkers,
+    accepts,
+    ask,
+    from_both,
+    refuses,
+    two_workers,
+)
 
 
 @pytest.fixture
-async def two(tmp_path: Path) -> AsyncIterator[Two]:
+async def two(tmp_path: Path) -> AsyncIterator[TwoWorkers]:
     async with two_workers(tmp_path / "data") as one:
         yield one
 
 
-async def test_requests_are_spread_over_the_workers_and_the_numbers_summed(two: Two) -> None:
+async def test_requests_are_spread_over_the_workers_and_the_numbers_summed(two: TwoWorkers) -> None:
     async with fleet(1) as replicas:
         await two.apply(table("chat", routes=replicas.routes()))
         answers = await from_both(two.port)
@@ -44,7 +52,7 @@ async def test_requests_are_spread_over_the_workers_and_the_numbers_summed(two: 
         assert replicas.served == {1: len(answers)}
 
 
-async def test_each_worker_sees_the_others_load(two: Two) -> None:
+async def test_each_worker_sees_the_others_load(two: TwoWorkers) -> None:
     """With thirty requests held, the split over two replicas is exact only if both workers count all of them."""
     async with fleet(2) as replicas:
         await two.apply(table("chat", routes=replicas.routes()))
@@ -70,7 +78,7 @@ async def test_each_worker_sees_the_others_load(two: Two) -> None:
         await eventually(lambda: two.open == 0)
 
 
-async def test_a_replicas_limit_holds_over_both_workers(two: Two) -> None:
+async def test_a_replicas_limit_holds_over_both_workers(two: TwoWorkers) -> None:
     async with fleet(1, held=True) as replicas:
         limits = Limits(max_in_flight_per_replica=1, max_queued=0)
         await two.apply(table("chat", routes=replicas.routes(), limits=limits))
@@ -83,7 +91,7 @@ async def test_a_replicas_limit_holds_over_both_workers(two: Two) -> None:
         assert {answer.status for answer in await from_both(two.port)} == {200}
 
 
-async def test_who_waits_in_one_worker_is_woken_by_room_in_the_other(two: Two) -> None:
+async def test_who_waits_in_one_worker_is_woken_by_room_in_the_other(two: TwoWorkers) -> None:
     async with fleet(1) as replicas:
         limits = Limits(max_in_flight_per_replica=1, queue_timeout_s=20)
         await two.apply(table("chat", routes=replicas.routes(), limits=limits))
@@ -91,7 +99,7 @@ async def test_who_waits_in_one_worker_is_woken_by_room_in_the_other(two: Two) -
         enough = asyncio.Event()
 
         async def caller() -> None:
-            line = await Line.to(two.port)
+            line = await CallerConnection.to(two.port)
             while not enough.is_set():
                 assert (await line.ask()).startswith(b"HTTP/1.1 200 ")
                 served[line.worker] += 1
@@ -105,7 +113,7 @@ async def test_who_waits_in_one_worker_is_woken_by_room_in_the_other(two: Two) -
         assert replicas.most_at_once[1] <= 2, "one further request, where both looked in the same moment"
 
 
-async def test_a_long_queue_in_one_worker_does_not_starve_the_other(two: Two) -> None:
+async def test_a_long_queue_in_one_worker_does_not_starve_the_other(two: TwoWorkers) -> None:
     """The worker that has the only place, and many who wait for it, leaves it to the other's one in time."""
     gate = asyncio.Event()
     gate.set()
@@ -118,16 +126,16 @@ async def test_a_long_queue_in_one_worker_does_not_starve_the_other(two: Two) ->
     async with backend(work) as replica:
         limits = Limits(max_in_flight_per_replica=1, queue_timeout_s=20)
         await two.apply(table("chat", routes=(route(port=replica.port),), limits=limits))
-        by_worker: dict[bytes, list[Line]] = {}
+        by_worker: dict[bytes, list[CallerConnection]] = {}
         while len(by_worker) < 2 or max(map(len, by_worker.values())) < 30:
-            line = await Line.to(two.port)
+            line = await CallerConnection.to(two.port)
             await line.ask()
             by_worker.setdefault(line.worker, []).append(line)
         few, many = sorted(by_worker.values(), key=len)
         gate.clear()
         seen, order = len(replica.seen), []
 
-        async def call(line: Line) -> None:
+        async def call(line: CallerConnection) -> None:
             await line.ask()
             order.append(line)
 
@@ -144,7 +152,7 @@ async def test_a_long_queue_in_one_worker_does_not_starve_the_other(two: Two) ->
             line.writer.close()
 
 
-async def test_tables_and_own_ports_reach_both_workers(two: Two) -> None:
+async def test_tables_and_own_ports_reach_both_workers(two: TwoWorkers) -> None:
     async with fleet(2) as replicas:
         port, other = free_port(), free_port()
         first = table("chat", port=port, routes=replicas.routes()[:1])
@@ -163,7 +171,7 @@ async def test_tables_and_own_ports_reach_both_workers(two: Two) -> None:
         assert {answer.status for answer in await from_both(two.port)} == {404}
 
 
-async def test_the_receipt_of_a_drain_is_of_both_workers(two: Two) -> None:
+async def test_the_receipt_of_a_drain_is_of_both_workers(two: TwoWorkers) -> None:
     async with fleet(1, held=True) as replicas:
         (route,) = replicas.routes()
         first = table("chat", routes=(route,))
@@ -186,5 +194,5 @@ async def test_the_receipt_of_a_drain_is_of_both_workers(two: Two) -> None:
         assert two.traffic.snapshot().drains[route.session_id].receipt.finished == 20
 
 
-def _waiting(two: Two) -> int:
+def _waiting(two: TwoWorkers) -> int:
     return sum(waiting.requests for waiting in two.traffic.snapshot().queues.values())

@@ -64,7 +64,7 @@ async def from_both(port: int, path: str = "/chat/x") -> list[Answer]:
     return answers
 
 
-class Line:
+class CallerConnection:
     """Keep-alive connection of a caller. `worker`: the worker process that has it."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -72,7 +72,7 @@ class Line:
         self.worker = b""
 
     @classmethod
-    async def to(cls, port: int) -> Line:
+    async def to(cls, port: int) -> CallerConnection:
         """Connect."""
         return cls(*await asyncio.open_connection("127.0.0.1", port))
 
@@ -106,7 +106,7 @@ async def refuses(port: int) -> bool:
     return False
 
 
-class Two:
+class TwoWorkers:
     """App-proxy with two workers."""
 
     def __init__(self, world: AppProxyWorld) -> None:
@@ -140,7 +140,7 @@ class Two:
 
 
 @asynccontextmanager
-async def two_workers(data_dir: Path, **settings: Any) -> AsyncIterator[Two]:
+async def two_workers(data_dir: Path, **settings: Any) -> AsyncIterator[TwoWorkers]:
     """Yield an app-proxy with two workers on free ports."""
     async with running(data_dir, **({"workers": 2, "shutdown_grace_s": 5, "access_log_share": 0} | settings)) as world:
-        yield Two(world)
+        yield TwoWorkers(world)

@@ -15,7 +15,7 @@ from tests.support.fakes.manager_api import KEY, FakeManagerApi, fake_manager_ap
 
 
 @dataclass(frozen=True)
-class Ran:
+class CommandResult:
     """Result of a command."""
 
     code: int
@@ -27,7 +27,7 @@ class Ran:
         return json.loads(self.out)
 
 
-Cli = Callable[..., Ran]
+Cli = Callable[..., CommandResult]
 
 
 @pytest.fixture
@@ -51,11 +51,11 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def bare(home: Path, capsys: pytest.CaptureFixture[str]) -> Cli:
     """Return a runner of commands without a login."""
 
-    def run(*words: object) -> Ran:
+    def run(*words: object) -> CommandResult:
         capsys.readouterr()
         code = main([str(word) for word in words])
         out, err = capsys.readouterr()
-        return Ran(code, out, err)
+        return CommandResult(code, out, err)
 
     return run
 

@@ -75,7 +75,7 @@ class Proxies:
 
 
 @dataclass
-class Behind:
+class FakePorts:
     """Fakes of the API's ports: pokes are recorded, logs and rule outcomes come from the test."""
 
     poked: list[str] = field(default_factory=list)
@@ -142,7 +142,7 @@ class ManagerApi:
     url: str
     pool: Pool
     folders: Path
-    behind: Behind
+    behind: FakePorts
     use: UseCases
     admin: Api
 
@@ -207,7 +207,7 @@ class ManagerApi:
 async def serving(pool: Pool, root: Path, **settings: Any) -> AsyncIterator[ManagerApi]:
     """Run the API until left. `settings`: of the manager, where they are not those of `manager_settings`."""
     known = manager_settings(root, **({"upload_limit_bytes": 10 * 2**20, "storage_reserve_bytes": 2**20} | settings))
-    behind, vault = Behind(), Vault(secret_bytes(known))
+    behind, vault = FakePorts(), Vault(secret_bytes(known))
     with open_storage(known.folders_root, reserve_bytes=known.storage_reserve_bytes) as storage:
         await bootstrap(pool, vault, SigningKeys(vault), known.admin_key_file)
         use = make_use_cases(

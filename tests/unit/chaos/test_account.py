@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-from tests.chaos.stack.account import Asked, Happened, Kind, Run, read_journal, settle
+from tests.chaos.stack.account import Execution, FaultRecord, Kind, RequestRecord, read_journal, settle
 
 VICTIM, OTHER = "victim", "other"
-KILLED = Happened(
+KILLED = FaultRecord(
     1, "kill-replica", VICTIM, 100.0, frozenset({"cut", "502:connection-lost"}), frozenset({VICTIM}), 100.0, 105.0
 )
 
 
-def asked(outcome: str, kind: Kind = "post", *, sent_s: float = 99.9, ended_s: float = 100.2) -> Asked:
-    return Asked("r", kind, "unary", sent_s, ended_s, outcome)
+def asked(outcome: str, kind: Kind = "post", *, sent_s: float = 99.9, ended_s: float = 100.2) -> RequestRecord:
+    return RequestRecord("r", kind, "unary", sent_s, ended_s, outcome)
 
 
-def rules(one: Asked, *sessions: str, faults: tuple[Happened, ...] = (KILLED,)) -> list[str]:
-    runs = {one.id: [Run(session, 99.95, ended=True) for session in sessions]} if sessions else {}
+def rules(one: RequestRecord, *sessions: str, faults: tuple[FaultRecord, ...] = (KILLED,)) -> list[str]:
+    runs = {one.id: [Execution(session, 99.95, ended=True) for session in sessions]} if sessions else {}
     return [broken.rule for broken in settle([one], runs, faults, sent=1).broken]
 
 
@@ -31,7 +31,7 @@ def rules(one: Asked, *sessions: str, faults: tuple[Happened, ...] = (KILLED,)) 
         (asked("502:connection-lost"), ()),
     ],
 )
-def test_what_is_as_promised_breaks_no_rule(one: Asked, sessions: tuple[str, ...]) -> None:
+def test_what_is_as_promised_breaks_no_rule(one: RequestRecord, sessions: tuple[str, ...]) -> None:
     assert rules(one, *sessions) == []
 
 
@@ -51,22 +51,22 @@ def test_what_is_as_promised_breaks_no_rule(one: Asked, sessions: tuple[str, ...
         (asked("wrong:the answer to another"), (VICTIM,), "there is no reason"),
     ],
 )
-def test_what_is_not_as_promised_breaks_a_rule(one: Asked, sessions: tuple[str, ...], rule: str) -> None:
+def test_what_is_not_as_promised_breaks_a_rule(one: RequestRecord, sessions: tuple[str, ...], rule: str) -> None:
     assert any(rule in found for found in rules(one, *sessions))
 
 
 def test_a_request_without_an_outcome_is_found() -> None:
-    account = settle([asked("200")], {"r": [Run(OTHER, 0.0, ended=True)]}, [], sent=2)
+    account = settle([asked("200")], {"r": [Execution(OTHER, 0.0, ended=True)]}, [], sent=2)
     assert [broken.rule for broken in account.broken] == ["2 requests were sent, 1 ended, 1 different ones"]
 
 
 def test_a_run_that_nobody_asked_for_is_found() -> None:
-    account = settle([], {"ghost": [Run(OTHER, 0.0, ended=True)]}, [], sent=0)
+    account = settle([], {"ghost": [Execution(OTHER, 0.0, ended=True)]}, [], sent=0)
     assert [broken.rule for broken in account.broken] == ["a replica ran what nobody asked for"]
 
 
 def test_a_request_that_two_faults_met_is_excused_by_either() -> None:
-    rollout = Happened(2, "rollout", "unary", 99.0, frozenset(), None, 99.0, 104.0)
+    rollout = FaultRecord(2, "rollout", "unary", 99.0, frozenset(), None, 99.0, 104.0)
     assert rules(asked("502:connection-lost"), VICTIM, faults=(rollout, KILLED)) == []
     assert rules(asked("502:connection-lost"), VICTIM, faults=(rollout,)) != []
 
@@ -80,6 +80,6 @@ def test_requests_are_counted_beside_each_fault_that_they_met() -> None:
 def test_the_journal_says_how_often_and_where_each_ran() -> None:
     lines = ["B a one 1.0", "B b one 1.5", "E a one 2.0", "B a two 3.0"]
     assert read_journal(lines) == {
-        "a": [Run("one", 1.0, ended=True), Run("two", 3.0, ended=False)],
-        "b": [Run("one", 1.5, ended=False)],
+        "a": [Execution("one", 1.0, ended=True), Execution("two", 3.0, ended=False)],
+        "b": [Execution("one", 1.5, ended=False)],
     }

@@ -1,6 +1,7 @@
-"""Composition root: constructs the autoscaler's parts, and nothing else does.
+"""Wiring of the autoscaler: the one file that constructs its parts.
 
-`build` opens what is outside of the process (`Edges`), `make_autoscaler` puts the parts on it; tests call `make_autoscaler` too.
+`build` opens the outside resources (`Edges`), `make_autoscaler` constructs the parts on them; tests call
+`make_autoscaler` too.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ def open_redis(settings: Settings) -> Redis:
 
 @dataclass(frozen=True, slots=True)
 class Edges:
-    """What an autoscaler works on outside of its process: the bus, Redis and clocks."""
+    """Outside resources of an autoscaler: bus, Redis and clocks."""
 
     bus: Bus
     redis: Redis
@@ -66,7 +67,7 @@ class Edges:
 
 @dataclass(frozen=True, slots=True)
 class Autoscaler:
-    """What takes in rules and samples, and evaluates them; `build` connects it and lets it run."""
+    """Constructed autoscaler; `build` connects and runs it."""
 
     tables: RuleTables
     windows: Windows

@@ -1,6 +1,7 @@
 """Wiring of the manager: the one file that constructs its parts.
 
-`build` opens what is outside of the process (`Edges`), `make_manager` puts the parts on it; tests call `make_manager` too.
+`build` opens the outside resources (`Edges`), `make_manager` constructs the parts on them; tests call `make_manager`
+too.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ _FILE_TIMEOUT_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Edges:
-    """What a manager works on outside of its process: its database, bus, files and clocks."""
+    """Outside resources of a manager: database, bus, files and clocks."""
 
     pool: Pool
     bus: Bus
@@ -88,7 +89,7 @@ class Edges:
 
 @dataclass(frozen=True, slots=True)
 class Manager:
-    """A manager that is built and does not run yet."""
+    """Constructed manager, not running yet."""
 
     inbox: BusInbox
     loops: LoopRunner
@@ -98,7 +99,7 @@ class Manager:
 
     @property
     def tasks(self) -> Sequence[Task]:
-        """What runs it, in the order in which they start."""
+        """Return its tasks, in the order in which they start."""
         return self.inbox, self.loops, self.api
 
 
