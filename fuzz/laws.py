@@ -31,8 +31,8 @@ def plain_heads_hold(given: bytes) -> None:
             RequestReader(USUAL).head(head + end)
         except FramingError:
             return
-        judged = RequestReader(USUAL).judged(head + end)
-        assert (judged.method, judged.target, judged.lines, judged.minor) == (*found, 1), (found, judged.headers)
+        parsed = RequestReader(USUAL).parse_head(head + end)
+        assert (parsed.method, parsed.target, parsed.lines, parsed.minor) == (*found, 1), (found, parsed.headers)
 
 
 def answers_hold(given: bytes) -> None:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from headrace.appproxy.dataplane.http1.bodies import Body, ChunkedBody, OpenBody, body_of
+from headrace.appproxy.dataplane.http1.bodies import Body, ChunkedBody, UntilCloseBody, body_of
 from headrace.appproxy.dataplane.http1.heads import (
     CHUNKED,
     UNTIL_CLOSE,
@@ -254,4 +254,4 @@ def _check_body(message: Message) -> None:
         assert message.whole == (len(message.content) == message.length)
     else:
         assert not message.whole
-        assert isinstance(body_of(message.length), OpenBody)
+        assert isinstance(body_of(message.length), UntilCloseBody)

@@ -62,7 +62,7 @@ async def test_what_hangs_at_the_end_keeps_nothing_open(tmp_path: Path, monkeypa
             await asyncio.Event().wait()
 
         hanging = plane.context.tasks.spawn(hang())
-        assert (await plane.context.rate_limiter.reserve("robot", LIMITS, 1)).judged == "shared"
+        assert (await plane.context.rate_limiter.reserve("robot", LIMITS, 1)).limiter_mode == "shared"
         assert len(await redis.client_list()) == 2
         async with asyncio.timeout(60):
             await plane.close()

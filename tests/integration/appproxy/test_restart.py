@@ -19,8 +19,8 @@ from headrace.appproxy.control.tables_on_disk import FOLDER, TableStore
 from headrace.appproxy.dataplane.route_table import RouteTables
 from headrace.common.contracts.messages.routes import RouteTable
 from headrace.embedded.descriptors import DescriptorStore
-from headrace.embedded.keeper import Keeper, Program
 from headrace.embedded.process import LAUNCHER, Command
+from headrace.embedded.process_supervisor import ProcessSupervisor, Program
 from headrace.embedded.readiness import answers_200
 from tests.support.factories.route_tables import route, table
 from tests.support.ports import free_port
@@ -50,12 +50,12 @@ async def environment(folder: Path, port: int, admin: int, *tables: RouteTable, 
 
 
 @asynccontextmanager
-async def kept(folder: Path, *tables: RouteTable, workers: int) -> AsyncIterator[tuple[Keeper, int]]:
+async def kept(folder: Path, *tables: RouteTable, workers: int) -> AsyncIterator[tuple[ProcessSupervisor, int]]:
     """An app-proxy that is started again whenever it ends, as `headrace up` does it; with its port."""
     port, admin = free_port(), free_port()
     store = DescriptorStore()
     env = await environment(folder / "data", port, admin, *tables, workers=workers)
-    keeper = Keeper(
+    keeper = ProcessSupervisor(
         Program(
             name="appproxy",
             command=Command(

@@ -87,7 +87,7 @@ async def test_two_proxies_together_never_pass_rate_and_budget(two: list[RedisRa
     slow = await at_once(two, caller(), RateLimits(requests_per_second=0.001), 0, 40)
     assert sum(one.allowed for one in slow) == 1
     assert {one.code for one in slow if not one.allowed} == {"request-rate"}
-    assert {one.judged for one in slow} == {"shared"}
+    assert {one.limiter_mode for one in slow} == {"shared"}
     day = await at_once(two, caller(), RateLimits(tokens_per_day=1000), 30, 100)
     assert sum(one.allowed for one in day) == 33
     assert min(one.remaining_tokens for one in day) == 10
@@ -152,14 +152,14 @@ async def test_the_keys_of_a_caller_share_a_slot_and_expire(two: list[RedisRateL
 
 async def test_scripts_that_the_server_forgot_are_loaded_again(two: list[RedisRateLimiter], redis: Redis) -> None:
     await redis.script_flush()
-    assert (await two[0].reserve(caller(), RateLimits(in_flight=1), 0)).judged == "shared"
+    assert (await two[0].reserve(caller(), RateLimits(in_flight=1), 0)).limiter_mode == "shared"
 
 
 async def test_a_rate_too_small_to_count_is_judged_by_the_server_too(two: list[RedisRateLimiter]) -> None:
     name, bound = caller(), RateLimits(requests_per_second=5e-324)
     assert (await two[0].reserve(name, bound, 0)).allowed
     refused = await two[1].reserve(name, bound, 0)
-    assert (refused.code, refused.judged) == ("request-rate", "shared")
+    assert (refused.code, refused.limiter_mode) == ("request-rate", "shared")
     assert 99_000 < refused.wait_s <= 100_000
 
 
@@ -193,7 +193,7 @@ async def test_script_and_python_agree(two: list[RedisRateLimiter], redis: Redis
             charge(quota, usage, ours, now_s=now_s)
             assert found.reservation is not None
             held.append((found.reservation, ours))
-        mine = verdict_of(quota, usage, code, wait_s, now_s=now_s, unix_s=unix_s, judged="shared")
+        mine = verdict_of(quota, usage, code, wait_s, now_s=now_s, unix_s=unix_s, limiter_mode="shared")
         mine.reservation = found.reservation
         assert found.wait_s == pytest.approx(mine.wait_s, abs=1e-3)
         mine.wait_s = found.wait_s
@@ -264,7 +264,7 @@ async def test_the_documented_user_may_do_all_that_is_needed_and_nothing_else(ow
 
 
 async def shared_again(limits: RateLimiter) -> None:
-    await eventually(lambda: limits.judged == "shared", what="limits are shared again")
+    await eventually(lambda: limits.limiter_mode == "shared", what="limits are shared again")
 
 
 async def test_a_stalled_valkey_is_judged_without_and_found_again(own: OwnValkey) -> None:
@@ -272,13 +272,13 @@ async def test_a_stalled_valkey_is_judged_without_and_found_again(own: OwnValkey
     name, bound = caller(), RateLimits(in_flight=4, tokens_per_day=1000)
     try:
         before = [await limits.reserve(name, bound, 100) for _ in range(3)]
-        assert {one.judged for one in before} == {"shared"}
+        assert {one.limiter_mode for one in before} == {"shared"}
         own.stall()
         during = await asyncio.gather(*(limits.reserve(name, bound, 100) for _ in range(5)))
-        assert {one.judged for one in during} == {"local"}
+        assert {one.limiter_mode for one in during} == {"local"}
         assert b"x-headrace-limits: local\r\n" in during[0].fields
         assert sum(one.allowed for one in during) == 2, "half of four: its part, counted from nothing"
-        assert limits.judged == "local"
+        assert limits.limiter_mode == "local"
         await limits.settle(before[0].reservation, 50)
         await limits.settle(before[1].reservation, None)
         for one in during:
@@ -300,15 +300,15 @@ async def test_a_killed_valkey_is_judged_without_and_found_again(own: OwnValkey)
     name, bound = caller(), RateLimits(in_flight=2)
     try:
         first = await limits.reserve(name, bound, 0)
-        assert first.judged == "shared"
+        assert first.limiter_mode == "shared"
         await own.kill()
         during = await limits.reserve(name, bound, 0)
-        assert (during.allowed, during.judged) == (True, "local")
+        assert (during.allowed, during.limiter_mode) == (True, "local")
         await limits.settle(during.reservation, None)
         await own.start()
         await shared_again(limits)
         second = await limits.reserve(name, bound, 0)
-        assert (second.allowed, second.judged) == (True, "shared")
+        assert (second.allowed, second.limiter_mode) == (True, "shared")
         assert (await limits.reserve(name, bound, 0)).code == ProxyReason.CALLER_IN_FLIGHT, (
             "the first one is open still"
         )
@@ -321,6 +321,6 @@ async def test_a_killed_valkey_is_judged_without_and_found_again(own: OwnValkey)
 async def test_with_nobody_there_from_the_start_it_serves() -> None:
     limits = RateLimiter(f"redis://{HOST}:{free_port()}/0", retry_s=0.05)
     verdict = await limits.reserve("a", RateLimits(in_flight=1), 0)
-    assert (verdict.allowed, verdict.judged) == (True, "local")
+    assert (verdict.allowed, verdict.limiter_mode) == (True, "local")
     await limits.settle(verdict.reservation, None)
     await limits.close()

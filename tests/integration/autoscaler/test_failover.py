@@ -132,7 +132,7 @@ async def test_redis_killed_and_back(
         autoscaler(redis_url=own.redis_url, redis_timeout_s=0.5) as url,
     ):
         await eventually(lambda: manager.codes(service)[-1:] == ["cooling-down"])
-        keeper = own.keepers["valkey"]
+        supervisor = own.supervisors["valkey"]
 
         async def unready() -> bool:
             answer = await http.get(f"{url}/readyz")
@@ -151,14 +151,14 @@ async def test_redis_killed_and_back(
             await eventually(lambda: manager.codes(quiet)[-1:] == ["condition-not-met"])
             await eventually(lambda: manager.codes(service)[-1:] == ["cooling-down"])
 
-        pid = keeper.pid
+        pid = supervisor.pid
         assert pid is not None
         os.kill(pid, signal.SIGSTOP)  # it hangs: connections stand, nothing answers
         await is_away_and_said()
         os.kill(pid, signal.SIGCONT)
         await is_back()
         os.kill(pid, signal.SIGKILL)
-        await eventually(lambda: keeper.restarts == 1 and keeper.pid)
+        await eventually(lambda: supervisor.restarts == 1 and supervisor.pid)
         said = len(manager.outcomes[quiet.rules[0].rule_id])
         await eventually(lambda: len(manager.outcomes[quiet.rules[0].rule_id]) > said + 1)
         await is_back()

@@ -102,17 +102,17 @@ async def test_a_killed_server_comes_back_on_its_port_with_its_data(data: Path, 
 
     async with EmbeddedServers(data, on_change=on_change) as servers:
         await write(servers)
-        keeper = servers.keepers[name]
-        old = keeper.pid
+        supervisor = servers.supervisors[name]
+        old = supervisor.pid
         assert old is not None
         os.kill(old, signal.SIGKILL)
         async with asyncio.timeout(60):
             await restarted.wait()
-        await eventually(keeper.program.ready)
-        assert keeper.pid not in (None, old)
+        await eventually(supervisor.program.ready)
+        assert supervisor.pid not in (None, old)
         await assert_kept(servers)
         assert [event for event in events if event[1] != "ready"] == [(name, "ended"), (name, "restarted")]
-        assert keeper.restarts == 1
+        assert supervisor.restarts == 1
     assert living(data) == {}
 
 
@@ -175,7 +175,7 @@ async def test_a_smart_shutdown_that_waits_for_clients_is_made_a_fast_one_and_th
     heard: list[str] = []
     async with EmbeddedServers(data, only=["postgres"], on_change=lambda _, what: heard.append(what)) as servers:
         held = await asyncpg.connect(servers.database_url)  # who holds it asks nothing
-        pid = servers.keepers["postgres"].pid
+        pid = servers.supervisors["postgres"].pid
         assert pid is not None
         os.kill(pid, signal.SIGTERM)
         await eventually(lambda: "restarted" in heard)
@@ -201,7 +201,7 @@ async def test_a_pool_lets_go_of_a_server_that_shuts_down(data: Path, monkeypatc
         async with pool.acquire(), pool.acquire():
             pass
         status = data / "postgres" / "postmaster.pid"
-        pid = servers.keepers["postgres"].pid
+        pid = servers.supervisors["postgres"].pid
         assert pid is not None
         async with pool.acquire() as used:
             async with pool.acquire() as other:
@@ -213,12 +213,12 @@ async def test_a_pool_lets_go_of_a_server_that_shuts_down(data: Path, monkeypatc
             await used.fetchval("select 1")  # what is in hand goes on
         with pytest.raises((asyncpg.PostgresError, OSError)):
             await pool.fetchval("select 1")
-        await eventually(lambda: servers.keepers["postgres"].pid != pid)
+        await eventually(lambda: servers.supervisors["postgres"].pid != pid)
 
 
 async def test_only_some_servers(data: Path) -> None:
     async with EmbeddedServers(data, only={"nats"}, durable=False) as servers:
-        assert set(servers.keepers) == {"nats"}
+        assert set(servers.supervisors) == {"nats"}
         assert not (data / "postgres").exists()
     with pytest.raises(ValueError, match="mysql"):
         EmbeddedServers(data, only={"mysql"})
@@ -288,7 +288,7 @@ async def test_lost_passwords_are_named_as_the_reason(data: Path) -> None:
 async def test_root_runs_postgres_in_either_way_and_may_change_it(data: Path, identity: str) -> None:
     async with EmbeddedServers(data, identity=identity) as servers:
         await write(servers)
-        pid = servers.keepers["postgres"].pid
+        pid = servers.supervisors["postgres"].pid
         owner = Path(f"/proc/{pid}").stat().st_uid if identity == ACCOUNT else data.stat().st_uid
         assert owner == (65534 if identity == ACCOUNT else 0)
     async with EmbeddedServers(data, identity=ACCOUNT if identity == NAMESPACE else NAMESPACE) as servers:

@@ -45,7 +45,7 @@ async def world(tmp_path: Path) -> AsyncIterator[ManagerWorld]:
 
 
 def _kill(world: ManagerWorld, name: str) -> None:
-    pid = world.servers.keepers[name].pid
+    pid = world.servers.supervisors[name].pid
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
 
@@ -67,7 +67,7 @@ async def test_an_outage_touches_nothing_that_runs(world: ManagerWorld, name: st
         await _settled(agent, proxy, service, 2)
         before = await _live(world)
         for wanted in (3, 2):
-            keeper = world.servers.keepers[name]
+            keeper = world.servers.supervisors[name]
             restarts = keeper.restarts
             _kill(world, name)
             await eventually(lambda: keeper.restarts > restarts)  # noqa: B023 - awaited in this turn

@@ -5,21 +5,21 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.appproxy.file_limit import LEAST, RESERVE, ConnectionCapacity, Fit, fit_descriptors
+from headrace.appproxy.file_limit import MIN, RESERVE, ConnectionCapacity, DescriptorBudget, fit_descriptors
 from headrace.appproxy.settings import Settings
 from headrace.appproxy.worker.shares import settings_for
 
 NUMBERS = st.integers(1, 200_000)
 
 
-@given(st.integers(LEAST, 1 << 30), NUMBERS, NUMBERS)
+@given(st.integers(MIN, 1 << 30), NUMBERS, NUMBERS)
 def test_what_may_be_open_fits_and_some_of_both_may(descriptors: int, connections: int, requests: int) -> None:
     fits = fit_descriptors(descriptors, connections=connections, open_requests=requests)
     assert fits.connections + fits.open_requests <= descriptors - RESERVE
     assert 0 < fits.connections <= connections
     assert 0 < fits.open_requests <= requests
     if connections + requests <= descriptors - RESERVE:
-        assert fits == Fit(connections, requests)
+        assert fits == DescriptorBudget(connections, requests)
     else:
         assert fits.open_requests >= min(requests, (descriptors - RESERVE) // 3)
 

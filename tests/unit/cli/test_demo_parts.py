@@ -13,7 +13,7 @@ import pytest
 from headrace.cli.demo import deploying
 from headrace.cli.demo.calling import MODEL, call_with_curl, curl_line, similarity, vectors
 from headrace.cli.demo.children import Program, tail_of
-from headrace.cli.demo.telling import Teller
+from headrace.cli.demo.demo_output import DemoOutput
 from headrace.cli.errors import CliError
 from headrace.sdk import Client
 from tests.support.fakes.manager_api import KEY, NOW, FakeManagerApi, uid
@@ -98,12 +98,12 @@ def test_the_demo_puts_its_folder_up_once_with_the_file_that_says_it_is_whole_la
     there.refused = {"onnx/model.onnx": "a directory"}
     with Client(there.url, KEY) as client:
         with pytest.raises(CliError, match=r"onnx/model\.onnx cannot be uploaded: it is invalid-request"):
-            deploying.folder(client, source, tmp_path / "open.json", Teller())
+            deploying.folder(client, source, tmp_path / "open.json", DemoOutput())
         assert there.files == {}
         there.refused = {}
-        deploying.folder(client, source, tmp_path / "open.json", Teller())
+        deploying.folder(client, source, tmp_path / "open.json", DemoOutput())
         assert list(there.files) == ["onnx/model.onnx", "prepared.json"]
         assert "2 files, 1.9 MiB are in the folder embeddings" in capsys.readouterr().out
         there.seen.clear()
-        deploying.folder(client, source, tmp_path / "open.json", Teller())
+        deploying.folder(client, source, tmp_path / "open.json", DemoOutput())
     assert {method for method, _ in there.seen} == {"GET"}

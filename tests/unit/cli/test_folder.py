@@ -12,7 +12,7 @@ import pytest
 
 from headrace.common.contracts.http.folders import FileView
 from headrace.sdk import TreeError, TreeFile
-from headrace.sdk.trees.download import placed
+from headrace.sdk.trees.download import local_paths
 from headrace.sdk.trees.plan import plan_upload
 from tests.support.fakes.manager_api import MODIFIED, NOW, FakeManagerApi, Upload, problem, uid
 from tests.support.worlds.cli import Cli
@@ -301,11 +301,11 @@ def _file(path: str) -> FileView:
 @pytest.mark.parametrize("path", ["../out", "a/../../out", "/etc/passwd"])
 def test_a_server_cannot_write_outside_of_the_directory(path: str, tmp_path: Path) -> None:
     with pytest.raises(TreeError, match="leads out of"):
-        placed([_file(path)], "", tmp_path)
+        local_paths([_file(path)], "", tmp_path)
 
 
 def test_a_directory_comes_down_under_its_own_name(tmp_path: Path) -> None:
-    (found,) = placed([_file("a/b/c")], "a/b", tmp_path).files
+    (found,) = local_paths([_file("a/b/c")], "a/b", tmp_path).files
     assert found == TreeFile(tmp_path / "b/c", "a/b/c", 1, MODIFIED * 10**9)
 
 
@@ -365,7 +365,7 @@ def test_directories_without_files_come_down_too(cli: Cli, there: FakeManagerApi
 
 def test_an_empty_directory_is_named_by_what_was_asked_for() -> None:
     rows = [{"path": p, "kind": "directory", "size_bytes": 0, "modified_at": NOW} for p in ("a/b", "a/b/c", "a/b/c/d")]
-    (found,) = placed([FileView.model_validate(row) for row in rows], "a/b", Path("here")).directories
+    (found,) = local_paths([FileView.model_validate(row) for row in rows], "a/b", Path("here")).directories
     assert found.local == Path("here/b/c/d")
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from headrace.appproxy.settings import Settings as AppProxySettings
 from headrace.common.bus.permissions import UserKind, embedded_users
-from headrace.embedded.keeper import LONGEST_BACKOFF_S, backoff_s
+from headrace.embedded.process_supervisor import LONGEST_BACKOFF_S, backoff_s
 from headrace.embedded.services import (
     MAX_AGENTS,
     Installation,

@@ -55,5 +55,5 @@ def test_weights_and_receipts_are_asked_for_by_name_and_id(there: FakeManagerApi
     assert list(client.services.receipts("echo")) == list(client.services.receipts("echo", revision=2)) == []
     assert there.seen[-1][1].endswith("revision=2")
     with pytest.raises(ValueError, match="weight"):
-        client.services.weigh("echo", uid(7), 0.5)  # type: ignore[arg-type]  # what a caller may try
+        client.services.set_weight("echo", uid(7), 0.5)  # type: ignore[arg-type]  # what a caller may try
     assert there.bodies == []

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.common.contracts.http.services import CreateService
-from headrace.common.text.loglines import From, time_of
+from headrace.common.text.loglines import LinesSince, time_of
 from headrace.common.text.logposition import LogPosition
 from headrace.sdk import ApiError, Client, UnreachableError
 from headrace.sdk.errors import AnswerLostError
@@ -104,7 +104,7 @@ def test_whenever_the_connection_breaks_each_line_comes_once(
 
 
 def _from(lines: list[str], since: str) -> list[str]:
-    late_ones = From(since.removesuffix("Z"))
+    late_ones = LinesSince(since.removesuffix("Z"))
     return [line for line in lines if list(late_ones.of([line.partition(" ")[2]]))]
 
 
@@ -119,7 +119,7 @@ def test_lines_that_are_alike_and_of_one_time_come_as_often_as_they_were_written
 
 def test_a_clock_that_was_set_back_hides_no_line() -> None:
     lines = [f"{at(500)} a", f"{at(600)} b", f"{at(10)} c", f"{at(20)} d"]
-    assert list(From(time_of(lines[1])).of(lines)) == lines[1:]
+    assert list(LinesSince(time_of(lines[1])).of(lines)) == lines[1:]
     position = LogPosition()
     assert [line for line in lines if position.takes(line)] == lines
 
@@ -160,7 +160,7 @@ def following(time: Time, *answers: bytes | Exception | int) -> tuple[list[str],
     told: list[str] = []
     lines: list[str] = []
     with LogStream(
-        transport(handle, time), "/v1/services/x/logs", {"follow": True, "tail": 5}, follow=True, told=told.append
+        transport(handle, time), "/v1/services/x/logs", {"follow": True, "tail": 5}, follow=True, on_notice=told.append
     ) as log:
         try:
             lines.extend(log)

@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 
 from headrace.sdk import AnswerLostError, ApiError, Client, TransferError, uploads
-from headrace.sdk.archives import Small, Wanted, batches
+from headrace.sdk.archives import DownloadItem, UploadItem, batches
 from tests.support.fakes.manager_api import FakeManagerApi
 
 MIB = 1024 * 1024
@@ -116,7 +116,7 @@ def test_small_files_go_in_parts_and_those_that_cannot_be_read_are_named(
     there: FakeManagerApi, client: Client, tmp_path: Path
 ) -> None:
     there.refused = {"b": "a directory"}
-    files = [Small(name.encode(), name, 1) for name in "abc"] + [Small(tmp_path / "gone", "d", 1)]
+    files = [UploadItem(name.encode(), name, 1) for name in "abc"] + [UploadItem(tmp_path / "gone", "d", 1)]
     told: list[int] = []
     refused = list(
         client.folders.upload_small(
@@ -138,9 +138,11 @@ def test_small_files_go_in_parts_and_those_that_cannot_be_read_are_named(
 
 
 def test_parts_have_a_bound_on_files_and_on_bytes() -> None:
-    assert [len(part) for part in batches(Small(b"", str(n), 1) for n in range(1001))] == [500, 500, 1]
-    assert [len(part) for part in batches(Small(b"", str(n), 3 * 1024 * 1024) for n in range(5))] == [2, 2, 1]
-    assert [len(part) for part in batches([Small(b"", "a", 1), Small(b"", "b", 2**30), Small(b"", "c", 1)])] == [
+    assert [len(part) for part in batches(UploadItem(b"", str(n), 1) for n in range(1001))] == [500, 500, 1]
+    assert [len(part) for part in batches(UploadItem(b"", str(n), 3 * 1024 * 1024) for n in range(5))] == [2, 2, 1]
+    assert [
+        len(part) for part in batches([UploadItem(b"", "a", 1), UploadItem(b"", "b", 2**30), UploadItem(b"", "c", 1)])
+    ] == [
         1,
         1,
         1,
@@ -152,11 +154,11 @@ def test_a_refused_archive_is_not_repeated_and_a_server_that_stays_away_ends_it(
 ) -> None:
     there.faults.append("403")
     with pytest.raises(ApiError):
-        list(client.folders.upload_small("f", [Small(b"1", "a", 1)]))
+        list(client.folders.upload_small("f", [UploadItem(b"1", "a", 1)]))
     assert len(there.seen) == 1
     there.faults.extend(["503"] * 9)
     with pytest.raises(TransferError):
-        list(client.folders.upload_small("f", [Small(b"1", "a", 1)]))
+        list(client.folders.upload_small("f", [UploadItem(b"1", "a", 1)]))
 
 
 def test_a_file_that_is_not_there(client: Client, tmp_path: Path) -> None:
@@ -282,7 +284,7 @@ def test_what_a_killed_download_left_is_removed_by_the_next_one_of_the_same_file
     with written.open("rb") as held:
         fcntl.flock(held, fcntl.LOCK_EX)  # as a download that is stopped, and goes on later
         if how == "with others":
-            assert list(client.folders.download_small("f", [Wanted("m", tmp_path / "m", 5)])) == []
+            assert list(client.folders.download_small("f", [DownloadItem("m", tmp_path / "m", 5)])) == []
         else:
             client.folders.download("f", "m", tmp_path / "m")
     assert set(tmp_path.iterdir()) == {*others, link, written, tmp_path / "m"}

@@ -232,7 +232,7 @@ def test_a_full_disk_here_ends_a_download(
 def test_more_than_one_transfer_plans_is_refused_before_anything_moves(
     there: FakeManagerApi, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(results, "MOST_ENTRIES", 3)
+    monkeypatch.setattr(results, "MAX_ENTRIES", 3)
     for name in "abcd":
         (tmp_path / "m").mkdir(exist_ok=True)
         (tmp_path / "m" / name).write_bytes(b"1")
@@ -246,7 +246,7 @@ def test_more_than_one_transfer_plans_is_refused_before_anything_moves(
 
 
 def test_what_lies_deeper_than_a_path_may_lead_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plan, "MOST_LEVELS", 3)
+    monkeypatch.setattr(plan, "MAX_LEVELS", 3)
     (tmp_path / "m/1/2/3/4").mkdir(parents=True)
     (tmp_path / "m/1/2/file").write_bytes(b"1")
     planned = plan.plan_upload([tmp_path / "m"], "")

@@ -19,7 +19,7 @@ for unused in ("httpx._main", "anyio", "trio"):
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 RAISED_AGAIN_S = 0.5
-"""After a SIGTERM that had no effect."""
+"""Time after a SIGTERM that had no effect."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

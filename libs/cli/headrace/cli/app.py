@@ -1,6 +1,6 @@
-"""Command tree: names and one line each here, the commands' modules when they are asked for.
+"""Command tree: names and help lines are here, the commands' modules are imported on use.
 
-`--help` and completion are common, and loading every command takes most of their time.
+`--help` and completion are common, and importing every command would take most of their time.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Entry:
     help: str
     is_group: bool = False
     elsewhere: Mapping[str, str] = field(default_factory=dict)
-    """Commands of a group that other modules register: their names, with blanks between them, by the module."""
+    """Commands of a group that other modules register: space-separated names by module."""
 
 
 def _group(help: str, module: str, elsewhere: Mapping[str, str] | None = None) -> Entry:

@@ -97,7 +97,7 @@ def _make(name: str, function: Callable[..., None], where: typer.Typer) -> None:
             values[parameter] = flags(**{field.name: values.pop(field.name) for field in fields(flags)})
         function(session, **values)
 
-    _pretend(call, function, [*_spread(parameters)])
+    _copy_signature(call, function, [*_spread(parameters)])
     where.command(name)(call)
 
 
@@ -120,7 +120,9 @@ def _spread(parameters: list[inspect.Parameter]) -> Iterator[inspect.Parameter]:
             )
 
 
-def _pretend(call: Callable[..., None], function: Callable[..., None], parameters: list[inspect.Parameter]) -> None:
+def _copy_signature(
+    call: Callable[..., None], function: Callable[..., None], parameters: list[inspect.Parameter]
+) -> None:
     """Give `call` the name, help and signature from which typer builds the command."""
     keyword = inspect.Parameter.KEYWORD_ONLY
     everything = [

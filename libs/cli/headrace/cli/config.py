@@ -1,6 +1,6 @@
-"""Configuration of the command line: which server is meant, and with which key.
+"""Configuration of the command line: the server to use, and its key.
 
-Flags win over the environment, that over what `login` stored, and that over a stack that runs here.
+Flags override the environment, which overrides the stored login, which overrides a local stack.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from headrace.embedded.state import Phase, StackState, read_state
 DEFAULT_URL: Final = "http://127.0.0.1:8080"
 MAX_DEFAULTS: Final = 100
 LONGEST_START_S: Final = 120.0
-"""How long a command waits for a stack that starts."""
+"""How long a command waits for a stack that is starting."""
 _POLL_S = 0.1
 _HOW = "headrace login --url URL, or set HEADRACE_URL and HEADRACE_API_KEY, or start one here: headrace up"
 
@@ -38,7 +38,7 @@ class Login(BaseModel):
     url: str | None = None
     key: str | None = Field(default=None, repr=False)
     ca_file: Path | None = None
-    """Certificate authority of a server with a certificate of its own."""
+    """CA certificate file of the server."""
     data: Path | None = None
 
 
@@ -49,7 +49,7 @@ class Target:
     url: str
     key: str = field(repr=False)
     origin: str
-    """Where this was found, for people."""
+    """Source of the target, for people."""
     ca_file: Path | None = None
 
 
@@ -84,10 +84,8 @@ class Defaults(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
     projects: dict[str, str] = {}
-    """Server's URL, a blank and the key's fingerprint → project, '' for none; the latest last, MAX_DEFAULTS at most.
-
-    By the URL alone: what earlier versions stored. It counts for every key that has no choice of its own.
-    """
+    """Server's URL, a blank and the key's fingerprint → project, '' for none; the latest last, MAX_DEFAULTS at most. By
+    URL alone: as stored by earlier versions; it is the default of every key without an entry of its own."""
 
 
 class Config:
@@ -258,15 +256,15 @@ def _started(data: Path) -> StackState | None:
     A stack that does not become ready exits by itself, or says so in its state; the wait is bounded all the same.
     """
     until = time.monotonic() + LONGEST_START_S
-    told = False
+    noted = False
     while True:
         state = read_state(data)
         starting = state.phase is Phase.STARTING if state is not None else lock_holder(data) is not None
         if not starting or time.monotonic() > until:
             return state
-        if not told:
+        if not noted:
             sys.stderr.write(f"waiting for the stack on {data} to start\n")
-            told = True
+            noted = True
         time.sleep(_POLL_S)
 
 

@@ -1,6 +1,6 @@
-"""Mapping of expected errors to words and an exit code.
+"""Mapping of expected errors to texts and exit codes.
 
-It is one place, so that the same failure looks the same from every command.
+In one place, so that the same failure looks the same from every command.
 """
 
 from __future__ import annotations

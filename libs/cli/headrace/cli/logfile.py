@@ -1,4 +1,4 @@
-"""The log of `headrace up` itself: JSON lines in a bounded file, beside those of what it runs."""
+"""Log of `headrace up` itself: JSON lines in a bounded file, beside the logs of its child processes."""
 
 from __future__ import annotations
 

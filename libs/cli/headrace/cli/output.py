@@ -26,7 +26,7 @@ class Printable(Protocol):
 
 M = TypeVar("M", bound=Printable)
 Columns = Sequence[tuple[str, Callable[[M], object]]]
-"""Heading and how to get the value from an item."""
+"""Heading, and the function that returns the value of an item."""
 
 _COUNTDOWN = re.compile(r"\bin \d+ s\b")
 

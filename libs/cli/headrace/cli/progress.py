@@ -1,4 +1,4 @@
-"""Progress of transfers of many files: a bar on a terminal, else a line now and then."""
+"""Progress of transfers of many files: a bar on a terminal, else occasional lines."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from rich.progress import (
 from headrace.cli.text import clean, size
 
 _STEP_BYTES: Final = 32 * 1024 * 1024
-"""Where no terminal is: a line of progress each time this much has moved."""
+"""Without a terminal: bytes between two lines of progress."""
 
 
-class Shown(AbstractContextManager["Shown"]):
+class TransferProgress(AbstractContextManager["TransferProgress"]):
     """Progress of a transfer of many files (a TreeProgress), as a context manager; prints nothing if `quiet`."""
 
     def __init__(self, what: str, *, quiet: bool = False) -> None:
@@ -52,7 +52,7 @@ class Shown(AbstractContextManager["Shown"]):
             self._open.enter_context(self._bar)
             self._task = self._bar.add_task(clean(self._what), total=max(self._total, 1))
 
-    def __enter__(self) -> Shown:
+    def __enter__(self) -> TransferProgress:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:

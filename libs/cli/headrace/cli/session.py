@@ -1,4 +1,4 @@
-"""Session of one command: its output, the configuration, and a client made when it is first needed."""
+"""Session of one command: its output, the configuration, and a client made on first use."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:  # loaded by the first command that asks a server: help and co
 
 
 PATIENCE_S: Final = 60.0
-"""How long a request waits for a manager that takes no connections, as one that restarts."""
+"""How long a request waits for a manager that accepts no connections, as one that restarts."""
 ANSWER_S: Final = 30.0
-"""Longest silence of a manager within an answer."""
+"""Longest silence of a manager within a response."""
 THERE_S: Final = 10.0
-"""The same where it is asked whether it is there: by `status`, `version` and `login`."""
+"""The same for commands that check if it is reachable: `status`, `version` and `login`."""
 
 
 class Session:
@@ -31,9 +31,9 @@ class Session:
         self.url: str | None = None
         """`--url`."""
         self.data: Path | None = None
-        """`--data`: the stack that runs on this folder."""
+        """`--data`: data folder of the stack to use."""
         self.patient = True
-        """Whether a manager that restarts is waited for; not where it is asked whether it is there."""
+        """Wait for a manager that restarts; off for commands that check if it is reachable."""
         self._config = config
         self._client: Client | None = None
         self._key = ""

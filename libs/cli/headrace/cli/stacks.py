@@ -1,6 +1,6 @@
 """Registry of the data folders on which `headrace up` ran.
 
-Other commands find a running stack by it, without being told.
+Other commands find a running stack by it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Passwords and keys that the stack makes for itself at its first start and remembers."""
+"""Passwords and keys that the stack generates at its first start and stores."""
 
 from __future__ import annotations
 

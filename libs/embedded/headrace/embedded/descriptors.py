@@ -1,7 +1,8 @@
-"""A file descriptor store for one program, as systemd has it (sd_pid_notify_with_fds(3)): listening sockets outlive who opened them.
+"""A file descriptor store for one program, as systemd's (sd_pid_notify_with_fds(3)): listening sockets outlive their
+process.
 
-The program sends a descriptor with `FDSTORE=1` and a name to NOTIFY_SOCKET, and gets it back at its next start. Other messages of
-that protocol are passed over.
+The program sends a descriptor with `FDSTORE=1` and a name to NOTIFY_SOCKET, and gets it back at its next start. Other
+messages of that protocol are ignored.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ from array import array
 import structlog
 
 log = structlog.get_logger(__name__)
-_MOST = 1024
-"""Descriptors that are kept; further ones are closed."""
+_MAX = 1024
+"""Descriptors stored at most; further ones are closed."""
 _MESSAGE = 4096
-_MOST_FDS = 16
+_MAX_FDS = 16
 _CREDENTIALS = struct.Struct("3i")
 
 
@@ -31,7 +32,7 @@ class DescriptorStore:
 
     def __init__(self) -> None:
         self.address = f"@headrace-{secrets.token_hex(16)}"
-        """For NOTIFY_SOCKET; in the abstract namespace, where paths have no length to mind."""
+        """Value of NOTIFY_SOCKET; in the abstract namespace, where paths have no length limit."""
         self._held: dict[str, int] = {}
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
@@ -56,7 +57,7 @@ class DescriptorStore:
         self._held.clear()
 
     def _read(self) -> None:
-        space = socket.CMSG_SPACE(_MOST_FDS * array("i").itemsize) + socket.CMSG_SPACE(_CREDENTIALS.size)
+        space = socket.CMSG_SPACE(_MAX_FDS * array("i").itemsize) + socket.CMSG_SPACE(_CREDENTIALS.size)
         while True:
             try:
                 data, ancillary, _, _ = self._socket.recvmsg(_MESSAGE, space, socket.MSG_CMSG_CLOEXEC)
@@ -78,7 +79,7 @@ class DescriptorStore:
         if said.get("FDSTOREREMOVE") == "1":
             if (old := self._held.pop(name, None)) is not None:
                 os.close(old)
-        elif said.get("FDSTORE") == "1" and fds and (name in self._held or len(self._held) < _MOST):
+        elif said.get("FDSTORE") == "1" and fds and (name in self._held or len(self._held) < _MAX):
             kept, *others = fds
             if (old := self._held.get(name)) is not None:
                 os.close(old)

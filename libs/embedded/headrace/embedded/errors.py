@@ -1,4 +1,4 @@
-"""What can go wrong with the embedded stack, one class per thing a person would do differently about."""
+"""Errors of the embedded stack, one class per possible remedy."""
 
 from __future__ import annotations
 

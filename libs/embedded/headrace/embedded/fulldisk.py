@@ -1,4 +1,4 @@
-"""Detection of a full disk: that a server met one, and that there is room again."""
+"""Detection of a full disk: that a server's write failed, and that there is room again."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 from headrace.common.runtime.disk import free_bytes, in_words
 
 FULL_BYTES = 2**20
-"""Less free than this: a write may have failed without leaving a line in the log, which is on the same disk."""
+"""With less free space a write may have failed without a line in the log, which is on the same disk."""
 ROOM_BYTES = 16 * 2**20
-"""As much free as this: starting the server anew can help."""
-_MOST_READ = 256 * 1024
+"""With so much free space a restart of the server can help."""
+_MAX_READ = 256 * 1024
 _WORDS = b"no space left on device"
 
 
@@ -39,9 +39,9 @@ class FullDisk:
     def _log_tells(self) -> bool:
         """Return True if the new part of the log names a full disk."""
         size = self._log.stat().st_size
-        start = max(self._read_to, size - _MOST_READ) if size >= self._read_to else 0  # it was emptied meanwhile
+        start = max(self._read_to, size - _MAX_READ) if size >= self._read_to else 0  # it was emptied meanwhile
         with self._log.open("rb") as file:
             file.seek(start)
-            added = file.read(_MOST_READ)
+            added = file.read(_MAX_READ)
         self._read_to = start + len(added)
         return _WORDS in added.lower()

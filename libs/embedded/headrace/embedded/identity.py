@@ -1,4 +1,4 @@
-"""Account of PostgreSQL's processes: it refuses uid 0, and a uid that /etc/passwd does not know."""
+"""Account of PostgreSQL's processes: PostgreSQL refuses uid 0, and a uid that is not in /etc/passwd."""
 
 from __future__ import annotations
 

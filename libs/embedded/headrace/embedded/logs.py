@@ -8,10 +8,10 @@ from contextlib import suppress
 from pathlib import Path
 
 KEPT = 3
-"""Older files kept beside each log: `.1` is the newest of them."""
+"""Older files kept of each log: `.1` is the newest of them."""
 
 MAX_BYTES = 20 * 1024 * 1024
-"""A log longer than this is moved aside while it is written to."""
+"""A longer log is rotated while it is written to."""
 
 
 def rotate(log: Path) -> None:

@@ -9,14 +9,14 @@ import signal
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
-from headrace.common.bus.permissions import EDGE_SIDE, STORE_SIDE, BusUser, Side, UserKind, permissions
+from headrace.common.bus.permissions import EDGE_ACCOUNT, STORE_ACCOUNT, Account, BusUser, UserKind, permissions
 from headrace.common.runtime.files import write_atomically
 from headrace.embedded.binaries import nats_server
 from headrace.embedded.fulldisk import FullDisk
-from headrace.embedded.keeper import Program
 from headrace.embedded.ports import HOST
 from headrace.embedded.private import private_folder
 from headrace.embedded.process import Command
+from headrace.embedded.process_supervisor import Program
 
 SERVER_NAME = "headrace-embedded"
 
@@ -43,9 +43,12 @@ def nats_config(*, host: str, port: int, store_dir: str, users: Collection[BusUs
             "}",
             "accounts {",
             *_account(
-                "HEADRACE", [user for user in users if user.kind is UserKind.MANAGER], STORE_SIDE, "jetstream: enabled"
+                "HEADRACE",
+                [user for user in users if user.kind is UserKind.MANAGER],
+                STORE_ACCOUNT,
+                "jetstream: enabled",
             ),
-            *_account("EDGE", [user for user in users if user.kind is not UserKind.MANAGER], EDGE_SIDE),
+            *_account("EDGE", [user for user in users if user.kind is not UserKind.MANAGER], EDGE_ACCOUNT),
             "}",
             "",
         )
@@ -73,26 +76,26 @@ def nats_program(*, data: Path, log: Path, port: int, passwords: Mapping[BusUser
             on_parent_death=signal.SIGKILL,
         ),
         ready=lambda: _ready(port),
-        ailing=FullDisk(data, log).recovered,
+        restart_reason=FullDisk(data, log).recovered,
         stop_steps=((signal.SIGTERM, 5.0),),
     )
 
 
-def _account(name: str, users: Iterable[BusUser], side: Side, *more: str) -> Iterator[str]:
+def _account(name: str, users: Iterable[BusUser], account: Account, *more: str) -> Iterator[str]:
     yield f"  {name} {{"
     yield from (f"    {line}" for line in more)
     yield "    users = ["
     yield from (f"      {_user(user)}" for user in users)
     yield "    ]"
     yield "    exports = ["
-    for crossing in side.offers:
-        answers = ", response_type: stream" if crossing.kind == "service" and crossing.many else ""
-        yield f"      {{ {crossing.kind}: {_quoted(crossing.subject)}{answers} }}"
+    for export in account.exports:
+        answers = ", response_type: stream" if export.kind == "service" and export.many else ""
+        yield f"      {{ {export.kind}: {_quoted(export.subject)}{answers} }}"
     yield "    ]"
     yield "    imports = ["
     yield from (
-        f"      {{ {crossing.kind}: {{ account: {side.other}, subject: {_quoted(crossing.subject)} }} }}"
-        for crossing in side.takes
+        f"      {{ {export.kind}: {{ account: {account.other}, subject: {_quoted(export.subject)} }} }}"
+        for export in account.imports
     )
     yield "    ]"
     yield "  }"

@@ -1,4 +1,4 @@
-"""TCP ports of the stack: free when chosen, the same after a restart, chosen anew if somebody else took one."""
+"""TCP ports of the stack: free when chosen, the same after a restart, chosen again if one was taken."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from headrace.common.runtime.files import write_atomically
 from headrace.embedded.errors import AddressNotUsableError
 
 LOW, HIGH = 10_000, 19_999
-"""Below the agents' kernel ports (20000 and up) and below Linux' range for outgoing connections (32768 and up),
-so that no connection of a client happens to sit on a server's port while that server restarts."""
+"""Below the agents' kernel ports (20000 and up) and below Linux' range for outgoing connections (32768 and up), so that
+no client's connection takes a server's port while that server restarts."""
 
 HOST = "127.0.0.1"
 

@@ -17,21 +17,21 @@ from headrace.common.runtime.files import write_atomically
 from headrace.embedded.binaries import postgres_bin
 from headrace.embedded.errors import EmbeddedError, StartFailedError
 from headrace.embedded.identity import choose_identity, give
-from headrace.embedded.keeper import Program
 from headrace.embedded.logs import tail
 from headrace.embedded.ports import HOST
 from headrace.embedded.proc import ProcessId
 from headrace.embedded.process import Command, run_to_end
+from headrace.embedded.process_supervisor import Program
 
 SUPERUSER: Final = "postgres"
 ROLE: Final = "headrace"
 DATABASE: Final = "headrace"
 
 STOP_STEPS = ((signal.SIGINT, 10.0), (signal.SIGQUIT, 5.0))
-"""Fast shutdown with a checkpoint; then immediate, which recovers from the log at the next start."""
+"""Fast shutdown with a checkpoint; then immediate, which recovers from the WAL at the next start."""
 
 _STATUS_LINE: Final = 8
-"""Of postmaster.pid (PostgreSQL's LOCK_FILE_LINE_PM_STATUS)."""
+"""Line of postmaster.pid (PostgreSQL's LOCK_FILE_LINE_PM_STATUS)."""
 _ENV = {"LC_ALL": "C", "PATH": "/usr/local/bin:/usr/bin:/bin"}
 _SETTINGS = {
     "listen_addresses": HOST,
@@ -55,13 +55,13 @@ class PostgresFacts:
     """Parameters of the server."""
 
     data: Path
-    """Holds the cluster; made at the first start."""
+    """Folder of the cluster; created at the first start."""
     port: int
     superuser_password: str
     password: str
     log: Path
     identity: str | None = None
-    """None: found out at the start; see identity.py."""
+    """None: chosen at the start; see identity.py."""
     durable: bool = True
     """False loses data when the *machine* dies, never when the process does; for tests."""
 
@@ -93,7 +93,7 @@ async def postgres_program(facts: PostgresFacts) -> Program:
         ready=lambda: _ready(facts),
         prepare=lambda: _clear_stale_pid(facts.data),
         stop_steps=STOP_STEPS,
-        ailing=lambda: shutting_down(facts.data),
+        restart_reason=lambda: shutting_down(facts.data),
     )
 
 

@@ -13,7 +13,7 @@ from headrace.embedded.errors import AlreadyRunningError, FolderNotUsableError
 
 _LOCK: Final = "lock"
 _LOGS: Final = "logs"
-"""May be all there is: made before the lock is taken."""
+"""An otherwise empty folder is accepted with it: it is created before the lock is taken."""
 _LOOKED_AT: Final = 100
 
 

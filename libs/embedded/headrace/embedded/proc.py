@@ -1,4 +1,4 @@
-"""Identity of child processes across restarts of their parent, and their bounded ending."""
+"""Identity of child processes across restarts of their parent, and stopping them within a bounded time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from headrace.common.runtime.procfs import boot_id, read_stat
 
 StopSteps = Sequence[tuple[signal.Signals, float]]
-"""Signals to send in order, each with how many seconds to wait for the end before the next."""
+"""Signals to send in order, each with the seconds to wait before the next one."""
 
 _POLL_S = 0.02
 

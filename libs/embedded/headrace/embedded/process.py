@@ -1,4 +1,4 @@
-"""One child process: started through the launcher, waited for without a thread, ended within a bounded time."""
+"""One child process: started through the launcher, reaped without a thread, stopped within a bounded time."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class Command:
     """Command line of a program, with its environment."""
 
     argv: tuple[str, ...]
-    """The program as an absolute path, and its arguments."""
+    """Absolute path of the program, and its arguments."""
     env: Mapping[str, str]
     """Its whole environment."""
     cwd: Path = Path("/")
     on_parent_death: signal.Signals = signal.SIGKILL
-    """What the kernel sends it when this process dies, however it dies."""
+    """Signal from the kernel when this process dies, however it dies."""
     identity: str = SAME
     """`same`, `namespace:UID:GID` or `account:UID:GID`; see launch.py."""
 
@@ -44,7 +44,7 @@ class Child:
         self._popen, self._on_exit = popen, on_exit
         self._exited = asyncio.Event()
         self.id = ProcessId.of(popen.pid)
-        """None if it ended at once."""
+        """None if it exited at once."""
         self._pidfd = os.pidfd_open(popen.pid)
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._pidfd, self._reap)

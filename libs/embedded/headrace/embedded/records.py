@@ -1,4 +1,4 @@
-"""Pid files of running children, and the ending of orphans that an earlier run left behind."""
+"""Pid files of running children, and stopping of orphans of an earlier run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from headrace.embedded.proc import ProcessId
 log = structlog.get_logger(__name__)
 
 LEFTOVER_WAIT_S = 30.0
-"""Longest wait for a leftover: an agent may still be stopping its kernels."""
+"""Longest wait for a leftover process: an agent may still be stopping its kernels."""
 
 
 def record(run: Path, name: str, process: ProcessId) -> None:

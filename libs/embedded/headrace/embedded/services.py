@@ -1,4 +1,4 @@
-"""The four services as child processes: what each is told, when it starts and when it stops. Pure."""
+"""The four services as child processes: environment, start and stop order. Pure."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ class UpOptions:
     """Simulated GPUs per agent; 0: the real ones, if any."""
     agents: int = 1
     api_port: int | None = None
-    """None: API_PORT, or another one where that is taken."""
+    """None: API_PORT, or another one if that is taken."""
     proxy_port: int | None = None
-    """None: PROXY_PORT, or another one where that is taken."""
+    """None: PROXY_PORT, or another one if that is taken."""
     listen_host: str = HOST
-    """Where the manager's API and the app-proxy listen; everything else listens on 127.0.0.1 only."""
+    """Listen address of the manager's API and the app-proxy; everything else listens on 127.0.0.1 only."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.agents <= MAX_AGENTS:
@@ -58,13 +58,13 @@ class Installation:
     nats_passwords: Mapping[str, str] = field(repr=False)
     """Bus user → password; the users are those of embedded_users()."""
     secret_key: str = field(repr=False)
-    """32 random bytes, hexadecimal: what the manager encrypts with."""
+    """32 random bytes, hexadecimal: the manager's encryption key."""
     api_port: int
     proxy_port: int
     admin_ports: Mapping[str, int]
     """Service name → port of its admin listener on 127.0.0.1; names are those of admin_names()."""
     server_ports: tuple[int, ...] = ()
-    """Where PostgreSQL, NATS and Valkey listen."""
+    """Ports of PostgreSQL, NATS and Valkey."""
 
     @property
     def api_url(self) -> str:
@@ -101,17 +101,17 @@ class Service:
     env: Mapping[str, str] = field(repr=False)
     """Its whole environment."""
     ready_url: str
-    """Answers 200 when it is ready."""
+    """Readiness URL: answers 200 when ready."""
     port: int
-    """The port a person would ask about."""
+    """Main port, for people."""
     start_tier: int
-    """Those of one tier start together, once all lower tiers are ready."""
+    """Services of one tier start together, once all lower tiers are ready."""
     stop_tier: int
-    """Those of one tier stop together, once all lower tiers have stopped."""
+    """Services of one tier stop together, once all lower tiers have stopped."""
     stop_grace_s: float = 15.0
-    """From SIGTERM to SIGKILL."""
+    """Time between SIGTERM and SIGKILL."""
     keeps_sockets: bool = False
-    """Whether its listening sockets stay open while it is started again."""
+    """True if its listening sockets stay open while it is restarted."""
 
 
 def admin_names(agents: int) -> tuple[str, ...]:

@@ -11,12 +11,12 @@ from typing import Final
 
 from headrace.common.bus.permissions import BusUser, embedded_users
 from headrace.embedded.credentials import Credentials
-from headrace.embedded.keeper import Keeper, Program, start_all
 from headrace.embedded.logs import rotate
 from headrace.embedded.nats import nats_program
 from headrace.embedded.ports import HOST, Ports
 from headrace.embedded.postgres import PostgresFacts, postgres_program
 from headrace.embedded.private import FolderLock, data_folder, private_folder
+from headrace.embedded.process_supervisor import ProcessSupervisor, Program, start_all
 from headrace.embedded.records import end_leftovers
 from headrace.embedded.valkey import valkey_program
 
@@ -57,7 +57,7 @@ class EmbeddedServers:
         self._open = AsyncExitStack()
         self._urls: dict[str, str] = {}
         self._server_ports: dict[str, int] = {}
-        self.keepers: dict[str, Keeper] = {}
+        self.supervisors: dict[str, ProcessSupervisor] = {}
 
     async def __aenter__(self) -> EmbeddedServers:
         try:
@@ -125,16 +125,16 @@ class EmbeddedServers:
             private_folder(folder)
         await end_leftovers(self.run)  # before ports are taken: they may be on theirs
         programs = [await self._program(name) for name in SERVERS if name in self._only]
-        self.keepers = {
-            program.name: Keeper(program, logs=self.logs, run=self.run, on_change=self._on_change)
+        self.supervisors = {
+            program.name: ProcessSupervisor(program, logs=self.logs, run=self.run, on_change=self._on_change)
             for program in programs
         }
         self._open.push_async_callback(self._stop)
-        await start_all(self.keepers.values())
+        await start_all(self.supervisors.values())
 
     async def _stop(self) -> None:
         """Stop the servers together: none needs another."""
-        await asyncio.gather(*(keeper.stop() for keeper in self.keepers.values()))
+        await asyncio.gather(*(supervisor.stop() for supervisor in self.supervisors.values()))
 
     async def _program(self, name: str) -> Program:
         port = self._server_ports[name] = self.ports.take(name)

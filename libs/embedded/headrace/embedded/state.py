@@ -1,4 +1,4 @@
-"""`state.json` in the data folder: what a running stack says about itself to `headrace status` and `down`."""
+"""`state.json` in the data folder: the state of a running stack, for `headrace status` and `down`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class ProcessState(BaseModel):
 
     name: str
     pid: int | None
-    """None between its end and its restart."""
+    """None between its exit and its restart."""
     port: int
     log: Path
     restarts: int
@@ -41,7 +41,7 @@ class StackState(BaseModel):
     v: int = 1
     phase: Phase
     pid: int
-    """The supervisor's; with `ticks` and `boot` it is this process and no later one of the same number."""
+    """Pid of the supervisor; `ticks` and `boot` tell it from a later process with the same pid."""
     ticks: int
     boot: str
     started_at: datetime
@@ -50,7 +50,7 @@ class StackState(BaseModel):
     agents: int
     simulate_gpus: int
     listen_host: str = "127.0.0.1"
-    """Where API and endpoints listen."""
+    """Address of the API and the endpoints."""
     api_url: str
     proxy_url: str
     admin_key_file: Path

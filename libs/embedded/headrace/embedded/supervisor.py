@@ -31,11 +31,11 @@ import structlog
 from headrace.common.bus.permissions import embedded_users
 from headrace.embedded.descriptors import DescriptorStore
 from headrace.embedded.errors import PortTakenError, StartFailedError
-from headrace.embedded.keeper import Keeper, Program, start_all
 from headrace.embedded.ports import HOST, Ports, check_address
 from headrace.embedded.private import lock_holder
 from headrace.embedded.proc import ProcessId
 from headrace.embedded.process import Command
+from headrace.embedded.process_supervisor import ProcessSupervisor, Program, start_all
 from headrace.embedded.readiness import answers_200
 from headrace.embedded.records import end_leftovers
 from headrace.embedded.services import (
@@ -56,7 +56,7 @@ __all__ = ["Stage", "StopResult", "UpOptions", "read_state", "run", "stop"]
 
 _STATE_AGAIN_S = 5.0
 _STARTS = 3
-"""How often services are started where somebody takes a port of theirs between its choice and their start."""
+"""Attempts to start services when one of their ports is taken between its choice and their start."""
 
 OnProgress = Callable[[str, str], None]
 Services = Callable[[Installation, Mapping[str, str]], Sequence[Service]]
@@ -133,7 +133,7 @@ class _Supervisor:
         self._options, self._on_progress, self._services = options, on_progress, services
         self._started_at = datetime.now(UTC)
         self._phase = Phase.STARTING
-        self._keepers: dict[str, Keeper] = {}
+        self._supervisors: dict[str, ProcessSupervisor] = {}
         self._ports: dict[str, int] = {}
         self._there: Installation | None = None
         self._written = True
@@ -153,14 +153,14 @@ class _Supervisor:
             try:
                 for left in reversed(range(_STARTS)):
                     there = self._there = self._installation(servers)
-                    self._keepers = dict(servers.keepers)
+                    self._supervisors = dict(servers.supervisors)
                     wanted = self._services(there, os.environ)
                     try:
                         await self._start(wanted, servers)
                         break
                     except StartFailedError as error:
                         await self._stop(wanted)
-                        self._ask_for_other_ports(error, there, servers.ports, left)
+                        self._choose_other_ports(error, there, servers.ports, left)
                 self._enter(Phase.RUNNING)
                 self.tell(Stage.READY, f"API {there.api_url}, endpoints {there.proxy_url}")
                 await self._keep_state_written()
@@ -170,7 +170,7 @@ class _Supervisor:
                 remove_state(servers.data)
                 self.tell(Stage.STOPPING, "stopping PostgreSQL, NATS and Valkey")
 
-    def _ask_for_other_ports(self, error: StartFailedError, there: Installation, ports: Ports, left: int) -> None:
+    def _choose_other_ports(self, error: StartFailedError, there: Installation, ports: Ports, left: int) -> None:
         """Choose other ports if services could not start because theirs were taken meanwhile; else raise `error`.
 
         Raises PortTakenError for a requested port.
@@ -225,13 +225,13 @@ class _Supervisor:
         for _, tier in _tiers(services, lambda service: service.start_tier):
             names = ", ".join(service.name for service in tier)
             self.tell(Stage.SERVICE, f"starting {names}")
-            await start_all([self._keeper(service, servers) for service in tier])
+            await start_all([self._supervise_service(service, servers) for service in tier])
             self._write()
 
-    def _keeper(self, service: Service, servers: EmbeddedServers) -> Keeper:
+    def _supervise_service(self, service: Service, servers: EmbeddedServers) -> ProcessSupervisor:
         store = DescriptorStore() if service.keeps_sockets else None
         env = service.env if store is None else {**service.env, "NOTIFY_SOCKET": store.address}
-        keeper = Keeper(
+        supervisor = ProcessSupervisor(
             Program(
                 name=service.name,
                 command=Command(service.argv, env, cwd=servers.data, on_parent_death=signal.SIGTERM),
@@ -243,23 +243,23 @@ class _Supervisor:
             run=servers.run,
             on_change=self._changed,
         )
-        self._keepers[service.name], self._ports[service.name] = keeper, service.port
-        return keeper
+        self._supervisors[service.name], self._ports[service.name] = supervisor, service.port
+        return supervisor
 
     async def _stop(self, services: Sequence[Service]) -> None:
         for _, tier in _tiers(services, lambda service: service.stop_tier):
-            running = [self._keepers[service.name] for service in tier if service.name in self._keepers]
+            running = [self._supervisors[service.name] for service in tier if service.name in self._supervisors]
             if running:
-                self.tell(Stage.STOPPING, "stopping " + ", ".join(keeper.program.name for keeper in running))
-            await asyncio.gather(*(keeper.stop() for keeper in running))
+                self.tell(Stage.STOPPING, "stopping " + ", ".join(supervisor.program.name for supervisor in running))
+            await asyncio.gather(*(supervisor.stop() for supervisor in running))
 
     def _changed(self, name: str, what: str) -> None:
         self._write()
         if what == "ready":
             self.tell(Stage.SERVICE, f"{name} is ready")
             return
-        keeper = self._keepers.get(name)
-        log = f"; its log is {keeper.log}" if keeper is not None else ""
+        supervisor = self._supervisors.get(name)
+        log = f"; its log is {supervisor.log}" if supervisor is not None else ""
         self.tell(Stage(what), f"{name} {what}{log}")
 
     def _enter(self, phase: Phase) -> None:
@@ -302,7 +302,7 @@ class _Supervisor:
                 admin_key_file=there.admin_key_file,
                 processes=tuple(
                     ProcessState(name=name, pid=k.pid, port=self._ports[name], log=k.log, restarts=k.restarts)
-                    for name, k in self._keepers.items()
+                    for name, k in self._supervisors.items()
                     if name in self._ports
                 ),
             )

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from headrace.common.runtime.files import write_atomically
 from headrace.embedded.binaries import valkey_server
-from headrace.embedded.keeper import Program
 from headrace.embedded.ports import HOST
 from headrace.embedded.private import private_folder
 from headrace.embedded.process import Command
+from headrace.embedded.process_supervisor import Program
 
 MAX_MEMORY = "256mb"
-"""Metric windows are bounded and expire; beyond this a write is refused rather than the machine filled."""
+"""Metric windows are bounded and expire; beyond this a write is refused, so that the machine's memory is not filled."""
 
 
 def valkey_config(*, data: Path, port: int, password: str) -> str:

@@ -80,7 +80,7 @@ async def _echo(request: web.Request) -> _Socket:
     socket = web.WebSocketResponse(max_msg_size=_MESSAGE_BYTES, heartbeat=30.0)
     await socket.prepare(request)
     sockets = request.app[_SOCKETS]
-    with engine.ledger.entry(request.path, model="", stream=True, headers=request.headers) as entry:
+    with engine.request_log.entry(request.path, model="", stream=True, headers=request.headers) as entry:
         entry.state = "running"
         sockets.add(socket)
         try:
@@ -105,7 +105,7 @@ async def _requests(request: web.Request) -> web.Response:
     limit = request.query.get("limit", "100")
     if not limit.isascii() or not limit.isdigit():
         raise BadRequest("limit must be a whole number", param="limit")
-    return web.json_response(request.app[ENGINE].ledger.view(int(limit)))
+    return web.json_response(request.app[ENGINE].request_log.view(int(limit)))
 
 
 async def _settings(request: web.Request) -> web.Response:

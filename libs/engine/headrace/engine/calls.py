@@ -1,4 +1,4 @@
-"""From a request's JSON to what the engine will do: pure, all refusals are BadRequest or UnknownModel."""
+"""Parsing of requests: pure, all errors are BadRequest or UnknownModel."""
 
 import json
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Simulation of an inference engine: loading, slots, pace and faults around one request. It knows nothing of HTTP's details."""
+"""Simulation of an inference engine: loading, slots, token rate and faults around one request. Independent of HTTP."""
 
 import asyncio
 import logging
@@ -10,9 +10,9 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import NoReturn
 
-from headrace.engine.ledger import Entry, Ledger
 from headrace.engine.metrics import Metrics
 from headrace.engine.problems import SimulatedFailure, StillLoading
+from headrace.engine.request_log import Entry, RequestLog
 from headrace.engine.settings import NEVER, Behaviour, Settings
 from headrace.engine.slots import Slots
 
@@ -38,7 +38,7 @@ class Engine:
     def __init__(self, settings: Settings, *, crash: Callable[[int], None] = _exit) -> None:
         self.settings = settings
         self.behaviour = settings.behaviour
-        self.ledger = Ledger(wall=time.time, clock=time.monotonic)
+        self.request_log = RequestLog(wall=time.time, clock=time.monotonic)
         self.metrics = Metrics(settings.models[0], settings.max_model_len)
         self.slots = Slots(lambda: (self.behaviour.max_running, self.behaviour.max_waiting))
         self._crash = crash
@@ -78,7 +78,7 @@ class Engine:
     @property
     def kv_cache_usage(self) -> float:
         """Part of the simulated KV cache in use by running requests, 0 to 1."""
-        return min(1.0, self.ledger.held_tokens / self.settings.kv_cache_tokens)
+        return min(1.0, self.request_log.held_tokens / self.settings.kv_cache_tokens)
 
     async def while_set(self, name: str) -> None:
         """Wait until the boolean setting `name` is off."""
@@ -97,7 +97,7 @@ class Engine:
         if not self.loaded:
             raise StillLoading("the model is still loading; try again later")
         self._count_down_to_crash()
-        with self.ledger.entry(path, model=model, stream=stream, headers=headers) as entry:
+        with self.request_log.entry(path, model=model, stream=stream, headers=headers) as entry:
             entry.prompt_tokens = prompt_tokens
             if self._rng.random() < self.behaviour.failure_rate:
                 raise SimulatedFailure("the settings ask for a failure", status=self.behaviour.failure_status)

@@ -1,6 +1,6 @@
 """Token generation: pure functions from a seed and the caller's text to tokens and vectors.
 
-The same question to the same model with the same seed always has the same answer.
+The same request to the same model with the same seed always has the same response.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""The engine's metrics, by the names, types and labels of vLLM's V1 engine, in the Prometheus text format.
+"""The engine's metrics, with the names, types and labels of vLLM's V1 engine, in the Prometheus text format.
 
 Source of the names: vLLM's `v1/metrics/loggers.py` and its page "Production Metrics".
 """

@@ -1,4 +1,4 @@
-"""Errors in the shape that OpenAI's API gives them: `{"error": {message, type, param, code}}`."""
+"""Errors in OpenAI's shape: `{"error": {message, type, param, code}}`."""
 
 from aiohttp import web
 

@@ -1,4 +1,4 @@
-"""Settings of the simulated engine: flags beat the environment (HEADRACE_ENGINE_*), which beats the defaults.
+"""Settings of the simulated engine: flags override the environment (HEADRACE_ENGINE_*), which overrides the defaults.
 
 Only the standard library is used here, so that the engine can be copied into a small image beside aiohttp.
 """
@@ -71,18 +71,18 @@ class Settings:
     host: str = "0.0.0.0"
     port: int = 8000
     models: tuple[str, ...] = ("simulated",)
-    """Names the engine answers to; the first is the default and labels the metrics."""
+    """Model names of the engine; the first is the default and labels the metrics."""
     seed: int = 0
     """Seed of all randomness: answers, failures and jitter."""
     max_model_len: int = 8_192
-    """Longest prompt and answer together, in tokens."""
+    """Longest prompt and completion together, in tokens."""
     kv_cache_tokens: int = 131_072
     """Tokens that fill the simulated KV cache; only the reported usage depends on it."""
     embedding_dimensions: int = 384
     shutdown_grace_s: float = 30.0
     """Longest wait for open requests after SIGTERM."""
     debug: bool = True
-    """Serve /debug/*. Whoever reaches these paths can change the engine's behaviour and end it."""
+    """Serve /debug/*. Anyone who reaches these paths can change the engine's behaviour and end it."""
     behaviour: Behaviour = Behaviour()
 
 

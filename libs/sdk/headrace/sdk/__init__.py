@@ -1,6 +1,6 @@
 """Headrace's Python client: synchronous, typed with the contract models. Start at `Client`.
 
-Names are imported when they are first used (PEP 562): who handles only the errors does not load the HTTP client.
+Names are imported on first use (PEP 562): code that only handles errors does not load the HTTP client.
 """
 
 from importlib import import_module
@@ -104,7 +104,7 @@ _HOME = {
     ),
     **dict.fromkeys(("LeftOut", "ResumeStore", "TreeFile", "TreeProgress", "TreeResult"), "trees.results"),
 }
-"""The module of each name; the others are errors."""
+"""Module of each exported name."""
 
 
 def __getattr__(name: str) -> Any:

@@ -1,6 +1,6 @@
-"""Batched transfers of small files: a tar archive in memory, sent or fetched again when its answer was lost.
+"""Batched transfers of small files: a tar archive in memory, sent or fetched again if the response was lost.
 
-A request per file costs more than a small file does.
+A request per file would cost more than a small file does.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from headrace.common.contracts.http.folders import ArchiveReceipt, RefusedEntry, Selection
-from headrace.sdk.downloads import not_here, remove_abandoned, seconds_of, write_whole
+from headrace.sdk.downloads import remove_abandoned, seconds_of, write_failure, write_whole
 from headrace.sdk.errors import AnswerLostError, ApiError, TransferError, UnreachableError
 from headrace.sdk.transport import Query, Transport, parsed
 
 SMALL_BYTES: Final = 1024 * 1024
-"""Files up to this size go many in one request; larger ones are better uploaded one by one, which can be continued."""
+"""Files up to this size are sent many per request; larger ones are uploaded one by one, resumable."""
 _BATCH_BYTES: Final = 8 * 1024 * 1024
 BATCH_FILES: Final = 500
 _PATIENCE: Final = 8
@@ -29,7 +29,7 @@ _AGAIN: Final = {502, 503, 504}
 
 
 @dataclass(frozen=True)
-class Small:
+class UploadItem:
     """File to upload: its local path or content, its path in the folder, and its size as far as known."""
 
     source: Path | bytes
@@ -38,7 +38,7 @@ class Small:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class DownloadItem:
     """File to download: its path in the folder, its local path, and its size as far as known."""
 
     path: str
@@ -46,7 +46,7 @@ class Wanted:
     size_bytes: int
 
 
-F = TypeVar("F", Small, Wanted)
+F = TypeVar("F", UploadItem, DownloadItem)
 T = TypeVar("T")
 
 
@@ -65,14 +65,14 @@ def batches(files: Iterable[F]) -> Iterator[list[F]]:
 
 
 def send_archive(
-    transport: Transport, path: str, query: Query, files: Sequence[Small], directories: Sequence[str]
+    transport: Transport, path: str, query: Query, files: Sequence[UploadItem], directories: Sequence[str]
 ) -> ArchiveReceipt:
     """Upload files and empty directories in one request. Files that cannot be read locally are among the refused ones.
 
     The request may be repeated, which is idempotent. Raises ApiError, and TransferError if the server stays
     unreachable.
     """
-    content, unread = _packed(files, directories)
+    content, unread = _pack(files, directories)
 
     def once() -> ArchiveReceipt:
         answer = transport.send(
@@ -80,13 +80,15 @@ def send_archive(
         )
         return parsed(ArchiveReceipt, answer)
 
-    receipt = _patiently(transport, once, "upload")
+    receipt = _retry_until_answered(transport, once, "upload")
     return receipt.model_copy(
         update={"refused": (*receipt.refused, *unread), "refused_count": receipt.refused_count + len(unread)}
     )
 
 
-def fetch_archive(transport: Transport, path: str, query: Query, files: Sequence[Wanted]) -> Iterator[RefusedEntry]:
+def fetch_archive(
+    transport: Transport, path: str, query: Query, files: Sequence[DownloadItem]
+) -> Iterator[RefusedEntry]:
     """Download files in one request, and yield those that failed, with the reason. Each is written whole or not at all.
 
     Raises ApiError, TransferError if the server stays unreachable, OSError if no file can be written.
@@ -97,7 +99,7 @@ def fetch_archive(transport: Transport, path: str, query: Query, files: Sequence
         names.setdefault(wanted.to.parent, set()).add(wanted.to.name)
     for directory, some in names.items():
         remove_abandoned(directory, some)
-    answer = _patiently(transport, lambda: transport.send("POST", path, query=query, body=body), "download")
+    answer = _retry_until_answered(transport, lambda: transport.send("POST", path, query=query, body=body), "download")
     missing = {file.path: file for file in files}
     unwritten: list[RefusedEntry] = []
     with tarfile.open(fileobj=io.BytesIO(answer.content), mode="r:") as archive:
@@ -113,7 +115,7 @@ def fetch_archive(transport: Transport, path: str, query: Query, files: Sequence
             try:
                 write_whole(file.to, data, modified=entry.mtime)
             except OSError as error:
-                unwritten.append(RefusedEntry(path=file.path, found=not_here(error), allowed="a writable place"))
+                unwritten.append(RefusedEntry(path=file.path, found=write_failure(error), allowed="a writable place"))
         changed = archive.pax_headers.get(_CHANGED)
     yield from unwritten
     for gone in missing:
@@ -126,7 +128,7 @@ def fetch_archive(transport: Transport, path: str, query: Query, files: Sequence
         yield RefusedEntry(path=changed, found="a file that changed while it was read", allowed="fetching it again")
 
 
-def _patiently(transport: Transport, once: Callable[[], T], what: str) -> T:
+def _retry_until_answered(transport: Transport, once: Callable[[], T], what: str) -> T:
     """Repeat a request until it is answered. Raises ApiError, and TransferError if the server stays unreachable."""
     failures = 0
     while True:
@@ -141,7 +143,7 @@ def _patiently(transport: Transport, once: Callable[[], T], what: str) -> T:
             failures += 1
 
 
-def _packed(files: Sequence[Small], directories: Sequence[str]) -> tuple[bytes, list[RefusedEntry]]:
+def _pack(files: Sequence[UploadItem], directories: Sequence[str]) -> tuple[bytes, list[RefusedEntry]]:
     made, unread = io.BytesIO(), []
     with tarfile.open(fileobj=made, mode="w", format=tarfile.PAX_FORMAT) as archive:
         for directory in directories:

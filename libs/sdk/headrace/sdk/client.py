@@ -1,6 +1,6 @@
 """Client of a server: one API key, a group of calls per noun.
 
-A group, and the models of its answers, are imported when it is first used: making all of them costs as much as a command.
+A group and its models are imported on first use: importing all of them takes as long as a command.
 """
 
 from __future__ import annotations

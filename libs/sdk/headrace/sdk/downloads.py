@@ -1,4 +1,4 @@
-"""Downloads of single files: whole or not there, resumed where a connection broke."""
+"""Downloads of single files: written whole or not at all, resumed after a lost connection."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from headrace.sdk.transport import Query, Transport
 _PATIENCE: Final = 8
 _CHUNK_BYTES: Final = 1024 * 1024
 _PART_NAME: Final = 100
-"""Bytes of a file's name that its part has."""
+"""Bytes of a file's name that are in the name of its partial file."""
 _PART = re.compile(r"^(\..+)\.[a-z0-9_]{8}\.part$", re.DOTALL)
 _OF_THIS_FILE: Final = {
     errno.EACCES,
@@ -37,14 +37,14 @@ _OF_THIS_FILE: Final = {
     errno.ENOTDIR,
     errno.EPERM,
 }
-"""Errors that say something of one place; others, as of a full disk, are of all."""
+"""Errors that concern one path only; others, as a full disk, concern all."""
 _FRESH_S: Final = 60.0
-"""A part that was written to since is left alone, whoever holds it."""
-_MOST_LOOKED_AT: Final = 10_000
+"""A partial file that was written to so recently is kept, locked or not."""
+_MAX_LOOKED_AT: Final = 10_000
 _RANGE = re.compile(r"^bytes (\d+)-\d+/(\d+)$")
 
 
-def not_here(error: OSError) -> str:
+def write_failure(error: OSError) -> str:
     """Return why one file or directory cannot be written locally. Raises an error that concerns all of them."""
     if error.errno not in _OF_THIS_FILE:
         raise error
@@ -59,7 +59,7 @@ def remove_abandoned(directory: Path, names: Collection[str]) -> None:
     """
     wanted = {_part_prefix(name) for name in names}
     with suppress(OSError), os.scandir(directory) as entries:
-        for entry in islice(entries, _MOST_LOOKED_AT):
+        for entry in islice(entries, _MAX_LOOKED_AT):
             match = _PART.match(entry.name)
             if match is not None and match[1] in wanted and entry.is_file(follow_symlinks=False):
                 with suppress(OSError):

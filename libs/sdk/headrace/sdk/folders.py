@@ -7,7 +7,7 @@ from pathlib import Path
 
 from headrace.common.contracts.http.folders import CreateFolder, FileView, FolderView, RefusedEntry, UploadView
 from headrace.common.contracts.vocabulary import UsageMode
-from headrace.sdk.archives import BATCH_FILES, Small, Wanted, batches, fetch_archive, send_archive
+from headrace.sdk.archives import BATCH_FILES, DownloadItem, UploadItem, batches, fetch_archive, send_archive
 from headrace.sdk.downloads import download
 from headrace.sdk.transport import Query, Transport, segment
 from headrace.sdk.trees.download import TreeDownload
@@ -17,7 +17,7 @@ from headrace.sdk.trees.upload import TreeUpload
 from headrace.sdk.uploads import Uploader
 
 Progress = Callable[[int, int], None]
-"""Called with bytes done and bytes in all."""
+"""Called with the bytes transferred and the total."""
 
 
 class Folders:
@@ -115,11 +115,11 @@ class Folders:
     def upload_small(
         self,
         folder: object,
-        files: Iterable[Small],
+        files: Iterable[UploadItem],
         *,
         directories: Sequence[str] = (),
         project: str | None = None,
-        progress: Callable[[Sequence[Small]], None] | None = None,
+        progress: Callable[[Sequence[UploadItem]], None] | None = None,
     ) -> Iterator[RefusedEntry]:
         """Upload many small files, up to 500 per request, and yield those that were refused, with the reason.
 
@@ -139,10 +139,10 @@ class Folders:
     def download_small(
         self,
         folder: object,
-        files: Iterable[Wanted],
+        files: Iterable[DownloadItem],
         *,
         project: str | None = None,
-        progress: Callable[[Sequence[Wanted]], None] | None = None,
+        progress: Callable[[Sequence[DownloadItem]], None] | None = None,
     ) -> Iterator[RefusedEntry]:
         """Download many small files, up to 500 per request, and yield those that failed, with the reason.
 

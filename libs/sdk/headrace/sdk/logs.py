@@ -1,6 +1,6 @@
-"""Log streaming: lines as they come.
+"""Log streaming.
 
-A lost connection is made again, and the log goes on where it was.
+A lost connection is made again, and the log is resumed.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from headrace.sdk.errors import AnswerLostError, ApiError, UnexpectedAnswerError
 from headrace.sdk.transport import Query, Transport
 
 RECONNECT_S: Final = 60.0
-"""How long a log that is followed may be without a connection."""
+"""How long a followed log may be without a connection."""
 _LINE_BYTES = 16 * 1024 * 1024
 _STEADY_S = 5.0
-"""A connection that lasted so long was one: what comes after it is another loss."""
-_MAY_COME_BACK = frozenset({429, 500, 502, 503, 504})
+"""A connection that lasted for so long ends a loss: the next one is counted anew."""
+_MAY_RECOVER = frozenset({429, 500, 502, 503, 504})
 
 
 class LogStream(AbstractContextManager["LogStream"], Iterator[str]):
     """Iterator over log lines (without their end). The request is sent when the first line is read.
 
     With `follow` a lost connection is made again, for RECONNECT_S at most, and the log is resumed: no line comes twice,
-    and none is left out that is still stored. `told` is called with messages about it. close() it (or use it as a
+    and none is left out that is still stored. `on_notice` is called with messages about it. close() it (or use it as a
     context manager) if it is not read to the end. Raises UnreachableError or AnswerLostError if the stream breaks for
     good.
     """
@@ -42,9 +42,11 @@ class LogStream(AbstractContextManager["LogStream"], Iterator[str]):
         query: Query,
         *,
         follow: bool,
-        told: Callable[[str], None] | None = None,
+        on_notice: Callable[[str], None] | None = None,
     ) -> None:
-        self._lines = _followed(transport, path, query, told or _nobody) if follow else _lines(transport, path, query)
+        self._lines = (
+            _followed(transport, path, query, on_notice or _ignore) if follow else _lines(transport, path, query)
+        )
 
     def __next__(self) -> str:
         return next(self._lines)
@@ -59,20 +61,20 @@ class LogStream(AbstractContextManager["LogStream"], Iterator[str]):
         self.close()
 
 
-class _Losses:
+class _Reconnect:
     """Reconnect state of a log stream: since when the connection is lost, how many attempts, and when to give up."""
 
-    def __init__(self, transport: Transport, told: Callable[[str], None]) -> None:
+    def __init__(self, transport: Transport, on_notice: Callable[[str], None]) -> None:
         self._transport = transport
-        self._told = told
+        self._on_notice = on_notice
         self._opened_at: float | None = None
         self._lost_at: float | None = None
         self._tries = 0
         self.away = False
         self.ever = False
-        """Whether there was an answer at all."""
+        """True once there was a response."""
         self.began = ""
-        """The server's time of the first answer."""
+        """Server time of the first response."""
 
     def opened(self, answer: httpx.Response) -> None:
         """Record a successful reconnect."""
@@ -80,7 +82,7 @@ class _Losses:
         self.began = self.began or answer.headers.get("Date", "")
         self.ever = True
         if self.away:
-            self._told("the connection is back; the log goes on")
+            self._on_notice("the connection is back; the log goes on")
         self.away = False
 
     def lost(self, error: Exception) -> None:
@@ -93,14 +95,16 @@ class _Losses:
         if self._transport.closed or now - self._lost_at >= RECONNECT_S:
             raise error
         if not self.away:
-            self._told(f"the connection was lost ({error}); trying for {RECONNECT_S:g} s to read on")
+            self._on_notice(f"the connection was lost ({error}); trying for {RECONNECT_S:g} s to read on")
         self.away = True
         self._transport.sleep(min(0.2 * 2**self._tries, 2.0))
         self._tries += 1
 
 
-def _followed(transport: Transport, path: str, query: Query, told: Callable[[str], None]) -> Generator[str, None, None]:
-    position, losses = LogPosition(), _Losses(transport, told)
+def _followed(
+    transport: Transport, path: str, query: Query, on_notice: Callable[[str], None]
+) -> Generator[str, None, None]:
+    position, losses = LogPosition(), _Reconnect(transport, on_notice)
     asked = dict(query)
     while True:
         try:
@@ -112,7 +116,7 @@ def _followed(transport: Transport, path: str, query: Query, told: Callable[[str
                 raise
             losses.lost(error)
         except ApiError as error:
-            if not losses.ever or error.status not in _MAY_COME_BACK | {404}:
+            if not losses.ever or error.status not in _MAY_RECOVER | {404}:
                 raise
             if error.status == 404:
                 return  # what was followed ended meanwhile
@@ -159,5 +163,5 @@ def _text(line: bytes) -> str:
     return line.removesuffix(b"\r").decode(errors="replace")
 
 
-def _nobody(_: str) -> None:
+def _ignore(_: str) -> None:
     """Ignore a message."""

@@ -1,4 +1,4 @@
-"""The codes of reasons, to switch on: `service.reason.code == ServiceReason.SCALED_TO_ZERO`. New ones may come with any version."""
+"""Reason codes to switch on: `service.reason.code == ServiceReason.SCALED_TO_ZERO`. Any version may add new ones."""
 
 from headrace.common.contracts.reasons import Reason, ReasonCode
 from headrace.common.contracts.reasons.api import ApiReason

@@ -1,4 +1,4 @@
-"""Services: the permanent endpoints."""
+"""Services."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ class Services:
 
         return self._transport.items(ScaleDecisionView, f"{_of(service)}/decisions")
 
-    def weigh(self, service: object, replica: UUID | str, weight: int) -> ReplicaView:
+    def set_weight(self, service: object, replica: UUID | str, weight: int) -> ReplicaView:
         """Set a replica's traffic weight relative to the others' (100 is usual); app-proxies apply it within a second."""
         path = f"{_of(service)}/replicas/{segment(replica)}/weight"
         return self._transport.one(ReplicaView, "PUT", path, body=PutWeight(weight=weight))
@@ -183,13 +183,13 @@ class Services:
         tail: int = 2000,
         follow: bool = False,
         everything: bool = False,
-        told: Callable[[str], None] | None = None,
+        on_notice: Callable[[str], None] | None = None,
     ) -> LogStream:
         """Return an iterator over log lines, `<UTC timestamp> <text>`; without `replica` of all, prefixed with the
         replica's id.
 
         Yields the last `tail` lines of each replica, or `everything` that is stored; with `follow` also new ones, until
-        close(). While following, a lost connection is made again and the log is resumed; `told` is called with messages
+        close(). While following, a lost connection is made again and the log is resumed; `on_notice` is called with messages
         about it.
         """
         query = {
@@ -198,7 +198,7 @@ class Services:
             "download": "all" if everything else None,
             "follow": follow,
         }
-        return LogStream(self._transport, f"{_of(service)}/logs", query, follow=follow, told=told)
+        return LogStream(self._transport, f"{_of(service)}/logs", query, follow=follow, on_notice=on_notice)
 
     def watch(
         self, service: object, until: Until = "healthy", *, timeout_s: float = 600.0, every_s: float = 0.5

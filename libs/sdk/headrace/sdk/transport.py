@@ -28,7 +28,7 @@ _PROBLEM_PREFIX = "urn:headrace:problem:"
 _PAGE_ITEMS = 200
 _SAID_AFTER_S = 1.0
 SLOW_S: Final = 3.0
-"""A request without an answer for so long is said once in a client's life."""
+"""A request without a response for so long is reported once per client."""
 _KEEPALIVE = [
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
     *(
@@ -37,7 +37,7 @@ _KEEPALIVE = [
         if (number := getattr(socket, name, None)) is not None
     ),
 ]
-"""Ends the following of a log when the server's machine is gone: about 70 s."""
+"""TCP keepalive: detects that the server's machine is gone after about 70 s, while following a log."""
 
 
 def segment(value: object) -> str:
@@ -262,7 +262,7 @@ class Transport:
             except (UnreachableError, AnswerLostError) as error:
                 broken = isinstance(error, UnreachableError) or isinstance(error.__cause__, _BROKEN)
                 repeats = method in _SAFE and broken and attempt < self.retries
-                if self.closed or (not repeats and not (may_come_back(error) and self.clock() < until)):
+                if self.closed or (not repeats and not (may_recover(error) and self.clock() < until)):
                     raise
                 outage.seen(error, until)
             self.sleep(0.1 * 3 ** min(attempt, 2))
@@ -294,7 +294,7 @@ class Outage:
         self._began, self._said = None, False
 
 
-def may_come_back(error: Exception) -> bool:
+def may_recover(error: Exception) -> bool:
     """Return True if nothing was sent and the server may be restarting; False for a wrong name or certificate."""
     if not isinstance(error, UnreachableError):
         return False

@@ -15,11 +15,11 @@ from headrace.sdk.errors import AnswerLostError, ApiError, TransferError, Unexpe
 from headrace.sdk.transport import Query, Transport, segment
 
 CHUNK_BYTES: Final = 32 * 1024 * 1024
-"""Sent in one request: the server answers when they are on its disk."""
+"""Bytes per request: the server responds when they are on its disk."""
 _BLOCK_BYTES: Final = 1024 * 1024
 _TUS: Final = {"Tus-Resumable": "1.0.0"}
 _PATIENCE: Final = 8
-"""Failures in a row, without a byte of progress, before giving up: about 25 s."""
+"""Consecutive failures, without a byte of progress, before giving up: about 25 s."""
 
 
 class Uploader:

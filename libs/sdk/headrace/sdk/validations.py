@@ -26,12 +26,14 @@ class Validations:
         return self._transport.one(ValidationView, "GET", _of(validation))
 
     def logs(
-        self, validation: UUID | str, *, follow: bool = False, told: Callable[[str], None] | None = None
+        self, validation: UUID | str, *, follow: bool = False, on_notice: Callable[[str], None] | None = None
     ) -> LogStream:
         """Return an iterator over its log lines; with `follow` until it ends, across lost connections, which are
-        reported to `told`.
+        reported to `on_notice`.
         """
-        return LogStream(self._transport, f"{_of(validation)}/logs", {"follow": follow}, follow=follow, told=told)
+        return LogStream(
+            self._transport, f"{_of(validation)}/logs", {"follow": follow}, follow=follow, on_notice=on_notice
+        )
 
     def stop(self, validation: UUID | str, *, patience_s: float | None = None) -> None:
         """Stop the trial run. `patience_s`: how long to wait for a server that accepts no connections."""

@@ -1,6 +1,6 @@
-"""Waits for a state that the server brings about.
+"""Waits for a state of a resource.
 
-A wait ends also when the state cannot come any more, with the server's reason.
+A wait also ends when the state cannot be reached any more, with the server's reason.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from headrace.agent.runtime.interface import Runtime, RuntimeUnavailable
 from headrace.common.bus.connect import Bus
 from headrace.common.contracts.ids import KernelId
 from headrace.common.contracts.messages.logs import LogChunk, LogsAccepted, LogsRequest
-from headrace.common.text.loglines import From
+from headrace.common.text.loglines import LinesSince
 
 log = structlog.get_logger()
 _CHUNK_LINES = 200
@@ -176,7 +176,7 @@ async def from_time(
     batches: AsyncGenerator[Sequence[str], None], since: str | None
 ) -> AsyncGenerator[Sequence[str], None]:
     """Yield the batches, with only the lines from `since` on."""
-    late = From(since and since.removesuffix("Z"))
+    late = LinesSince(since and since.removesuffix("Z"))
     async with aclosing(batches):
         async for batch in batches:
             yield list(late.of(batch))

@@ -1,4 +1,4 @@
 """The app-proxy: the HTTP reverse proxy before all services.
 
-It serves from the last route table it got, whoever else is unavailable.
+It serves from its last route tables, even if all other services are down.
 """

@@ -1,6 +1,7 @@
 """Connection capacity from the limit of open files (RLIMIT_NOFILE).
 
-Each connection takes a descriptor: what does not fit is bounded at the start, and not met as an error under load.
+Each connection takes a descriptor: connections beyond the limit are refused from the start, instead of failing under
+load.
 """
 
 from __future__ import annotations
@@ -10,21 +11,21 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 RESERVE: Final = 256
-"""Descriptors that are no connection of a caller or replica: listening sockets, the in-flight table and its eventfds, channels, logs, Redis, and
-connections that are refused."""
-_MOST: Final = 1 << 30
-LEAST: Final = 2 * RESERVE
+"""Descriptors besides downstream and upstream connections: listening sockets, the in-flight table and its eventfds,
+channels, logs, Redis, and connections that are being refused."""
+_MAX: Final = 1 << 30
+MIN: Final = 2 * RESERVE
 """Fewer descriptors than this are refused at the start."""
 
 
-class Fit(NamedTuple):
+class DescriptorBudget(NamedTuple):
     """Connections and open requests that fit one worker's descriptor limit."""
 
     connections: int
     open_requests: int
 
 
-def fit_descriptors(descriptors: int, *, connections: int, open_requests: int) -> Fit:
+def fit_descriptors(descriptors: int, *, connections: int, open_requests: int) -> DescriptorBudget:
     """Return the configured numbers, reduced to the descriptor limit.
 
     A downstream connection takes one descriptor, an open request one more for its replica. At least a third of the
@@ -32,10 +33,10 @@ def fit_descriptors(descriptors: int, *, connections: int, open_requests: int) -
     """
     room = max(descriptors - RESERVE, 3)
     if connections + open_requests <= room:
-        return Fit(connections, open_requests)
+        return DescriptorBudget(connections, open_requests)
     asked = max(min(open_requests, room // 3), 1)
     callers = max(min(connections, room - asked), 1)
-    return Fit(callers, max(min(open_requests, room - callers), 1))
+    return DescriptorBudget(callers, max(min(open_requests, room - callers), 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ class ConnectionCapacity:
     def of(cls, workers: int, descriptors: int, connections: int, open_requests: int) -> ConnectionCapacity:
         """Return the capacity of `workers` workers with `descriptors` descriptors each."""
         number = max(workers, 1)
-        wanted = Fit(-(-connections // number), -(-open_requests // number))
+        wanted = DescriptorBudget(-(-connections // number), -(-open_requests // number))
         fits = fit_descriptors(descriptors, connections=wanted.connections, open_requests=wanted.open_requests)
         if fits == wanted:
             return cls(connections, None)
@@ -78,4 +79,4 @@ def raise_limit() -> int:
 def descriptor_limit() -> int:
     """Return this process's soft limit of open files."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return _MOST if soft == resource.RLIM_INFINITY else min(soft, _MOST)
+    return _MAX if soft == resource.RLIM_INFINITY else min(soft, _MAX)

@@ -14,7 +14,7 @@ from headrace.appproxy.wiring import build
 from headrace.common.runtime.service import CannotStartError, Service, Task
 
 _AFTER_GRACE_S = 10.0
-"""Cutting what is left after the grace, and closing, takes a moment too."""
+"""Time allowed for cutting and closing after the grace."""
 
 
 def _checked(settings: Settings) -> AbstractAsyncContextManager[Iterable[Task]]:

@@ -60,7 +60,7 @@ class AppProxy:
     traffic: Traffic
     bus: Bus
     deliver: Callable[[RouteTable], bool]
-    """Puts a table in use, as if the bus had brought it; False if it is not newer."""
+    """Applies a table, as if the bus had delivered it; False if it is not newer."""
 
 
 @asynccontextmanager

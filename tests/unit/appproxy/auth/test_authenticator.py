@@ -203,8 +203,8 @@ def test_a_new_table_ends_what_was_remembered_but_no_signature(monkeypatch: pyte
 
 
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(authenticator, "MOST_CALLERS", 3)
-    monkeypatch.setattr(signatures, "MOST_REFUSED", 2)
+    monkeypatch.setattr(authenticator, "MAX_CALLERS", 3)
+    monkeypatch.setattr(signatures, "MAX_REFUSED", 2)
     gate, public = Authenticator(remembered=2), entry(open_to_public=True)
     for number in range(10):
         gate.authenticate(public, b"Bearer engine-%d" % number, NOW)

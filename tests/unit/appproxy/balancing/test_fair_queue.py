@@ -53,9 +53,9 @@ def test_no_item_is_lost_or_doubled(steps: list[tuple[str, str, int]], bound: in
         before = len(queue)
         if what == "push":
             pushed = queue.push(now, caller=caller, share=SHARES[caller], now_s=now, deadline_s=now + number)
-            if pushed.pushed_out is not None:
+            if pushed.evicted is not None:
                 assert pushed.ticket is not None
-                left(pushed.pushed_out)
+                left(pushed.evicted)
             if pushed.ticket is not None:
                 waiting[now] = pushed.ticket
             assert before < queue.max_queued or len(queue) == before
@@ -150,7 +150,7 @@ def test_who_is_below_its_part_pushes_out_the_newest_of_the_fullest() -> None:
     outs = []
     for number in range(4):
         pushed = queue.push(100 + number, caller="other", share=1, now_s=0, deadline_s=9)
-        outs.append(None if pushed.pushed_out is None else pushed.pushed_out.item)
+        outs.append(None if pushed.evicted is None else pushed.evicted.item)
     assert outs == [5, 4, 3, None], "three each, and then the queue is fair and full"
     assert not put(queue, "flood")
 

@@ -111,7 +111,7 @@ def answer(
 ) -> Told:
     head = ResponseHead(status, b"OK", 1, list(given))
     head.length = length
-    head.said_length = next((int(value) for name, value in given if name.lower() == b"content-length"), None)
+    head.content_length = next((int(value) for name, value in given if name.lower() == b"content-length"), None)
     head.connection = tuple(o for name, value in given if name.lower() == b"connection" for o in options(value))
     reply = rewrite.rewrite_response(head, minor=minor, closes=closes, replica=b"10.0.0.7:20001", prefix=b"/chat")
     return Told(reply, reply.head(head, date=b"Date: now\r\n", extra=b"", cors=b"", request_id=b"r1"))
@@ -146,7 +146,7 @@ def test_a_204_has_no_length_and_an_answer_without_end_is_chunked() -> None:
 
 def test_a_reply_is_made_once_for_answers_alike_and_anew_for_other_callers() -> None:
     head = ResponseHead(200, b"OK", 1, [(b"Location", b"/x"), (b"Content-Length", b"3")])
-    head.length = head.said_length = 3
+    head.length = head.content_length = 3
     first = rewrite.rewrite_response(head, minor=1, closes=False, replica=b"r:1", prefix=b"/chat")
     assert rewrite.rewrite_response(head, minor=1, closes=False, replica=b"r:1", prefix=b"/chat") is first
     assert (

@@ -68,8 +68,8 @@ def refused(head: bytes) -> bool:
 def test_what_is_plain_is_read_as_llhttp_reads_it(head: bytes) -> None:
     found = read_plain_head(head.split(b"\r\n"))
     if found is not None and not refused(head):
-        judged = RequestReader(HeadLimits()).judged(head + b"\r\n\r\n")
-        assert (judged.method, judged.target, judged.lines, judged.minor) == (*found, 1)
+        limiter_mode = RequestReader(HeadLimits()).parse_head(head + b"\r\n\r\n")
+        assert (limiter_mode.method, limiter_mode.target, limiter_mode.lines, limiter_mode.minor) == (*found, 1)
 
 
 @pytest.mark.parametrize(

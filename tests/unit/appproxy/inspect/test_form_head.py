@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from headrace.appproxy.dataplane.inspect.form_head import MOST_PARTS, FormHead, boundary
+from headrace.appproxy.dataplane.inspect.form_head import MAX_PARTS, FormHead, boundary
 
 Part = tuple[str, bytes]
 
@@ -69,7 +69,7 @@ def test_a_file_of_any_size_may_come_first() -> None:
 
 
 def test_the_parts_before_it_are_bounded() -> None:
-    others = [('name="x"', b"1")] * MOST_PARTS
+    others = [('name="x"', b"1")] * MAX_PARTS
     assert read(form(*others[1:], MODEL), limit=100) == ("", "whisper")
     assert read(form(*others, MODEL), limit=100) == ("too-many-parts", None)
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.appproxy.dataplane.inspect.form_head import FormHead
-from headrace.appproxy.dataplane.inspect.json_search import MOST_MEMBERS, MOST_NAME, JsonSearch
+from headrace.appproxy.dataplane.inspect.json_search import MAX_MEMBERS, MAX_NAME, JsonSearch
 from tests.support.bytecodes import bytecodes
 from tests.unit.appproxy.inspect.test_json_head import TOKENS, contents_of_bodies, json_values
 
@@ -61,10 +61,10 @@ def read(body: bytes, *sizes: int) -> tuple[str, str | None, bytes]:
         (b'{"x":1,}', "not-json", None),
         (b'{"model":"\xff"}', "not-json", None),
         (b"{x:1}", "not-json", None),
-        (b'{"model":"' + b"a" * MOST_NAME + b'"}', "", "a" * MOST_NAME),
-        (b'{"model":"' + b"a" * (MOST_NAME + 1) + b'"}', "name-too-long", None),
+        (b'{"model":"' + b"a" * MAX_NAME + b'"}', "", "a" * MAX_NAME),
+        (b'{"model":"' + b"a" * (MAX_NAME + 1) + b'"}', "name-too-long", None),
         (b'{"' + b"k" * 70_000 + b'":1,"model":"a"}', "", "a"),
-        (b"{" + b'"a":1,' * MOST_MEMBERS + b'"model":"a"}', "too-many-members", None),
+        (b"{" + b'"a":1,' * MAX_MEMBERS + b'"model":"a"}', "too-many-members", None),
     ],
 )
 def test_model_is_told_wherever_it_stands(body: bytes, problem: str, model: str | None) -> None:

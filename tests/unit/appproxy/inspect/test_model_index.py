@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.appproxy.dataplane.inspect.model_index import (
-    MOST_LISTED,
+    MAX_LISTED,
     PUBLIC_SCOPE,
     ModelIndex,
     ModelScope,
@@ -120,7 +120,7 @@ def test_models_are_listed_by_name_ones_own_first() -> None:
 def test_the_list_is_bounded_and_made_once_until_a_name_changes() -> None:
     services = index(*(made(n, f"public-{n:04}", open_to_public=True) for n in range(1, 2001)))
     page = services.page(PUBLIC_SCOPE)
-    assert len(json.loads(page)["data"]) == MOST_LISTED
+    assert len(json.loads(page)["data"]) == MAX_LISTED
     assert json.loads(page)["has_more"]
     services.apply(made(7, "public-0007", open_to_public=True, generation=2, wanted=3))
     assert services.page(PUBLIC_SCOPE) is page, "a table that changes no name changes no list"
@@ -165,9 +165,9 @@ def test_what_tables_came_before_does_not_matter(history: list[RouteTable]) -> N
         assert all(services.find(principal, name) is not None for name in listed(services, principal))
 
 
-@pytest.mark.parametrize(("there", "more"), [(MOST_LISTED - 1, False), (MOST_LISTED, False), (MOST_LISTED + 1, True)])
+@pytest.mark.parametrize(("there", "more"), [(MAX_LISTED - 1, False), (MAX_LISTED, False), (MAX_LISTED + 1, True)])
 @pytest.mark.parametrize("mine", [False, True])
 def test_a_list_says_that_there_are_more_only_where_there_are(*, there: int, more: bool, mine: bool) -> None:
     services = index(*(made(n, f"one-{n:04}", open_to_public=not mine) for n in range(1, there + 1)))
     page = json.loads(services.page(MINE if mine else PUBLIC_SCOPE))
-    assert (len(page["data"]), page["has_more"]) == (min(there, MOST_LISTED), more)
+    assert (len(page["data"]), page["has_more"]) == (min(there, MAX_LISTED), more)

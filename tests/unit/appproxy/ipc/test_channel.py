@@ -97,7 +97,7 @@ def test_a_frame_that_the_end_cuts_off_is_refused_after_all_before_it_came(
 @pytest.mark.parametrize(
     ("bad", "error", "why"),
     [
-        (struct.pack("!IB", channels.MOST_BYTES + 1, 0), FrameError, "67108865 bytes .* allowed: 67108864"),
+        (struct.pack("!IB", channels.MAX_BYTES + 1, 0), FrameError, "67108865 bytes .* allowed: 67108864"),
         (struct.pack("!IB", 2, 1) + b"{}", FrameError, "1 descriptors, of which 0 came"),
         (struct.pack("!IB", 1, 0) + b"{", InvalidMessageError, "EOF"),
     ],
@@ -111,7 +111,7 @@ def test_what_is_no_frame_is_refused_after_all_before_it_came(bad: bytes, error:
 
 
 def test_too_large_a_message_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(channels, "MOST_BYTES", 100)
+    monkeypatch.setattr(channels, "MAX_BYTES", 100)
     with pytest.raises(FrameError, match="allowed: 100 with 250"):
         frame(CODEC.encode(Text("x" * 100)))
     with pytest.raises(FrameError, match="251 descriptors"):
@@ -214,7 +214,7 @@ async def test_an_end_in_the_middle_of_a_message_is_logged() -> None:
 
 
 async def test_who_takes_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(channels, "MOST_WAITING", 5_000_000)
+    monkeypatch.setattr(channels, "MAX_WAITING", 5_000_000)
     one, two = socket.socketpair()
     writing = End(one)
     content = CODEC.encode(Text("x" * 1_000_000))

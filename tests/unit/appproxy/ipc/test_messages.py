@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from headrace.appproxy.ipc import messages
 from headrace.appproxy.ipc.codec import (
-    MOST_DESCRIPTORS,
+    MAX_DESCRIPTORS,
     ChannelError,
     Codec,
     ControlMessage,
@@ -202,7 +202,7 @@ def test_descriptors_that_are_not_its_own_are_refused(
     codec: Codec[Any], kind: type[ControlMessage], made: st.SearchStrategy[Any], data: st.DataObject
 ) -> None:
     content = codec.encode(data.draw(made))
-    number = data.draw(st.integers(0, MOST_DESCRIPTORS + 5).filter(lambda number: number not in kind.descriptors))
+    number = data.draw(st.integers(0, MAX_DESCRIPTORS + 5).filter(lambda number: number not in kind.descriptors))
     with pytest.raises(InvalidMessageError, match=f"{kind.__name__} with {number} descriptors; allowed: "):
         codec.decode(content, number)
 

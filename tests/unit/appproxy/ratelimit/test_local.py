@@ -29,7 +29,7 @@ def test_callers_do_not_share() -> None:
     first = taken(limits, "a")
     taken(limits, "b")
     refused = limits.reserve("a", ONE, 0)
-    assert (refused.allowed, refused.code, refused.judged, refused.reservation) == (
+    assert (refused.allowed, refused.code, refused.limiter_mode, refused.reservation) == (
         False,
         "caller-in-flight",
         "local",
@@ -98,7 +98,7 @@ async def test_without_redis_the_facade_judges_here() -> None:
     bound = RateLimits(in_flight=2)
     first = await limits.reserve("a", bound, 0)
     second = await limits.reserve("a", bound, 0)
-    assert (first.allowed, first.judged, second.code) == (True, "local", "caller-in-flight")
+    assert (first.allowed, first.limiter_mode, second.code) == (True, "local", "caller-in-flight")
     await limits.settle(second.reservation, 0)
     await limits.settle(first.reservation, None)
     assert (await limits.reserve("a", bound, 0)).allowed
@@ -111,7 +111,7 @@ def test_judged_and_settled_here_nothing_has_to_be_awaited() -> None:
     bound = RateLimits(in_flight=1, tokens_per_day=100)
     verdict = limits.reserve_now("a", bound, 60)
     assert verdict is not None
-    assert (verdict.allowed, verdict.judged, verdict.remaining_tokens) == (True, "local", 40)
+    assert (verdict.allowed, verdict.limiter_mode, verdict.remaining_tokens) == (True, "local", 40)
     refused = limits.reserve_now("a", bound, 1)
     assert refused is not None
     assert (refused.code, refused.reservation) == ("caller-in-flight", None)
@@ -132,12 +132,12 @@ async def test_with_a_redis_it_has_to_be_asked_until_it_is_away() -> None:
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))  # and never listens
         limits = RateLimiter(f"redis://127.0.0.1:{nobody.getsockname()[1]}/0", retry_s=3600)
-        assert limits.judged == "shared"
+        assert limits.limiter_mode == "shared"
         assert limits.reserve_now("a", ONE, 0) is None
         shared = Reservation("a", Quota(ONE), 0, 0.0, 0, "a lease")
         assert not limits.settle_now(shared, 0)
         verdict = await limits.reserve("a", ONE, 0)
-        assert (verdict.allowed, verdict.judged, limits.judged) == (True, "local", "local")
+        assert (verdict.allowed, verdict.limiter_mode, limits.limiter_mode) == (True, "local", "local")
         refused = limits.reserve_now("a", ONE, 0)
         assert refused is not None
         assert refused.code == ProxyReason.CALLER_IN_FLIGHT

@@ -25,7 +25,7 @@ from headrace.appproxy.dataplane.ratelimit.policy import (
     settle,
     verdict_of,
 )
-from headrace.common.contracts.messages.routes import LEAST_RATE, RateLimits
+from headrace.common.contracts.messages.routes import MIN_RATE, RateLimits
 from headrace.common.contracts.reasons.proxy import ProxyReason
 from tests.support.facts import facts
 
@@ -42,7 +42,9 @@ class Caller:
         if code is None:
             reservation = Reservation("a", self.quota, tokens, self.now_s, int(self.now_s // DAY_S))
             charge(self.quota, self.usage, reservation, now_s=self.now_s)
-        found = verdict_of(self.quota, self.usage, code, wait_s, now_s=self.now_s, unix_s=self.now_s, judged="local")
+        found = verdict_of(
+            self.quota, self.usage, code, wait_s, now_s=self.now_s, unix_s=self.now_s, limiter_mode="local"
+        )
         found.reservation = reservation
         return found
 
@@ -207,7 +209,7 @@ def test_a_part_of_a_limit_is_at_least_one() -> None:
     assert not Quota(RateLimits(requests_per_second=1)).needs_settling
 
 
-@pytest.mark.parametrize("rate", [5e-324, 1e-300, 1e-12, LEAST_RATE])
+@pytest.mark.parametrize("rate", [5e-324, 1e-300, 1e-12, MIN_RATE])
 def test_a_rate_too_small_to_count_is_judged_as_the_least_one(rate: float) -> None:
     caller = Caller(requests_per_second=rate)
     assert caller.why() is None

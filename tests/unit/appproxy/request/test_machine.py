@@ -160,7 +160,7 @@ class SmallDataPlane:
             assert (one.replica is not None) is (one.attempt is not None) is on_replica
             assert (one.connecting is not None) is (one.state is State.CONNECT)
             assert (one.connection is not None) is (one.state > State.CONNECT)
-            assert (one.passing is not None) is (one.state in (State.STREAM, State.TUNNEL))
+            assert (one.active_response is not None) is (one.state in (State.STREAM, State.TUNNEL))
             assert (one.waiter is not None and one.waiter.ticket is not None) is (one.state is State.QUEUED)
             assert (one.inspect_body is not None) is (one.state is State.INSPECT_BODY)
             assert one.state not in (State.ARRIVED, State.DONE)

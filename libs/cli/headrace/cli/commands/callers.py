@@ -1,7 +1,4 @@
-"""Flags and output of callers' limits, shared by tokens and named clients.
-
-Limits mean the same for both, so that they are given and shown alike.
-"""
+"""Flags and output of callers' limits, shared by tokens and named clients."""
 
 from __future__ import annotations
 

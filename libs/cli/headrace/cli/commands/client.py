@@ -10,7 +10,7 @@ import typer
 from headrace.cli.command import Commands, commands
 from headrace.cli.commands.callers import CallerFlags, Unlimited, UnsetCaller, limits_text
 from headrace.cli.commands.flags import Service, Yes, confirmed
-from headrace.cli.commands.in_force import NoWait, told, words
+from headrace.cli.commands.in_force import NoWait, print_revocation, words
 from headrace.cli.output import Columns
 from headrace.cli.parsing import usage
 from headrace.cli.session import Session
@@ -87,7 +87,7 @@ def rm(session: Session, service: Service, name: Name, yes: Yes = False, no_wait
     """Delete a client, end its open requests, and print at which app-proxies that is in force."""
     confirmed(f"end the client {name} of {service}?", yes=yes)
     seen = session.client.clients.revoke(service, name)
-    told(
+    print_revocation(
         session,
         f"the client {name} of {service} is ended",
         seen,

@@ -1,6 +1,6 @@
-"""Flags that several nouns share.
+"""Flags shared by several nouns.
 
-A flag that means the same is called the same, and explained in one place.
+A flag with one meaning has one name and one help text.
 """
 
 from __future__ import annotations

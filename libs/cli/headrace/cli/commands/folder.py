@@ -15,7 +15,7 @@ from headrace.cli.commands.flags import Folder, OfProject, Project, Yes, confirm
 from headrace.cli.config import state_folder
 from headrace.cli.errors import CliError
 from headrace.cli.output import Columns
-from headrace.cli.progress import Shown
+from headrace.cli.progress import TransferProgress
 from headrace.cli.session import Session
 from headrace.cli.text import clean, count, size
 from headrace.common.contracts.http.folders import CreateFolder, FileView, FolderView, UploadView
@@ -23,7 +23,7 @@ from headrace.common.contracts.vocabulary import UsageMode
 from headrace.sdk import ApiError, LeftOut, ResumeFile, TreeFile
 from headrace.sdk.errors import HeadraceError
 
-_MOST_SHOWN = 20
+_MAX_SHOWN = 20
 _COLUMNS: Columns[FolderView] = (
     ("NAME", lambda f: f.name),
     ("USAGE", lambda f: f.usage_mode),
@@ -129,7 +129,7 @@ def upload(
     Links to directories, special files and invalid names are left out and listed, and the exit status is then 1.
     """
     there = session.client.folders.get(folder, project=session.project(project, of=folder))
-    with Shown(f"uploading to {there.name}", quiet=session.output.as_json) as shown:
+    with TransferProgress(f"uploading to {there.name}", quiet=session.output.as_json) as shown:
         done = session.client.folders.upload_tree(
             there,
             paths,
@@ -155,7 +155,7 @@ def upload(
         session.output.line(
             f"{count(len(done.files), 'file')}, {size(done.moved_bytes)} in {there.name}{_skipped(done.same)}"
         )
-    _say_left_out(done.left_out)
+    _print_left_out(done.left_out)
     if done.left_out and not allow_partial:
         raise CliError(
             f"{count(len(done.left_out), 'thing')} left out; everything else is there",
@@ -188,7 +188,7 @@ def download(
     there = session.client.folders.get(folder, project=session.project(project, of=folder))
     if os.path.lexists(to) and not to.is_dir():
         raise CliError(f"--to {to}: found something that is no directory; allowed: a directory, or a new name")
-    with Shown(f"downloading from {there.name}", quiet=session.output.as_json) as shown:
+    with TransferProgress(f"downloading from {there.name}", quiet=session.output.as_json) as shown:
         done = session.client.folders.download_tree(there, to, path, skip_same=skip, progress=shown)
     if done.nothing:
         raise CliError(f"{folder} has no files")
@@ -204,7 +204,7 @@ def download(
         )
     else:
         session.output.line(f"{count(len(done.files), 'file')}, {size(done.moved_bytes)} in {to}{_skipped(done.same)}")
-    _say_left_out(done.left_out)
+    _print_left_out(done.left_out)
     if done.left_out and not allow_partial:
         raise _incomplete(done.left_out)
 
@@ -264,11 +264,11 @@ def _skipped(there: Sequence[TreeFile]) -> str:
     return f"; {len(there):,} already there" if there else ""
 
 
-def _say_left_out(left_out: Sequence[LeftOut]) -> None:
-    for row in left_out[:_MOST_SHOWN]:
+def _print_left_out(left_out: Sequence[LeftOut]) -> None:
+    for row in left_out[:_MAX_SHOWN]:
         sys.stderr.write(clean(f"left out {row.path}: {row.reason}") + "\n")
-    if len(left_out) > _MOST_SHOWN:
-        sys.stderr.write(f"… and {len(left_out) - _MOST_SHOWN:,} more; --json names all\n")
+    if len(left_out) > _MAX_SHOWN:
+        sys.stderr.write(f"… and {len(left_out) - _MAX_SHOWN:,} more; --json names all\n")
 
 
 def rm(

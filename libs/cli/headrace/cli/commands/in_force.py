@@ -1,6 +1,6 @@
 """Output of revocations: where a token or client is refused, and the wait for it.
 
-Who revokes a leaked secret should not have to ask whether that has come everywhere.
+A user who revokes a leaked secret must see whether it is refused everywhere.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ WAIT_S = 5.0
 NoWait = Annotated[bool, typer.Option("--no-wait", help="Do not wait (5 s at most) until all app-proxies refuse it.")]
 
 
-def told(
+def print_revocation(
     session: Session, done: str, seen: RevocationView, wait: Callable[[float], RevocationView], *, no_wait: bool
 ) -> None:
     """Print that a revocation was made, and where it is in force.

@@ -1,4 +1,4 @@
-"""`headrace migrate`: brings a database up to date, before managers of a new version start."""
+"""`headrace migrate`: migrates a database, before managers of a new version start."""
 
 from __future__ import annotations
 

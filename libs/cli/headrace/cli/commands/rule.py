@@ -31,7 +31,7 @@ _SIGN_OF = {comparator: sign for sign, comparator in _SIGNS.items()}
 
 _COLUMNS: Columns[RuleView] = (
     ("ID", lambda r: r.id),
-    ("RULE", lambda r: told(r.spec)),
+    ("RULE", lambda r: rule_text(r.spec)),
     (
         "OBSERVED",
         lambda r: number(round(r.outcome.observed, 6)) if r.outcome and r.outcome.observed is not None else "-",
@@ -39,7 +39,7 @@ _COLUMNS: Columns[RuleView] = (
 )
 
 
-def told(spec: RuleSpec) -> str:
+def rule_text(spec: RuleSpec) -> str:
     """Format a rule in one line."""
     off = "" if spec.enabled else " (off)"
     return (
@@ -61,9 +61,9 @@ _METRIC = (
 _SIGN = "<, <=, >, >= or LESS_THAN … GREATER_THAN_OR_EQUAL."
 _STEP = "Replicas to add, or (negative) to take away."
 _SOURCE = "kernel: mean over kernels; inference-framework: mean over replicas of what engine or app-proxy report."
-_MOST, _LEAST, _REST = "Never more replicas than this.", "Never fewer replicas than this.", "Rest after firing."
+_MAX, _MIN, _REST = "Never more replicas than this.", "Never fewer replicas than this.", "Rest after firing."
 _UNSET = {"min": "min_replicas", "cooldown": "cooldown_s", "disabled": "enabled"}
-"""Field by flag, of those that have a default."""
+"""Field by flag, of those with a default."""
 
 
 def add(
@@ -73,8 +73,8 @@ def add(
     comparator: Annotated[str, typer.Option("--comparator", metavar="SIGN", help=_SIGN)],
     threshold: Annotated[float, typer.Option("--threshold")],
     step: Annotated[int, typer.Option("--step", help=_STEP)],
-    max_replicas: Annotated[int, typer.Option("--max", help=_MOST)],
-    min_replicas: Annotated[int, typer.Option("--min", help=_LEAST)] = 1,
+    max_replicas: Annotated[int, typer.Option("--max", help=_MAX)],
+    min_replicas: Annotated[int, typer.Option("--min", help=_MIN)] = 1,
     source: Annotated[
         MetricSource | None, typer.Option("--source", help=f"{_SOURCE} Default: by the metric's name.")
     ] = None,
@@ -104,8 +104,8 @@ def update(
     comparator: Annotated[str | None, typer.Option("--comparator", metavar="SIGN", help=_SIGN)] = None,
     threshold: Annotated[float | None, typer.Option("--threshold")] = None,
     step: Annotated[int | None, typer.Option("--step", help=_STEP)] = None,
-    max_replicas: Annotated[int | None, typer.Option("--max", help=_MOST)] = None,
-    min_replicas: Annotated[int | None, typer.Option("--min", help=_LEAST)] = None,
+    max_replicas: Annotated[int | None, typer.Option("--max", help=_MAX)] = None,
+    min_replicas: Annotated[int | None, typer.Option("--min", help=_MIN)] = None,
     source: Annotated[
         MetricSource | None, typer.Option("--source", help=f"{_SOURCE} Default with --metric: by its name.")
     ] = None,
@@ -132,7 +132,7 @@ def update(
 
 
 def _show(session: Session, rule: RuleView) -> None:
-    session.output.facts(rule, (("id", rule.id), ("rule", told(rule.spec)), ("source", rule.spec.source)))
+    session.output.facts(rule, (("id", rule.id), ("rule", rule_text(rule.spec)), ("source", rule.spec.source)))
 
 
 def ls(session: Session, service: Service) -> None:

@@ -1,4 +1,4 @@
-"""`headrace up --detach`: starts the supervisor as a process of its own and returns when the stack is ready."""
+"""`headrace up --detach`: starts the supervisor as a separate process and returns when the stack is ready."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from headrace.embedded.private import data_folder, lock_holder, private_folder
 
 _POLL_S = 0.05
 _SHOWN_ERROR = 4000
-"""Characters of the supervisor's standard error that are shown when it ends before it is ready."""
+"""Characters of the supervisor's standard error that are shown if it exits before it is ready."""
 
 
 def start_detached(folder: Path, arguments: Sequence[str], on_progress: Callable[[str], None]) -> None:
@@ -27,9 +27,9 @@ def start_detached(folder: Path, arguments: Sequence[str], on_progress: Callable
     ready, FolderNotUsableError if the folder cannot be a data folder.
     """
     logs = private_folder(data_folder(folder) / "logs")
-    told, errors = logs / "up.out", logs / "up.err"
+    progress, errors = logs / "up.out", logs / "up.err"
     mode = "wb" if lock_holder(folder) is None else "ab"  # of a stack that runs, nothing is cut off
-    with told.open(mode) as out, errors.open(mode) as err:
+    with progress.open(mode) as out, errors.open(mode) as err:
         begin = out.tell()
         child = subprocess.Popen(
             [sys.executable, "-m", "headrace.cli", "--json", "up", *arguments],
@@ -39,7 +39,7 @@ def start_detached(folder: Path, arguments: Sequence[str], on_progress: Callable
             start_new_session=True,
         )
     try:
-        for record in _records(told, begin, child):
+        for record in _records(progress, begin, child):
             if record.get("stage") == "ready":
                 return
             on_progress(str(record.get("detail", "")))

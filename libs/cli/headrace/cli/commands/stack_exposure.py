@@ -1,4 +1,4 @@
-"""Exposure of a local stack: who can reach it, and what keeps them from its secrets."""
+"""Exposure of a local stack: warning if other machines can reach a stack without isolation."""
 
 from __future__ import annotations
 

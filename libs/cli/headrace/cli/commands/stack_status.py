@@ -33,7 +33,7 @@ class StatusView(BaseModel):
     status: Literal["up", "starting", "stopping", "degraded", "down"]
     url: str | None = None
     data: Path | None = None
-    """The data folder of a local stack."""
+    """Data folder of a local stack."""
     stack: StackState | None = None
     agents: tuple[AgentView, ...] = ()
     services: tuple[ServiceView, ...] = ()

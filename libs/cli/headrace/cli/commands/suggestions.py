@@ -1,6 +1,6 @@
-"""Names that shell completion suggests for an argument, asked of the server.
+"""Shell completion of names, fetched from the server.
 
-A shell waits for them while one types: whatever goes wrong, nothing is suggested and nothing is printed.
+The shell waits for them while a user types: on any error nothing is suggested and nothing is printed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`headrace token …`: what callers of a service, or of all services of a project, show."""
+"""`headrace token …`: tokens of a service, or of all services of a project."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 
 from headrace.cli.command import Commands, commands
 from headrace.cli.commands.callers import UNSET_CALLER, CallerFlags, Unlimited, limits_text
-from headrace.cli.commands.in_force import NoWait, told
+from headrace.cli.commands.in_force import NoWait, print_revocation
 from headrace.cli.commands.suggestions import complete_service
 from headrace.cli.commands.unset import unset_flag
 from headrace.cli.output import Columns
@@ -103,7 +103,7 @@ def update(
 def revoke(session: Session, words: Words, project: Project = None, no_wait: NoWait = False) -> None:
     """Revoke a token, end its open requests, and print at which app-proxies that is in force."""
     tokens, of, token_id = _one(session, words, project)
-    told(
+    print_revocation(
         session,
         f"the token {token_id} is revoked",
         tokens.revoke(of, token_id),

@@ -1,6 +1,6 @@
 """Flag `--unset FIELD` of update commands.
 
-An empty value on a command line is a text: how to take a setting away has to be said otherwise.
+An empty value on a command line is a text, so resetting a field needs a flag of its own.
 """
 
 from __future__ import annotations

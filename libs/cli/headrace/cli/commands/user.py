@@ -1,4 +1,4 @@
-"""`headrace user …`: for operators; keys also for oneself."""
+"""`headrace user …`: for operators; API keys also for the user itself."""
 
 from __future__ import annotations
 

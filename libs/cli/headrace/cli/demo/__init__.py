@@ -1,1 +1,1 @@
-"""`make demo`: the whole product with a real model, in front of a newcomer's eyes."""
+"""`make demo`: the whole product with a real model."""

@@ -18,8 +18,8 @@ from types import FrameType
 
 from headrace.cli.demo import calling, deploying
 from headrace.cli.demo.children import Program
+from headrace.cli.demo.demo_output import DemoOutput
 from headrace.cli.demo.stack import Stack
-from headrace.cli.demo.telling import Teller
 from headrace.cli.errors import CliError, ExitCode
 from headrace.cli.failures import explain, report
 from headrace.common.contracts.http.services import ServiceDetail
@@ -32,7 +32,7 @@ _CHECK_S = 1.0
 
 def main() -> int:
     """Run the demo and return the exit code."""
-    teller = Teller()
+    teller = DemoOutput()
     by_itself = os.environ.get("HEADRACE_DEMO_EXIT", "") not in {"", "0"}
     try:
         with _stopping_once(teller):
@@ -51,7 +51,7 @@ def main() -> int:
     return ExitCode.OK
 
 
-def _run(teller: Teller, *, by_itself: bool) -> None:
+def _run(teller: DemoOutput, *, by_itself: bool) -> None:
     root = _checkout()
     data = Path(os.environ.get("HEADRACE_DEMO_DATA") or root / ".headrace" / "demo").expanduser().absolute()
     teller.step(f"starting Headrace on {data} (Ctrl-C stops everything)")
@@ -76,7 +76,7 @@ def _run(teller: Teller, *, by_itself: bool) -> None:
             raise CliError(f"the stack ended with {code}", log=stack.log("up"))
 
 
-def _deploy(client: Client, folder: Path, data: Path, teller: Teller) -> tuple[ServiceDetail, str]:
+def _deploy(client: Client, folder: Path, data: Path, teller: DemoOutput) -> tuple[ServiceDetail, str]:
     teller.step("putting the model folder up")
     deploying.project(client, teller)
     there = deploying.folder(client, folder, data / "demo-uploads.json", teller)
@@ -86,7 +86,7 @@ def _deploy(client: Client, folder: Path, data: Path, teller: Teller) -> tuple[S
     return service, client.tokens.create(service.name, CreateToken(name="demo")).token
 
 
-def _call(stack: Stack, service: ServiceDetail, token: str, teller: Teller) -> None:
+def _call(stack: Stack, service: ServiceDetail, token: str, teller: DemoOutput) -> None:
     teller.step("calling it with the openai client, then with curl")
     try:
         asked = (calling.SENTENCE, calling.RELATED, calling.UNRELATED)
@@ -103,7 +103,7 @@ def _call(stack: Stack, service: ServiceDetail, token: str, teller: Teller) -> N
         raise CliError("the model finds the unrelated sentence nearer: it does not work")
 
 
-def _summary(there: StackState, service: ServiceDetail, token: str, teller: Teller) -> None:
+def _summary(there: StackState, service: ServiceDetail, token: str, teller: DemoOutput) -> None:
     headrace = _short(Path(sys.executable).with_name("headrace"))
     teller.step("it works")
     teller.block(
@@ -128,7 +128,7 @@ def _summary(there: StackState, service: ServiceDetail, token: str, teller: Tell
     )
 
 
-def _until_interrupted(stack: Stack, teller: Teller) -> None:
+def _until_interrupted(stack: Stack, teller: DemoOutput) -> None:
     teller.plain("Headrace keeps running; Ctrl-C stops everything.")
     try:
         while True:
@@ -139,7 +139,7 @@ def _until_interrupted(stack: Stack, teller: Teller) -> None:
 
 
 @contextmanager
-def _stopping_once(teller: Teller) -> Iterator[None]:
+def _stopping_once(teller: DemoOutput) -> Iterator[None]:
     """Turn the first SIGINT, SIGTERM or SIGHUP into KeyboardInterrupt; ignore later ones, which would interrupt the
     stop.
     """

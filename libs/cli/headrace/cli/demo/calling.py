@@ -1,4 +1,4 @@
-"""Calls of the demo's service as its users make them: with the real `openai` client, and with curl."""
+"""Calls of the demo's service, with the real `openai` client, and with curl."""
 
 from __future__ import annotations
 

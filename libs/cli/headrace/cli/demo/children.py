@@ -1,4 +1,4 @@
-"""Child processes of the demo: their output is passed on line by line, and they do not outlive it."""
+"""Child processes of the demo: their output is forwarded line by line, and they do not outlive it."""
 
 from __future__ import annotations
 

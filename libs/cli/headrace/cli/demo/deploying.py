@@ -1,6 +1,6 @@
-"""Deployment of the demo's model: from a folder of files to a healthy service.
+"""Deployment of the demo's model: from a local folder to a healthy service.
 
-Every step finds what an earlier run left and goes on from there.
+Every step continues from what an earlier run left.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from headrace.cli.commands.service.waiting import failed_log
-from headrace.cli.demo.telling import Teller
+from headrace.cli.demo.demo_output import DemoOutput
 from headrace.cli.errors import CliError, ExitCode
-from headrace.cli.progress import Shown
+from headrace.cli.progress import TransferProgress
 from headrace.cli.text import size
 from headrace.common.contracts.http.folders import CreateFolder, FolderView
 from headrace.common.contracts.http.projects import CreateProject
@@ -28,25 +28,25 @@ _HEALTHY_S: Final = 90.0
 T = TypeVar("T")
 
 
-def project(client: Client, teller: Teller) -> None:
+def project(client: Client, teller: DemoOutput) -> None:
     """Create the project unless it exists."""
-    made, _ = _had(
+    made, _ = _get_or_create(
         lambda: client.projects.get(PROJECT),
         lambda: client.projects.create(CreateProject(name=PROJECT, description="made by `make demo`")),
     )
     teller.detail(f"project {PROJECT} {'is new' if made else 'is there from an earlier run'}")
 
 
-def folder(client: Client, source: Path, memory: Path, teller: Teller) -> FolderView:
+def folder(client: Client, source: Path, memory: Path, teller: DemoOutput) -> FolderView:
     """Create the folder with the content of `source` unless it exists. `memory` stores ids of incomplete uploads."""
-    _, there = _had(
+    _, there = _get_or_create(
         lambda: client.folders.get(SERVICE, project=PROJECT),
         lambda: client.folders.create(CreateFolder(name=SERVICE, project=PROJECT)),
     )
     if _manifest(client, there) == (source / _MANIFEST).read_bytes():
         teller.detail(f"folder {SERVICE} is there from an earlier run, and up to date")
         return there
-    with Shown(f"          uploading to {there.name}") as shown:
+    with TransferProgress(f"          uploading to {there.name}") as shown:
         sent = client.folders.upload_tree(
             there,
             source,
@@ -64,7 +64,7 @@ def folder(client: Client, source: Path, memory: Path, teller: Teller) -> Folder
     return there
 
 
-def service(client: Client, source: FolderView, teller: Teller) -> ServiceDetail:
+def service(client: Client, source: FolderView, teller: DemoOutput) -> ServiceDetail:
     """Create the service and wait until all its replicas are healthy. Raises CliError with the failed replica's log."""
     body = CreateService.model_validate(
         {
@@ -77,7 +77,7 @@ def service(client: Client, source: FolderView, teller: Teller) -> ServiceDetail
             "description": "Sentences to vectors: all-MiniLM-L6-v2, OpenAI-compatible.",
         }
     )
-    made, found = _had(lambda: client.services.get(SERVICE), lambda: client.services.create(body))
+    made, found = _get_or_create(lambda: client.services.get(SERVICE), lambda: client.services.create(body))
     teller.detail(f"service {SERVICE} {'is new' if made else 'is there from an earlier run'}")
     if found.phase == "stopped":
         client.services.start(SERVICE)
@@ -103,7 +103,7 @@ def _lines(seen: ServiceDetail) -> list[str]:
     ]
 
 
-def _had(get: Callable[[], T], make: Callable[[], T]) -> tuple[bool, T]:
+def _get_or_create(get: Callable[[], T], make: Callable[[], T]) -> tuple[bool, T]:
     """Return the existing or newly created object, and True if it was created."""
     try:
         return False, get()

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any
 
 from headrace.cli.demo.children import Program, tail_of
-from headrace.cli.demo.telling import Teller
+from headrace.cli.demo.demo_output import DemoOutput
 from headrace.cli.errors import CliError, ExitCode
 from headrace.embedded.state import StackState
 
@@ -23,7 +23,7 @@ _POLL_S = 0.1
 class Stack(AbstractContextManager["Stack"]):
     """Local stack on one data folder, as a context manager; on exit everything has stopped, containers too."""
 
-    def __init__(self, data: Path, teller: Teller) -> None:
+    def __init__(self, data: Path, teller: DemoOutput) -> None:
         self.data = data
         self._teller = teller
         self._ready = Event()

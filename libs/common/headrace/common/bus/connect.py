@@ -1,4 +1,4 @@
-"""NATS connection with bounds: it reconnects for ever, and publishes fail fast while it is away."""
+"""NATS connection: it reconnects for ever, and publishes fail fast while disconnected."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from headrace.common.contracts.problems import BusUnavailable
 log = structlog.get_logger()
 REFUSAL_KEPT_S = 60.0
 _SERVER_SAYS = "nats: '"
-"""How an error begins that the server named before it closed the connection: its words are in quotes."""
+"""Prefix of errors that the server sent before it closed the connection; its text is quoted."""
 _BARE_ENDS = (ConnectionResetError, ConnectionAbortedError, BrokenPipeError, TimeoutError, UnexpectedEOF)
 
 
@@ -30,7 +30,7 @@ class Login:
     user: str
     password: str = field(repr=False)
     name: str
-    """What the server calls the connection."""
+    """Name of the connection in the server's monitoring."""
 
 
 class ConnectError:

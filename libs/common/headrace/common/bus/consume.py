@@ -1,4 +1,4 @@
-"""Subscriptions: plain messages, questions, and last values that survive lost messages and reconnects."""
+"""Subscriptions: plain messages, requests, and last values that survive lost messages and reconnects."""
 
 from __future__ import annotations
 
@@ -134,9 +134,9 @@ class LastValues(Generic[M]):
         self._kind = kind
         self._forget = forget
         self._there: set[str] = set()
-        """Subjects that were delivered, where somebody wants to hear that they are gone."""
+        """Subjects that were delivered, if `forget` is set."""
         self._missed: set[str] = set()
-        """Those of them that the full read before did not find."""
+        """Those that the previous full read did not find."""
         self._deliver = deliver
         self._subject = subject or kind.wildcard()
         self._stream = stream_of(kind)

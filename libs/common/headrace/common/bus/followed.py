@@ -1,4 +1,4 @@
-"""Follower of a last-value stream by sequence number: looking again costs what has changed, not what is there."""
+"""Follower of a last-value stream by sequence number: a refresh costs the number of changes, not of subjects."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from headrace.common.contracts.problems import BusUnavailable
 
 log = structlog.get_logger()
 _TIMEOUT_S = 5.0
-_MOST_LOOKS = 5
-"""While others publish all the time, a look ends with what it has."""
+_MAX_LOOKS = 5
+"""Reads per look: with constant publishing by others a look ends with what it has."""
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class StoredGeneration:
     """Stored message of a subject: its generation (0 if unreadable) and its sequence number in the stream."""
 
     generation: int
@@ -44,10 +44,10 @@ class FollowedStream:
         self._created: datetime | None = None
         self._last = 0
         self._own: dict[int, tuple[str, int]] = {}
-        self.held: dict[str, Held] = {}
-        bus.on_reconnect(self._distrust)
+        self.held: dict[str, StoredGeneration] = {}
+        bus.on_reconnect(self._invalidate)
 
-    def _distrust(self) -> None:
+    def _invalidate(self) -> None:
         self._created = None
 
     def wrote(self, subject: str, generation: int, sequence: int) -> None:
@@ -58,11 +58,11 @@ class FollowedStream:
     def _advance(self) -> None:
         while (own := self._own.pop(self._last + 1, None)) is not None:
             self._last += 1
-            self.held[own[0]] = Held(own[1], self._last)
+            self.held[own[0]] = StoredGeneration(own[1], self._last)
 
     async def look(self) -> None:
         """Update `held` from the stream. Raises BusUnavailable."""
-        for _ in range(_MOST_LOOKS):
+        for _ in range(_MAX_LOOKS):
             created, last, messages = await self._state()
             if created != self._created or last < self._last:  # another stream of that name, or one from a backup
                 self._created, self._last, self.held = created, 0, {}
@@ -77,7 +77,7 @@ class FollowedStream:
         """Read the following messages, at least up to sequence number `last`, whose own message may have been deleted."""
         async for page in stored_values(self._bus, self._stream, self._wildcard, start=self._last + 1):
             for value in page:
-                self.held[value.subject] = Held(value.generation(), value.sequence)
+                self.held[value.subject] = StoredGeneration(value.generation(), value.sequence)
             self._last = max(self._last, page[-1].sequence)
         self._last = max(self._last, last)
         self._own = {sequence: own for sequence, own in self._own.items() if sequence > self._last}

@@ -1,4 +1,6 @@
-"""A service's connection to the message bus, as a task: found and kept in the background, so that a service starts without it."""
+"""A service's connection to the message bus, as a task: connects in the background, so that a service starts without
+it.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ from headrace.common.contracts.problems import BusUnavailable
 
 log = structlog.get_logger()
 FIRST_WAIT_S = 0.25
-MOST_WAIT_S = 5.0
+MAX_WAIT_S = 5.0
 UNREADY = (BusUnavailable, NatsError, TimeoutError, OSError)
 
 
@@ -23,7 +25,7 @@ class Link:
 
     A lost connection reconnects by itself, with its subscriptions. If `serve` fails with a bus error (such as a
     time-out), it is started again; it closes what it opened. The back-off between attempts grows from FIRST_WAIT_S to
-    MOST_WAIT_S, and is reset by a connection that held longer than that, so that a fleet does not overload a bus that
+    MAX_WAIT_S, and is reset by a connection that held longer than that, so that a fleet does not overload a bus that
     returns.
     """
 
@@ -60,8 +62,8 @@ class Link:
                     await self._bus.open(self._login)
                 await self._serve()
             except UNREADY as error:
-                wait_s = FIRST_WAIT_S if clock() - began > MOST_WAIT_S else wait_s
+                wait_s = FIRST_WAIT_S if clock() - began > MAX_WAIT_S else wait_s
                 why = error.detail if isinstance(error, BusUnavailable) else str(error) or type(error).__name__
                 log.warning("bus_unreachable", why=why, again_in_s=wait_s)
             await asyncio.sleep(wait_s)
-            wait_s = min(MOST_WAIT_S, wait_s * 2)
+            wait_s = min(MAX_WAIT_S, wait_s * 2)

@@ -1,4 +1,4 @@
-"""Conflating subscription to whole states: of each sender the newest counts, and what it replaces is never looked at."""
+"""Conflating subscription to whole states: only the newest message of each sender is handled."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from headrace.common.obs.metrics import BUS_REFUSED
 
 log = structlog.get_logger()
 M = TypeVar("M", bound=Message)
-MOST_PER_BATCH = 100
-MOST_BATCH_BYTES = 4 * 1024 * 1024
-MOST_WAITING_BYTES = 64 * 1024 * 1024
+MAX_PER_BATCH = 100
+MAX_BATCH_BYTES = 4 * 1024 * 1024
+MAX_WAITING_BYTES = 64 * 1024 * 1024
 
 
-class Waiting(Generic[M]):
+class ConflatingQueue(Generic[M]):
     """Newest message of each subject until it is taken, in the order in which the subjects were first queued.
 
-    A message that would exceed `MOST_WAITING_BYTES` is dropped and counted.
+    A message that would exceed `MAX_WAITING_BYTES` is dropped and counted.
     """
 
     def __init__(self, kind: type[M]) -> None:
@@ -39,7 +39,7 @@ class Waiting(Generic[M]):
         """Queue a message, in place of an older one of this subject."""
         before = self._messages.get(subject)
         held = self._bytes + len(data) - (len(before) if before is not None else 0)
-        if held > MOST_WAITING_BYTES:
+        if held > MAX_WAITING_BYTES:
             BUS_REFUSED.labels(self._kind.__name__, "too-many-waiting").inc()
             return
         self._bytes = held
@@ -47,14 +47,14 @@ class Waiting(Generic[M]):
         self.arrived.set()
 
     def take(self) -> list[M]:
-        """Return the next messages, first come, first served: at most `MOST_PER_BATCH` of `MOST_BATCH_BYTES`, at least
+        """Return the next messages, first come, first served: at most `MAX_PER_BATCH` of `MAX_BATCH_BYTES`, at least
         one.
         """
         taken: list[M] = []
         seen = size = 0
-        while self._messages and seen < MOST_PER_BATCH:
+        while self._messages and seen < MAX_PER_BATCH:
             subject = next(iter(self._messages))
-            if seen and size + len(self._messages[subject]) > MOST_BATCH_BYTES:
+            if seen and size + len(self._messages[subject]) > MAX_BATCH_BYTES:
                 break
             data = self._messages.pop(subject)
             self._bytes -= len(data)
@@ -77,7 +77,7 @@ async def newest(
     There is a pause between two calls, in which messages accumulate. With `queue`, one member of the queue group gets
     each message. A call that raises is logged, and its batch is lost.
     """
-    waiting = Waiting(kind)
+    waiting = ConflatingQueue(kind)
 
     async def on_message(message: Msg) -> None:
         waiting.put(message.subject, message.data)

@@ -52,11 +52,11 @@ class Permissions:
     publish: tuple[str, ...]
     subscribe: tuple[str, ...]
     allow_responses: bool = False
-    """May answer each request it received, wherever the answer goes."""
+    """May reply to each request that it received, on any reply subject."""
 
 
 @dataclass(frozen=True, slots=True)
-class Crossing:
+class AccountExport:
     """Subjects exported from one NATS account to the other: messages (`stream`) or requests with their replies
     (`service`).
     """
@@ -64,34 +64,34 @@ class Crossing:
     kind: Literal["stream", "service"]
     subject: str
     many: bool = False
-    """Whether a question has many answers."""
+    """True if a request has several replies."""
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
+class Account:
     """Exports and imports of one NATS account."""
 
     other: str
-    offers: tuple[Crossing, ...]
-    takes: tuple[Crossing, ...]
+    exports: tuple[AccountExport, ...]
+    imports: tuple[AccountExport, ...]
 
 
 _REPORTS, _WAITS, _METRICS = (kind.subject.split(".")[0] for kind in (NodeReport, HeldReport, ProxyMetrics))
-"""First words of what the edge says without being asked."""
+"""First tokens of the subjects that agents and proxies publish."""
 
 _FROM_STORE = (
-    *(Crossing("stream", kind.wildcard()) for kind in STREAMS.values()),
-    *(Crossing("service", direct_get(stream_of(kind)), many=True) for kind in (RouteTable, RuleTable)),
-    *(Crossing("service", direct_get(stream, kind.wildcard())) for stream, kind in STREAMS.items()),
-    Crossing("service", ScaleRequest.subject),
-    Crossing("service", LogChunk.wildcard()),
+    *(AccountExport("stream", kind.wildcard()) for kind in STREAMS.values()),
+    *(AccountExport("service", direct_get(stream_of(kind)), many=True) for kind in (RouteTable, RuleTable)),
+    *(AccountExport("service", direct_get(stream, kind.wildcard())) for stream, kind in STREAMS.items()),
+    AccountExport("service", ScaleRequest.subject),
+    AccountExport("service", LogChunk.wildcard()),
 )
 _FROM_EDGE = (
-    *(Crossing("stream", f"{family}.>") for family in (_REPORTS, _WAITS, _METRICS)),
-    Crossing("service", LogsRequest.wildcard()),
+    *(AccountExport("stream", f"{family}.>") for family in (_REPORTS, _WAITS, _METRICS)),
+    AccountExport("service", LogsRequest.wildcard()),
 )
-STORE_SIDE = Side("EDGE", offers=_FROM_STORE, takes=_FROM_EDGE)
-EDGE_SIDE = Side("HEADRACE", offers=_FROM_EDGE, takes=_FROM_STORE)
+STORE_ACCOUNT = Account("EDGE", exports=_FROM_STORE, imports=_FROM_EDGE)
+EDGE_ACCOUNT = Account("HEADRACE", exports=_FROM_EDGE, imports=_FROM_STORE)
 
 
 def permissions(user: BusUser) -> Permissions:

@@ -1,4 +1,4 @@
-"""Publishing: last values (acknowledged by the stream), plain messages, questions."""
+"""Publishing: last values (acknowledged by the stream), plain messages, requests."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Reading what a last-value stream holds, page by page: the number of its subjects has no bound that readers need to know.
+"""Paged reading of a last-value stream, whatever the number of its subjects.
 
-A page is a Direct Get from a sequence number on (NATS 2.11: `seq`, `next_by_subj`, `batch`). A stream that keeps one message
-per subject moves a subject to its end when its value changes, so a value that is replaced between two pages comes with a
-later one, and none is missed.
+A page is a Direct Get from a sequence number on (NATS 2.11: `seq`, `next_by_subj`, `batch`). A stream that keeps one
+message per subject moves a subject to its end when its value changes, so a value that is replaced between two pages
+comes with a later one, and none is missed.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from headrace.common.contracts.messages.envelope import Message
 from headrace.common.contracts.problems import BusUnavailable
 
 PAGE = 256
-"""Messages asked for at once."""
+"""Messages per page."""
 PAGE_BYTES = 16 * 1024 * 1024
-"""A page ends with the message that passes this."""
+"""A page ends with the message that exceeds this."""
 _PENDING_BYTES = 64 * 1024 * 1024
 _TIMEOUT_S = 5.0
 

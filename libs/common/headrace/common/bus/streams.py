@@ -1,4 +1,4 @@
-"""The three last-value streams. The manager makes them; the others only read (see docs/adr on last-value streams)."""
+"""The three last-value streams. The manager creates them; the others only read (see docs/adr on last-value streams)."""
 
 from __future__ import annotations
 

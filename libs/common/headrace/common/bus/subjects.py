@@ -1,4 +1,4 @@
-"""Subjects that are not a message's own: streams and their Direct Get."""
+"""Streams and their Direct Get subjects."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from headrace.common.contracts.messages.routes import RouteTable
 from headrace.common.contracts.messages.rules import RuleTable
 
 STREAMS: dict[str, type[Message]] = {"PLANS": NodePlan, "ROUTES": RouteTable, "RULES": RuleTable}
-"""Stream name → the message whose last value per subject it keeps."""
+"""Stream name → message whose last value per subject it stores."""
 
 
 def stream_of(message: type[Message]) -> str:

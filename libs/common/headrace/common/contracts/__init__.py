@@ -1,1 +1,1 @@
-"""What services say to each other: ids, problems, bus messages, REST models. Schemas are snapshotted in tests/contracts."""
+"""Contracts between services: ids, problems, bus messages, REST models. Schemas are snapshotted in tests/contracts."""

@@ -1,4 +1,4 @@
-"""CORS: pages of which origins browsers let call a service, and what they may send and read (the Fetch standard, section 3.2)."""
+"""CORS settings: allowed origins, header fields and credentials (the Fetch standard, section 3.2)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from headrace.common.contracts.wording import Refused, pattern
 
 EVERY = "*"
 _DAY_S = 86_400
-_MOST = 32
+_MAX = 32
 _LONGEST_ORIGIN = 253
 _HIGHEST_PORT = 65_535
 _OWN_PORTS = {"http": "80", "https": "443"}
@@ -35,15 +35,16 @@ class Cors(Part):
     """CORS policy of a service (the Fetch standard). Without `allow_origins` the app-proxy leaves CORS to the replica."""
 
     allow_origins: tuple[Origin, ...] = ()
-    """Origins as browsers send them. `https://*.example.com`: any one name before that. `*`, by itself: all."""
+    """Origins as browsers send them. `https://*.example.com`: any one label before that. `*`, by itself: all."""
     allow_headers: tuple[FieldName, ...] = ()
-    """Header fields that a page may send. None named: those that it asks for."""
+    """Request header fields that a page may send. Empty: those that it asks for."""
     expose_headers: tuple[FieldName, ...] = ()
-    """Header fields of answers that a page may read, beside the app-proxy's own (X-Request-Id, Retry-After, limits)."""
+    """Response header fields that a page may read, beside the app-proxy's own (X-Request-Id, Retry-After, limits)."""
     allow_credentials: bool = False
-    """Whether browsers may send cookies and what else they keep for the service. A token that a page sends itself needs no such."""
+    """Whether browsers may send cookies and other stored credentials. A token that a page sends itself does not need
+    it."""
     max_age_s: NonNegativeInt = 600
-    """How long a browser may go by the answer to a preflight request; browsers have bounds of their own."""
+    """How long a browser may cache the response to a preflight request; browsers have limits of their own."""
 
 
 def _origins(origins: tuple[str, ...]) -> tuple[str, ...]:
@@ -63,8 +64,8 @@ def _once(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
-Origins = Annotated[tuple[Origin, ...], Field(max_length=_MOST), AfterValidator(_origins)]
-FieldNames = Annotated[tuple[FieldName, ...], Field(max_length=_MOST), AfterValidator(_once)]
+Origins = Annotated[tuple[Origin, ...], Field(max_length=_MAX), AfterValidator(_origins)]
+FieldNames = Annotated[tuple[FieldName, ...], Field(max_length=_MAX), AfterValidator(_once)]
 
 
 class CorsSettings(Cors):

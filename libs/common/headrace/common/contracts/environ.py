@@ -1,4 +1,4 @@
-"""Reserved environment variables: those that Headrace alone sets in replicas."""
+"""Reserved environment variables: only Headrace sets them in replicas."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ RESERVED = frozenset(
         "BACKENDAI_SESSION_ID",
     }
 )
-"""They say which GPUs a container gets, and by which name the agent knows its processes."""
+"""They select a container's GPUs, and identify the agent's processes."""
 RESERVED_PREFIX = "CUDA_MPS_"
-"""They say how much of a shared GPU a program gets, and of which server."""
+"""They limit a program's part of a shared GPU, and select its server."""
 
 
 def is_reserved(name: str) -> bool:

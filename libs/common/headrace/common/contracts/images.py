@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 ALLOWED = "[registry[:port]/]name[/name…][:tag][@sha256:…]; names of small letters and digits with single . _ or - between them"
 HUB = "docker.io"
-MOST = 512
+MAX = 512
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*+)(?::[0-9]{1,5})?")
 _PART = re.compile(r"[a-z0-9]++(?:(?:\.|__?|-++)[a-z0-9]++)*+")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
@@ -19,7 +19,7 @@ class ImageName:
     """Parsed image reference."""
 
     registry: str
-    """Host, with its port if it has one; `docker.io` where none is given."""
+    """Host, with its port if it has one; `docker.io` by default."""
     path: str
     tag: str | None
     digest: str | None
@@ -33,7 +33,7 @@ class ImageName:
 def parse_image(text: str) -> ImageName:
     """Parse an image reference (grammar of github.com/distribution/reference). Raises ValueError with the allowed form."""
     wrong = ValueError(f"{text[:100]!r} is not the name of an image; allowed: {ALLOWED}")
-    if len(text) > MOST:
+    if len(text) > MAX:
         raise wrong
     rest, at, digest = text.partition("@")
     if at and not _DIGEST.fullmatch(digest):

@@ -122,4 +122,4 @@ class LogAction(Part):
 PreStartAction = Annotated[
     WriteFileAction | WriteTempfileAction | RunCommandAction | MkdirAction | LogAction, Field(discriminator="action")
 ]
-"""Done in order before the start command; a failing one stops the start with its error."""
+"""Run in order before the start command; a failing one fails the start with its error."""

@@ -7,11 +7,11 @@ from pydantic import BeforeValidator
 from headrace.common.contracts.wording import Refused
 
 
-def _no_truth(value: object) -> object:
+def _refuse_boolean(value: object) -> object:
     if isinstance(value, bool):
         raise Refused(value, "a whole number")
     return value
 
 
-NO_TRUTH = BeforeValidator(_no_truth)
-"""Beside a Literal of numbers: true is the same as 1 in Python, and none in JSON."""
+NO_TRUTH = BeforeValidator(_refuse_boolean)
+"""Refuses booleans beside a Literal of numbers: true equals 1 in Python, but not in JSON."""

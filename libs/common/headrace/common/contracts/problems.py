@@ -37,8 +37,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 if TYPE_CHECKING:  # pydantic comes with it, which who only handles errors does without
     from headrace.common.contracts.reasons import ReasonCode
 
-MOST_ERRORS = 20
-"""Rows of a refusal."""
+MAX_ERRORS = 20
+"""Error rows of a problem."""
 
 
 def row(where: str, found: object, allowed: str, *, place: str = "field") -> dict[str, Any]:
@@ -53,9 +53,9 @@ def further(count: int, *, place: str = "field") -> dict[str, Any]:
 
 def at_most(errors: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the first errors, and a row with the number of those left out."""
-    if len(errors) <= MOST_ERRORS:
+    if len(errors) <= MAX_ERRORS:
         return list(errors)
-    first = errors[: MOST_ERRORS - 1]
+    first = errors[: MAX_ERRORS - 1]
     return [*first, further(len(errors) - len(first), place="path" if "path" in first[0] else "field")]
 
 

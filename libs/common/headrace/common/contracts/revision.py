@@ -73,7 +73,7 @@ class RevisionSpec(_Closed):
     model_destination: AbsolutePath | None = None
     """Where the model folder is mounted; default /models. `custom` and `cmd` only."""
     command: CommandWords | CommandLine | None = None
-    """For `cmd`: the command line. For others the definition or variant says it."""
+    """For `cmd`: the command line. Others have it in the definition or variant."""
     port: Annotated[int | None, Field(ge=1, le=65535)] = None
     slots: RequestedSlots | None = None
     environ: Annotated[

@@ -17,8 +17,8 @@ class Rollout(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
     on_failure: Literal["keep", "roll-back"] = "keep"
-    """keep: the revision that served goes on serving, and the service says that the rollout failed. roll-back: it becomes the
-    current one again by itself."""
+    """keep: the revision that served goes on serving, and the service reports the failed rollout. roll-back: it
+    automatically becomes the current one again."""
     max_unavailable: Annotated[Literal[0, 1], NO_TRUTH] = 1
-    """How many of the wanted replicas a rollout may give up when a new one finds no machine otherwise, for example because the
-    service itself holds all GPUs."""
+    """Replicas that a rollout may take out of service when a new one fits on no machine otherwise, for example because
+    the service itself holds all GPUs."""

@@ -28,8 +28,8 @@ class MetricSource(StrEnum):
     KERNEL = "kernel"
     """Mean over the service's live kernels."""
     INFERENCE_FRAMEWORK = "inference-framework"
-    """Mean over live replicas of what the engine or the app-proxy reports; of the service itself: headrace_queued,
-    headrace_queue_seconds, headrace_refused_per_second, which are there without replicas too."""
+    """Mean over live replicas of a metric of the engine or the app-proxy; metrics of the whole service:
+    headrace_queued, headrace_queue_seconds, headrace_refused_per_second, which exist without replicas too."""
 
 
 class Comparator(StrEnum):

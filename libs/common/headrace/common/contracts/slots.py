@@ -20,21 +20,22 @@ MEM = "mem"
 GPU_DEVICE = "cuda.device"
 GPU_SHARES = "cuda.shares"
 STORAGE = "storage"
-"""Bytes of a project's model folders: of quotas only."""
+"""Bytes of a project's model folders; in quotas only."""
 FILES = "files"
-"""Files and directories in them: of quotas only."""
+"""Files and directories in them; in quotas only."""
 SIZES = frozenset({MEM, STORAGE})
 """Slots in bytes; they may be written with units."""
-LEAST: Final = {CPU: Decimal("0.01"), MEM: Decimal(16 * 2**20)}
-"""Of what every container has: the container engine takes 0 for no limit, and refuses less than this or a little below."""
+MIN: Final = {CPU: Decimal("0.01"), MEM: Decimal(16 * 2**20)}
+"""Minimum of every container: the container engine takes 0 for no limit, and refuses less than this or a little
+below."""
 
 _NAME = re.compile(r"^[a-z][a-z0-9]*(\.[a-z0-9-]+)?$")
 _UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40, "p": 2**50}
 _SIZE = re.compile(r"^([0-9]+(?:\.[0-9]+)?)\s*([kmgtp]?)(?:i?b)?$", re.IGNORECASE)
 _PLAIN_NUMBER = re.compile(r"^-?[0-9]{1,40}+(?:\.[0-9]{1,20}+)?(?:[eE][-+]?[0-9]{1,2})?$")
 _LIMIT = Decimal(2**60)
-_MOST_SLOTS = 64
-_MOST_CHARACTERS = 64
+_MAX_SLOTS = 64
+_MAX_CHARACTERS = 64
 _NAMES = "cpu, mem, cuda.device, cuda.shares or another accelerator name"
 
 
@@ -57,12 +58,12 @@ def parse_slots(value: object) -> dict[str, Decimal]:
     """
     if not isinstance(value, Mapping):
         raise Refused(value, "a mapping of slot names to amounts")
-    if len(value) > _MOST_SLOTS:
-        raise Refused(f"{len(value)} slots", f"at most {_MOST_SLOTS}")
+    if len(value) > _MAX_SLOTS:
+        raise Refused(f"{len(value)} slots", f"at most {_MAX_SLOTS}")
     slots: dict[str, Decimal] = {}
     for name, amount in value.items():
-        if not isinstance(name, str) or len(name) > _MOST_CHARACTERS or not _NAME.match(name):
-            raise Refused(f"the slot name {str(name)[:_MOST_CHARACTERS]}", _NAMES)
+        if not isinstance(name, str) or len(name) > _MAX_CHARACTERS or not _NAME.match(name):
+            raise Refused(f"the slot name {str(name)[:_MAX_CHARACTERS]}", _NAMES)
         slots[name] = _amount(name, amount)
     return slots
 
@@ -81,7 +82,7 @@ def parse_request(value: object) -> dict[str, Decimal]:
     slots = parse_slots(value)
     if alien := next((name for name in (STORAGE, FILES) if name in slots), None):
         raise Refused(alien, "what a machine has; a project's quota bounds what its folders store", below=alien)
-    for name, least in LEAST.items():
+    for name, least in MIN.items():
         if name in slots and slots[name] < least:
             raise Refused(_plain(slots)[name], f"{least_words(name)} or more", below=name)
     if slots.get(GPU_DEVICE) and slots.get(GPU_SHARES):
@@ -91,7 +92,7 @@ def parse_request(value: object) -> dict[str, Decimal]:
 
 def least_words(name: str) -> str:
     """Return the minimum of `cpu` or `mem` as people write it."""
-    return f"{int(LEAST[name] / 2**20)}m" if name == MEM else f"{LEAST[name]}"
+    return f"{int(MIN[name] / 2**20)}m" if name == MEM else f"{MIN[name]}"
 
 
 def read_slots(value: object) -> dict[str, Decimal]:
@@ -100,9 +101,9 @@ def read_slots(value: object) -> dict[str, Decimal]:
     Bytes may have a unit, as earlier versions stored and reported them.
     """
     slots: dict[str, Decimal] = {}
-    for name, amount in islice(value.items(), _MOST_SLOTS) if isinstance(value, Mapping) else ():
+    for name, amount in islice(value.items(), _MAX_SLOTS) if isinstance(value, Mapping) else ():
         text = "" if isinstance(amount, bool) else str(amount).strip()
-        if not isinstance(name, str) or max(len(name), len(text)) > _MOST_CHARACTERS:
+        if not isinstance(name, str) or max(len(name), len(text)) > _MAX_CHARACTERS:
             continue
         if _PLAIN_NUMBER.match(text):
             slots[name] = Decimal(text)
@@ -113,13 +114,13 @@ def read_slots(value: object) -> dict[str, Decimal]:
 
 def _amount(name: str, amount: Any) -> Decimal:
     if isinstance(amount, Mapping):
-        inner = next((str(key) for key in amount), "")[:_MOST_CHARACTERS]
+        inner = next((str(key) for key in amount), "")[:_MAX_CHARACTERS]
         raise Refused(amount, f'an amount, or in TOML the whole name in quotes: "{name}.{inner}"', below=name)
     allowed = "a number of bytes, or a number with k, m, g, t (for example 8g)" if name in SIZES else "a number"
     if isinstance(amount, bool) or not isinstance(amount, str | int | float | Decimal):
         raise Refused(amount, allowed, below=name)
-    if not isinstance(amount, float) and len(text := str(amount)) > _MOST_CHARACTERS:
-        raise Refused(f"a number of {len(text)} characters", f"at most {_MOST_CHARACTERS} characters", below=name)
+    if not isinstance(amount, float) and len(text := str(amount)) > _MAX_CHARACTERS:
+        raise Refused(f"a number of {len(text)} characters", f"at most {_MAX_CHARACTERS} characters", below=name)
     try:
         number = parse_size(amount) if name in SIZES else Decimal(str(amount).strip())
     except (InvalidOperation, ValueError):
@@ -151,12 +152,12 @@ _TAKEN: Any = dict[str, str | float]
 ResourceSlots = Annotated[dict[str, Decimal], BeforeValidator(read_slots, json_schema_input_type=_TAKEN), _WRITTEN]
 """Slot name → amount. `mem` in bytes, `cpu` in cores, `cuda.device` in whole GPUs, `cuda.shares` in GPU fractions."""
 RequestedSlots = Annotated[dict[str, Decimal], BeforeValidator(parse_request, json_schema_input_type=_TAKEN), _WRITTEN]
-"""What a replica asks for: at least a hundredth of a core and 16 MiB, and GPUs whole or in fractions, not both."""
+"""Slots requested by a replica: at least a hundredth of a core and 16 MiB, and GPUs whole or in fractions, not both."""
 QuotaSlots = Annotated[dict[str, Decimal], BeforeValidator(parse_slots, json_schema_input_type=_TAKEN), _WRITTEN]
-"""Limit by slot: 0 is none of it. `storage` (bytes) and `files` bound what the project's folders hold."""
+"""Limit by slot: 0 is none of it. `storage` (bytes) and `files` limit the project's folders."""
 QuotaChange = Annotated[
     dict[str, Decimal | None],
     BeforeValidator(parse_change, json_schema_input_type=dict[str, str | float | None]),
     PlainSerializer(_changes, return_type=dict[str, str | None]),
 ]
-"""What to change of a quota, by slot; None takes a slot's limit away."""
+"""Changes of a quota, by slot; None removes a slot's limit."""

@@ -8,22 +8,23 @@ from __future__ import annotations
 from typing import Literal
 
 Role = Literal["owner", "member", "viewer"]
-"""Of a user in a project. They contain each other: an owner may do what a member may, a member what a viewer may."""
+"""Role of a user in a project. Each includes the next: owner, member, viewer."""
 
 UsageMode = Literal["model", "data", "general"]
-"""What a folder is for."""
+"""Purpose of a folder."""
 
 FileKind = Literal["file", "directory", "link", "special"]
-"""Of what lies in a folder. Links and special files (pipes, sockets, devices) are neither read nor followed."""
+"""Type of a folder's entry. Links and special files (pipes, sockets, devices) are neither read nor followed."""
 
 RuntimeVariant = Literal["vllm", "sglang", "nim", "huggingface-tgi", "llama-cpp", "cmd", "custom"]
-"""How a model is started."""
+"""Runtime variant: how a model is started."""
 
 ServiceStatus = Literal["healthy", "degraded", "unhealthy"]
-"""Whether a service can serve."""
+"""Status: whether a service can serve."""
 
 ServicePhase = Literal["deploying", "deployed", "stopping", "stopped", "failed"]
-"""Whether a service is where it was told to be."""
+"""Phase: whether a service has reached its desired state."""
 
 SessionStatus = Literal["pending", "placed", "running", "draining", "stopping", "ended"]
-"""pending: waits for a machine. placed: in a machine's plan. running: its main kernel runs. draining, stopping, ended: on the way out."""
+"""pending: waits for a machine. placed: in a machine's plan. running: its main kernel runs. draining, stopping, ended:
+on the way out."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import ValidationError
 
-from headrace.common.contracts.problems import MOST_ERRORS, InvalidRequest, further, row
+from headrace.common.contracts.problems import MAX_ERRORS, InvalidRequest, further, row
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -21,7 +21,7 @@ _SHOWN_KEYS: Final = 5
 _LONGEST_KEY: Final = 40
 
 PATTERNS: Final[dict[str, str]] = {}
-"""Pattern → what it means to a person; filled by `pattern()` where patterns are declared."""
+"""Pattern → its meaning for people; filled by `pattern()` where patterns are declared."""
 
 
 class Refused(ValueError):  # noqa: N818 - what a validator raises, not a failure of the program
@@ -192,7 +192,7 @@ def rows(
         if where in made:  # another branch of the same value's type
             _add_choice(made[where], allowed(item))
             continue
-        if len(made) == MOST_ERRORS - 1 and index < len(items) - 1:
+        if len(made) == MAX_ERRORS - 1 and index < len(items) - 1:
             made["…"] = further(len(items) - index, place=name)
             break
         made[where] = row(where, found(item), allowed(item), place=name)

@@ -18,11 +18,11 @@ else:
 
 
 IDLE_S = 60.0
-"""A connection that was not used for so long is closed."""
+"""Idle time after which a connection is closed."""
 ACQUIRE_S = 10.0
-"""A connection is waited for at most as long, where the caller says nothing else. `TimeoutError` after that."""
-MOST_QUERIES = 10_000
-"""A connection is replaced after so many: so often at least it is seen whether the server takes new ones."""
+"""Default acquire time-out. `TimeoutError` after that."""
+MAX_QUERIES = 10_000
+"""Statements after which a connection is replaced: so a server that refuses new connections is noticed."""
 
 
 async def _prepare(connection: Connection) -> None:
@@ -86,7 +86,7 @@ async def open_pool(
         min_size=1,
         max_size=size,
         max_inactive_connection_lifetime=IDLE_S,
-        max_queries=MOST_QUERIES,
+        max_queries=MAX_QUERIES,
         timeout=10,
         command_timeout=statement_timeout_s + 5,
         init=_prepare,

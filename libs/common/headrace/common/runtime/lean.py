@@ -8,8 +8,8 @@ from __future__ import annotations
 import sys
 
 _UNUSED = ("rich", "opentelemetry.sdk.metrics")
-"""What libraries load where they find it: structlog rich, for tracebacks that services never print (3 to 4 MB); redis the metrics
-of OpenTelemetry (3 MB), which it records only where it is told to. The app-proxy's spans are not among them."""
+"""Optional imports of libraries: rich by structlog, for tracebacks that services never print (3 to 4 MB); OpenTelemetry
+metrics by redis (3 MB), which it only records when configured. The app-proxy's spans are not among them."""
 
 
 def load_lean() -> None:

@@ -14,13 +14,13 @@ from headrace.common.obs.metrics import LAST_PASS_TIMESTAMP, PASS_SECONDS
 from headrace.common.runtime.clock import Monotonic
 
 log = structlog.get_logger()
-MOST_REST_S = 0.25
+MAX_REST_S = 0.25
 
 
 class Loop:
     """Reconcile loop: runs `one_pass` after every poke and at least once per `every`, at most once per `pause`.
 
-    With `rest` it pauses that many times the duration of the pass, up to `MOST_REST_S`: so passes take a bounded part
+    With `rest` it pauses that many times the duration of the pass, up to `MAX_REST_S`: so passes take a bounded part
     of the time under many pokes, and each handles more at once. `poked`: the event that a poke sets, if others than the
     loop's owner poke it.
 
@@ -50,7 +50,7 @@ class Loop:
         self._stopping = False
         self.passes = 0
         self.last_success: float | None = None
-        """When the last pass that ended well did."""
+        """Time at the end of the last successful pass, by the loop's clock."""
 
     def poke(self) -> None:
         """Request a pass soon. Carries no data; many pokes may lead to one pass."""
@@ -69,7 +69,7 @@ class Loop:
             if self._stopping:
                 return
             # lets pokes gather; bounds the rate of passes
-            await asyncio.sleep(max(self._pause.total_seconds(), min(self._rest * took, MOST_REST_S)))
+            await asyncio.sleep(max(self._pause.total_seconds(), min(self._rest * took, MAX_REST_S)))
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._every.total_seconds()):
                     await self._poked.wait()

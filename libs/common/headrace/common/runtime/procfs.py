@@ -29,7 +29,7 @@ class Stat:
     own_ticks: int
     """User and system time of the process itself."""
     reaped_ticks: int
-    """The same of its children that have ended."""
+    """The same of its exited children."""
     resident: int
 
 

@@ -1,4 +1,4 @@
-"""Removal of folder trees that somebody else filled."""
+"""Removal of directory trees that untrusted programs filled."""
 
 from __future__ import annotations
 

@@ -81,12 +81,12 @@ class Service(Generic[S]):
     name: str
     settings: type[S]
     build: Callable[[S], AbstractAsyncContextManager[Iterable[Task]]]
-    """Called before the logs are set up, where it may raise CannotStartError; entered, it opens everything, and closes it in
-    reverse."""
+    """Called before logging is configured, when it may raise CannotStartError; as a context it opens everything, and
+    closes it in reverse."""
     grace_s: Callable[[S], float] = lambda _: GRACE_S
-    """How long each task may take to end."""
+    """Time for each task to stop."""
     commands: Mapping[str, Callable[[S], Awaitable[str]]] = field(default_factory=dict)
-    """What `python -m headrace.<name> WORD` does instead of running the service; what it returns is printed."""
+    """Action of `python -m headrace.<name> WORD` instead of running the service; its result is printed."""
 
 
 def main(service: Service[S], arguments: Sequence[str] | None = None) -> None:

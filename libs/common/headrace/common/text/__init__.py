@@ -1,1 +1,1 @@
-"""Texts that people write, read with bounds."""
+"""Bounded parsers of texts that people write."""

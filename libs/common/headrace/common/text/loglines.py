@@ -1,4 +1,4 @@
-"""Lines of logs, `<UTC timestamp> <text>`: which time a line has, and those from a time on."""
+"""Log lines, `<UTC timestamp> <text>`: their timestamps, and filtering by time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def time_of(line: str) -> str | None:
     return found[0] if found else None
 
 
-class From:
+class LinesSince:
     """Filter for the lines of one log from time `since` on (as time_of() returns it; None: all).
 
     By position, not by time alone: after the first line that is late enough, all following ones pass, even if a clock

@@ -1,4 +1,4 @@
-"""How far a log was read, so that reading goes on there after a connection was lost: nothing twice, nothing left out."""
+"""Read position in a log, from which reading resumes after a lost connection: no line twice, none left out."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from typing import Final
 from headrace.common.text.loglines import time_of
 
 OVERLAP: Final = timedelta(seconds=10)
-"""Asked for again, since lines of several replicas do not come in order of time; what was read already is passed over."""
+"""Overlap of a repeated request, since lines of several replicas are not sorted by time; lines read before are
+skipped."""
 _REMEMBERED: Final = 100
 _REPLICA = re.compile(r"^([0-9a-f]{8}-[0-9a-f-]{27}) ")
 _NOTE = " headrace: log "
-"""The server's own words among the lines; its clock is not the replica's."""
+"""Lines of the server itself; its clock is not the replica's."""
 
 
 class _Read:
@@ -23,7 +24,7 @@ class _Read:
     def __init__(self, at: str, *, whole: bool) -> None:
         self.at = at
         self.whole = whole
-        """Whether all lines of that time were read, from its first on."""
+        """True if all lines of that time were read, from the first on."""
         self.count = 0
         self.last: deque[int] = deque(maxlen=_REMEMBERED)
 

@@ -1,4 +1,4 @@
-"""Text, and what is none."""
+"""Checks of plain text, and errors of parsed text."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ _QUOTED = re.compile(
     r"""|"(?:[^"\\\n]|\\[^\n])*+"?|'[^'\n]*+'?|\#[^\n]*+""",
     re.DOTALL,
 )
-"""Texts, also those that do not end, and comments. Matches without going back, so that its work is linear."""
+"""Strings, also unterminated ones, and comments. Possessive, so that matching is linear."""
 _MARK = re.compile(r"[=,\[\]{}.\n]")
 
 

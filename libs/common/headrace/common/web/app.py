@@ -1,4 +1,4 @@
-"""An aiohttp application with request ids, problem answers, health, readiness and metrics pages, and a server for it."""
+"""An aiohttp application with request ids, problem responses, health, readiness and metrics, and its server."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from headrace.common.web.problems import REQUEST_ID, as_problem, problem_respons
 
 log = structlog.get_logger()
 Check = Callable[[], str | None]
-"""A readiness check: None when ready, else why not."""
+"""Readiness check: None when ready, else the reason."""
 
 CONNECTIONS = web.AppKey("connections", Connections)
 _REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{1,64}$")
 _MAX_LINE_BYTES = 128 * 1024
-"""Longest request line: paths of 4096 bytes are allowed, and percent-encoding makes three of each."""
+"""Longest request line: paths of 4096 bytes are allowed, and percent-encoding triples each."""
 _SECURITY_HEADERS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
 
 
@@ -115,7 +115,7 @@ class WebServer:
         max_connections: int = 500,
     ) -> None:
         self.name = name
-        logging.getLogger("aiohttp.server").addFilter(_without_the_request)
+        logging.getLogger("aiohttp.server").addFilter(_log_without_content)
         self._runner = web.AppRunner(
             app,
             access_log=None,
@@ -133,7 +133,7 @@ class WebServer:
         self._stop = asyncio.Event()
         self.started = asyncio.Event()
         self.port = 0
-        """The real port, once `started` is set."""
+        """Actual port, once `started` is set."""
 
     def _new_protocol(self) -> asyncio.Protocol:
         assert self._runner.server is not None  # noqa: S101 - it is there after setup
@@ -161,7 +161,7 @@ class WebServer:
             await self._runner.cleanup()
 
 
-def _without_the_request(record: logging.LogRecord) -> bool:
+def _log_without_content(record: logging.LogRecord) -> bool:
     """Log malformed requests in one line without their content: the server's own text shows tokens and keys."""
     error = record.exc_info[1] if record.exc_info else None
     if isinstance(error, HttpProcessingError):

@@ -1,4 +1,4 @@
-"""Bounds on a server's connections: how many there are, and how long the head of a request may take."""
+"""Limits of a server's connections: their number, and the time for a request's head."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from headrace.common.contracts.reasons.api import ApiReason
 
 log = structlog.get_logger()
 RESERVE = 256
-"""File descriptors that are left for the database, the bus, files and logs."""
+"""File descriptors reserved for the database, the bus, files and logs."""
 
 
 class Connections:
@@ -41,7 +41,7 @@ class Connections:
         connection = self._open.get(transport) if transport is not None else None
         if connection is not None:
             self._idle.pop(connection.transport, None)
-            connection.head_has_come()
+            connection.head_complete()
 
     def done(self, request: web.Request) -> None:
         """Record that the request was answered."""
@@ -93,10 +93,10 @@ class _Connection(asyncio.Protocol):
         if not self._admitted:
             return
         if self._timer is None and self._all.waits(self.transport):
-            self._timer = asyncio.get_running_loop().call_later(self._all.head_s, self._head_is_late)
+            self._timer = asyncio.get_running_loop().call_later(self._all.head_s, self._head_timed_out)
         self._inner.data_received(data)
 
-    def head_has_come(self) -> None:
+    def head_complete(self) -> None:
         """Cancel the head's time-out."""
         if self._timer is not None:
             self._timer.cancel()
@@ -105,7 +105,7 @@ class _Connection(asyncio.Protocol):
     def end(self, problem: Problem) -> None:
         """Close with a response; without one, if the client has not read the one before. Never blocks."""
         self._all.gone(self.transport)
-        self.head_has_come()
+        self.head_complete()
         if self.transport.is_closing() or self.transport.get_write_buffer_size():
             self.transport.abort()
             return
@@ -117,7 +117,7 @@ class _Connection(asyncio.Protocol):
         self.transport.write(head.encode() + body)
         self.transport.close()
 
-    def _head_is_late(self) -> None:
+    def _head_timed_out(self) -> None:
         self._timer = None
         if self._all.waits(self.transport):
             self.end(RequestTimeout(f"the request's head did not arrive within {self._all.head_s:g} s"))
@@ -126,7 +126,7 @@ class _Connection(asyncio.Protocol):
         return self._inner.eof_received() if self._admitted else None
 
     def connection_lost(self, error: Exception | None) -> None:
-        self.head_has_come()
+        self.head_complete()
         self._all.gone(self.transport)
         if self._admitted:
             self._inner.connection_lost(error)

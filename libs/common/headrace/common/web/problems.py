@@ -1,4 +1,4 @@
-"""The one place where errors become `application/problem+json` (RFC 9457)."""
+"""Conversion of errors to `application/problem+json` (RFC 9457), in one place."""
 
 from __future__ import annotations
 

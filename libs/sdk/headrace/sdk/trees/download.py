@@ -1,4 +1,4 @@
-"""Tree download: small files many in one request, large ones one by one, each whole or not at all."""
+"""Tree download: small files many per request, large ones one by one, each whole or not at all."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 
 from headrace.common.contracts.http.folders import FileView, FolderView
-from headrace.sdk.archives import SMALL_BYTES, Wanted, batches
-from headrace.sdk.downloads import not_here, rounded_ns
+from headrace.sdk.archives import SMALL_BYTES, DownloadItem, batches
+from headrace.sdk.downloads import rounded_ns, write_failure
 from headrace.sdk.errors import ApiError, TreeError
-from headrace.sdk.trees.jobs import Job, Progress, Running, run
+from headrace.sdk.trees.jobs import Job, Progress, TransferState, run
 from headrace.sdk.trees.results import LeftOut, TreeFile, TreeProgress, TreeResult, check_count, microseconds
 
 if TYPE_CHECKING:
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 _KINDS: Final = {"link": "a link", "special": "a special file"}
 _THIS_FILE: Final = {404, 409}
-"""It went, or something else took its place, since it was listed."""
+"""It was deleted or replaced since it was listed."""
 
 
 @dataclass
-class Listed:
+class DownloadPlan:
     """Files and directories to download, with their local paths. `directories`: empty ones."""
 
     files: list[TreeFile] = field(default_factory=list)
@@ -34,13 +34,13 @@ class Listed:
     left_out: list[LeftOut] = field(default_factory=list)
 
 
-def placed(views: Iterable[FileView], below: str, to: Path) -> Listed:
+def local_paths(views: Iterable[FileView], below: str, to: Path) -> DownloadPlan:
     """Return the local paths of all entries below the directory `to`; `below` is the requested path.
 
-    Raises TreeError for a path outside of `to`, and beyond MOST_ENTRIES.
+    Raises TreeError for a path outside of `to`, and beyond MAX_ENTRIES.
     """
     start = PurePosixPath(below.strip("/")).parent if below.strip("/") else PurePosixPath()
-    listed, directories, parents = Listed(), list[FileView](), set[str]()
+    listed, directories, parents = DownloadPlan(), list[FileView](), set[str]()
     for view in views:
         if (why := _KINDS.get(view.kind)) is not None:
             listed.left_out.append(LeftOut(view.path, why, lasting=True))
@@ -76,11 +76,11 @@ class TreeDownload:
         """
         if os.path.lexists(to) and not to.is_dir():
             raise TreeError(f"{to}: found something that is no directory; allowed: a directory, or a new name")
-        listed = placed(self._below(path.strip("/")), path, to)
+        listed = local_paths(self._below(path.strip("/")), path, to)
         wanted, here = _already_here(listed.files) if skip_same else (listed.files, [])
         if progress is not None:
             progress.begin(sum(file.size_bytes for file in wanted))
-        blocked = _made({file.local.parent for file in wanted})
+        blocked = _make_directories({file.local.parent for file in wanted})
         self._left_out = listed.left_out
         self._left_out.extend(
             LeftOut(file.path, why) for file in wanted if (why := _in_the_way(file.local, blocked)) is not None
@@ -88,7 +88,7 @@ class TreeDownload:
         out = {row.path for row in self._left_out}
         jobs = self._jobs([file for file in wanted if file.path not in out])
         run(jobs, progress, parallel=parallel, close=self._close)
-        blocked = _made(directory.local for directory in listed.directories)
+        blocked = _make_directories(directory.local for directory in listed.directories)
         self._left_out.extend(
             LeftOut(row.path, blocked[row.local]) for row in listed.directories if row.local in blocked
         )
@@ -122,20 +122,20 @@ class TreeDownload:
             yield from self._folders.files(self._folder.id, path, recursive=recursive)
 
     def _jobs(self, files: Sequence[TreeFile]) -> list[Job]:
-        few = [Wanted(file.path, file.local, file.size_bytes) for file in files if file.size_bytes <= SMALL_BYTES]
+        few = [DownloadItem(file.path, file.local, file.size_bytes) for file in files if file.size_bytes <= SMALL_BYTES]
         return [
             *(partial(self._small, batch) for batch in batches(few)),
             *(partial(self._large, file) for file in files if file.size_bytes > SMALL_BYTES),
         ]
 
-    def _small(self, batch: Sequence[Wanted], running: Running) -> None:
+    def _small(self, batch: Sequence[DownloadItem], running: TransferState) -> None:
         running.check()
         missing = list(self._folders.download_small(self._folder.id, batch))
         self._left_out.extend(LeftOut(row.path, f"found {row.found}; allowed: {row.allowed}") for row in missing)
         for file in batch:
             running.tell(file.path, file.size_bytes, file.size_bytes)
 
-    def _large(self, file: TreeFile, running: Running) -> None:
+    def _large(self, file: TreeFile, running: TransferState) -> None:
         running.one(file, self._one)
 
     def _one(self, file: TreeFile, progress: Progress) -> None:
@@ -147,13 +147,13 @@ class TreeDownload:
             self._left_out.append(LeftOut(file.path, str(error)))
             return
         except OSError as error:
-            self._left_out.append(LeftOut(file.path, not_here(error)))
+            self._left_out.append(LeftOut(file.path, write_failure(error)))
             return
         if file.modified_ns is not None:
             os.utime(file.local, ns=(file.modified_ns, file.modified_ns))
 
 
-def _made(directories: Iterable[Path]) -> dict[Path, str]:
+def _make_directories(directories: Iterable[Path]) -> dict[Path, str]:
     """Create directories; return those that cannot be created, with the reason. Raises an OSError that concerns all of
     them.
     """
@@ -166,7 +166,7 @@ def _made(directories: Iterable[Path]) -> dict[Path, str]:
             there = next((path for path in ways if not path.is_dir()), directory)
             blocked[directory] = f"{there} is here, and is no directory"
         except OSError as error:
-            blocked[directory] = not_here(error)
+            blocked[directory] = write_failure(error)
     return blocked
 
 

@@ -1,6 +1,6 @@
 """Concurrent requests of one transfer.
 
-When one fails, or the person stops it, the others stop as well.
+When one fails, or the user interrupts it, the others stop as well.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from headrace.sdk.trees.results import TreeFile, TreeProgress
 
 PARALLEL: Final = 4
 Progress = Callable[[int, int], None]
-Job = Callable[["Running"], None]
+Job = Callable[["TransferState"], None]
 
 
 class _StoppedError(Exception):
     """Another job failed, or the user stopped the transfer."""
 
 
-class Running:
+class TransferState:
     """State shared by the jobs of one transfer: the stop flag and the progress callback."""
 
     def __init__(self, progress: TreeProgress | None) -> None:
@@ -63,7 +63,7 @@ def run(jobs: Sequence[Job], progress: TreeProgress | None, *, parallel: int, cl
 
     `close` aborts running requests; it is called if this thread is interrupted.
     """
-    running = Running(progress)
+    running = TransferState(progress)
     with ThreadPoolExecutor(parallel, thread_name_prefix="transfer") as pool:
         futures = [pool.submit(running.job, job) for job in jobs]
         try:

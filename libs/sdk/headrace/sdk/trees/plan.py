@@ -1,4 +1,4 @@
-"""Upload plan: which local files and directories go, and what is left out and why."""
+"""Upload plan: local files and directories to send, and those left out with the reason."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _KINDS: Final = (
     (stat.S_ISCHR, "a character device"),
     (stat.S_ISBLK, "a block device"),
 )
-MOST_LEVELS: Final = 100
-"""As deep as a path in a folder may lead."""
+MAX_LEVELS: Final = 100
+"""Deepest path in a folder."""
 
 
 @dataclass
@@ -36,7 +36,7 @@ def plan_upload(sources: Sequence[Path], to: str, only: Callable[[str], bool] | 
     """Return what is to be uploaded: each file under its name, the content of each directory under its relative path.
 
     A link to a file is sent as that file. Paths in the folder that `only` rejects are skipped. Raises TreeError for
-    missing sources, two files with the same path, and beyond MOST_ENTRIES.
+    missing sources, two files with the same path, and beyond MAX_ENTRIES.
     """
     plan, taken = Plan(), dict[str, Path]()
     for source in sources:
@@ -78,8 +78,8 @@ def _walk(top: Path, plan: Plan, level: int = 1) -> Iterator[Path]:
         if entry.is_dir(follow_symlinks=False):
             if _empty(path):
                 yield path
-            elif level == MOST_LEVELS:
-                plan.left_out.append(LeftOut(_shown(path), f"it lies deeper than {MOST_LEVELS} levels", lasting=True))
+            elif level == MAX_LEVELS:
+                plan.left_out.append(LeftOut(_shown(path), f"it lies deeper than {MAX_LEVELS} levels", lasting=True))
             else:
                 yield from _walk(path, plan, level + 1)
         else:

@@ -9,8 +9,9 @@ from typing import Final, Protocol
 
 from headrace.sdk.errors import TreeError
 
-MOST_ENTRIES: Final = 1_000_000
-"""Files, directories and what is left out, of one transfer: they are planned in memory. As many as a project's folders may hold."""
+MAX_ENTRIES: Final = 1_000_000
+"""Files, directories and left-out entries of one transfer, which is planned in memory. As many as a project's folders
+may hold."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -35,14 +36,14 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class TreeResult:
-    """Result of an upload or download of a tree, with at most MOST_ENTRIES rows in all."""
+    """Result of an upload or download of a tree, with at most MAX_ENTRIES rows in all."""
 
     files: tuple[TreeFile, ...] = ()
-    """Those that went, or came."""
+    """Transferred files."""
     same: tuple[TreeFile, ...] = ()
-    """Those that were there already, with the same size and time of change."""
+    """Skipped files: they existed with the same size and modification time."""
     directories: tuple[str, ...] = ()
-    """Paths in the folder of directories without files, which were made."""
+    """Empty directories that were created, by their paths in the folder."""
     left_out: tuple[LeftOut, ...] = ()
 
     @property
@@ -87,8 +88,8 @@ def microseconds(time: datetime) -> int:
 
 def check_count(entries: int, where: object) -> None:
     """Raise TreeError for more entries than one transfer takes."""
-    if entries > MOST_ENTRIES:
+    if entries > MAX_ENTRIES:
         raise TreeError(
-            f"{where}: found more than {MOST_ENTRIES:,} files and directories; allowed: at most so many in one transfer, "
+            f"{where}: found more than {MAX_ENTRIES:,} files and directories; allowed: at most so many in one transfer, "
             "so move its directories one by one"
         )

@@ -1,6 +1,6 @@
-"""Resume file: ids of uploads that are not complete.
+"""Resume file: ids of incomplete uploads.
 
-The same transfer, run again, goes on where it stopped.
+A repeated transfer resumes them.
 """
 
 from __future__ import annotations

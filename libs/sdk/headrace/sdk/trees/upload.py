@@ -1,4 +1,4 @@
-"""Tree upload: small files many in one request, large ones one by one, each whole or not at all."""
+"""Tree upload: small files many per request, large ones one by one, each whole or not at all."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from headrace.common.contracts.http.folders import FolderView, RefusedEntry
-from headrace.sdk.archives import BATCH_FILES, SMALL_BYTES, Small, batches
+from headrace.sdk.archives import BATCH_FILES, SMALL_BYTES, UploadItem, batches
 from headrace.sdk.errors import ApiError
-from headrace.sdk.trees.jobs import Job, Progress, Running, run
+from headrace.sdk.trees.jobs import Job, Progress, TransferState, run
 from headrace.sdk.trees.plan import plan_upload
 from headrace.sdk.trees.results import LeftOut, ResumeStore, TreeFile, TreeProgress, TreeResult, microseconds
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from headrace.sdk.folders import Folders
 
 _FEW_DIRECTORIES: Final = 20
-"""So many are listed one by one, of more the whole."""
+"""Up to so many directories are listed one by one, else the whole folder."""
 _NOT_LISTED: Final = {404, 409}
-"""Nothing is there yet, or something that cannot be listed: then nothing is skipped."""
+"""Listing failed because nothing is there yet, or it cannot be listed: nothing is skipped."""
 _THIS_FILE: Final = {400, 409, 413, 460}
-"""Refusals of one file that say nothing about the others."""
+"""Refusals that concern one file only."""
 
 
 class TreeUpload:
@@ -49,7 +49,7 @@ class TreeUpload:
         """Upload everything at `sources`. Raises TreeError before anything is sent, and the error that ends the upload."""
         plan = plan_upload(sources, to, only)
         self._left_out = plan.left_out
-        there = self._there(plan.files, to) if skip_same and plan.files else set()
+        there = self._existing(plan.files, to) if skip_same and plan.files else set()
         files = [file for file in plan.files if file.path not in there]
         if progress is not None:
             progress.begin(sum(file.size_bytes for file in files))
@@ -62,7 +62,7 @@ class TreeUpload:
             left_out=tuple(self._left_out),
         )
 
-    def _there(self, files: Sequence[TreeFile], to: str) -> set[str]:
+    def _existing(self, files: Sequence[TreeFile], to: str) -> set[str]:
         """Return the paths of files that exist in the folder with the same size and modification time."""
         parents = {file.path.rpartition("/")[0] for file in files}
         few = len(parents) <= _FEW_DIRECTORIES
@@ -79,7 +79,7 @@ class TreeUpload:
         return {file.path for file in files if there.get(file.path) == (file.size_bytes, file.modified_ns)}
 
     def _jobs(self, files: Sequence[TreeFile], directories: Sequence[str]) -> list[Job]:
-        few = [Small(file.local, file.path, file.size_bytes) for file in files if file.size_bytes <= SMALL_BYTES]
+        few = [UploadItem(file.local, file.path, file.size_bytes) for file in files if file.size_bytes <= SMALL_BYTES]
         starts = range(0, len(directories), BATCH_FILES)
         return [
             *(partial(self._small, batch) for batch in batches(few)),
@@ -87,20 +87,20 @@ class TreeUpload:
             *(partial(self._make, directories[start : start + BATCH_FILES]) for start in starts),
         ]
 
-    def _small(self, batch: Sequence[Small], running: Running) -> None:
+    def _small(self, batch: Sequence[UploadItem], running: TransferState) -> None:
         running.check()
         self._refused(list(self._folders.upload_small(self._folder.id, batch)))
         for file in batch:
             running.tell(file.path, file.size_bytes, file.size_bytes)
 
-    def _make(self, directories: Sequence[str], running: Running) -> None:
+    def _make(self, directories: Sequence[str], running: TransferState) -> None:
         running.check()
         self._refused(list(self._folders.upload_small(self._folder.id, (), directories=directories)))
 
     def _refused(self, rows: Sequence[RefusedEntry]) -> None:
         self._left_out.extend(LeftOut(row.path, f"found {row.found}; allowed: {row.allowed}") for row in rows)
 
-    def _large(self, file: TreeFile, running: Running) -> None:
+    def _large(self, file: TreeFile, running: TransferState) -> None:
         running.one(file, self._one)
 
     def _one(self, file: TreeFile, progress: Progress) -> None:

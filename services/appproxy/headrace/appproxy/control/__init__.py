@@ -1,1 +1,1 @@
-"""The parent process: bus, tables on disk, listening sockets, reports and admin pages. It carries no traffic."""
+"""The parent process: bus, tables on disk, listening sockets, reports and admin server. It handles no requests."""

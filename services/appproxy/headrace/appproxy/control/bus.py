@@ -1,6 +1,6 @@
 """Subscription to the route tables on the message bus.
 
-In the background: serving never needs it.
+It runs in the background: serving never waits for it.
 """
 
 from __future__ import annotations

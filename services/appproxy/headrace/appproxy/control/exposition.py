@@ -1,6 +1,7 @@
-"""Prometheus metrics of the traffic.
+"""Prometheus metrics of the data plane.
 
-`service` is a name, `revision` and `replica` are ids: cardinality is bounded by the fleet, and series go with it.
+`service` is a name, `revision` and `replica` are ids: cardinality is bounded by the fleet, and series are removed with
+their replica.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ class TrafficCollector(Collector):
         yield GaugeMetricFamily("headrace_proxy_connections", "Callers' connections.", value=snapshot.connections)
         yield from self._per_replica()
         yield from self._per_service()
-        yield from self._now(snapshot)
+        yield from self._current_gauges(snapshot)
 
     def _per_replica(self) -> Iterator[Metric]:
         requests = CounterMetricFamily(
@@ -144,7 +145,7 @@ class TrafficCollector(Collector):
             illegal.add_metric(step.split(), number)
         yield illegal
 
-    def _now(self, snapshot: TrafficSnapshot) -> Iterator[Metric]:
+    def _current_gauges(self, snapshot: TrafficSnapshot) -> Iterator[Metric]:
         names = {table.service_id: table.name for table in self._tables}
         in_flight = GaugeMetricFamily("headrace_proxy_in_flight", "Requests open at this moment.", labels=_PER_REPLICA)
         replicas = {stats.session_id: _labels(stats) for stats in self._registry}
@@ -178,7 +179,7 @@ class StatsExpiry:
         self._after_s = after_s
         self._replicas: dict[SessionId, float] = {}
         self._services: dict[ServiceId, float] = {}
-        """When each was last there."""
+        """Time at which each was last seen."""
 
     def sweep(self, replicas: Set[SessionId], services: Set[ServiceId], now_s: float) -> None:
         """Record which replicas and services exist at `now_s` (a monotonic clock), and remove those that left long
@@ -186,12 +187,12 @@ class StatsExpiry:
         """
         before_s = now_s - self._after_s
         self._registry.forget(
-            replicas=_gone(self._replicas, self._registry.replicas, replicas, now_s, before_s),
-            services=_gone(self._services, self._registry.services, services, now_s, before_s),
+            replicas=_take_expired(self._replicas, self._registry.replicas, replicas, now_s, before_s),
+            services=_take_expired(self._services, self._registry.services, services, now_s, before_s),
         )
 
 
-def _gone(seen: dict[Id, float], known: Iterable[Id], live: Set[Id], now_s: float, before_s: float) -> list[Id]:
+def _take_expired(seen: dict[Id, float], known: Iterable[Id], live: Set[Id], now_s: float, before_s: float) -> list[Id]:
     """Update the last-seen times in `seen`; remove from it, and return, the keys last seen before the given time."""
     for key in known:
         seen.setdefault(key, now_s)

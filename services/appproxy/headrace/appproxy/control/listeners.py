@@ -1,8 +1,8 @@
-"""Listening sockets: the shared port, and services' own ports as the route tables want them.
+"""Listening sockets: the shared port, and services' own ports from the route tables.
 
-One socket per worker and port (SO_REUSEPORT), held open here as long as the port is wanted: a worker that ends loses no connection
-that waits to be accepted, since its successor gets the same socket. Sockets that came with the start, or were kept over it, are used
-before new ones are opened (socket_activation.py).
+One socket per worker and port (SO_REUSEPORT), held open here as long as the port is wanted: when a worker exits, no
+connection in its accept queue is lost, since its successor gets the same socket. Inherited sockets are used before new
+ones are opened (socket_activation.py).
 """
 
 from __future__ import annotations
@@ -53,11 +53,11 @@ class Listeners:
         self._shared: list[socket.socket] = []
         self._loop = Loop("listeners", self._one_pass, every=timedelta(seconds=5))
         self.failed: dict[int, str] = {}
-        """Own ports that could not be opened, and why; tried again on every pass."""
+        """Own ports that could not be opened, and why; retried on every pass."""
         self.before_serving: Callable[[], Awaitable[None]] | None = None
-        """Awaited before callers are served at the start; those that come meanwhile wait in the sockets' backlog."""
+        """Awaited at the start before connections are accepted; earlier ones wait in the sockets' backlog."""
         self.on_serving: Callable[[], None] = lambda: None
-        """Called once, when callers come in at all ports that are wanted at the start."""
+        """Called once, when all ports wanted at the start accept connections."""
         self.started = asyncio.Event()
         self.port = 0
         """The shared port, once `started` is set."""
@@ -108,7 +108,7 @@ class Listeners:
                 if shared:
                     sockets.append(sockets[len(sockets) % found].dup())
                     continue
-                sockets.append(self._listening(port))
+                sockets.append(self._open_socket(port))
                 port = int(sockets[0].getsockname()[1])
         except OSError:
             for sock in sockets:
@@ -119,7 +119,7 @@ class Listeners:
                 self._inherited.store(name_of(kind, port, at), sockets[at])
         return sockets
 
-    def _listening(self, port: int) -> socket.socket:
+    def _open_socket(self, port: int) -> socket.socket:
         host = self._settings.listen_host
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         sock = socket.socket(family, socket.SOCK_STREAM)

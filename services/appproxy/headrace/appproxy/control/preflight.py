@@ -1,9 +1,9 @@
 """Preflight checks of settings, ports, files and descriptors.
 
-Done before anything is started, so that what is wrong is said once, and not by workers that die again and again.
+They run before anything is started, so that an error is reported once, and not by workers that exit again and again.
 
-Nobody is connected to: the bus, Redis and the collector may all be away at the start. No word has part of an address in it, since
-those of Redis and the bus may hold passwords.
+No check connects to anything: the bus, Redis and the collector may be unreachable at the start. No text contains a part
+of an address, since those of Redis and the bus may hold passwords.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from headrace.appproxy.control.socket_activation import OWN, SHARED, InheritedSockets
 from headrace.appproxy.control.tables_on_disk import FOLDER
-from headrace.appproxy.file_limit import LEAST, descriptor_limit
+from headrace.appproxy.file_limit import MIN, descriptor_limit
 from headrace.appproxy.settings import Settings
 
 _PREFIX: Final = Settings.model_config["env_prefix"]
@@ -33,18 +33,18 @@ def preflight_errors(settings: Settings, inherited: InheritedSockets | None = No
     """
     inherited = inherited or InheritedSockets()
     found = [
-        *_bus(settings),
-        *_given(settings, inherited),
+        *_bus_url(settings),
+        *_inherited_sockets(settings, inherited),
         *_ports(settings, inherited),
         *_data_dir(settings),
         *_descriptors(),
     ]
     if settings.workers:
-        return found + (_apart(lambda: _by_loading(settings)) if _to_load(settings) else [])
-    return found + _by_loading(settings)
+        return found + (_in_child_process(lambda: _library_errors(settings)) if _needs_libraries(settings) else [])
+    return found + _library_errors(settings)
 
 
-def _bus(settings: Settings) -> Iterator[str]:
+def _bus_url(settings: Settings) -> Iterator[str]:
     url = settings.nats_url
     if not _is_address(url if "://" in url else f"nats://{url}", "nats", "tls", "ws", "wss"):
         yield f"{_PREFIX}NATS_URL: not an address as nats://host:port"
@@ -61,7 +61,7 @@ def _is_address(url: str, *schemes: str) -> bool:
 # --- ports
 
 
-def _given(settings: Settings, inherited: InheritedSockets) -> Iterator[str]:
+def _inherited_sockets(settings: Settings, inherited: InheritedSockets) -> Iterator[str]:
     """Return the errors of inherited sockets: a socket unit's sockets must be on the shared port.
 
     Sockets that an earlier app-proxy stored with the service manager have names of their own.
@@ -84,14 +84,14 @@ def _ports(settings: Settings, inherited: InheritedSockets) -> Iterator[str]:
         if name == "LISTEN_PORT" and port in there:
             continue
         try:
-            _try_out(host, port, wanted, together=name == "LISTEN_PORT" and settings.workers > 1)
+            _try_bind(host, port, wanted, together=name == "LISTEN_PORT" and settings.workers > 1)
         except OSError as error:
             yield f"{_PREFIX}{name}: {port} on {host}: {error.strerror}"
     if admin[1] == shared[1] != 0 and (admin[0] == shared[0] or _ANY & {admin[0], shared[0]}):
         yield f"{_PREFIX}ADMIN_PORT: {admin[1]} is LISTEN_PORT too"
 
 
-def _try_out(host: str, port: int, wanted: socket.AddressFamily, *, together: bool) -> None:
+def _try_bind(host: str, port: int, wanted: socket.AddressFamily, *, together: bool) -> None:
     """Bind an address for a moment, as the later listener will. Raises OSError.
 
     `together`: several sockets of this app-proxy may bind it.
@@ -111,8 +111,8 @@ def _try_out(host: str, port: int, wanted: socket.AddressFamily, *, together: bo
 
 
 def _descriptors() -> Iterator[str]:
-    if (found := descriptor_limit()) < LEAST:
-        yield f"open files (ulimit -n, LimitNOFILE): {found}; allowed: {LEAST} and more"
+    if (found := descriptor_limit()) < MIN:
+        yield f"open files (ulimit -n, LimitNOFILE): {found}; allowed: {MIN} and more"
 
 
 def _data_dir(settings: Settings) -> Iterator[str]:
@@ -125,11 +125,11 @@ def _data_dir(settings: Settings) -> Iterator[str]:
 # --- what only the libraries themselves can judge
 
 
-def _to_load(settings: Settings) -> bool:
+def _needs_libraries(settings: Settings) -> bool:
     return bool(settings.redis_url.get_secret_value() or settings.otel_endpoint)
 
 
-def _by_loading(settings: Settings) -> list[str]:
+def _library_errors(settings: Settings) -> list[str]:
     return [*_redis(settings.redis_url.get_secret_value()), *_spans(settings.otel_endpoint)]
 
 
@@ -163,7 +163,7 @@ def _spans(endpoint: str) -> Iterator[str]:
         yield f"{_PREFIX}OTEL_ENDPOINT: {missing}"
 
 
-def _apart(judge: Callable[[], list[str]]) -> list[str]:
+def _in_child_process(judge: Callable[[], list[str]]) -> list[str]:
     """Return what `judge` finds when run in a child process, so that this one does not keep the 20 MB that it loads."""
     ours, theirs = os.pipe()
     pid = os.fork()

@@ -1,6 +1,6 @@
 """Publishes ProxyReport (applied generations, drains) to the manager and ProxyMetrics to the autoscaler.
 
-HeldReport, for whoever scales, has the requests that wait for a first replica.
+HeldReport, for autoscalers, has the requests queued for a first replica.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from headrace.common.contracts.messages.reports import DrainingRoute, Held, Held
 from headrace.common.runtime.clock import Clock
 
 EVERY = timedelta(seconds=1)
-_SERVICE_AT_REST = {"headrace_refused_per_second": 0.0}
+_IDLE_SERVICE = {"headrace_refused_per_second": 0.0}
 _ROUNDING = 0.000_001
-_MOST_PORTS = 100
-Numbers = dict[str, float]
+_MAX_PORTS = 100
+Counters = dict[str, float]
 
 
-def replica_numbers(stats: ReplicaStats) -> Numbers:
+def replica_counters(stats: ReplicaStats) -> Counters:
     """Return the cumulative counters of a replica."""
     means: tuple[tuple[str, Histogram], ...] = (
         ("duration", stats.durations),
@@ -47,7 +47,7 @@ def replica_numbers(stats: ReplicaStats) -> Numbers:
     )
 
 
-def service_numbers(stats: ServiceStats) -> Numbers:
+def service_counters(stats: ServiceStats) -> Counters:
     """Return the cumulative counters of a service, beside those of its replicas."""
     return {
         "refused": float(sum(stats.refused.values())),
@@ -56,7 +56,7 @@ def service_numbers(stats: ServiceStats) -> Numbers:
     }
 
 
-def values(before: Numbers, now: Numbers, seconds: float) -> Numbers:
+def values(before: Counters, now: Counters, seconds: float) -> Counters:
     """Return rates and means over the last `seconds` (names and units: contracts ReplicaSample, ServiceSample)."""
     grown = {name: value - before.get(name, 0.0) for name, value in now.items()}
     found = {f"headrace_{name}_per_second": value / seconds for name, value in grown.items() if ":" not in name}
@@ -96,7 +96,7 @@ class Reporter:
         self._clock = clock
         self._monotonic = monotonic
         self._sampled_s = monotonic()
-        self._before: dict[UUID, Numbers] = {}
+        self._before: dict[UUID, Counters] = {}
         self._held = False
 
     async def report(self) -> None:
@@ -114,7 +114,7 @@ class Reporter:
                 url=self._url(),
                 generations=self._generations(),
                 draining=draining,
-                ports_failed=dict(sorted(self._ports_failed().items())[:_MOST_PORTS]),
+                ports_failed=dict(sorted(self._ports_failed().items())[:_MAX_PORTS]),
             ),
         )
         held = tuple(
@@ -136,24 +136,24 @@ class Reporter:
         replicas = []
         for session_id, service_id in self._tables.sessions().items():
             stats = self._registry.replicas.get(session_id)
-            numbers = self._before[session_id] = replica_numbers(stats) if stats else {}
+            numbers = self._before[session_id] = replica_counters(stats) if stats else {}
             seen = values(before.get(session_id, {}), numbers, seconds)
             seen["headrace_in_flight"] = float(snapshot.in_flight.get(session_id, 0))
-            replicas.append(ReplicaSample(service_id=service_id, session_id=session_id, values=_at_rest() | seen))
+            replicas.append(ReplicaSample(service_id=service_id, session_id=session_id, values=_idle_sample() | seen))
         services = []
         for table in self._tables:
             counted = self._registry.services.get(table.service_id)
-            numbers = self._before[table.service_id] = service_numbers(counted) if counted else {}
+            numbers = self._before[table.service_id] = service_counters(counted) if counted else {}
             seen = values(before.get(table.service_id, {}), numbers, seconds)
             waiting = snapshot.queues.get(table.service_id)
             seen["headrace_queued"] = float(waiting.requests) if waiting else 0.0
-            services.append(ServiceSample(service_id=table.service_id, values=_SERVICE_AT_REST | seen))
+            services.append(ServiceSample(service_id=table.service_id, values=_IDLE_SERVICE | seen))
         message = ProxyMetrics(
             proxy_id=self._proxy_id, at=self._clock(), samples=tuple(replicas), services=tuple(services)
         )
         await publish(self._bus, message)
 
 
-def _at_rest() -> Numbers:
+def _idle_sample() -> Counters:
     """Return the sample of an idle replica."""
     return {"headrace_requests_per_second": 0.0, "headrace_errors_per_second": 0.0}

@@ -1,8 +1,9 @@
-"""Socket activation: listening sockets inherited at the start, and kept over restarts by the service manager.
+"""Socket activation: listening sockets inherited at the start, and kept across restarts by the service manager.
 
-Both are systemd's: socket activation (LISTEN_FDS, sd_listen_fds(3)) brings sockets, and the file descriptor store (FDSTORE=1 on
-NOTIFY_SOCKET, sd_pid_notify_with_fds(3)) keeps those that were opened here. `headrace up` speaks the same. While somebody else holds
-them, connections wait in their backlog for the next app-proxy, and are not refused.
+Both are systemd's protocols: socket activation (LISTEN_FDS, sd_listen_fds(3)) passes sockets, and the file descriptor
+store (FDSTORE=1 on NOTIFY_SOCKET, sd_pid_notify_with_fds(3)) keeps sockets that were opened here. `headrace up`
+implements them too. While the service manager holds the sockets, connections wait in their backlog for the next
+app-proxy, and are not refused.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ import structlog
 log = structlog.get_logger()
 _FIRST = 3
 """SD_LISTEN_FDS_START."""
-_MOST = 4096
+_MAX = 4096
 _VARIABLES = ("LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "NOTIFY_SOCKET")
 SHARED, OWN = "shared", "own"
-"""What the names of sockets begin with that were opened here: on the shared port, and on services' own ones."""
+"""Name prefixes of sockets opened here: on the shared port, and on services' own ports."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ def inherited_descriptors(environ: MutableMapping[str, str], pid: int) -> list[t
     if said != str(pid) or not number.isdigit() or not number.isascii():
         return []
     names = environ.get("LISTEN_FDNAMES", "").split(":")
-    count = min(int(number), _MOST)
+    count = min(int(number), _MAX)
     return [(names[at] if at < len(names) else "unknown", _FIRST + at) for at in range(count)]
 
 
@@ -55,7 +56,11 @@ class InheritedSockets:
         """Take the inherited sockets from the environment, and remove their variables so that child processes do not
         see them.
         """
-        given = [one for name, fd in inherited_descriptors(environ, pid) if (one := _listening(name, fd)) is not None]
+        given = [
+            one
+            for name, fd in inherited_descriptors(environ, pid)
+            if (one := _as_listening_socket(name, fd)) is not None
+        ]
         kept = cls(given, environ.get("NOTIFY_SOCKET", ""))
         for name in _VARIABLES:
             environ.pop(name, None)
@@ -80,15 +85,15 @@ class InheritedSockets:
         mine = [one for one in self._unclaimed if (one.port == port if port else one.name.startswith(f"{SHARED}."))]
         self._unclaimed = [one for one in self._unclaimed if one not in mine]
         mine.sort(key=lambda one: _number(one.name))
-        self._drop(mine[most:])
+        self._close(mine[most:])
         return [one.sock for one in mine[:most]]
 
     def close_unclaimed(self) -> None:
         """Close the sockets that nobody claimed, and remove them from the descriptor store."""
-        self._drop(self._unclaimed)
+        self._close(self._unclaimed)
         self._unclaimed = []
 
-    def _drop(self, some: list[InheritedSocket]) -> None:
+    def _close(self, some: list[InheritedSocket]) -> None:
         for one in some:
             one.sock.close()
             self.remove(one.name)
@@ -127,7 +132,7 @@ def _number(name: str) -> int:
     return int(last) if last.isdigit() and last.isascii() else 0
 
 
-def _listening(name: str, fd: int) -> InheritedSocket | None:
+def _as_listening_socket(name: str, fd: int) -> InheritedSocket | None:
     """Return the descriptor as a listening socket, or None (and leave it open) for anything else."""
     try:
         os.set_inheritable(fd, False)

@@ -1,6 +1,6 @@
-"""Route tables on disk, one file a service.
+"""Route tables on disk, one file per service.
 
-So the proxy serves after a restart while everybody else is unavailable.
+So the proxy serves after a restart even if the manager and the bus are down.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from headrace.common.runtime.files import remove_leftovers, sync_folder, write_a
 
 log = structlog.get_logger()
 FOLDER: Final = "routes"
-"""Where the tables are, within the data folder."""
-_MOST_BYTES = 16 * 1024 * 1024
+"""Folder of the tables, within the data folder."""
+_MAX_BYTES = 16 * 1024 * 1024
 
 
 class TableStore:
@@ -67,7 +67,7 @@ class TableStore:
 
 def _read(path: Path) -> RouteTable | None:
     try:
-        if path.stat().st_size > _MOST_BYTES:
+        if path.stat().st_size > _MAX_BYTES:
             log.warning("stored_table_refused", file=str(path), why="too large")
             return None
         return RouteTable.decode(path.read_bytes())

@@ -1,6 +1,6 @@
-"""Route tables in use: the newest of each service, found by name or port; and the principals let in by each.
+"""Applied route tables: the newest of each service, by name or port; and the authenticated callers of each.
 
-Knows neither bus, disk nor HTTP.
+Independent of bus, disk and HTTP.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from headrace.common.contracts.messages.routes import NamedClient, RateLimits, R
 
 NEVER = float("inf")
 _REMOVED_KEPT = 10_000
-_MOST_KEYS = 1000
+_MAX_KEYS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,17 +25,17 @@ class Principal:
     """Authenticated caller of one service. One object serves many requests."""
 
     key: str
-    """`token:<uuid>`, `client:<uuid>`, or `public` for those who are told apart by their address."""
+    """`token:<uuid>`, `client:<uuid>`, or `public` for callers without a credential, who are limited by address."""
     name: bytes | None = None
-    """A named client's name: what the replica gets as X-Forwarded-User."""
+    """Name of a named client, sent to the replica as X-Forwarded-User."""
     limits: RateLimits | None = None
-    """The bounds that apply; None is none at all."""
+    """Effective limits; None: unlimited."""
     share: int = 1
     """Weight in the queue."""
     forward_authorization: bytes | None = field(default=None, repr=False)
-    """The Authorization header that the replica gets; never a credential of ours."""
+    """Authorization header forwarded to the replica; never a credential of this installation."""
     expires_s: float = NEVER
-    """Seconds since the epoch at which this has to be judged anew."""
+    """Seconds since the epoch at which the caller must be authenticated again."""
 
 
 class RouteEntry:
@@ -44,21 +44,21 @@ class RouteEntry:
     def __init__(self, table: RouteTable) -> None:
         self.table = table
         self.principals: dict[bytes | None, Principal] = {}
-        """Principals that were let in by this table, by Authorization header."""
+        """Authenticated callers under this table, by Authorization header."""
         self.expires_s = NEVER
-        """When the first of those expires who came in by this table or one before it, in seconds since the epoch; maybe they are
-        gone by then."""
+        """Earliest expiry of a caller of this table or one before it, in seconds since the epoch; it may have left by
+        then."""
         # Worked out here: compiled, what functools caches of a property is worked out at each look.
         self.keys: dict[str, str] = {key.kid: key.public_key for key in table.token_keys}
-        """Public key by kid."""
+        """Public keys by kid."""
         self.revoked: frozenset[UUID] = frozenset(revocation.token_id for revocation in table.revocations)
-        """Ids of the tokens that are refused."""
+        """Ids of revoked tokens."""
         self.clients: dict[str, NamedClient] = {client.name: client for client in table.clients}
         """Named clients by name."""
         self.token_limits: dict[UUID, TokenLimits] = {limits.token_id: limits for limits in table.token_limits}
-        """Limits and shares of the tokens that have their own."""
+        """Limits and shares of tokens that have their own."""
         self.cors: CorsPolicy | None = policy_of(table.cors)
-        """What browsers are told of pages that may call; None where that is left to the replica."""
+        """CORS policy; None: CORS is left to the replica."""
 
     def track_expiry(self, principal: Principal) -> None:
         """Record that this caller may have open requests, which are checked when its token expires."""
@@ -117,7 +117,7 @@ class RouteTables:
             self._clients.setdefault((client.name, client.secret_sha256), {})[table.service_id] = None
         for known in table.token_keys:
             self._keys[known.kid] = known.public_key
-            if len(self._keys) > _MOST_KEYS:
+            if len(self._keys) > _MAX_KEYS:
                 self._keys.popitem(last=False)
 
     def _unlist(self, table: RouteTable) -> None:

@@ -27,13 +27,13 @@ from headrace.common.contracts.reasons.proxy import ProxyReason
 
 log = structlog.get_logger()
 _SWEEP_S = 0.1
-"""How late a timeout may be."""
+"""Interval of the sweep: how late a time-out may be."""
 _SLOW_SWEEP = 5
-"""Every so many sweeps: idle connections to replicas, probes, slow start."""
+"""Sweeps between two runs of: idle upstream connections, probes, slow start."""
 _EACH_SECOND = 10
-"""Every so many: slow bodies, and what was left out of the access log."""
+"""Sweeps between two runs of: slow bodies, suppressed access log lines."""
 CLOSE_S = 6.0
-"""Longest that each part may take to close at the end; the tracer gives up before."""
+"""Longest time for each part to close; the tracer gives up before."""
 
 
 class DataPlane:

@@ -1,1 +1,1 @@
-"""Messages between the parent and its workers, and the channel that carries them. Knows neither side."""
+"""Messages between the parent and its workers, and the channel that carries them. Depends on neither side."""

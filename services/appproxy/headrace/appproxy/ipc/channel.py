@@ -1,7 +1,7 @@
 """Channel: framed messages with file descriptors over a Unix socket pair, between the parent and a worker.
 
-A frame is four bytes of length, one byte that says how many descriptors belong to it, and a message (messages.py). A descriptor comes
-no later than the first byte of its frame.
+A frame is four bytes of length, one byte with the number of its descriptors, and a message (messages.py). A descriptor
+arrives no later than the first byte of its frame.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from typing import Final, Generic, NamedTuple
 
 import structlog
 
-from headrace.appproxy.ipc.codec import MOST_DESCRIPTORS, ChannelError, Codec, EncodedMessage, M
+from headrace.appproxy.ipc.codec import MAX_DESCRIPTORS, ChannelError, Codec, EncodedMessage, M
 
 log = structlog.get_logger()
-MOST_BYTES: Final = 64 * 1024 * 1024
-"""Of one message."""
-MOST_WAITING = 4 * MOST_BYTES
-"""Bytes that may wait for the other side: one that takes nothing any more is given up."""
+MAX_BYTES: Final = 64 * 1024 * 1024
+"""Size limit of one message."""
+MAX_WAITING = 4 * MAX_BYTES
+"""Bytes buffered for the other side; beyond, the channel is closed."""
 _HEAD = struct.Struct("!IB")
 _READ = 256 * 1024
 
@@ -46,13 +46,13 @@ class Received(NamedTuple, Generic[M]):
 
 def frame(content: EncodedMessage, descriptors: int = 0) -> bytes:
     """Return the frame of an encoded message with `descriptors` descriptors. Raises FrameError when it is too large."""
-    if len(content) > MOST_BYTES or descriptors > MOST_DESCRIPTORS:
+    if len(content) > MAX_BYTES or descriptors > MAX_DESCRIPTORS:
         raise FrameError(_too_large(len(content), descriptors))
     return _HEAD.pack(len(content), descriptors) + content
 
 
 def _too_large(size: int, descriptors: int) -> str:
-    return f"a message of {size} bytes with {descriptors} descriptors; allowed: {MOST_BYTES} with {MOST_DESCRIPTORS}"
+    return f"a message of {size} bytes with {descriptors} descriptors; allowed: {MAX_BYTES} with {MAX_DESCRIPTORS}"
 
 
 class FrameReader(Generic[M]):
@@ -76,7 +76,7 @@ class FrameReader(Generic[M]):
         if len(self._data) < _HEAD.size:
             return None
         size, number = _HEAD.unpack_from(self._data)
-        if size > MOST_BYTES:
+        if size > MAX_BYTES:
             raise FrameError(_too_large(size, number))
         if number > len(self._descriptors):
             raise FrameError(f"a message with {number} descriptors, of which {len(self._descriptors)} came")
@@ -105,7 +105,7 @@ def receive(sock: socket.socket, reader: FrameReader[M]) -> bool:
     descriptors = array("i")
     try:  # socket.recv_fds forgets the flags that it is given
         data, ancillary, flags, _ = sock.recvmsg(
-            _READ, socket.CMSG_SPACE(MOST_DESCRIPTORS * descriptors.itemsize), socket.MSG_CMSG_CLOEXEC
+            _READ, socket.CMSG_SPACE(MAX_DESCRIPTORS * descriptors.itemsize), socket.MSG_CMSG_CLOEXEC
         )
     except ConnectionError:
         data, ancillary, flags = b"", [], 0
@@ -157,8 +157,8 @@ class Channel(Generic[M]):
         data = frame(content, len(descriptors))
         self._out.append((memoryview(data), [os.dup(fd) for fd in descriptors]))
         self._waiting += len(data)
-        if self._waiting > MOST_WAITING:
-            log.error("channel_failed", why=f"{self._waiting} bytes wait for the other side; allowed: {MOST_WAITING}")
+        if self._waiting > MAX_WAITING:
+            log.error("channel_failed", why=f"{self._waiting} bytes wait for the other side; allowed: {MAX_WAITING}")
             self.close()
         elif len(self._out) == 1:
             self._writable()

@@ -1,7 +1,8 @@
-"""JSON codec of the messages on a channel: one union of dataclasses, told apart by `kind`, whose every field is checked on decoding.
+"""JSON codec of the messages on a channel: one union of dataclasses, discriminated by `kind`, with every field checked
+on decoding.
 
-Both ends are of one installation, so nothing is optional for another version's sake: a field that only one side knows is an error,
-which names it. pydantic-core reads and checks in one pass; that takes no longer than `json` does without looking.
+Both ends are of one installation, so no field is optional for other versions: an unknown field is an error that names
+it. pydantic-core parses and checks in one pass, which takes no longer than `json` without checks.
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ from typing import ClassVar, Final, Generic, NewType, TypeVar
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 EncodedMessage = NewType("EncodedMessage", bytes)
-"""A message as it goes over a channel: encoded once, it may go to many workers."""
-MOST_DESCRIPTORS: Final = 250
-"""Of one message. SCM_MAX_FD is 253 (Linux, net/scm.h)."""
-_MOST_NAMED: Final = 3
-"""Fields that an error names; the others are as wrong."""
-_MOST_CHARACTERS: Final = 60
+"""Encoded message: encoded once, it may be sent to many workers."""
+MAX_DESCRIPTORS: Final = 250
+"""File descriptors of one message. SCM_MAX_FD is 253 (Linux, net/scm.h)."""
+_MAX_NAMED: Final = 3
+"""Fields that an error names; further ones are left out."""
+_MAX_CHARACTERS: Final = 60
 
 
 class ChannelError(Exception):
@@ -75,10 +76,10 @@ def _refusal(error: ValidationError) -> ChannelError:
     match found[0]["type"]:
         case "union_tag_invalid":
             return UnknownMessageError(
-                f"no kind of message: {str(context['tag'])[:_MOST_CHARACTERS]!r}; allowed: {context['expected_tags']}"
+                f"no kind of message: {str(context['tag'])[:_MAX_CHARACTERS]!r}; allowed: {context['expected_tags']}"
             )
         case "union_tag_not_found":
             return UnknownMessageError("a message without its kind")
         case _:
-            where = [f"{'.'.join(map(str, one['loc'])) or 'message'}: {one['msg']}" for one in found[:_MOST_NAMED]]
+            where = [f"{'.'.join(map(str, one['loc'])) or 'message'}: {one['msg']}" for one in found[:_MAX_NAMED]]
             return InvalidMessageError("; ".join(where))

@@ -20,7 +20,7 @@ from pydantic import (
     ValidationError,
 )
 
-from headrace.appproxy.ipc.codec import MOST_DESCRIPTORS, Codec, ControlMessage
+from headrace.appproxy.ipc.codec import MAX_DESCRIPTORS, Codec, ControlMessage
 from headrace.appproxy.ipc.snapshot import TrafficSnapshot
 from headrace.appproxy.ipc.stats import StatsDelta
 from headrace.appproxy.settings import Settings
@@ -61,17 +61,18 @@ WorkerSettings = Annotated[Settings, PlainSerializer(_plain_settings), PlainVali
 class Start(ControlMessage):
     """First message to a worker. Its descriptors: the in-flight table's memory, then one eventfd per column."""
 
-    descriptors: ClassVar[range] = range(2, MOST_DESCRIPTORS + 1)
+    descriptors: ClassVar[range] = range(2, MAX_DESCRIPTORS + 1)
     number: NonNegativeInt
-    """Which worker this is; its successor has the same."""
+    """Number of the worker; its successor has the same."""
     workers: NonNegativeInt
-    """How many share limits and load."""
+    """Number of workers that share limits and load."""
     column: NonNegativeInt
     """Its column of the in-flight table."""
     rows: NonNegativeInt
     settings: WorkerSettings
     handover: str
-    """Instance id of the parent, by which workers without one know its successor (handover.py); empty where they are not to wait for it."""
+    """Instance id of the parent, by which a worker whose parent died recognises the successor (handover.py); empty: it
+    does not wait for one."""
     kind: Literal["start"] = "start"
 
 
@@ -82,7 +83,7 @@ class ApplyTable(ControlMessage):
     sequence: NonNegativeInt
     table: RouteTable
     rows: dict[SessionId, NonNegativeInt]
-    """Its replicas' rows of the in-flight table."""
+    """Rows of its replicas in the in-flight table."""
     kind: Literal["apply-table"] = "apply-table"
 
 
@@ -137,11 +138,11 @@ class Report(ControlMessage):
     """
 
     sequence: NonNegativeInt
-    """The parent's last change that it has applied."""
+    """Sequence number of the parent's last change that it has applied."""
     ready: bool
-    """Whether it serves by all that there was at its start."""
+    """True once it has applied everything that existed at its start."""
     changed: bool
-    """Whether something happened that the manager should hear of at once."""
+    """True if there is a change that the manager should get at once."""
     snapshot: TrafficSnapshot
     stats: StatsDelta
     kind: Literal["report"] = "report"

@@ -1,4 +1,4 @@
-"""TrafficSnapshot: what is open, queued and draining at this moment, in one worker or, added up, in all of them."""
+"""TrafficSnapshot: current open, queued and draining requests of one worker, or summed over all."""
 
 from __future__ import annotations
 
@@ -75,9 +75,9 @@ class TrafficSnapshot:
     drains: dict[SessionId, DrainCounts] = field(default_factory=dict)
     queues: dict[ServiceId, QueueDepth] = field(default_factory=dict)
     ejected: frozenset[SessionId] = frozenset()
-    """Replicas that some worker's outlier detection has ejected."""
+    """Replicas ejected by the outlier detection of some worker."""
     connections: NonNegativeInt = 0
-    """Callers' connections."""
+    """Downstream connections."""
 
 
 def merge_snapshots(snapshots: Iterable[TrafficSnapshot]) -> TrafficSnapshot:

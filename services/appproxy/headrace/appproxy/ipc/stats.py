@@ -1,4 +1,6 @@
-"""StatsDelta: what one worker has counted since its last report. Telemetry makes it of its counters, and adds it to those of the parent."""
+"""StatsDelta: counters of one worker since its last report. Telemetry makes it, and merges it into the parent's
+counters.
+"""
 
 from __future__ import annotations
 
@@ -26,9 +28,9 @@ class ReplicaCounts:
     revision_id: RevisionId
     session_id: SessionId
     codes: dict[NonNegativeInt, NonNegativeInt]
-    """Answers by status, 0 for callers who left before one."""
+    """Responses by status, 0 for callers who left before one."""
     broken: dict[str, NonNegativeInt]
-    """Answers that began and could not be finished, by why."""
+    """Interrupted responses, by reason."""
     bytes_received: NonNegativeInt
     bytes_sent: NonNegativeInt
     prompt_tokens: NonNegativeInt
@@ -60,10 +62,10 @@ class StatsDelta:
     services: tuple[ServiceCounts, ...] = ()
     replicas: tuple[ReplicaCounts, ...] = ()
     malformed: dict[str, NonNegativeInt]
-    """Bytes that were no request, by why."""
+    """Malformed requests, by reason."""
     unknown: dict[str, NonNegativeInt]
-    """Requests refused before their service was known, by why."""
+    """Requests refused before their service was known, by reason."""
     illegal_transitions: dict[str, NonNegativeInt]
-    """Steps of requests that their table does not know, by state and event."""
+    """Illegal state transitions of requests, by state and event."""
     preflights: NonNegativeInt = 0
-    """Of browsers at the fleet's base URL, that were answered."""
+    """Answered CORS preflights at the fleet's base URL."""

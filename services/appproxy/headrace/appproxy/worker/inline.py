@@ -32,7 +32,7 @@ class InlineWorker:
         self._registry = registry
         self._stop = asyncio.Event()
         self.notify: Callable[[], None] = lambda: None
-        """Called when something happened that is to be reported at once."""
+        """Called at changes that are to be reported at once."""
         self.ready = asyncio.Event()
         self.stopping = False
         own = RouteTables()

@@ -1,7 +1,8 @@
 """Dispatches queued requests when another worker frees a replica.
 
-While requests wait for a replica that has a limit, their worker claims a place in the in-flight table and is woken when there may be one; a
-look every 20 ms makes up for turns that change and for replicas that became free in other ways. Nothing runs while nobody waits.
+While requests are queued for a replica with a limit, their worker claims a place in the in-flight table and is woken
+when there may be one; a poll every 20 ms covers changing turns and replicas freed in other ways. Nothing runs while no
+request is queued.
 """
 
 from __future__ import annotations

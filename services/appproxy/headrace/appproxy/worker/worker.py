@@ -1,8 +1,8 @@
-"""The worker process: applies its parent's messages to a data plane, and reports what it does.
+"""The worker process: applies its parent's messages to a data plane, and reports to it.
 
-On SIGTERM it asks to be replaced, and goes on accepting until its successor is there; then it lets every connection end with the
-answer in hand, for as long as the grace lasts. When its parent is gone (the channel ends), it ends soon too: nobody would tell it
-of replicas that come and go. Where somebody keeps the listening sockets for the next app-proxy, it goes on until that one serves.
+On SIGTERM it asks to be replaced, and accepts connections until its successor is ready; then it drains within the
+grace. When its parent dies (the channel ends), it drains soon too: it would get no more route tables. If a service
+manager keeps the listening sockets for the next app-proxy, it serves until that one does.
 """
 
 from __future__ import annotations
@@ -47,13 +47,13 @@ from headrace.common.obs.logging import configure_logging
 
 log = structlog.get_logger()
 _REPORT_EVERY_S = 0.25
-"""More often than the parent sums up, so that its rates do not swing."""
+"""Shorter than the parent's interval, so that its rates do not fluctuate."""
 _REPORT_PAUSE_S = 0.05
 _HANDOVER_S = 10.0
 """Longest wait for a successor before it stops accepting without one."""
 _ORPHANS_GRACE_S = 5.0
 _LAST_REPORT_S = 5.0
-"""Longest that a parent may take to read the last report."""
+"""Longest time for a parent to read the last report."""
 _COLLECT_AFTER = (20_000, 20, 50)
 
 
@@ -73,7 +73,7 @@ class Worker:
         self._cells: dict[SessionId, InFlightCell] = {}
         self._of_service: dict[ServiceId, set[SessionId]] = {}
         self._messages: asyncio.Queue[Received[ParentMessage] | ChannelError] = asyncio.Queue()
-        """And what was wrong with the one after them."""
+        """Error in the message after those."""
         self._channel = Channel(sock, reader, heard=self._messages.put_nowait, ended=self._channel_ended)
         self._plane: DataPlane = build_data_plane(
             self._settings, RouteTables(), notify=self._notify, workers=self._workers
@@ -81,12 +81,12 @@ class Worker:
         self._queue_waker = QueueWaker(self._plane.backends, self._cells)
         self._succession: asyncio.Task[None] | None = None
         self._sequence = 0
-        """Of the parent's last change that is applied."""
+        """Sequence number of the parent's last change that is applied."""
         self._ready = False
         self._changed = asyncio.Event()
-        """Set when something happened that the parent should hear of at once."""
+        """Set at changes that the parent should get at once."""
         self._grace: asyncio.Future[float] = asyncio.get_running_loop().create_future()
-        """Set once it is to end: how long open requests may take."""
+        """Set at the end: the grace of open requests."""
 
     async def run(self) -> None:
         """Serve until Drain, SIGTERM, or the parent's end.
@@ -203,16 +203,16 @@ class Worker:
         if error is not None:
             self._messages.put_nowait(error)
         elif not self._grace.done():
-            self._orphaned()
+            self._parent_exited()
 
-    def _orphaned(self) -> None:
+    def _parent_exited(self) -> None:
         log.warning("parent_lost")
         if self._handover:
-            self._succession = asyncio.get_running_loop().create_task(self._until_succeeded())
+            self._succession = asyncio.get_running_loop().create_task(self._wait_for_successor())
         else:
             self._end(min(self._settings.shutdown_grace_s, _ORPHANS_GRACE_S))
 
-    async def _until_succeeded(self) -> None:
+    async def _wait_for_successor(self) -> None:
         found = await successor_serves(self._settings.data_dir, self._handover, within_s=_HANDOVER_S)
         log.info("parent_succeeded" if found else "parent_not_succeeded")
         self._end(min(self._settings.shutdown_grace_s, _ORPHANS_GRACE_S))

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 
+from headrace.common.contracts.addresses import FORBIDDEN_IN_WORDS, canonical, is_forbidden_address, parse_address
 from headrace.common.contracts.messages.reports import KernelReport
-from headrace.common.contracts.places import NEVER_IN_WORDS, as_written, is_nowhere, read_address
 from headrace.common.contracts.reasons import Reason
 from headrace.common.contracts.reasons.kernel import KernelReason
 
@@ -45,14 +45,14 @@ class AddressPolicy:
 
     def refuses(self, host: str) -> str | None:
         """Return why no machine may have this address, whatever else is allowed for it; None if one may."""
-        address = read_address(host)
+        address = parse_address(host)
         if address is None:  # a name, which the app-proxy resolves, and judges by what it finds
             if not self.networks:
                 return None
             return f"its machine is at {_short(host)}, a name; allowed (replica_networks): {self.allowed}"
         if any(address in network for network in self.networks):
             return None
-        if self.networks or is_nowhere(address):
+        if self.networks or is_forbidden_address(address):
             return f"its machine is at {address}; allowed (replica_networks): {self.allowed}"
         return None
 
@@ -72,7 +72,7 @@ class AddressPolicy:
     @property
     def allowed(self) -> str:
         """The allowed networks, as text."""
-        return ", ".join(map(str, self.networks)) or f"all but {NEVER_IN_WORDS}"
+        return ", ".join(map(str, self.networks)) or f"all but {FORBIDDEN_IN_WORDS}"
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class Claim:
 def claims(said: Sequence[ReportedAddress], places: AddressPolicy) -> list[Claim]:
     """Return the first addresses of machines that have no allowed one yet, where the policy permits, by machine id."""
     return [
-        Claim(one.machine, as_written(one.address), _is_loopback(one.address))
+        Claim(one.machine, canonical(one.address), _is_loopback(one.address))
         for one in sorted(said, key=lambda one: one.machine)
         if one.allowed is None and one.address and places.refuses(one.address) is None
     ]
@@ -118,7 +118,7 @@ def problem(said: ReportedAddress, places: AddressPolicy, taken: Mapping[str, st
             f"it says that it is at {_short(said.address)}, which is the address of agent {owner}; where both are there, "
             f"an operator allows it: headrace agent address {said.machine} …"
         )
-    if said.allowed is None or as_written(said.address) in map(as_written, said.allowed):
+    if said.allowed is None or canonical(said.address) in map(canonical, said.allowed):
         return None
     named = ", ".join(said.allowed[:_MOST_NAMED]) + (" …" if len(said.allowed) > _MOST_NAMED else "")
     return (
@@ -128,8 +128,8 @@ def problem(said: ReportedAddress, places: AddressPolicy, taken: Mapping[str, st
 
 
 def _is_loopback(host: str) -> bool:
-    address = read_address(host)
-    return as_written(host) == "localhost" if address is None else address.is_loopback
+    address = parse_address(host)
+    return canonical(host) == "localhost" if address is None else address.is_loopback
 
 
 def _short(text: str) -> str:

@@ -14,7 +14,7 @@ from headrace.common.contracts.ids import KernelId, ServiceId, SessionId
 from headrace.common.contracts.problems import NotFound, Problem
 from headrace.common.db.pool import Connection, Pool
 from headrace.common.runtime.clock import Clock
-from headrace.common.text.loglines import From
+from headrace.common.text.loglines import LinesSince
 from headrace.manager.domain.access import Actor
 from headrace.manager.domain.records.replicas import Replica
 from headrace.manager.store import services
@@ -165,7 +165,7 @@ class Logs:
     async def _lines(
         self, agent_id: str, kernel_id: KernelId, part: LogRange, *, follow: bool
     ) -> AsyncGenerator[str, None]:
-        late = From(part.since and part.since.removesuffix("Z"))  # an agent of an earlier version sends all
+        late = LinesSince(part.since and part.since.removesuffix("Z"))  # an agent of an earlier version sends all
         lines = self._reader.lines(agent_id, kernel_id, tail=part.tail, since=part.since, follow=follow)
         async with closing(lines):
             async for line in lines:

@@ -6,7 +6,7 @@ project's quota, counted by one transaction at a time. Each change leaves a deci
 
 from __future__ import annotations
 
-from headrace.common.contracts.http.services import MOST_REPLICAS
+from headrace.common.contracts.http.services import MAX_REPLICAS
 from headrace.common.contracts.ids import ProjectId, ServiceId
 from headrace.common.contracts.messages.scaling import ScaleReply, ScaleRequest
 from headrace.common.contracts.problems import QuotaExceeded
@@ -98,6 +98,6 @@ def _refusal(service: ScaleTarget, request: ScaleRequest) -> Reason | None:
     if service.wanted != request.from_wanted:
         text = f"{service.name} wants {service.wanted} replicas now, not {request.from_wanted}"
         return Reason.of(ScalingReason.WANTED_CHANGED, text)
-    if request.wanted > MOST_REPLICAS:
-        return Reason.of(ScalingReason.TOO_MANY_REPLICAS, f"{request.wanted} is above {MOST_REPLICAS}")
+    if request.wanted > MAX_REPLICAS:
+        return Reason.of(ScalingReason.TOO_MANY_REPLICAS, f"{request.wanted} is above {MAX_REPLICAS}")
     return None

@@ -1,1 +1,1 @@
-"""`headrace service`: the commands of the noun with the most of them, a file for those that belong together."""
+"""`headrace service`: the noun with the most commands, in one file per group of them."""

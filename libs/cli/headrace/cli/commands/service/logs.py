@@ -23,9 +23,9 @@ from headrace.common.contracts.http.validations import StartValidation, Validati
 from headrace.sdk import HeadraceError
 
 _STOP_S = 3.0
-"""How long a trial run's end waits for a manager that restarts."""
+"""How long stopping a trial run waits for a manager that restarts."""
 LOG_END_S = 5.0
-"""How long the log may take to end after its program."""
+"""How long the log may continue after the program has ended."""
 
 _LINE = re.compile(
     r"^(?:(?P<replica>[0-9a-f]{8}-[0-9a-f-]{27}) )?(?P<at>\d{4}-\d\d-\d\dT\S+) ?(?P<text>.*)$", re.DOTALL
@@ -61,8 +61,8 @@ def logs(
     if download is not None:
         _download(session, service, replica, download)
         return
-    told = session.output.note
-    with session.client.services.logs(service, replica=replica, tail=tail, follow=follow, told=told) as lines:
+    on_notice = session.output.note
+    with session.client.services.logs(service, replica=replica, tail=tail, follow=follow, on_notice=on_notice) as lines:
         _print(session, lines)
 
 
@@ -85,7 +85,7 @@ def validate(
     left = Event()
     log = Thread(target=_copy_log, args=(session, run, left), daemon=True)
     log.start()
-    said = _Said(session.output)
+    said = _ReasonPrinter(session.output)
     try:
         found = client.validations.wait(run.id, timeout_s=timeout, progress=said.see)
     except BaseException:
@@ -107,7 +107,7 @@ def _stop(session: Session, run: ValidationView) -> None:
         session.output.note(f"the trial run {run.id} goes on, as it could not be stopped: {error}")
 
 
-class _Said:
+class _ReasonPrinter:
     """Prints reasons when they change."""
 
     def __init__(self, output: Output) -> None:
@@ -128,7 +128,7 @@ def _copy_log(session: Session, run: ValidationView, left: Event) -> None:
             session.output.note(words)
 
     try:
-        with session.client.validations.logs(run.id, follow=True, told=note) as lines:
+        with session.client.validations.logs(run.id, follow=True, on_notice=note) as lines:
             for line in lines:
                 note(line)
     except HeadraceError as error:

@@ -1,6 +1,6 @@
-"""Flags of a replica's spec, shared by `service create`, `update` and `validate`.
+"""Flags for a replica's spec, shared by `service create`, `update` and `validate`.
 
-Flags win over `--file`, so that one file serves several services.
+Flags override `--file`, so that one file serves several services.
 """
 
 from __future__ import annotations

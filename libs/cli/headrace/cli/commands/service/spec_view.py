@@ -1,4 +1,4 @@
-"""Output of what a replica is started with: `headrace service show`, also of an earlier revision."""
+"""Output of effective specs: `headrace service show`, also of an earlier revision."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`headrace service traffic|weight`: how requests are spread, queued, bounded and named."""
+"""`headrace service traffic|weight`: load balancing, queue, limits, model names, CORS."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from headrace.cli.commands.service.traffic_flags import TrafficFlags, traffic_fa
 from headrace.cli.commands.service.view import replica_lines
 from headrace.cli.parsing import usage
 from headrace.cli.session import Session
-from headrace.common.contracts.http.replicas import MOST_WEIGHT
+from headrace.common.contracts.http.replicas import MAX_WEIGHT
 from headrace.common.contracts.http.services import ServiceView, UpdateService
 
 
@@ -50,10 +50,10 @@ def weight(
     session: Session,
     service: Service,
     replica: Annotated[str, typer.Argument(metavar="REPLICA", help="Its id; see: headrace service show.")],
-    share: Annotated[int, typer.Argument(metavar="WEIGHT", min=0, max=MOST_WEIGHT, help="100 is usual, 0 is none.")],
+    share: Annotated[int, typer.Argument(metavar="WEIGHT", min=0, max=MAX_WEIGHT, help="100 is usual, 0 is none.")],
 ) -> None:
     """Set a replica's traffic weight relative to the others'; applies within a second, until the replica is replaced."""
-    found = session.client.services.weigh(service, replica, share)
+    found = session.client.services.set_weight(service, replica, share)
     if session.output.as_json:
         session.output.record(found)
     for line in replica_lines([found]):

@@ -1,4 +1,4 @@
-"""Fields of `headrace service update --unset`: settings go back to what they are for a new service."""
+"""Fields of `headrace service update --unset`: resets settings to those of a new service."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ OF_THE_SERVICE: Final[dict[str, tuple[str, Any]]] = {
     "drain-grace": ("drain_grace_s", 60.0),
     "public": ("open_to_public", False),
 }
-"""Field of the service, and the value that empties it."""
+"""Field of the service, and the value that resets it."""
 _ONE_OF_MANY: Final = {"slot", "env", "mount"}
 FIELDS: Final = (*OF_THE_SPEC, *OF_THE_SERVICE)
 

@@ -1,4 +1,4 @@
-"""Output of services: a row, all facts, and the lines that change while one waits."""
+"""Output of services: a row, all facts, and progress lines."""
 
 from __future__ import annotations
 

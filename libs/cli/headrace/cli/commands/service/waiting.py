@@ -1,6 +1,6 @@
-"""Wait for a service's state, shown as it changes.
+"""Wait for a service's state, with progress.
 
-When it does not get there, the failed replica's log says why, without another command.
+On failure the failed replica's log is printed, without another command.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from headrace.sdk import Client, HeadraceError, Until, WaitFailedError, WaitTime
 
 _TAIL_LINES = 20
 _NO_LOG = "headrace: log cannot be read"
-"""What the server says in place of a replica's lines; its reason stands in the service already."""
+"""Placeholder of the server for a log without lines; its reason is in the service already."""
 
 
 def wait_for(session: Session, service: str, until: Until, timeout_s: float) -> ServiceDetail | None:

@@ -1,4 +1,4 @@
-"""Machines as operators see them."""
+"""Machines, for operators."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, AwareDatetime, Field
 
+from headrace.common.contracts.addresses import canonical, is_host_name, parse_address
 from headrace.common.contracts.http.page import Change, View
 from headrace.common.contracts.ids import AgentId
 from headrace.common.contracts.messages.reports import Disk, Gpu, Isolation, KernelReport
-from headrace.common.contracts.places import as_written, is_host_name, read_address
 from headrace.common.contracts.slots import ResourceSlots
 from headrace.common.contracts.wording import Refused
 
 
 def _address(text: str) -> str:
-    if read_address(text) is None and not is_host_name(text):
+    if parse_address(text) is None and not is_host_name(text):
         raise Refused(text[:100], "an IP address, or the name of a host")
-    return as_written(text)
+    return canonical(text)
 
 
 def _each_once(addresses: tuple[str, ...]) -> tuple[str, ...]:
@@ -36,8 +36,8 @@ class UpdateAgent(Change):
     addresses: (
         Annotated[tuple[MachineAddress, ...], Field(min_length=1, max_length=16), AfterValidator(_each_once)] | None
     ) = None
-    """Where its replicas may be, in place of all others: what it reports of another address gets no requests. Addresses that
-    another machine has, too. null: the next one that it reports, as when it was new."""
+    """Addresses at which its replicas may be, replacing all earlier ones: replicas at another address get no requests.
+    They may belong to another machine too. null: the next one that it reports, as for a new agent."""
 
 
 class AgentView(View):
@@ -49,11 +49,12 @@ class AgentView(View):
     hostname: str
     architecture: str
     address: str
-    """As it reports it."""
+    """Address as reported by the agent."""
     addresses: tuple[str, ...] | None = None
-    """Those that are allowed for it: its first one, or what an operator said. None: the next one that it reports."""
+    """Allowed addresses of its replicas: the first one reported, or those an operator set. None: the next one that it
+    reports."""
     address_problem: str | None = None
-    """Why the address that it reports is not allowed: it gets no replicas, and those that it has no requests."""
+    """Why the reported address is not allowed: the agent gets no new replicas, and its present ones get no requests."""
     runtime: str
     version: str
     slots: ResourceSlots
@@ -62,13 +63,13 @@ class AgentView(View):
     plan_generation: int
     applied_generation: int
     isolation: Isolation | None = None
-    """What keeps replicas of different projects on the machine apart; None until its agent tells."""
+    """Network isolation of projects on the machine; None until the agent reports it."""
     disk: Disk | None = None
-    """As last reported; None: the agent does not say. Below the reserve it starts no replicas."""
+    """As last reported; None: not reported. Below the reserve no replicas are started."""
     engine_disk: Disk | None = None
-    """The same of the container engine's data, where that is on another file system."""
+    """The same of the container engine's data, if that is on another file system."""
     plan_problem: str | None = None
-    """Why its newest plan cannot be made; it keeps the one before."""
+    """Why its newest plan cannot be built; it keeps the one before."""
 
 
 class AgentDetail(AgentView):

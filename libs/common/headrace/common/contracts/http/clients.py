@@ -1,4 +1,4 @@
-"""Named clients of a service: apps that call with basic auth."""
+"""Named clients of a service: applications that call with basic auth."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class ClientView(View):
     created_by: str
     created_at: AwareDatetime
     rotated_at: AwareDatetime | None
-    """When it got its present secret, if that is not its first."""
+    """Time of the last secret rotation, if any."""
 
 
 class NewClient(ClientView):

@@ -50,9 +50,9 @@ class UploadView(View):
     created_by: str
     created_at: AwareDatetime
     written_at: AwareDatetime
-    """When something of it came last."""
+    """Time of the last received data."""
     expires_at: AwareDatetime
-    """When it is forgotten if nothing more comes."""
+    """Expiry, if no more data is received."""
 
 
 class Selection(Body):

@@ -1,4 +1,4 @@
-"""Shapes that all REST models share."""
+"""Base models of REST requests, responses and pages."""
 
 from __future__ import annotations
 

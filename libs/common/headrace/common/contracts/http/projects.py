@@ -1,4 +1,4 @@
-"""Projects, their members and the roles of these, and what they hold."""
+"""Projects, members with roles, quotas and usage."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class CreateProject(Body):
     name: Slug
     description: Description = ""
     quota: QuotaSlots | None = None
-    """Limit per slot over all live replicas; a slot that is missing is unlimited. One of cuda.device and cuda.shares bounds both
-    together; with both, each bounds its own."""
+    """Limit per slot over all live replicas; a missing slot is unlimited. One of cuda.device and cuda.shares limits
+    both together; with both, each limits its own."""
 
 
 class UpdateProject(Change):
@@ -31,8 +31,8 @@ class UpdateProject(Change):
 
     description: Description | None = None
     quota: QuotaChange | None = None
-    """Of it what is named is changed, and null takes a slot's limit away; null for all of it: unlimited. Only operators change it.
-    What runs already stays when a limit is lower; new replicas are refused."""
+    """Named slots change, null removes a slot's limit; null for all of it: unlimited. Only operators change it. Running
+    replicas stay if a limit is lowered; new ones are refused."""
 
 
 class ProjectView(View):
@@ -44,7 +44,7 @@ class ProjectView(View):
     quota: ResourceSlots | None
     created_at: AwareDatetime
     note: Annotated[Reason | None, said_of("note")] = None
-    """What is to be said of a change of the quota, in the answer to it: a slot that no machine has."""
+    """Remarks on a change of the quota, in its response: a slot that no machine has."""
 
 
 class PutMember(Body):
@@ -65,4 +65,4 @@ class Usage(View):
 
     used: dict[str, Decimal]
     limits: dict[str, Decimal] = {}
-    """Of its quota, and of the installation for `storage` and `files`; a slot that is missing is unlimited."""
+    """Limits of its quota, and of the installation for `storage` and `files`; a missing slot is unlimited."""

@@ -1,4 +1,4 @@
-"""Receipts of drains and rollouts: what they cost callers."""
+"""Drain summaries (receipts) of replicas and rollouts."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ class Counts(View):
     started: NonNegativeInt = 0
     """Open when the drain began."""
     finished: NonNegativeInt = 0
-    """Answered whole, or left by their callers."""
+    """Answered completely, or left by their callers."""
     retried: NonNegativeInt = 0
-    """Moved to another replica before a byte of an answer."""
+    """Moved to another replica before a byte of a response."""
     failed: NonNegativeInt = 0
-    """Ended in an error that was the replica's doing."""
+    """Ended in an error of the replica."""
     cut: NonNegativeInt = 0
-    """Still open at the end of the grace: told so, and cut."""
+    """Still open at the end of the grace, and cut with an error."""
     slowest_s: Annotated[float, Field(ge=0)] = 0.0
     """Longest duration of those that ended, from the request's head, in seconds."""
 
@@ -33,19 +33,19 @@ class ReceiptView(Counts):
 
     replica: SessionId
     revision: int
-    """What it ran."""
+    """Revision of the replica."""
     replaced_by: int | None
-    """Revision whose rollout it made way for; None where it left for another reason."""
+    """Revision whose rollout replaced it; None if it left for another reason."""
     reason: Annotated[Reason, said_of("session", "kernel")]
     began_at: AwareDatetime
     ended_at: AwareDatetime | None
-    """When it took no more requests at all; None while it drains."""
+    """End of the drain; None while it drains."""
     proxies: tuple[ProxyId, ...]
-    """App-proxies that told their part."""
+    """App-proxies that reported."""
     waiting_for: tuple[ProxyId, ...]
-    """App-proxies that were heard of, and whose last word is missing: they have requests open, or fell silent."""
+    """App-proxies whose final report is missing: they have open requests, or fell silent."""
     complete: bool
-    """Whether the drain is over, and every app-proxy that was heard of has told that no request is open."""
+    """True if the drain is over, and every app-proxy reported that no request is open."""
 
 
 class RolloutReceipt(Counts):
@@ -53,12 +53,12 @@ class RolloutReceipt(Counts):
 
     revision: int
     replicas: NonNegativeInt
-    """That were replaced and drained so far."""
+    """Replicas replaced so far."""
     draining: NonNegativeInt
-    """Of those: how many still drain."""
+    """Those of them that still drain."""
     began_at: AwareDatetime | None
     ended_at: AwareDatetime | None
-    """When the last of them had left; None before."""
+    """Time at which the last of them left; None before."""
     waiting_for: tuple[ProxyId, ...]
     complete: bool
-    """Whether all of the receipts are complete, and no replica of an earlier revision is left."""
+    """True if all drain summaries are complete, and no replica of an earlier revision is left."""

@@ -1,4 +1,4 @@
-"""Replicas of a service, their weights, and how they ended."""
+"""Replicas of a service, their weights, and their ends."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from headrace.common.contracts.messages.reports import HealthStatus, KernelState
 from headrace.common.contracts.reasons import Reason, said_of
 from headrace.common.contracts.vocabulary import SessionStatus
 
-MOST_WEIGHT = 10_000
+MAX_WEIGHT = 10_000
 
 
 class PutWeight(Body):
     """A replica's traffic weight relative to the others': 100 is usual, 0 sends it no new requests."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
-    weight: Annotated[int, Field(ge=0, le=MOST_WEIGHT)]
+    weight: Annotated[int, Field(ge=0, le=MAX_WEIGHT)]
 
 
 class ReplicaView(View):
@@ -43,7 +43,7 @@ class ReplicaView(View):
     agent_id: AgentId | None
     address: str | None
     weight: int = 100
-    """Share of new requests against the other replicas' weights."""
+    """Traffic weight relative to the other replicas'."""
     created_at: AwareDatetime
 
 

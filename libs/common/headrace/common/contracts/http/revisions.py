@@ -1,4 +1,4 @@
-"""Revisions: what one asks for, and what its replicas are started with."""
+"""Revisions: requested and effective specs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class EffectiveMount(View):
 
     folder_id: FolderId
     folder: str | None = None
-    """Its name; of a deleted one the name that it had."""
+    """Folder name; for a deleted folder its last name."""
     target: str
     read_only: bool
 
@@ -40,10 +40,10 @@ class EffectiveSpec(View):
     command: tuple[str, ...]
     """Empty: the image's own."""
     port: int
-    """Where the replica listens inside its container."""
+    """Port inside the container."""
     model_path: str
     health_check: HealthCheck | None
-    """None: ready when the port accepts a connection."""
+    """None: ready once the port accepts a connection."""
     pre_start_actions: tuple[PreStartAction, ...] = ()
     environ: dict[str, str] = {}
     slots: ResourceSlots

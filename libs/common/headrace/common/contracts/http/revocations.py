@@ -1,4 +1,4 @@
-"""Revocations of tokens and named clients, and how far each has come."""
+"""Revocations of tokens and named clients, and where they are in force."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ class NotInForce(View):
 
     proxy_id: ProxyId
     heard_s: float
-    """How long ago its last report came, in seconds."""
+    """Age of its last report, in seconds."""
     reason: Annotated[Reason, said_of("revocation")]
-    """`app-proxy-behind`: it lacks the tables that say so. `app-proxy-away`: it has not reported for a while, and may serve all the same."""
+    """`app-proxy-behind`: it has not applied the tables with the revocation. `app-proxy-away`: it has not reported for
+    a while, and may still serve."""
 
 
 class RevocationView(View):
@@ -27,11 +28,12 @@ class RevocationView(View):
     """
 
     id: UUID
-    """The token's or the client's."""
+    """Id of the token or client."""
     in_force: bool | None
-    """Whether every app-proxy refuses it, of which there is at least one. None where that is not followed any more, a day after."""
+    """True if every app-proxy refuses it, and there is at least one. None once it is not tracked any more, a day
+    after."""
     applied: tuple[ProxyId, ...] = ()
-    """The app-proxies that refuse it, by the generations of route tables that they report; at most 100."""
+    """App-proxies that refuse it, by the table generations that they report; at most 100."""
     missing: tuple[NotInForce, ...] = ()
-    """Those that are not known to; at most 100."""
+    """App-proxies that are not known to refuse it; at most 100."""
     reason: Annotated[Reason, said_of("revocation")]

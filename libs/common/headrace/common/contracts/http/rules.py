@@ -59,4 +59,4 @@ class RuleView(View):
     spec: Annotated[RuleSpec, as_stored(RuleSpec)]
     created_at: AwareDatetime
     outcome: RuleOutcome | None = None
-    """The autoscaler's last look; None until it had one."""
+    """The autoscaler's last evaluation; None before the first."""

@@ -36,8 +36,8 @@ from headrace.common.contracts.stored import as_stored
 from headrace.common.contracts.vocabulary import RuntimeVariant, ServicePhase, ServiceStatus
 from headrace.common.contracts.wording import Refused
 
-MOST_REPLICAS = 10_000
-"""Replicas that one service may want."""
+MAX_REPLICAS = 10_000
+"""Replicas of one service at most."""
 
 Metadata = Annotated[
     dict[
@@ -56,24 +56,25 @@ class CreateService(RevisionSpec):
     project: str | None = None
     """Name or id; may be left out when the caller has one project."""
     description: Annotated[str, StringConstraints(max_length=4000)] = ""
-    replicas: Annotated[int, Field(ge=0, le=MOST_REPLICAS)] = 1
+    replicas: Annotated[int, Field(ge=0, le=MAX_REPLICAS)] = 1
     open_to_public: bool = False
     resource_group: Slug = "default"
     metadata: Metadata = {}
     tags: Tags = ()
     drain_grace_s: Annotated[float, Field(ge=0, le=86_400)] = 60.0
-    """How long open requests may take to finish when a replica leaves."""
+    """Drain grace: how long open requests may take to finish when a replica leaves."""
     endpoint_port: Annotated[int | None, Field(ge=10_000, le=19_999)] = None
-    """A port of its own at the app-proxy, beside path and host name. Below the ports that kernels and outgoing connections use."""
+    """Own port at the app-proxy, beside path and host name. Below the ports that kernels and outgoing connections
+    use."""
     balance: BalanceSettings = BalanceSettings()
     limits: LimitSettings = LimitSettings()
     caller_limits: CallerLimits = CallerLimits()
-    """Bounds of each caller without limits of its own."""
+    """Limits of each caller without limits of its own."""
     models: Models = ()
-    """Names under which the fleet's base URL finds it, for callers of its project. No other living service of the project may be
-    called so or be found by it."""
+    """Model names at the fleet's base URL, for callers of its project. No other living service of the project may have
+    the same name or model name."""
     cors: CorsSettings = CorsSettings()
-    """Which pages in browsers may call it; no origins: the app-proxy leaves that to the replica."""
+    """CORS; no origins: the app-proxy leaves it to the replica."""
     rollout: RolloutSettings = RolloutSettings()
 
 
@@ -81,7 +82,7 @@ _EMPTY: Final[Mapping[str, object]] = {
     name: CreateService.model_fields[name].default
     for name in ("description", "open_to_public", "metadata", "tags", "drain_grace_s", "models")
 } | {"endpoint_port": 0}
-"""What null means in a change, where the field itself has no null."""
+"""Value of null in a change, for fields that cannot be null."""
 
 
 class UpdateService(Change):
@@ -94,26 +95,26 @@ class UpdateService(Change):
     spec: RevisionSpec | None = None
     """The new revision's whole spec (not a delta)."""
     description: Annotated[str | None, StringConstraints(max_length=4000)] = None
-    replicas: Annotated[int | None, Field(ge=0, le=MOST_REPLICAS)] = None
+    replicas: Annotated[int | None, Field(ge=0, le=MAX_REPLICAS)] = None
     open_to_public: bool | None = None
     metadata: Metadata | None = None
     tags: Tags | None = None
     drain_grace_s: Annotated[float | None, Field(ge=0, le=86_400)] = None
     endpoint_port: Annotated[int, Field(ge=10_000, le=19_999)] | Annotated[Literal[0], NO_TRUTH] | None = None
-    """0 or null takes it away."""
+    """0 or null removes it."""
     balance: BalanceSettings | None = None
-    """null: as it is for a new service. So with `limits`."""
+    """null resets it to a new service's; likewise for `limits`."""
     limits: LimitSettings | None = None
     caller_limits: CallerLimits | None = None
-    """null takes all away."""
+    """null removes all."""
     models: Models | None = None
-    """All of them."""
+    """Replaces all."""
     cors: CorsSettings | None = None
-    """null takes all away."""
+    """null removes all."""
     rollout: RolloutSettings | None = None
-    """null: as it is for a new service."""
+    """null resets it to a new service's."""
     message: Annotated[str, StringConstraints(max_length=4000)] = ""
-    """Update message, kept in the history."""
+    """Message of the change, kept in the history."""
 
     @model_validator(mode="after")
     def _emptied(self) -> Self:
@@ -137,20 +138,21 @@ class ServiceView(View):
     phase: ServicePhase
     reason: Annotated[Reason, said_of("service", "placement", "session", "kernel")]
     replicas: NonNegativeInt
-    """Wanted."""
+    """Desired number of replicas."""
     healthy_replicas: NonNegativeInt
     open_to_public: bool
     endpoint: str
     """Permanent base URL."""
     fleet_endpoint: str
-    """OpenAI-compatible base URL of all services: its name, or one of `models`, goes into `model`; for callers of other projects,
-    and those without a token, `<project>/<name>`."""
+    """OpenAI-compatible base URL of all services: `model` is its name, or one of `models`; for callers of other
+    projects, and those without a token, `<project>/<name>`."""
     example: str
-    """A curl line that is right for the access type."""
+    """Curl command line for the access type."""
     resource_group: str
     revision: int
     served_revision: int | None = None
-    """The revision that served last while no other one did. Other than `revision` during a rollout and after one that failed."""
+    """Revision that served last while no other one did. It differs from `revision` during a rollout and after a failed
+    one."""
     runtime: RuntimeVariant
     image: str | None
     folder_id: FolderId | None
@@ -174,18 +176,18 @@ class ServiceDetail(ServiceView):
     """A service with its replicas, the errors of failed starts, and the ends of replicas in operation."""
 
     effective: Annotated[EffectiveSpec | None, as_stored(EffectiveSpec)] = None
-    """Of `revision`. Of another one: GET /v1/services/{service}/revisions/{revision}."""
+    """Effective spec of `revision`. For another one: GET /v1/services/{service}/revisions/{revision}."""
     replica_list: tuple[ReplicaView, ...]
     errors: tuple[RouteError, ...]
     next_retry_at: AwareDatetime | None = None
     ends: tuple[ReplicaEnd, ...] = ()
     """The newest 20 replicas that ended in operation, newest first."""
     ends_in_a_row: NonNegativeInt = 0
-    """Without one that ran well for ten minutes in between."""
+    """Consecutive ends, without a replica that ran well for ten minutes in between."""
     next_restart_at: AwareDatetime | None = None
-    """Until then the replacement of one that ended waits."""
+    """Back-off: the replacement of an ended replica is not started before."""
     note: Annotated[Reason | None, said_of("note")] = None
-    """In the answer to a change: what it left as it was, and why."""
+    """Remarks in the response to a change: what it left unchanged, and why."""
 
 
 class NameAvailability(View):

@@ -8,18 +8,18 @@ from pydantic import AwareDatetime, ConfigDict, Field, StringConstraints
 
 from headrace.common.contracts.http.page import Body, Change, GivenTime, View
 from headrace.common.contracts.ids import TokenId
-from headrace.common.contracts.messages.routes import LEAST_RATE, RateLimits
+from headrace.common.contracts.messages.routes import MIN_RATE, RateLimits
 
 _MANY = 1_000_000_000_000
 Share = Annotated[int, Field(ge=1, le=1000)]
-"""Weight in the queue of a service that is full: with 2, twice as many waiting requests go ahead as with 1."""
+"""Weight in the queue of a full service: with 2, twice as many queued requests are dispatched as with 1."""
 
 
 class CallerLimits(RateLimits):
     """Limits of one caller at one service, over all app-proxies. null, or left out, is no limit."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
-    requests_per_second: Annotated[float | None, Field(ge=LEAST_RATE, le=1_000_000)] = None
+    requests_per_second: Annotated[float | None, Field(ge=MIN_RATE, le=1_000_000)] = None
     in_flight: Annotated[int | None, Field(ge=1, le=1_000_000)] = None
     tokens_per_minute: Annotated[int | None, Field(ge=1, le=_MANY)] = None
     tokens_per_day: Annotated[int | None, Field(ge=1, le=_MANY)] = None
@@ -42,7 +42,7 @@ class UpdateCaller(Change):
     """Changes of a named client. Of `limits` only the named ones change, and null removes a limit."""
 
     limits: CallerLimits | None = None
-    """null takes all away."""
+    """null removes all."""
     share: Share | None = None
     """null: 1."""
 

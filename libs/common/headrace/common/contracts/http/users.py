@@ -19,7 +19,7 @@ class UpdateUser(Change):
     """Changes of a user. The name appears in histories, and is fixed. Only operators change users."""
 
     operator: bool | None = None
-    """null: no operator. The last operator stays one."""
+    """null: no operator. The last operator cannot be demoted."""
 
 
 class UserView(View):

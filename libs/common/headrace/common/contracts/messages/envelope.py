@@ -19,7 +19,8 @@ class Message(Part):
     """Base of bus messages: a whole state or a request, never a delta."""
 
     subject: ClassVar[str]
-    """Subject with `{field}` places. Subjects are written here alone; everybody else asks the message for its own."""
+    """Subject with `{field}` placeholders. Subjects are only written here; all other code calls the message's
+    methods."""
 
     def address(self) -> str:
         """Return the subject of this message: placeholders are filled from its own fields."""

@@ -23,9 +23,10 @@ class LogsRequest(Message):
     tail: Annotated[int | None, Field(ge=0, le=1_000_000)] = 2000
     follow: bool = False
     since: str | None = None
-    """With it, lines from this time on only (UTC, as lines have it). An agent that does not know it sends those before too."""
+    """Send lines from this time on only (UTC, as in the lines). An agent that does not know it sends earlier ones
+    too."""
     reply_to: str
-    """The subject of the chunks, `LogChunk.subject_for(…)`, that the reader listens on."""
+    """Subject of the chunks, `LogChunk.subject_for(…)`, to which the reader subscribes."""
 
 
 class LogsAccepted(Message):
@@ -36,7 +37,7 @@ class LogsAccepted(Message):
     accepted: bool
     detail: str = ""
     found: NonNegativeInt | None = None
-    """With `allowed`: as many logs are being read as may be; who asks later may be accepted."""
+    """With `allowed`: the limit of concurrent log readers is reached; a later request may be accepted."""
     allowed: NonNegativeInt | None = None
 
 

@@ -10,7 +10,7 @@ from headrace.common.contracts.ids import AgentId, KernelId, ProxyId, ServiceId,
 from headrace.common.contracts.messages.envelope import Message, Part
 
 SERVICE_METRICS: Final = frozenset({"headrace_queued", "headrace_queue_seconds", "headrace_refused_per_second"})
-"""What app-proxies say of a service and not of its replicas."""
+"""Metrics of a service as a whole, from app-proxies."""
 Value = Annotated[float, Field(allow_inf_nan=False)]
 
 

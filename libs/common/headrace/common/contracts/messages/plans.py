@@ -48,7 +48,7 @@ class ReplicaSpec(Part):
     """None only on the process runtime."""
     command: tuple[str, ...]
     port: Annotated[int, Field(ge=1, le=65535)]
-    """The port the program listens on inside the kernel."""
+    """Port of the program inside the kernel."""
     model_path: str
     """Absolute path of the model inside the kernel (`model_path` of the definition)."""
     health_check: HealthCheck | None
@@ -57,7 +57,7 @@ class ReplicaSpec(Part):
     slots: ResourceSlots
     mounts: tuple[Mount, ...] = ()
     stop_grace_s: Annotated[float, Field(ge=0, le=3600)] = 10.0
-    """Between SIGTERM and SIGKILL."""
+    """Time between SIGTERM and SIGKILL."""
 
 
 class _Kernel(Part):
@@ -72,7 +72,7 @@ class _Kernel(Part):
     role: KernelRole = "main"
     rank: NonNegativeInt = 0
     name: str
-    """For logs and labels: service name, or what the session is for."""
+    """Name in logs and labels: service name, or the purpose of the session."""
     gpus: tuple[GpuGrant, ...] = ()
 
 
@@ -106,10 +106,8 @@ class NodePlan(Message):
     specs: dict[str, ReplicaSpec] = {}
     kernels: tuple[Annotated[KernelSpec | PlannedKernel, Field(union_mode="left_to_right")], ...]
     watched: dict[ServiceId, tuple[str, ...]] | None = None
-    """Services with enabled rules, and the engine metrics that these name: of others nothing is measured for the autoscaler.
-
-    None: the manager is of a version that does not tell, and everything is measured.
-    """
+    """Services with enabled rules, with the engine metrics that these use: others are not measured for the autoscaler.
+    None: the manager's version does not send it, and everything is measured."""
 
     @model_validator(mode="after")
     def _has_each_spec(self) -> Self:

@@ -47,7 +47,7 @@ class Disk(Part):
     free_bytes: NonNegativeInt
     total_bytes: NonNegativeInt
     reserve_bytes: NonNegativeInt
-    """Below this much free no replica is started on the machine; those that run go on."""
+    """Below this much free space no replica is started on the machine; running ones continue."""
 
     @property
     def has_room(self) -> bool:
@@ -61,18 +61,19 @@ class Machine(Part):
     hostname: str
     architecture: Architecture
     address: str
-    """Where app-proxies reach this machine's kernels."""
+    """Address at which app-proxies reach this machine's kernels."""
     runtime: Literal["docker", "process", "slurm"]
     version: str
     """Headrace version of the agent."""
     slots: ResourceSlots
     gpus: tuple[Gpu, ...] = ()
     isolation: Isolation | None = None
-    """None: its agent is of a version that does not tell."""
+    """None: the agent's version does not report it."""
     disk: Disk | None = None
-    """None: the agent does not say."""
+    """None: not reported."""
     engine_disk: Disk | None = None
-    """Of images and writable layers. None: the same file system, no container engine, one of another machine, or not said."""
+    """File system of images and writable layers. None: the same one, no container engine, one of another machine, or
+    not reported."""
 
 
 class KernelReport(Part):
@@ -116,13 +117,13 @@ class DrainReceipt(Part):
     started: NonNegativeInt
     """Open when the drain began."""
     finished: NonNegativeInt
-    """Answered whole, or left by their callers."""
+    """Answered completely, or left by their callers."""
     retried: NonNegativeInt
-    """Moved to another replica before a byte of an answer."""
+    """Moved to another replica before a byte of a response."""
     failed: NonNegativeInt
-    """Ended in an error that was the replica's doing."""
+    """Ended in an error of the replica."""
     cut: NonNegativeInt
-    """Still open at the end of the grace: told so, and cut."""
+    """Still open at the end of the grace, and cut with an error."""
     slowest_s: Annotated[float, Field(ge=0)]
     """Longest duration of those that ended, from the request's head, in seconds."""
 
@@ -146,12 +147,12 @@ class ProxyReport(Message):
     proxy_id: ProxyId
     sent_at: AwareDatetime
     url: str
-    """Base URL that callers use for path addresses."""
+    """Base URL for callers, for addresses by path."""
     generations: dict[ServiceId, int]
-    """Applied generation per service. A service that is missing is not routed here."""
+    """Applied table generation by service. A missing service is not routed here."""
     draining: tuple[DrainingRoute, ...] = ()
     ports_failed: dict[int, str] = {}
-    """Services' own ports that could not be opened, and why; at most 100."""
+    """Own ports that could not be opened, and why; at most 100."""
 
 
 class Held(Part):
@@ -160,7 +161,7 @@ class Held(Part):
     service_id: ServiceId
     requests: PositiveInt
     oldest_s: Annotated[float, Field(ge=0)]
-    """Since when the first of them waits, in seconds."""
+    """Waiting time of the oldest queued request, in seconds."""
 
 
 class HeldReport(Message):

@@ -13,7 +13,7 @@ from headrace.common.contracts.messages.reports import HealthStatus
 
 SESSION_KEY = r"^((header|cookie):[A-Za-z0-9][A-Za-z0-9_.-]{0,99}|body:user)$"
 ModelName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/:@-]{0,199}$")]
-"""What callers put in `model`: a model's or an adapter's name."""
+"""Value of `model` in requests: the name of a model or an adapter."""
 
 
 class Route(Part):
@@ -27,7 +27,7 @@ class Route(Part):
     state: Literal["active", "draining"] = "active"
     weight: NonNegativeInt = 100
     drain_until: AwareDatetime | None = None
-    """When requests that are still open on a draining replica are told so and cut; soon after, it is stopped."""
+    """Time at which open requests on a draining replica are cut with an error; soon after, it is stopped."""
 
 
 class TokenKey(Part):
@@ -49,9 +49,9 @@ class Limits(Part):
 
     max_in_flight_per_replica: PositiveInt | None = None
     max_queued: NonNegativeInt = 1000
-    """Requests that may wait for a free replica at one app-proxy; further ones are answered 429."""
+    """Requests that may be queued for a free replica at one app-proxy; further ones are answered 429."""
     queue_timeout_s: Annotated[float, Field(gt=0)] = 30.0
-    """Longest wait in the queue: 429 where every replica is full, 503 where none serves."""
+    """Longest wait in the queue; then 429 if every replica is full, 503 if none serves."""
     max_body_bytes: PositiveInt | None = None
     first_byte_timeout_s: Annotated[float, Field(gt=0)] = 600.0
     idle_timeout_s: Annotated[float, Field(gt=0)] = 300.0
@@ -73,20 +73,20 @@ class Balance(Part):
     """`header:<name>`, `cookie:<name>` or `body:user`."""
     prefix_bytes: Annotated[int, Field(ge=16, le=16_384)] = 512
     load_factor: Annotated[float, Field(ge=1.0, le=10.0)] = 1.25
-    """Session and prefix: a replica with more than this many times the mean load passes its requests on."""
+    """Session and prefix: a replica with more than this many times the mean load is skipped."""
     slow_start_s: Annotated[float, Field(ge=0, le=3600)] = 0.0
-    """How long a fresh replica's share grows from a tenth to its whole weight."""
+    """How long a new replica's weight grows from a tenth to the whole."""
 
 
-LEAST_RATE: Final = 0.00001
-"""Requests a second that are counted as a rate: less than one a day. Smaller ones count as this."""
+MIN_RATE: Final = 0.00001
+"""Lowest rate limit, in requests a second: less than one a day. Smaller ones count as this."""
 
 
 class RateLimits(Part):
     """Limits of one caller over all app-proxies together. None is no limit."""
 
     requests_per_second: Annotated[float | None, Field(gt=0, le=1_000_000)] = None
-    """Mean rate; a second's worth (at least one) may come at once."""
+    """Mean rate; a burst of a second's worth (at least one) is allowed."""
     in_flight: PositiveInt | None = None
     tokens_per_minute: PositiveInt | None = None
     tokens_per_day: PositiveInt | None = None
@@ -94,9 +94,9 @@ class RateLimits(Part):
 
 
 LIMITS_CLAIM = "limits"
-"""Claim of a token: its limits as they were when it was signed, an object with the names of RateLimits. None is no limits."""
+"""Claim of a token: its limits when it was signed, an object with the names of RateLimits. None is no limits."""
 SHARE_CLAIM = "share"
-"""Claim of a token: its share as it was when it was signed. None is 1."""
+"""Claim of a token: its share when it was signed. None is 1."""
 
 
 class TokenLimits(Part):
@@ -109,7 +109,7 @@ class TokenLimits(Part):
     token_id: TokenId
     limits: RateLimits = RateLimits()
     share: Annotated[int, Field(ge=1, le=1000)] = 1
-    """Weight in the queue: with 2, twice as many of its waiting requests go ahead as of a token with 1."""
+    """Weight in the queue: with 2, twice as many queued requests are dispatched as of a token with 1."""
 
 
 class NamedClient(Part):
@@ -137,29 +137,29 @@ class RouteTable(Message):
     name: Slug
     """Path segment, and host name label."""
     project_id: ProjectId
-    """Tokens whose subject is the project open the service too."""
+    """Tokens whose subject is the project grant access to the service too."""
     project: Slug | None = None
-    """The project's name; None where an older manager does not say it."""
+    """Project name; None if an older manager does not send it."""
     port: int | None = None
-    """Port of its own, where configured."""
+    """Own port, if configured."""
     models: tuple[ModelName, ...] = ()
-    """Names beside its own under which the fleet's base URL (`/v1`) finds it by `model`, for callers of its project."""
+    """Model names beside its own, under which the fleet's base URL (`/v1`) finds it for callers of its project."""
     open_to_public: bool = False
     token_keys: tuple[TokenKey, ...] = ()
     revocations: tuple[Revocation, ...] = ()
     clients: tuple[NamedClient, ...] = ()
     token_limits: tuple[TokenLimits, ...] = ()
     caller_limits: RateLimits = RateLimits()
-    """For callers without limits of their own, each by itself; on a public service callers without a token count by address."""
+    """Limits of each caller without limits of its own; on a public service callers without a token count by address."""
     limits: Limits = Limits()
     balance: Balance = Balance()
     cors: Cors = Cors()
     wanted: NonNegativeInt = 0
-    """Replicas asked for: tells 'none yet' from 'none wanted'."""
+    """Desired replicas: tells 'none yet' from 'none wanted'."""
     stopped: bool = False
-    """Whether a user stopped it: then it wants none for that reason."""
+    """True if a user stopped it, which is why no replicas are wanted."""
     gave_up: bool = False
-    """Whether so many starts in a row failed that no more are tried until somebody retries."""
+    """True if so many starts failed in a row that none is tried until a user retries."""
     scale_from_zero: bool = False
-    """Whether a request may wait although no replica is wanted: something will want one because of it."""
+    """True if a request may be queued although no replica is wanted: it will scale the service up."""
     routes: tuple[Route, ...] = ()

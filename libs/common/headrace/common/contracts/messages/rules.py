@@ -35,6 +35,6 @@ class RuleTable(Message):
     removed: bool = False
     wanted: NonNegativeInt = 0
     active: bool = True
-    """False while the service is stopped or being deleted: nothing fires."""
+    """False while the service is stopped or being deleted: no rule fires."""
     replicas: tuple[LiveReplica, ...] = ()
     rules: tuple[Rule, ...] = ()

@@ -16,12 +16,12 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 MAX_TEXT = 4000
-"""Characters of a reason's text, wherever it stands; a service's and a rule's quote those of others."""
+"""Characters of a reason's text; reasons of services and rules quote those of others."""
 MAX_TEXT_OF_ONE = 1000
-"""Characters of a text that is said of one session or kernel: it is stored with each, and stands in every report of its machine."""
+"""Characters of a text about one session or kernel: it is stored with each, and is in every report of its machine."""
 
 MAX_QUOTED = 500
-"""Characters of another program's words (an engine's, a server's) inside such a text, so that the rest of it has room."""
+"""Characters of another program's text (an engine's, a server's) inside such a text."""
 
 
 class ReasonCode(StrEnum):

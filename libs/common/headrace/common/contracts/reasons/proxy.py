@@ -12,11 +12,11 @@ class Retry(StrEnum):
     """Advice of a reason: whether the same request may succeed when it is sent again."""
 
     NO = "no"
-    """It is refused again: something about it, its credential or its size must change."""
+    """It will be refused again: something about it, its credential or its size must change."""
     LATER = "later"
-    """Nothing of it ran. Time can cure it; 429 and 503 carry Retry-After."""
+    """Nothing of it ran. The cause is temporary; 429 and 503 carry Retry-After."""
     PERHAPS = "if it may run twice"
-    """It may have run, whole or in part."""
+    """It may have run, completely or in part."""
 
 
 _NO, _LATER, _PERHAPS = Retry.NO, Retry.LATER, Retry.PERHAPS
@@ -26,14 +26,14 @@ class ProxyReason(ReasonCode):
     """App-proxy: the `reason` of its local replies, and the `code` of responses that it interrupted."""
 
     status: int
-    """Of the answer, or of the problem that an answer which could not be finished is told as."""
+    """Status of the response, or of the problem in an interrupted response."""
     other_status: int | None
-    """The other one, where there are two."""
+    """The other status, if there are two."""
     retry: Retry
     broken: str
-    """What it means of an answer that had begun; empty where it is never said of one."""
+    """Meaning for an interrupted response; empty if it never is the code of one."""
     retried: str
-    """What it means of a try that a request is sent again after; empty where it is never said of one."""
+    """Meaning for an attempt that is retried; empty if it never is the reason of one."""
 
     def __new__(
         cls,

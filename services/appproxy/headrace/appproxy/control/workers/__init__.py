@@ -1,1 +1,1 @@
-"""Supervision of the worker processes: started, given tables and sockets, watched, replaced."""
+"""Supervision of the worker processes: start, tables and sockets, watchdog, replacement."""

@@ -1,6 +1,6 @@
 """Table generations that all workers have acknowledged, and drain totals of workers that exited.
 
-Only what every worker applies may be reported, and no count is lost with a worker. Pure.
+Only generations that every worker has applied may be reported, and no drain count is lost with a worker. Pure.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from headrace.appproxy.ipc.snapshot import DrainCounts, TrafficSnapshot
 from headrace.common.contracts.ids import ServiceId, SessionId
 
 _KEPT_S = 600.0
-"""How long drain counts are reported on (contracts: ProxyReport)."""
+"""How long drain counts are reported after a worker's exit (contracts: ProxyReport)."""
 
 
 class AppliedGenerations:

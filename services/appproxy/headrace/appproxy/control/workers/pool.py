@@ -1,4 +1,6 @@
-"""Pool of worker processes: starts and restarts them, hands them tables and listening sockets, and sums their reports up."""
+"""Pool of worker processes: starts and restarts them, sends them tables and listening sockets, and aggregates their
+reports.
+"""
 
 from __future__ import annotations
 
@@ -39,17 +41,18 @@ from headrace.common.contracts.reasons.proxy import ProxyReason
 log = structlog.get_logger()
 _DIED: Final = ProxyReason.WORKER_DIED.value
 _ROWS = 8192
-"""Replicas that workers see each other's load on; of further ones each sees its own."""
+"""Rows of the in-flight table: replicas whose load workers share; of further ones each worker counts its own requests
+only."""
 _CRASHED_AT_START_S = 5.0
-"""Who ends sooner after its start than this is started again after a pause, which doubles."""
+"""A worker that exits sooner after its start than this is restarted after a back-off, which doubles."""
 _FIRST_BACKOFF_S = 0.1
-_MOST_BACKOFF_S = 5.0
+_MAX_BACKOFF_S = 5.0
 _WATCH_EVERY_S = 0.25
-"""How often the watchdog looks at the workers."""
+"""Interval of the watchdog."""
 _WATCHES_PER_SECOND = 4
-"""So many of them make a second."""
+"""Watchdog intervals in a second."""
 _CLOSE_S = 5.0
-"""What cutting and closing after the grace may take."""
+"""Time allowed for cutting and closing after the grace."""
 
 
 class WorkerPool:
@@ -67,25 +70,25 @@ class WorkerPool:
         self._count = settings.workers
         self._registry = registry
         self.notify: Callable[[], None] = lambda: None
-        """Called when something happened that is to be reported at once."""
+        """Called at changes that are to be reported at once."""
         self.ready = asyncio.Event()
-        """Set once every worker serves for the first time."""
+        """Set once every worker is ready for the first time."""
         self.stopping = False
         self._stop = asyncio.Event()
         self._heard = asyncio.Event()
         self._workers: list[WorkerProcess] = []
         self._columns = list(range(2 * self._count + 2))
-        """Those of the in-flight table that no process has: so many may leave at the same time as others serve."""
+        """Free columns of the in-flight table: as many workers may be draining as serve."""
         self._in_flight: InFlightTable | None = None
         self._rows = RowAllocator(_ROWS)
         self._generations = AppliedGenerations()
         self._drain_totals = DrainTotals()
         self._sequence = 0
-        """Number of the last change that was sent to all workers (messages.py)."""
+        """Sequence number of the last change sent to all workers (messages.py)."""
         self.handover = ""
-        """Instance id of this process, for workers that may serve on without it, until another one serves (handover.py)."""
+        """Instance id of this process, for workers that may outlive it until another one serves (handover.py)."""
         self._tables: dict[ServiceId, tuple[EncodedMessage, frozenset[SessionId]]] = {}
-        """By service: the message that has its table, for workers that start later, and its replicas."""
+        """By service: the encoded table, for workers that start later, and its replicas."""
         self._ports: dict[int | None, list[socket.socket]] = {}
         self._group = asyncio.TaskGroup()
         for table in tables:
@@ -99,12 +102,12 @@ class WorkerPool:
         try:
             async with self._group as group:
                 for number in range(self._count):
-                    group.create_task(self._keep(number, self._in_flight))
+                    group.create_task(self._supervise(number, self._in_flight))
                 minding = group.create_task(self._watch_all())
                 await self._stop.wait()
                 self._close_ports()
                 self._broadcast(Drain(grace_s=self._settings.shutdown_grace_s))
-                await self._all_ended(self._settings.shutdown_grace_s + _CLOSE_S)
+                await self._wait_for_exits(self._settings.shutdown_grace_s + _CLOSE_S)
                 minding.cancel()
         finally:
             for worker in self._workers:
@@ -134,7 +137,7 @@ class WorkerPool:
         self._generations.sent(self._sequence, table.service_id, None if table.removed else table.generation)
         for worker in self._workers:
             worker.send_encoded(message)
-        self._take_acknowledgements()
+        self._process_acknowledgements()
 
     async def listen(self, own_port: int | None, sockets: list[socket.socket]) -> None:
         """Make all workers accept on these sockets; returns once every worker does, or the pool ends."""
@@ -174,7 +177,7 @@ class WorkerPool:
 
     # --- keeping
 
-    async def _keep(self, number: int, in_flight: InFlightTable) -> None:
+    async def _supervise(self, number: int, in_flight: InFlightTable) -> None:
         """Supervise the worker with this number until the pool ends: start it, and replace it when it exits or asks to
         be.
         """
@@ -184,7 +187,7 @@ class WorkerPool:
             await worker.needs_successor.wait()
             lived_s = time.monotonic() - worker.started_s
             backoff_s = (
-                0.0 if lived_s >= _CRASHED_AT_START_S else min(_MOST_BACKOFF_S, max(_FIRST_BACKOFF_S, 2 * backoff_s))
+                0.0 if lived_s >= _CRASHED_AT_START_S else min(_MAX_BACKOFF_S, max(_FIRST_BACKOFF_S, 2 * backoff_s))
             )
             if worker.leaving or self.stopping:
                 continue
@@ -207,7 +210,7 @@ class WorkerPool:
             oldest.kill()
             self._heard.clear()
             await self._heard.wait()
-        worker = WorkerProcess(number, self._columns.pop(0), self._listen)
+        worker = WorkerProcess(number, self._columns.pop(0), self._on_message)
         self._workers.append(worker)
         try:
             await worker.start()
@@ -259,7 +262,7 @@ class WorkerPool:
         worker.snapshot = TrafficSnapshot()
         if worker.leaving:
             log.info("worker_left", worker=worker.number, pid=worker.pid, how=worker.exit_reason)
-        self._take_acknowledgements()
+        self._process_acknowledgements()
         self._heard.set()
         self.notify()
 
@@ -275,13 +278,13 @@ class WorkerPool:
             await asyncio.sleep(_WATCH_EVERY_S)
             now_s = time.monotonic()
             if now_s - before_s < 2 * _WATCH_EVERY_S:  # else it was this process that could not listen
-                self._end_hanging(now_s)
+                self._kill_hanging(now_s)
             turn += 1
             if turn % _WATCHES_PER_SECOND == 0:
                 self._drain_totals.forget({one for _, sessions in self._tables.values() for one in sessions}, now_s)
-                self._take_acknowledgements()
+                self._process_acknowledgements()
 
-    def _end_hanging(self, now_s: float) -> None:
+    def _kill_hanging(self, now_s: float) -> None:
         for worker in self._workers:
             if (why := worker.hang_reason(now_s)) is not None:
                 silent_s = round(now_s - worker.heard_s, 3)
@@ -293,7 +296,7 @@ class WorkerPool:
             _close(sockets)
         self._ports.clear()
 
-    async def _all_ended(self, within_s: float) -> None:
+    async def _wait_for_exits(self, within_s: float) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(within_s):
                 while self._workers:
@@ -305,7 +308,7 @@ class WorkerPool:
 
     # --- hearing
 
-    def _listen(self, worker: WorkerProcess, message: WorkerMessage) -> None:
+    def _on_message(self, worker: WorkerProcess, message: WorkerMessage) -> None:
         match message:
             case Leaving():
                 worker.mark_leaving()
@@ -314,14 +317,14 @@ class WorkerPool:
                 worker.snapshot = message.snapshot
                 worker.acknowledged = max(worker.acknowledged, message.sequence)
                 if message.ready and not worker.ready:
-                    self._now_ready(worker)
-                if self._take_acknowledgements() or message.changed:
+                    self._mark_ready(worker)
+                if self._process_acknowledgements() or message.changed:
                     self.notify()
                 self._heard.set()
             case _:
                 assert_never(message)
 
-    def _now_ready(self, worker: WorkerProcess) -> None:
+    def _mark_ready(self, worker: WorkerProcess) -> None:
         worker.ready = True
         for other in self._workers:
             if other.leaving and other.number == worker.number:
@@ -329,7 +332,7 @@ class WorkerPool:
         if self.alive() == self._count:
             self.ready.set()
 
-    def _take_acknowledgements(self) -> bool:
+    def _process_acknowledgements(self) -> bool:
         """Process the workers' acknowledgements; return True if there is a change to report to the manager."""
         applied = min((worker.acknowledged for worker in self._workers), default=self._sequence)
         if self._in_flight is not None:

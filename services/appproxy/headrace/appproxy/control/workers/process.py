@@ -33,7 +33,7 @@ class WorkerProcess:
         self.number = number
         self.column = column
         self.snapshot = TrafficSnapshot()
-        """The last that it reported; an empty one before the first, and once it was added to the totals of those that exited."""
+        """Last reported snapshot; empty before the first report, and once it was added to the drain totals."""
         self.acknowledged = 0
         """Sequence number of the parent's last change that it has applied."""
         self.ready = False

@@ -1,6 +1,6 @@
 """Allocates rows of the in-flight table to replicas.
 
-A row is given out again only when no worker can still write in it. Pure.
+A row is reused only when no worker can still write to it. Pure.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class RowAllocator:
         self._free = deque(range(number))
         self._taken: dict[SessionId, int] = {}
         self._left: dict[SessionId, int] = {}
-        """Replicas that no table names any more, and the sequence number of the table that was the first not to."""
+        """Released replicas, with the sequence number of the first table without them."""
 
     def take(self, session_id: SessionId) -> int | None:
         """Return the replica's row, allocating one if needed; None if all are in use."""

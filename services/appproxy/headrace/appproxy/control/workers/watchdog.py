@@ -8,9 +8,9 @@ from typing import Final
 SILENT_S: Final = 1.5
 """Workers report four times a second; one that is silent for longer is examined."""
 STARVED_S: Final = 30.0
-"""One that gets no processor may be silent so long: ending it would only make the machine busier."""
+"""A starved worker may be silent for so long: killing it would only add load to the machine."""
 STARTING_S: Final = 60.0
-"""Until its first report it loads its program."""
+"""Until its first report it is loading its program."""
 _OWN_SHARE: Final = 0.5
 
 

@@ -36,14 +36,14 @@ class Claims:
     """Claims of a verified token. `key` is the public key that verified its signature."""
 
     subject: UUID
-    """A service's id, or a project's: then all its services are meant."""
+    """Service id, or a project id, which stands for all its services."""
     token_id: UUID
     expires_s: float
     """Seconds since the epoch."""
     kid: str
     key: str
     terms: TokenLimits | None = None
-    """The limits and the share that it says itself; those of a table replace them."""
+    """Limits and share in the token itself; those in a table override them."""
 
 
 def split_scheme(authorization: str) -> tuple[str, str]:

@@ -33,10 +33,10 @@ _WORDS: dict[Denial, str] = {
 }
 _CHALLENGES: Final = 'Basic realm="headrace", charset="UTF-8", Bearer realm="headrace"'
 _NOBODYS_DIGEST: Final = "0" * 64
-MOST_CALLERS = 2048
-"""Remembered per service and table."""
-_MOST_REMEMBERED_BYTES = 1024
-"""Longer headers are judged anew each time, so that callers of a public service cannot fill the memory."""
+MAX_CALLERS = 2048
+"""Callers cached per service and table."""
+_MAX_REMEMBERED_BYTES = 1024
+"""Longer headers are not cached, so that callers of a public service cannot fill the memory."""
 
 
 class Authenticator:
@@ -90,7 +90,7 @@ class Authenticator:
         service_id = ServiceId(claims.subject)
         entry = tables.get(service_id)
         if entry is None:
-            some = index.any_of(ProjectId(claims.subject))
+            some = index.any_in_project(ProjectId(claims.subject))
             entry = tables.get(some) if some is not None else None
         if entry is None:
             return PUBLIC_SCOPE  # of a project without services, or a service that is gone: it opens nothing
@@ -103,7 +103,7 @@ class Authenticator:
     def _authenticate(self, entry: RouteEntry, authorization: bytes | None, now_s: float) -> Principal:
         entry.principals.pop(authorization, None)  # an expired one
         credential = parse_credential(authorization)
-        opened = self._opened(entry, credential, now_s)
+        opened = self._verified_credential(entry, credential, now_s)
         if not isinstance(opened, str):
             principal = _principal_of(entry, opened)
         elif entry.table.open_to_public:
@@ -114,13 +114,15 @@ class Authenticator:
         else:
             raise denial_problem(opened, basic=bool(entry.table.clients))
         entry.track_expiry(principal)
-        if authorization is None or len(authorization) <= _MOST_REMEMBERED_BYTES:
-            if len(entry.principals) >= MOST_CALLERS:
+        if authorization is None or len(authorization) <= _MAX_REMEMBERED_BYTES:
+            if len(entry.principals) >= MAX_CALLERS:
                 del entry.principals[next(iter(entry.principals))]  # the one that came first
             entry.principals[authorization] = principal
         return principal
 
-    def _opened(self, entry: RouteEntry, credential: Credential, now_s: float) -> Claims | NamedClient | Denial:
+    def _verified_credential(
+        self, entry: RouteEntry, credential: Credential, now_s: float
+    ) -> Claims | NamedClient | Denial:
         """Return the token or client that grants access to the service, or the reason why the credential does not."""
         if isinstance(credential, SignedToken):
             return self._by_token(entry, credential, now_s)

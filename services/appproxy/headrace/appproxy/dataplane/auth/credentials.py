@@ -1,4 +1,4 @@
-"""Credential parser. Nothing of a credential ever stands in an error, a log line or a repr."""
+"""Credential parser. No part of a credential is ever in an error, a log line or a repr."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from headrace.appproxy.dataplane.auth.access import Denial, split_scheme
 from headrace.appproxy.dataplane.headers.identity import SECRET_PREFIXES, holds_credential
 from headrace.common.contracts.reasons.proxy import ProxyReason
 
-MOST_BYTES = 4096
-"""Longer credentials are none of ours: a token has about 320."""
+MAX_BYTES = 4096
+"""Longer credentials are not issued here: a token has about 320 bytes."""
 MISSING: Final = ProxyReason.MISSING_TOKEN
 MALFORMED: Final = ProxyReason.MALFORMED_TOKEN
-"""Looked up once: callers of public services are let in with nothing, or with a key that is none of ours."""
+"""Looked up once: public services accept requests without a credential, or with a foreign one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,18 +35,18 @@ class BasicCredentials:
     name: str
     digest: str = field(repr=False)
     ours: bool
-    """Whether the secret is of a kind that Headrace gives out."""
+    """True if the secret has the form of one issued here."""
 
 
 Credential = SignedToken | BasicCredentials | Denial
 
 
 def parse_credential(authorization: bytes | None) -> Credential:
-    """Return the credential in the header, or why it is unusable. Work is bounded by MOST_BYTES."""
+    """Return the credential in the header, or why it is unusable. Work is bounded by MAX_BYTES."""
     if authorization is None:
         return MISSING
     scheme, rest = split_scheme(_text(authorization))
-    if not rest or len(rest) > MOST_BYTES:
+    if not rest or len(rest) > MAX_BYTES:
         return MALFORMED
     if scheme in ("bearer", "backendai"):
         return _signed(rest)
@@ -67,7 +67,7 @@ def forwardable(authorization: bytes | None, credential: Credential) -> bytes | 
 
 
 def _text(authorization: bytes) -> str:
-    return authorization[: MOST_BYTES + 64].decode("latin-1")
+    return authorization[: MAX_BYTES + 64].decode("latin-1")
 
 
 def _signed(text: str) -> SignedToken | Denial:

@@ -13,7 +13,7 @@ from headrace.appproxy.dataplane.auth.credentials import SignedToken, unpadded
 from headrace.appproxy.dataplane.headers.identity import ISSUER
 from headrace.common.contracts.reasons.proxy import ProxyReason
 
-MOST_REFUSED = 1000
+MAX_REFUSED = 1000
 _LATEST_S = 253_402_300_800.0
 """The year 10000: nothing expires later."""
 
@@ -48,7 +48,7 @@ class SignatureVerifier:
                 self._verified.popitem(last=False)
         else:
             self._refused[token.digest, key] = found
-            if len(self._refused) > MOST_REFUSED:
+            if len(self._refused) > MAX_REFUSED:
                 self._refused.popitem(last=False)
         return found
 

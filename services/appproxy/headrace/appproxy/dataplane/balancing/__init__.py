@@ -1,1 +1,1 @@
-"""Which replica gets a request, or why none does: load balancing, outlier detection, queueing, retries."""
+"""Choice of a replica, or the reason of a refusal: load balancing, outlier detection, queueing, retries."""

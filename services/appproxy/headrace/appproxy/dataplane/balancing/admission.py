@@ -1,4 +1,4 @@
-"""Admission: why no replica of a service takes a request now, and whether waiting can cure it. Pure."""
+"""Admission: why no replica of a service takes a request now, and whether it may be queued. Pure."""
 
 from __future__ import annotations
 

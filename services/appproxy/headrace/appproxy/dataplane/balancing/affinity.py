@@ -11,8 +11,8 @@ from xxhash import xxh3_64_intdigest
 from headrace.appproxy.dataplane.balancing.policies import C, effective_weight
 
 _POINTS = 100
-"""Points on the ring of a replica of mean weight: more even them out."""
-_MOST_POINTS = 20_000
+"""Points on the ring of a replica of mean weight: more points distribute keys more evenly."""
+_MAX_POINTS = 20_000
 
 
 def hash_key(value: bytes) -> int:
@@ -30,7 +30,7 @@ class HashRing(Generic[C]):
         spots: list[tuple[int, str]] = []
         for candidate in candidates:
             wanted = round(_POINTS * candidate.weight / mean)
-            number = max(1, min(wanted, _MOST_POINTS // len(candidates)))
+            number = max(1, min(wanted, _MAX_POINTS // len(candidates)))
             spots += [(xxh3_64_intdigest(f"{candidate.key}/{n}".encode()), candidate.key) for n in range(number)]
         spots.sort()
         self._places = [place for place, _ in spots]

@@ -1,6 +1,6 @@
-"""A backend: one service as one worker serves it: replicas, queue, outliers, retry budget.
+"""A backend: one service in one worker: replicas, queue, outlier detector, retry budget.
 
-Lives across table updates: a new table changes what it says and nothing else, so load, queue and balance never start anew.
+It lives across table updates, so that in-flight counts, queue and balancing state survive a new table.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Backend:
         table = entry.table
         self.entry, self.table = entry, table
         self.requests = 0
-        """All that came to a choice of a replica."""
+        """Requests so far that needed a replica."""
         self.name: str = table.name
         self.key = str(table.service_id)
         self.stats = stats.service(table.service_id, self.name)
@@ -73,15 +73,15 @@ class Backend:
         self.now = now
         self._outliers = OutlierDetector()
         self.load_balancer = LoadBalancer(chance)
-        """What of a request binds it to a replica."""
+        """Load-balancing policy and its state."""
         self._chance = chance
         self._least_request_only = False
-        """Whether the choice is `least_in_flight` alone while no replica is in trouble or full, as for most services."""
+        """True while the policy is `least_in_flight`, for a fast path without suspects or full replicas."""
         self._max_in_flight: int | None = None
         self.first_byte_timeout_s, self.max_body_bytes = table.limits.first_byte_timeout_s, table.limits.max_body_bytes
         self._retry_budget = RetryBudget()
         self._routable: list[Replica] = []
-        """Those that the table lets serve."""
+        """Replicas that may get new requests by the table."""
 
     # --- the table
 
@@ -238,8 +238,8 @@ class Backend:
             now_s=now_s,
             deadline_s=waiter.wait_until_s,
         )
-        if pushed.pushed_out is not None:
-            self._leave_queue(pushed.pushed_out).turned_away(self._queue_full())
+        if pushed.evicted is not None:
+            self._leave_queue(pushed.evicted).refuse(self._queue_full())
         if pushed.ticket is None:
             return self._queue_full()
         waiter.ticket = pushed.ticket
@@ -272,7 +272,7 @@ class Backend:
             waiter = self._leave_queue(ticket)
             chosen = self.pick(waiter.affinity_key, found_room=True)
             if isinstance(chosen, Refusal):
-                waiter.turned_away(chosen)
+                waiter.refuse(chosen)
             else:
                 waiter.send_to(chosen)
         if not self.queue:
@@ -303,7 +303,7 @@ class Backend:
                 waiter = self._leave_queue(ticket)
                 chosen = self.pick(waiter.affinity_key)
                 if isinstance(chosen, Refusal):
-                    waiter.turned_away(chosen)
+                    waiter.refuse(chosen)
                 else:  # room came in the same moment
                     waiter.send_to(chosen)
 

@@ -10,7 +10,7 @@ from typing import Final
 from headrace.appproxy.dataplane.balancing.backend import Backend
 from headrace.appproxy.dataplane.headers.rewrite import forwarded_fields
 
-_MOST_DESTINATIONS: Final = 2048
+_MAX_DESTINATIONS: Final = 2048
 _LONGEST_REMEMBERED: Final = 512
 
 
@@ -22,11 +22,11 @@ class Destination:
     def __init__(self, backend: Backend | None, prefix: bytes, host: bytes) -> None:
         self.backend = backend
         self.prefix = prefix
-        """What was taken off the path."""
+        """Prefix removed from the path."""
         self.host = host
-        """As the caller named it."""
+        """Host as the caller sent it."""
         self.forwarded = forwarded_fields(host, prefix)
-        """The fields that tell the replica of host and prefix."""
+        """X-Forwarded-* fields with host and prefix, for the replica."""
 
 
 class DestinationCache:
@@ -40,7 +40,7 @@ class DestinationCache:
         """Add a destination."""
         if len(address[0]) + len(address[1]) > _LONGEST_REMEMBERED:
             return
-        if len(self._known) >= _MOST_DESTINATIONS:
+        if len(self._known) >= _MAX_DESTINATIONS:
             self._known.clear()
         self._known[address] = destination
 

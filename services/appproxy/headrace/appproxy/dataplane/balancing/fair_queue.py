@@ -15,7 +15,8 @@ from typing import Generic, NamedTuple, TypeVar
 T = TypeVar("T")
 
 _SLACK = 64
-"""Entries that a lazily cleaned list may hold beside twice those that count: cleaning costs O(1) a push, memory stays bounded."""
+"""Entries that a lazily cleaned list may hold beyond twice the live ones: cleaning costs O(1) a push, memory stays
+bounded."""
 
 
 class Ticket(Generic[T]):
@@ -36,13 +37,13 @@ class Ticket(Generic[T]):
         return self._flow is not None
 
 
-class Pushed(NamedTuple, Generic[T]):
-    """Result of a push. `ticket` is None if the queue had no room; `pushed_out` is the evicted item, which is to be
+class PushResult(NamedTuple, Generic[T]):
+    """Result of a push. `ticket` is None if the queue had no room; `evicted` is the evicted item, which is to be
     refused.
     """
 
     ticket: Ticket[T] | None
-    pushed_out: Ticket[T] | None
+    evicted: Ticket[T] | None
 
 
 class _Flow(Generic[T]):
@@ -76,17 +77,17 @@ class FairQueue(Generic[T]):
 
     def __init__(self, max_queued: int) -> None:
         self.max_queued = max_queued
-        """May be changed at any time; what waits beyond a lower bound stays."""
+        """May be changed at any time; items beyond a lowered bound stay queued."""
         self._flows: dict[str, _Flow[T]] = {}
         self.size = 0
-        """How many wait."""
+        """Number of queued items."""
         self._virtual = 0.0
         self._turns = 0
         self._due: list[tuple[float, int, _Flow[T]]] = []
         self._deadlines: list[tuple[float, int, Ticket[T]]] = []
         self._arrivals: deque[Ticket[T]] = deque()
         self._fullest: list[tuple[float, int, _Flow[T]]] | None = None
-        """Callers by what they hold per share, most first; kept only while the queue is at least half full."""
+        """Callers by items per share, most first; only maintained while the queue is at least half full."""
 
     def __len__(self) -> int:
         return self.size
@@ -104,13 +105,13 @@ class FairQueue(Generic[T]):
         flow = self._flows.get(caller)
         return len(flow.tickets) if flow is not None else 0
 
-    def push(self, item: T, *, caller: str, share: int, now_s: float, deadline_s: float) -> Pushed[T]:
+    def push(self, item: T, *, caller: str, share: int, now_s: float, deadline_s: float) -> PushResult[T]:
         """Queue `item` as the last one of `caller`; see the class for a full queue."""
         out: Ticket[T] | None = None
         if self.size >= self.max_queued:
-            out = self._make_room(caller, share)
+            out = self._evict(caller, share)
             if out is None:
-                return Pushed(None, None)
+                return PushResult(None, None)
         self._turns += 1
         flow = self._flows.get(caller)
         if flow is None:
@@ -121,8 +122,8 @@ class FairQueue(Generic[T]):
         ticket = Ticket(item, caller, now_s, deadline_s, flow)
         flow.tickets[ticket] = None
         self.size += 1
-        self._note(ticket, flow)
-        return Pushed(ticket, out)
+        self._index(ticket, flow)
+        return PushResult(ticket, out)
 
     def pop(self) -> Ticket[T] | None:
         """Remove and return the next item, even if its deadline has passed unnoticed; None if the queue is empty."""
@@ -167,7 +168,7 @@ class FairQueue(Generic[T]):
                 gone.append(ticket)
         return gone
 
-    def _make_room(self, caller: str, share: int) -> Ticket[T] | None:
+    def _evict(self, caller: str, share: int) -> Ticket[T] | None:
         """Evict and return the newest item of the caller furthest above its share; None if no caller has to yield."""
         fullest = self._fullest
         if fullest is None or len(fullest) > 2 * len(self._flows) + _SLACK:
@@ -207,7 +208,7 @@ class FairQueue(Generic[T]):
             self._due.clear()
             self._fullest = None
 
-    def _note(self, ticket: Ticket[T], flow: _Flow[T]) -> None:
+    def _index(self, ticket: Ticket[T], flow: _Flow[T]) -> None:
         """Add `ticket` to the indexes by deadline, age and caller, and compact those that hold too many dead entries."""
         most = 2 * self.size + _SLACK
         if len(self._deadlines) > most:

@@ -1,4 +1,4 @@
-"""Load balancer of one service: the balance of its route table, with its state from table to table."""
+"""Load balancer of one service: the policy of its route table, with state that survives new tables."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from headrace.common.contracts.messages.routes import Balance
 
 _NOTHING: frozenset[str] = frozenset()
 _READS = {"prefix": frozenset({"prompt"}), "body:user": frozenset({"user"})}
-_MOST_KEY = 1024
+_MAX_KEY = 1024
 
 
 class LoadBalancer:
@@ -32,11 +32,11 @@ class LoadBalancer:
         self._ring: HashRing[Replica] | None = None
         self._body_members = _NOTHING
         self._since: dict[str, float] = {}
-        """When each began to serve, by this worker's clock; those that were there from the first table on began long ago."""
+        """Time at which each replica became routable, by this worker's clock; long ago for those of the first table."""
         self._first = True
         self._routable: Sequence[Replica] = ()
         self.weights = Weights(())
-        """Of the replicas that may serve, as they count now."""
+        """Effective weights of the routable replicas."""
 
     def update(self, balance: Balance, able: Sequence[Replica], now_s: float) -> None:
         """Apply a new table's policy and its routable replicas; state of replicas that stay is kept."""
@@ -102,7 +102,7 @@ class LoadBalancer:
                 value = cookie(head, name.encode())
             elif found is not None:
                 value = (getattr(found, "user", None) or "").encode("utf-8", "replace")
-        return hash_key(value[: max(_MOST_KEY, self.prompt_bytes)]) if value else None
+        return hash_key(value[: max(_MAX_KEY, self.prompt_bytes)]) if value else None
 
     @property
     def is_least_request(self) -> bool:

@@ -18,7 +18,7 @@ from typing import Literal, Protocol, TypeVar
 
 Fault = Literal["connect", "dropped", "unavailable", "slow"]
 EJECT_AFTER: dict[Fault, int] = {"connect": 1, "dropped": 2, "unavailable": 3, "slow": 2}
-"""In a row, at which a replica is taken out."""
+"""Consecutive failures after which a replica is ejected, by kind."""
 UNAVAILABLE = frozenset({502, 503})
 
 
@@ -27,15 +27,15 @@ class _State:
     consecutive: int = 0
     fault: Fault = "connect"
     until_s: float = 0.0
-    """Ejected until then; 0 while it is not."""
+    """End of the ejection; 0 if not ejected."""
     ejected_for_s: float = 0.0
-    """How long it was ejected last."""
+    """Duration of the last ejection."""
     returned_s: float = 0.0
-    """When it came back last."""
+    """Time of the last return to service."""
     probing: bool = False
-    """A connect to it is being tried."""
+    """A probe is running."""
     trial: bool = False
-    """Its time is over, and one request at a time finds out whether it is well."""
+    """On trial after the ejection: one request at a time decides."""
 
 
 class OutlierDetector:
@@ -51,7 +51,7 @@ class OutlierDetector:
         self._first_s = first_s
         self._most_s = most_s
         self.suspects: dict[str, _State] = {}
-        """What is held against replicas; empty nearly always, and looked at on every request."""
+        """Replicas with failures held against them; almost always empty, and checked on every request."""
 
     def record_failure(self, key: str, fault: Fault, now_s: float) -> bool:
         """Record a failure. Return True if it ejects the replica now (False if it is ejected already)."""

@@ -1,7 +1,7 @@
 """Load-balancing policies: least requests with two choices, weighted round robin, slow start.
 
-Two choices: of two replicas that chance drew by weight, the one with the lesser load per weight. It keeps the greatest load near
-the mean without herding and needs no state (Mitzenmacher 2001).
+Power of two choices: of two random replicas, drawn by weight, the one with less load per weight. It keeps the maximum
+load near the mean without herding and needs no state (Mitzenmacher 2001).
 """
 
 from __future__ import annotations

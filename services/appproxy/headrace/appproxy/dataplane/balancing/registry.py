@@ -1,4 +1,4 @@
-"""Registry of a worker's backends: found by name, port, id or model, and kept in step with the route tables."""
+"""Registry of a worker's backends by name, port, id and model, updated with the route tables."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class BackendRegistry:
         self.tables = tables
         self.destinations = DestinationCache()
         self.table_version = object()
-        """Another one with every new table: what was derived from earlier tables is stale."""
+        """Replaced with every new table: plans made before it are stale."""
         self.model_index = ModelIndex()
-        """Which service a model's name leads to."""
+        """Services by model name."""
         self._make = make
         self._backends: dict[ServiceId, Backend] = {}
         self.retired: dict[SessionId, tuple[Replica, float]] = {}

@@ -1,7 +1,7 @@
-"""Retry policy and retry budget of requests that got no answer.
+"""Retry policy and retry budget of requests without a response.
 
-The rule: only before the first byte of an answer, and only when the request cannot have run or may run twice
-(RFC 9110 section 9.2.2, RFC 9112 section 9.3.1.1).
+A request is retried only before the first byte of a response, and only if it cannot have run or may run twice (RFC 9110
+section 9.2.2, RFC 9112 section 9.3.1.1).
 """
 
 from __future__ import annotations
@@ -14,16 +14,17 @@ from headrace.common.contracts.reasons.proxy import ProxyReason
 
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
-"""RFC 9110 section 9.2.1: what may run twice even at the same time."""
-MOST_RETRIES = 2
+"""Safe methods (RFC 9110 section 9.2.1): may run twice, even concurrently."""
+MAX_RETRIES = 2
 
 Sent = Literal["nothing", "kept", "gone"]
-"""What was read of the request's body: nothing (or it has none), all of it still held for replay, or no longer held."""
+"""How much of the request's body was read: nothing (or it has none), all of it kept for replay, or not kept any
+more."""
 Step = Literal["other-replica", "same-replica", "give-up"]
 
 
 def next_step(
-    failure: Failure, *, method: str, sent: Sent, retries: int, same_instant_s: float, most: int = MOST_RETRIES
+    failure: Failure, *, method: str, sent: Sent, retries: int, same_instant_s: float, most: int = MAX_RETRIES
 ) -> Step:
     """Return the next step after `failure`, with `retries` retries made: retry, retry elsewhere, or give up.
 
@@ -46,7 +47,7 @@ def next_step(
     return "give-up"
 
 
-def may_move(*, method: str, was_sent: bool, sent: Sent, retries: int, most: int = MOST_RETRIES) -> bool:
+def may_move(*, method: str, was_sent: bool, sent: Sent, retries: int, most: int = MAX_RETRIES) -> bool:
     """Return True if a request without a response may leave an ejected replica for another one.
 
     The replica may still process it: only a safe method moves, or a request of which no byte was sent (`was_sent`).
@@ -77,7 +78,7 @@ class RetryBudget:
         self._window_s = window_s
         self._retries = 0
         self._past: deque[tuple[float, int, int]] = deque([(0.0, 0, 0)])
-        """(when, requests, retries) until then; the first is the last one before the window."""
+        """(time, requests, retries); the first entry is the last one before the window."""
 
     def count_requests(self, requests: int, now_s: float) -> None:
         """Record the total number of requests so far, and drop what is older than the window."""

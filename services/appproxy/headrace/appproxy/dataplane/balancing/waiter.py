@@ -1,6 +1,6 @@
-"""Waiter: a request in a service's queue, as the queue's owner sees it.
+"""Waiter: interface of a request in a service's queue.
 
-A role, so that balancing knows no exchange.
+It is an interface, so that balancing does not depend on the exchange.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ class Waiter(ABC):
         self.caller_key = caller_key
         self.share = share
         self.affinity_key = affinity_key
-        """What binds it to a replica, under session and prefix balance."""
+        """Affinity key, under session and prefix policies."""
         self.wait_until_s: float | None = None
-        """How long it may wait, once it was to: over all its waits."""
+        """Deadline of queueing, over all its waits; None before the first."""
         self.ticket: Ticket[Waiter] | None = None
-        """Its place in the queue, while it waits."""
+        """Its ticket, while it is queued."""
         self.queued_s: float | None = None
-        """How long it waited, over all its waits."""
+        """Time queued, over all its waits."""
 
     @abstractmethod
     def send_to(self, replica: Replica) -> None:
         """Dispatch the request to this replica."""
 
     @abstractmethod
-    def turned_away(self, refusal: Refusal) -> None:
+    def refuse(self, refusal: Refusal) -> None:
         """Refuse the request: it left the queue without a replica."""

@@ -1,1 +1,1 @@
-"""Header fields: which pass, which are set, and what they say of callers and browsers. Pure."""
+"""Header fields: rewriting, identity, client address, CORS. Pure."""

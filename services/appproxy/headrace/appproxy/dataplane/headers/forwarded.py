@@ -9,7 +9,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 
 Network = IPv4Network | IPv6Network
 _ENTRY = re.compile(r"\[([0-9A-Fa-f:.]+)\](?::\d{1,5})?|(\d+\.\d+\.\d+\.\d+):\d{1,5}|([0-9A-Fa-f:.]+)", re.ASCII)
-"""An address as fronts write it: bare, or with the caller's port, for which IPv6 has brackets."""
+"""An address as proxies write it: bare, or with a port, for which IPv6 has brackets."""
 
 
 def is_trusted(address: str, trusted: Sequence[Network]) -> bool:

@@ -1,6 +1,6 @@
-"""Identity fields that callers may not set, and credentials of this installation wherever they hide.
+"""Identity fields that callers may not set, and detection of this installation's credentials in any field.
 
-Neither is a replica's business.
+Neither may reach a replica.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ import re
 from typing import Final
 
 ISSUER: Final = "headrace"
-"""Who signs the tokens of this installation."""
+"""Issuer of this installation's tokens."""
 SECRET_PREFIXES: Final = (b"hr_", b"hrc_")
-"""What API keys and secrets of named clients begin with."""
+"""Prefixes of API keys and of named clients' secrets."""
 _UNDERSCORE: Final = 0x5F
 _CAPITAL_J: Final = 0x4A
-"""Bytes that stand in every secret, and in every token: a value without either holds none. One byte is looked for in a few steps."""
-_LEAST_SECRET: Final = 16
+"""Bytes that every secret, and every token, contains: a value without either holds none. Searching one byte is fast."""
+_MIN_SECRET: Final = 16
 _WORDS: Final = re.compile(rb"[^A-Za-z0-9_-]+")
 _NAMES: Final = re.compile(
     rb"^("
@@ -55,7 +55,7 @@ def holds_credential(value: bytes) -> bool:
 
 def _is_credential(word: bytes) -> bool:
     if word.startswith(SECRET_PREFIXES):
-        return len(word) >= _LEAST_SECRET
+        return len(word) >= _MIN_SECRET
     if not word.startswith(b"eyJ"):  # how base64 of JSON begins: a token's claims
         return False
     try:

@@ -1,8 +1,7 @@
 """Header rewriting of requests and responses: hop-by-hop fields end here (RFC 9110 section 7.6.1).
 
-Identity is never taken from outside.
-
-Heads are written anew field by field; nothing of a head that was read passes raw.
+Identity fields are never taken from callers. Heads are rebuilt field by field; no raw part of a received head is
+forwarded.
 """
 
 from __future__ import annotations
@@ -62,7 +61,7 @@ TRACESTATE: Final = 9
 X_API_KEY: Final = 10
 API_KEY: Final = 11
 SUBPROTOCOLS: Final = 12
-"""Fields that the proxy itself reads; they do not pass as they are."""
+"""Fields that the proxy consumes; they are not forwarded unchanged."""
 _COOKIE: Final = 13
 
 _REQUEST: Final[dict[bytes, int]] = dict.fromkeys((*_HOP_BY_HOP, *_OURS), DROP) | {
@@ -126,7 +125,7 @@ _RESPONSE: Final = HeaderTable[int](
 _response_kind: Final = _RESPONSE.get
 _LEFT_OUT: Final = frozenset({DROP, _LENGTH})
 _PLAIN: Final = frozenset({None, _LIMITS, _CORS})
-"""Those that `Connection` may name."""
+"""Dispositions of fields that `Connection` may name."""
 
 
 def is_host(host: bytes) -> bool:
@@ -200,7 +199,7 @@ def field(head: RequestHead, name: bytes) -> bytes:
     return next((line.value for line in head.lines if line.name.text.lower() == name), b"")
 
 
-def only(head: RequestHead, name: bytes) -> bytes:
+def single_field(head: RequestHead, name: bytes) -> bytes:
     """Return the value of the field `name` (in lower case), or an empty value if it is missing or repeated."""
     values = [line.value for line in head.lines if line.name.text.lower() == name]
     return values[0] if len(values) == 1 else b""
@@ -222,21 +221,21 @@ class ResponseRewrite:
 
     def __init__(self, made_for: tuple[int, bool, bytes, bytes]) -> None:
         self.made_for = made_for
-        """Of which callers it holds."""
+        """Key of the rewrite: HTTP version and closing of the caller's connection, replica and prefix."""
         self.fields = b""
         self.limits = b""
-        """What the replica says of limits of its own; for callers who have none of ours."""
+        """The replica's own rate-limit fields, for callers without limits."""
         self.cors = b""
-        """What the replica says to browsers of pages that may call; for services whose CORS the proxy leaves to it."""
+        """The replica's own CORS fields, for services whose CORS is left to it."""
         self.dated = False
         self.chunked = False
         self.until_close = False
         self.closes = False
-        """Whether the caller's connection ends with this answer."""
+        """True if the caller's connection is closed after this response."""
         self.usage: UsageFormat | None = None
-        """What its content may say of tokens; None where nothing can be read."""
+        """How token usage is read from the content; None if it cannot be."""
         self.events = False
-        """Whether this is an event stream into which an event may be put."""
+        """True for an event stream into which an error event may be written."""
 
     def head(self, head: ResponseHead, *, date: bytes, extra: bytes, cors: bytes, request_id: bytes) -> bytes:
         """Return the complete head of one response.
@@ -244,7 +243,11 @@ class ResponseRewrite:
         date: for responses without one; extra: rate-limit fields, if the caller has limits, which replace the replica's
         own; cors: likewise for CORS.
         """
-        length = b"" if head.said_length is None or head.status == 204 else b"Content-Length: %d\r\n" % head.said_length
+        length = (
+            b""
+            if head.content_length is None or head.status == 204
+            else b"Content-Length: %d\r\n" % head.content_length
+        )
         if not self.dated:
             length += date
         return b"".join(

@@ -1,6 +1,6 @@
 """Bearer tokens in WebSocket subprotocols.
 
-Browsers' WebSockets can bring no field of their own.
+Browsers' WebSockets cannot set header fields.
 """
 
 from __future__ import annotations
@@ -11,33 +11,33 @@ from typing import Final
 from headrace.appproxy.dataplane.headers.identity import holds_credential
 
 NAME: Final = b"headrace"
-"""Offered beside the token, it is what the caller is told to be chosen where the replica chooses none."""
+"""Offered beside the token; accepted on the replica's behalf if it chooses no subprotocol."""
 _TOKENS: Final = (b"headrace.token.", b"openai-insecure-api-key.")
-"""What a subprotocol that is a token begins with: ours, and that of OpenAI's realtime clients."""
+"""Prefixes of subprotocols that carry a token: ours, and that of OpenAI's realtime clients."""
 
 
-class Offer:
+class SubprotocolOffer:
     """WebSocket subprotocols that a caller offers, without the bearer token among them."""
 
     __slots__ = ("answer", "authorization", "forwarded")
 
     def __init__(self) -> None:
         self.forwarded = b""
-        """The field for the replica, without CRLF."""
+        """Field for the replica, without CRLF."""
         self.authorization: bytes | None = None
-        """The token, as Authorization would have it."""
+        """The token as an Authorization value."""
         self.answer = b""
-        """What the caller is told to be chosen where the replica chooses none; a browser ends the connection without (WHATWG)."""
+        """Subprotocol to accept if the replica chooses none; a browser closes the connection without one (WHATWG)."""
 
 
-_NONE: Final = Offer()
+_NONE: Final = SubprotocolOffer()
 
 
-def parse_offer(values: Sequence[bytes]) -> Offer:
+def parse_offer(values: Sequence[bytes]) -> SubprotocolOffer:
     """Parse the Sec-WebSocket-Protocol fields of a request."""
     if not values:
         return _NONE
-    offer = Offer()
+    offer = SubprotocolOffer()
     kept: list[bytes] = []
     named = False
     for item in b",".join(values).split(b","):

@@ -1,1 +1,1 @@
-"""HTTP/1.x messages from bytes and back: strict, exact, without policy. llhttp reads heads; bodies are counted here."""
+"""HTTP/1.x parsers: strict, exact, without policy. llhttp parses heads; bodies are parsed here."""

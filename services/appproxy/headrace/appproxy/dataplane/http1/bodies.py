@@ -10,7 +10,7 @@ from headrace.common.contracts.reasons.proxy import ProxyReason
 
 _CONTROL: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _HEX: Final = frozenset(b"0123456789abcdefABCDEF")
-_MOST_DIGITS: Final = 15
+_MAX_DIGITS: Final = 15
 _LINE: Final = 4096
 """Longest chunk-size line (with extensions, which are dropped) and trailer section, in bytes."""
 
@@ -24,7 +24,7 @@ class CountedBody:
         self.left = length
         self.done = not length
         self.rest = b""
-        """What came after the end."""
+        """Bytes after the end of the body."""
 
     def feed(self, data: bytes) -> bytes:
         """Return the part of `data` that belongs to the body."""
@@ -40,7 +40,7 @@ class CountedBody:
         return data
 
 
-class OpenBody:
+class UntilCloseBody:
     """Body delimited by the end of the connection."""
 
     __slots__ = ()
@@ -56,7 +56,7 @@ _SIZE: Final = 0
 _DATA: Final = 1
 _AFTER: Final = 2
 _TRAILERS: Final = 3
-"""What a chunked body goes on with: a size line, the data, the CRLF after the data, the trailer section."""
+"""States of a chunked body: size line, data, CRLF after the data, trailer section."""
 
 
 class ChunkedBody:
@@ -86,9 +86,9 @@ class ChunkedBody:
             if begin:
                 self.raw = data
                 return data[begin:-2]
-        return self._slowly(data)
+        return self._feed_general(data)
 
-    def _slowly(self, data: bytes) -> bytes:
+    def _feed_general(self, data: bytes) -> bytes:
         if self._held:
             data = self._held + data
             self._held = b""
@@ -149,7 +149,7 @@ def _size(line: bytes) -> int:
         digits = digits.rstrip(b" \t")
         if _CONTROL.search(extension):
             raise FramingError(ProxyReason.BAD_CHUNK, "a chunk extension has control characters")
-    if not 0 < len(digits) <= _MOST_DIGITS or not _HEX.issuperset(digits):
+    if not 0 < len(digits) <= _MAX_DIGITS or not _HEX.issuperset(digits):
         raise FramingError(ProxyReason.BAD_CHUNK, "a chunk size is not a hexadecimal number")
     return int(digits, 16)
 
@@ -157,7 +157,7 @@ def _size(line: bytes) -> int:
 def _plain_chunk(data: bytes) -> int:
     """Return the index of the content if `data` is one whole chunk without extensions, else 0."""
     size = 0
-    for at in range(min(len(data), _MOST_DIGITS + 1)):
+    for at in range(min(len(data), _MAX_DIGITS + 1)):
         byte = data[at]
         if 0x30 <= byte <= 0x39:
             size = size * 16 + byte - 0x30
@@ -171,7 +171,7 @@ def _plain_chunk(data: bytes) -> int:
     return 0
 
 
-Body = CountedBody | ChunkedBody | OpenBody
+Body = CountedBody | ChunkedBody | UntilCloseBody
 
 
 def body_of(length: int) -> Body:
@@ -181,4 +181,4 @@ def body_of(length: int) -> Body:
     if length == CHUNKED:
         return ChunkedBody()
     assert length == UNTIL_CLOSE  # noqa: S101 - a head's length is nothing else
-    return OpenBody()
+    return UntilCloseBody()

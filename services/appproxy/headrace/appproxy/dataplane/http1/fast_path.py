@@ -1,7 +1,7 @@
-"""Fast path for request heads as nearly all clients write them; everything else is left to llhttp, which judges it.
+"""Fast path for request heads as nearly all clients write them; everything else is parsed by llhttp.
 
-What is read here llhttp reads the same: that is a law, and fuzzed. A line means the same in every head, so lines that came before,
-on whatever connection, are not read again.
+Whatever is accepted here llhttp parses to the same result, which is fuzzed. A header line means the same in every head,
+so lines that were seen before, on whatever connection, are cached.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ _OF_TARGETS: Final = _only(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxy
 _OF_NAMES: Final = _only(b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
 _OF_VALUES: Final = _only(bytes(range(0x20, 0x7F)))
 _SPACE: Final = 0x20
-_MOST_LINES: Final = 4096
+_MAX_LINES: Final = 4096
 _LONGEST_LINE: Final = 1024
 _VARYING: Final = 64
-"""Of a name whose lines were read in full so often, only one in sixteen is remembered: most never come again, as those of ids."""
+"""Beyond so many misses of a name only one line in sixteen is cached: most values never repeat, as those of request
+ids."""
 
 _known: Final[dict[bytes, HeaderLine]] = {}
 
@@ -69,7 +70,7 @@ def _read(line: bytes) -> HeaderLine | None:
     made = HeaderLine(name, stripped, line if usual else text + b": " + stripped)
     name.misses += 1
     if len(line) <= _LONGEST_LINE and (name.misses <= _VARYING or not name.misses & 15):
-        if len(_known) >= _MOST_LINES:
+        if len(_known) >= _MAX_LINES:
             _known.clear()
         _known[line] = made
     return made

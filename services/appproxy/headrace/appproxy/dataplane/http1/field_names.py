@@ -24,7 +24,7 @@ _FRAMING: Final = {
     b"expect": EXPECT,
     b"upgrade": UPGRADE,
 }
-_MOST_NAMES: Final = 4096
+_MAX_NAMES: Final = 4096
 _LONGEST_NAME: Final = 128
 _seen: Final[dict[bytes, HeaderName]] = {}
 
@@ -37,7 +37,7 @@ def name_of(text: bytes) -> HeaderName:
     if name is None:
         name = HeaderName(text, _FRAMING.get(text.lower(), NONE))
         if len(text) <= _LONGEST_NAME:
-            if len(_seen) >= _MOST_NAMES:
+            if len(_seen) >= _MAX_NAMES:
                 _seen.clear()
             _seen[text] = name
     return name

@@ -1,7 +1,7 @@
 """Per-connection cache of the last parsed head; Content-Length may differ.
 
-Clients and engines say nearly the same from message to message. Reading is a function of a head's bytes alone, so equal bytes
-have an equal reading; and where they differ only in the digits of the one Content-Length, so do the readings.
+Clients and engines send nearly the same head with each message. Parsing is a function of a head's bytes alone, so equal
+bytes have an equal result; and if they differ only in the digits of the one Content-Length, so do the results.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from __future__ import annotations
 import re
 from typing import Any, Final, Generic, TypeVar
 
-from headrace.appproxy.dataplane.http1.heads import MOST_LENGTH, RequestHead, ResponseHead
+from headrace.appproxy.dataplane.http1.heads import MAX_LENGTH, RequestHead, ResponseHead
 
 _LENGTH_FIELD: Final = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,16})\r\n", re.IGNORECASE)
-_MOST_DIGITS: Final = 16
-_MOST_REMEMBERED: Final = 4096
+_MAX_DIGITS: Final = 16
+_MAX_REMEMBERED: Final = 4096
 _PATIENCE: Final = 4
 _SELDOM: Final = 63
-"""Where no head came again, every 64th is remembered: to remember one takes as long as to read a sixth of it."""
+"""After misses in a row only every 64th head is cached: caching costs a sixth of parsing."""
 H = TypeVar("H", RequestHead, ResponseHead)
 
 
@@ -29,13 +29,13 @@ class HeadCache(Generic[H]):
 
     def __init__(self, most_bytes: int) -> None:
         """most_bytes: largest head that is cached; a larger one is left to the full parser, which refuses it."""
-        self._most = min(most_bytes, _MOST_REMEMBERED)
+        self._most = min(most_bytes, _MAX_REMEMBERED)
         self._raw = self._before = self._after = b""
         self._head: H | None = None
         self._misses = 0
-        """Heads that were read in full since one was recognised."""
+        """Misses since the last hit."""
         self.end = 0
-        """Where the head that was found last ends in what was given."""
+        """Index at which the found head ends in the data."""
 
     def find(self, data: bytes) -> H | None:
         """Return the cached head if `data` begins with it."""
@@ -49,7 +49,7 @@ class HeadCache(Generic[H]):
     def _resized(self, data: bytes) -> H | None:
         """Return the cached head with another Content-Length."""
         start = len(self._before)
-        stop = data.find(b"\r", start, start + _MOST_DIGITS + 1)
+        stop = data.find(b"\r", start, start + _MAX_DIGITS + 1)
         if stop < 0:
             return None
         end = stop + len(self._after)
@@ -57,7 +57,7 @@ class HeadCache(Generic[H]):
         if end > self._most or not digits.isdigit() or not data.startswith(self._after, stop):
             return None
         length = int(digits)
-        if length > MOST_LENGTH or self._head is None:
+        if length > MAX_LENGTH or self._head is None:
             return None
         self.end, self._raw = end, data[:end]
         twin: Any = self._head.resized(length, digits)

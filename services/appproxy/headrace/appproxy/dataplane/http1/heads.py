@@ -1,4 +1,4 @@
-"""Message heads as they were read, and the error for bytes that are none."""
+"""Parsed message heads, and the error for malformed ones."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from typing import Any, Final, Generic, TypeVar
 from headrace.common.contracts.reasons.proxy import ProxyReason
 
 Headers = list[tuple[bytes, bytes]]
-"""Names as they were sent, values without the whitespace around them; in order, duplicates kept."""
+"""Names as sent, values without surrounding whitespace; in order, duplicates kept."""
 
 CHUNKED: Final = -1
-"""Length of a body that comes in chunks."""
+"""Length of a body in the chunked transfer coding."""
 UNTIL_CLOSE: Final = -2
-"""Length of an answer's body that ends with the connection."""
+"""Length of a response body that is delimited by the end of the connection."""
 BLANKS: Final = frozenset({b" ", b"\t"})
 UNSEEN: Final[Any] = object()
-MOST_LENGTH: Final = 1 << 53
-"""Lengths above this are refused: no body is that large, and no peer can then read the number differently."""
+MAX_LENGTH: Final = 1 << 53
+"""Lengths above this are refused: no body is that large, and no peer can parse the number differently."""
 _REMEMBERED: Final = 4096
 _COMMA: Final = 0x2C
 _LENGTH_NAME: Final = len(b"content-length")
 KEEP_ALIVE: Final[tuple[bytes, ...]] = (b"keep-alive",)
-"""The usual options of `Connection`."""
+"""Usual options of `Connection`."""
 K = TypeVar("K")
 
 
@@ -38,7 +38,7 @@ class HeaderTable(Generic[K]):
         self._otherwise = otherwise
         self._seen: dict[bytes, K | None] = {}
         self.get = self._seen.get
-        """`get(name, UNSEEN)`: what is known, None for nothing, UNSEEN where `learn(name)` has to look."""
+        """`get(name, UNSEEN)`: the cached value, None for nothing, UNSEEN if `learn(name)` must be called."""
 
     def learn(self, name: bytes) -> K | None:
         """Return the value for this field, and cache this spelling. The cache is bounded: callers choose spellings."""
@@ -57,11 +57,11 @@ class HeaderName:
     def __init__(self, text: bytes, kind: int) -> None:
         self.text = text
         self.kind = kind
-        """Which of the fields that frame a message it is (http1.field_names); below 0: none."""
+        """Kind of framing field (http1.field_names); below 0: none."""
         self.disposition = -1
-        """What becomes of it (headers.rewrite); below 0: not looked up yet."""
+        """Disposition of the field (headers.rewrite); below 0: not looked up yet."""
         self.misses = 0
-        """How many of its lines were read in full."""
+        """Number of its lines that were fully parsed."""
 
 
 class HeaderLine:
@@ -72,11 +72,11 @@ class HeaderLine:
     def __init__(self, name: HeaderName, value: bytes, raw: bytes) -> None:
         self.name = name
         self.value = value
-        """Without the whitespace around it."""
+        """Without surrounding whitespace."""
         self.raw = raw
-        """`name: value`, which is how it is sent on."""
+        """`name: value`, as it is forwarded."""
         self.forwarded: bytes | None = None
-        """What of it passes to a replica (headers.rewrite), once that was worked out."""
+        """Part of it that is forwarded to a replica (headers.rewrite), once computed."""
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, HeaderLine) and self.raw == other.raw and self.value == other.value
@@ -122,12 +122,12 @@ class RequestHead:
     upgrade = b""
     """Value of `Upgrade`, in lower case."""
     expects = False
-    """Whether the caller waits for `100 Continue`."""
+    """True if the caller waits for `100 Continue`."""
     memo: Any = None
-    """Its plan, for requests that have the same head."""
+    """Cached RequestPlan, for requests with the same head."""
 
     plain_target = False
-    """Whether the target is a path of visible ASCII without a fragment."""
+    """True if the target is a path of visible ASCII without a fragment."""
 
     def __init__(self, method: bytes, target: bytes, minor: int, lines: list[HeaderLine]) -> None:
         self.method = method
@@ -163,11 +163,11 @@ class ResponseHead:
     """
 
     length = UNTIL_CLOSE
-    said_length: int | None = None
-    """What Content-Length says, also where no body follows."""
+    content_length: int | None = None
+    """Value of Content-Length, also if no body follows."""
     connection: tuple[bytes, ...] = ()
     memo: Any = None
-    """How it was rewritten for the caller, for responses that have the same head."""
+    """Cached ResponseRewrite, for responses with the same head."""
 
     def __init__(self, status: int, reason: bytes, minor: int, headers: Headers) -> None:
         self.status = status
@@ -179,7 +179,7 @@ class ResponseHead:
     def resized(self, length: int, digits: bytes) -> ResponseHead:
         """Return the same head with another Content-Length."""
         twin = ResponseHead(self.status, self.reason, self.minor, _resized(self.headers, digits))
-        twin.length = twin.said_length = length
+        twin.length = twin.content_length = length
         twin.keep_alive, twin.connection, twin.memo = self.keep_alive, self.connection, self.memo
         return twin
 

@@ -1,4 +1,4 @@
-"""Request parser (RFC 9112): one head at a time, judged as a whole, so that segmentation can make no difference."""
+"""Request parser (RFC 9112): parses a complete head at once, so that TCP segmentation makes no difference."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from headrace.appproxy.dataplane.http1.heads import (
     BLANKS,
     CHUNKED,
     KEEP_ALIVE,
-    MOST_LENGTH,
+    MAX_LENGTH,
     FramingError,
     Headers,
     HeadLimits,
@@ -25,8 +25,8 @@ from headrace.appproxy.dataplane.http1.heads import (
 from headrace.common.contracts.reasons.proxy import ProxyReason
 
 _BLANK: Final[tuple[bytes, ...]] = (b"\r", b"\n")
-_MOST_BLANKS: Final = 16
-_MOST_DIGITS: Final = 16
+_MAX_BLANKS: Final = 16
+_MAX_DIGITS: Final = 16
 _LINE_FEED: Final = 0x0A
 _FRAGMENT: Final = 0x23
 _BARE_LF: Final = re.compile(rb"(?<!\r)\n")
@@ -36,7 +36,7 @@ _METHODS: Final = frozenset(
 )
 _REFUSED: Final = frozenset({b"TRACE", b"CONNECT"})
 _NO_HEADERS: Final[Headers] = []
-"""Stays empty."""
+"""Never filled."""
 
 
 class RequestReader:
@@ -80,7 +80,7 @@ class RequestReader:
             data, begun = self._without_empty_lines(data), 0
         end = data.find(b"\r\n\r\n", max(begun - 3, 0)) + 4
         if end < 4:
-            self._hold(data, begun)
+            self._buffer(data, begun)
             return None
         if end > self._limits.head_bytes:
             raise FramingError(ProxyReason.HEAD_TOO_LARGE, f"the head is larger than {self._limits.head_bytes} bytes")
@@ -96,11 +96,11 @@ class RequestReader:
             start += 2
         self._blanks += start
         rest = data[start:]
-        if self._blanks > _MOST_BLANKS or (rest[:1] in _BLANK and rest != b"\r"):
+        if self._blanks > _MAX_BLANKS or (rest[:1] in _BLANK and rest != b"\r"):
             raise FramingError(ProxyReason.BAD_REQUEST, "what comes before the request line is not a few empty lines")
         return rest
 
-    def _hold(self, data: bytes, begun: int) -> None:
+    def _buffer(self, data: bytes, begun: int) -> None:
         """Buffer an incomplete head. Its first `begun` bytes were scanned before and are not scanned again: heads come
         in any pieces.
         """
@@ -119,22 +119,22 @@ class RequestReader:
         if len(lines[0]) > self._limits.line_bytes:
             raise self._bad_line(len(lines[0]))
         if len(raw) > self._limits.field_bytes or len(lines) > self._limits.fields:
-            self._bound(lines)
+            self._check_sizes(lines)
         found = read_plain_head(lines)
         if found is not None:
             head = RequestHead(found[0], found[1], 1, found[2])
             head.plain_target = True
         else:
-            head = self.judged(raw)
+            head = self.parse_head(raw)
         if len(head.lines) > self._limits.fields:
             raise self._too_many()
         _frame(head)
         return head
 
-    def judged(self, raw: bytes) -> RequestHead:
+    def parse_head(self, raw: bytes) -> RequestHead:
         """Parse the head in `raw` with llhttp."""
         line = raw.find(b"\n") - 1
-        minor = 1 if raw[: line + 1].endswith(b" HTTP/1.1\r") else _older(raw, line)
+        minor = 1 if raw[: line + 1].endswith(b" HTTP/1.1\r") else _minor_version(raw, line)
         if raw.count(b" ", 0, line) != 2 or line > self._limits.line_bytes:
             raise self._bad_line(line)
         headers: Headers = []
@@ -164,7 +164,7 @@ class RequestReader:
             return FramingError(ProxyReason.LINE_TOO_LONG, f"the request line is longer than {most} bytes")
         return FramingError(ProxyReason.BAD_REQUEST, "the request line is not METHOD SP target SP version")
 
-    def _bound(self, lines: list[bytes]) -> None:
+    def _check_sizes(self, lines: list[bytes]) -> None:
         """Refuse oversized heads before parsing: raw lines with their names and blanks."""
         limits = self._limits
         if len(lines) - 1 > limits.fields:
@@ -191,7 +191,7 @@ def _frame(head: RequestHead) -> None:
             head.length = length_of(line.value)
         else:
             framings += kind == ENCODING
-            _rare(head, kind, line.value)
+            _other_field(head, kind, line.value)
     if hosts != 1 and (hosts or head.minor):
         raise FramingError(ProxyReason.BAD_HOST, f"the request has {hosts} Host fields; allowed: one")
     if framings > 1:
@@ -200,7 +200,7 @@ def _frame(head: RequestHead) -> None:
         head.keep_alive = persists(head.connection, head.keep_alive)
 
 
-def _rare(head: RequestHead, kind: int, value: bytes) -> None:
+def _other_field(head: RequestHead, kind: int, value: bytes) -> None:
     if kind == CONNECTION:
         usual = not head.connection and (value == b"keep-alive" or value == b"Keep-Alive")  # noqa: PLR1714 - no set is built
         head.connection = KEEP_ALIVE if usual else head.connection + options(value)
@@ -220,8 +220,8 @@ def _rare(head: RequestHead, kind: int, value: bytes) -> None:
 
 def length_of(value: bytes) -> int:
     """Parse a Content-Length. Raises FramingError."""
-    length = _number(value) if 0 < len(value) <= _MOST_DIGITS else -1
-    if length < 0 or length > MOST_LENGTH:
+    length = _number(value) if 0 < len(value) <= _MAX_DIGITS else -1
+    if length < 0 or length > MAX_LENGTH:
         raise FramingError(ProxyReason.BAD_FRAMING, "Content-Length is not a number of bytes")
     return length
 
@@ -237,7 +237,7 @@ def _number(digits: bytes) -> int:
     return number
 
 
-def _older(raw: bytes, line: int) -> int:
+def _minor_version(raw: bytes, line: int) -> int:
     """Return the minor version of a request line that does not end with HTTP/1.1. Raises FramingError."""
     if raw[: line + 1].endswith(b" HTTP/1.0\r"):
         return 0

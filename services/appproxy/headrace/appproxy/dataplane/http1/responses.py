@@ -125,7 +125,7 @@ def _frame(head: ResponseHead, *, to_head: bool) -> None:  # noqa: C901 - one pa
             kind = _FIELDS.learn(name)
         if kind == _LENGTH:
             framings += 1
-            head.length = head.said_length = length_of(value)
+            head.length = head.content_length = length_of(value)
         elif kind == _CONNECTION:
             head.connection += options(value)
         elif kind is not None:

@@ -1,12 +1,12 @@
-"""WebSocket frame boundaries and the close frame (RFC 6455 sections 5.2 and 5.5.1). Content is never looked at."""
+"""WebSocket frame boundaries and the close frame (RFC 6455 sections 5.2 and 5.5.1). Payloads are never inspected."""
 
 from __future__ import annotations
 
 from typing import Final
 
 POLICY_VIOLATION: Final = 1008
-_MOST_REASON: Final = 123
-"""A control frame carries 125 bytes, two of which are the code."""
+_MAX_REASON: Final = 123
+"""A control frame has at most 125 bytes, two of which are the code."""
 
 
 class FrameTracker:
@@ -16,9 +16,9 @@ class FrameTracker:
 
     def __init__(self) -> None:
         self._left = 0
-        """Bytes that the current frame still has."""
+        """Bytes left of the current frame."""
         self._head = b""
-        """What has come of the next frame's head, which has at most 14 bytes."""
+        """Received part of the next frame's header, which has at most 14 bytes."""
 
     def feed(self, data: bytes) -> None:
         """Advance over the next bytes."""
@@ -61,5 +61,5 @@ def _after(data: bytes, at: int) -> int:
 
 def close_frame(code: int, reason: str) -> bytes:
     """Return a close frame as a server sends it. The reason is cut to what fits."""
-    text = reason.encode()[:_MOST_REASON].decode(errors="ignore").encode()
+    text = reason.encode()[:_MAX_REASON].decode(errors="ignore").encode()
     return b"\x88%c%b%b" % (2 + len(text), code.to_bytes(2, "big"), text)

@@ -1,8 +1,8 @@
 """Coalesces writes: all connections write at the end of a turn of the event loop, and deferred work runs after them.
 
-One write wakes its receiver; between many of them, each after some work of ours, receivers fall asleep again and have to be woken
-anew. Back to back they stay awake, and our own work is not cut into by the kernel's. Measured: twice the requests a second.
-What is only to be noted down is done after that: no caller waits for it.
+Each write wakes its receiver; if writes are spread over a turn, receivers fall asleep between them and must be woken
+again. Back to back they stay awake, and our own work is not interrupted by the kernel's. Measured: twice the requests a
+second. Accounting is deferred until after the writes: no caller waits for it.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Final
 
-_MOST_JOINED: Final = 16
-"""Pieces that are written as one."""
+_MAX_JOINED: Final = 16
+"""Pieces up to this size are joined into one write."""
 
 
 class WriteCoalescer:
@@ -85,7 +85,7 @@ class CoalescingProtocol(asyncio.Protocol):
                 return
             if len(unsent) == 1:
                 self.transport.write(unsent[0])
-            elif len(unsent) <= _MOST_JOINED:
+            elif len(unsent) <= _MAX_JOINED:
                 self.transport.write(b"".join(unsent))
             else:  # a large body that was held: not copied once more
                 self.transport.writelines(unsent)

@@ -1,1 +1,1 @@
-"""What is read of addresses and bodies: service, model, prompt, token usage. Pure; never raises."""
+"""Content inspection of addresses and bodies: service, model, prompt, token usage. Pure; never raises."""

@@ -11,7 +11,7 @@ import re
 from typing import Final, Literal
 
 from headrace.appproxy.dataplane.inspect.json_head import HEAD_BYTES
-from headrace.appproxy.dataplane.inspect.json_search import MOST_NAME
+from headrace.appproxy.dataplane.inspect.json_search import MAX_NAME
 from headrace.common.contracts.reasons.proxy import ModelReason
 
 Unreadable = Literal[
@@ -22,8 +22,8 @@ Unreadable = Literal[
     ModelReason.WRONG_TYPE,
     ModelReason.TOO_MANY_PARTS,
 ]
-MOST_PARTS: Final = 1000
-_MOST_HEAD = 8192
+MAX_PARTS: Final = 1000
+_MAX_HEAD = 8192
 _BOUNDARY = re.compile(rb';\s*boundary=(?:"([^"\\\r\n]{1,70})"|([^\s";,]{1,70}))', re.IGNORECASE)
 _DISPOSITION = re.compile(rb"^content-disposition:[ \t]*form-data[ \t]*(;[^\r\n]*)", re.IGNORECASE | re.MULTILINE)
 _PARAMETER = re.compile(rb';[ \t]*([^\s=;"]+)=("[^"\r\n]*"|[^\s;"]*)[ \t]*')
@@ -53,10 +53,11 @@ class FormHead:
         self._step = self._skip
         self.done = False
         self.problem: Unreadable = ""
-        """Why `model` could not be read. Empty, and `model` None: the form has no such field. wrong-type: it is a file."""
+        """Why `model` could not be read. Empty with `model` None: the form has no such field. wrong-type: it is a
+        file."""
         self.model: str | None = None
         self.span: tuple[int, int] = (0, 0)
-        """Where in the body its value stands."""
+        """Position of the value in the body."""
 
     def feed(self, chunk: bytes) -> bool:
         """Parse the next content; return `done`."""
@@ -108,7 +109,7 @@ class FormHead:
             return False
         if self._rest.startswith(b"--"):
             self._finish("")
-        elif self._parts >= MOST_PARTS:
+        elif self._parts >= MAX_PARTS:
             self._finish(ModelReason.TOO_MANY_PARTS)
         else:
             # The part's head begins with the line end after the boundary, so that a head without fields ends as any other.
@@ -118,9 +119,9 @@ class FormHead:
 
     def _head(self) -> bool:
         """Parse a part's head."""
-        at = self._rest.find(b"\r\n\r\n", 0, _MOST_HEAD)
+        at = self._rest.find(b"\r\n\r\n", 0, _MAX_HEAD)
         if at < 0:
-            if len(self._rest) >= _MOST_HEAD:
+            if len(self._rest) >= _MAX_HEAD:
                 self._finish(ModelReason.NOT_A_FORM)
             return False
         head = bytes(self._rest[2:at])
@@ -138,9 +139,9 @@ class FormHead:
 
     def _value(self) -> bool:
         """Read the value of the field `model`."""
-        at = self._rest.find(self._mark, 0, MOST_NAME + len(self._mark) + 2)
+        at = self._rest.find(self._mark, 0, MAX_NAME + len(self._mark) + 2)
         if at < 0:
-            if len(self._rest) >= MOST_NAME + len(self._mark) + 2:
+            if len(self._rest) >= MAX_NAME + len(self._mark) + 2:
                 self._finish(ModelReason.NAME_TOO_LONG)
             return False
         begin = self._seen - len(self._rest)

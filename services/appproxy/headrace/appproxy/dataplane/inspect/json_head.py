@@ -17,7 +17,7 @@ import json
 from codecs import utf_8_decode
 from typing import Any, Final, Literal
 
-from headrace.appproxy.dataplane.inspect.prompts import beginning, cut_beginning, members_of
+from headrace.appproxy.dataplane.inspect.prompts import beginning, members_of, truncated_prefix
 from headrace.common.contracts.reasons.proxy import ModelReason
 
 Unreadable = Literal[
@@ -25,7 +25,7 @@ Unreadable = Literal[
 ]
 
 HEAD_BYTES: Final = 65_536
-_MOST_TOKENS = 10**9
+_MAX_TOKENS = 10**9
 _SPACE = " \t\r\n"
 _decode = json.JSONDecoder().decode
 _decode_pairs = json.JSONDecoder(object_pairs_hook=list).decode
@@ -63,21 +63,19 @@ class JsonHead:
         self._size = 0
         self._opened = False
         self.done = not wants
-        """Whether all is known that ever will be."""
+        """True once the result is final."""
         self.problem: Unreadable = ""
-        """Why what was wanted could not be read. Empty, and `model` None: there is no such member.
-
-        too-long: the head ended before `model` (json_search.py can go on). wrong-type: `model` is no string.
-        """
+        """Why the wanted members could not be read. Empty with `model` None: there is no such member. too-long: the
+        head ended before `model` (json_search.py can continue). wrong-type: `model` is no string."""
         self.where = ""
-        """What a parser says of a whole body that is no JSON, and where."""
+        """Error and position of a complete body that is no JSON."""
         self.model: str | None = None
         self.user: str | None = None
         self.stream: bool | None = None
         self.max_tokens: int | None = None
         """The greater of `max_tokens` and `max_completion_tokens`; at most 10^9."""
         self.prompt: bytes | None = None
-        """How the prompt begins, in UTF-8: `prompt` (of a list, the first), or roles and texts of `messages`."""
+        """Beginning of the prompt, in UTF-8: `prompt` (of a list, the first), or roles and texts of `messages`."""
 
     def feed(self, chunk: bytes) -> bool:
         """Parse the next content; return `done`. Keeps at most `limit` bytes and this chunk, and nothing once done."""
@@ -143,7 +141,7 @@ class JsonHead:
         if "model" in self._wants and keys.count("model") > 1:
             return ModelReason.REPEATED_MODEL
         if "prompt" in self._wants:
-            self.prompt = _utf8(cut_beginning(text, members, cut, self._prompt_bytes), self._prompt_bytes)
+            self.prompt = _utf8(truncated_prefix(text, members, cut, self._prompt_bytes), self._prompt_bytes)
         problem = self._take(members)
         return "too-long" if "model" in self._wants and "model" not in members and cut is not None else problem
 
@@ -158,7 +156,7 @@ class JsonHead:
         if "max_tokens" in wants:
             given = (members.get("max_tokens"), members.get("max_completion_tokens"))
             whole = [number for number in given if type(number) is int and number >= 0]
-            self.max_tokens = min(max(whole), _MOST_TOKENS) if whole else None
+            self.max_tokens = min(max(whole), _MAX_TOKENS) if whole else None
         if "model" in wants:
             model = members.get("model")
             if isinstance(model, str):

@@ -17,13 +17,13 @@ Unfound = Literal[
     "", ModelReason.NOT_JSON, ModelReason.NAME_TOO_LONG, ModelReason.WRONG_TYPE, ModelReason.TOO_MANY_MEMBERS
 ]
 
-MOST_NAME: Final = 512
-"""Longest name of a model, in bytes as it is written."""
-MOST_MEMBERS: Final = 1000
-"""Members that may come before `model`."""
-_MOST_KEY: Final = 64
+MAX_NAME: Final = 512
+"""Longest model name, in bytes as written."""
+MAX_MEMBERS: Final = 1000
+"""Members that may precede `model`."""
+_MAX_KEY: Final = 64
 _WINDOW: Final = 16_384
-"""How far one match of a pattern goes: it remembers what it repeated."""
+"""Length of one pattern match: the engine keeps state for each repetition."""
 _BEGIN: Final = 0
 _FIRST: Final = 1
 _KEY: Final = 2
@@ -62,20 +62,20 @@ class JsonSearch:
 
     def __init__(self) -> None:
         self.done = False
-        """Whether all is known that ever will be."""
+        """True once the result is final."""
         self.problem: Unfound = ""
-        """Why there is none. Empty, and `model` None: the object has no such member, or it is null."""
+        """Why there is no model. Empty with `model` None: the object has no such member, or it is null."""
         self.model: str | None = None
         self.span: tuple[int, int] = (0, 0)
-        """Where in the body its value stands, quotes included."""
+        """Position of the value in the body, quotes included."""
         self._state = _BEGIN
         self._in_text = False
         self._escaped = False
-        """Whether the chunk before ended between a backslash and what it escapes."""
+        """True if the last chunk ended between a backslash and the escaped character."""
         self._kept: bytes | None = None
-        """Of the current string, where it may matter: a key, or the value of `model`."""
+        """Kept part of the current string, if it is a key or the value of `model`."""
         self._key = False
-        """Whether the current member is `model`."""
+        """True if the current member is `model`."""
         self._depth = 0
         self._members = 0
         self._before = 0
@@ -86,11 +86,11 @@ class JsonSearch:
         at, end = 0, len(chunk)
         while at < end and not self.done:
             if self._in_text:
-                at = self._go_through_text(chunk, at)
+                at = self._scan_string(chunk, at)
             elif self._state == _NESTED:
-                at = self._go_through_nested(chunk, at)
+                at = self._scan_nested(chunk, at)
             elif self._state == _SCALAR:
-                at = self._go_through_scalar(chunk, at)
+                at = self._scan_scalar(chunk, at)
             else:
                 space = _space(chunk, at)
                 at = space.end() if space is not None else at
@@ -146,14 +146,14 @@ class JsonSearch:
             self._state = _SCALAR
         return at
 
-    def _go_through_scalar(self, chunk: bytes, at: int) -> int:
+    def _scan_scalar(self, chunk: bytes, at: int) -> int:
         found = _scalar_end(chunk, at)
         if found is None:
             return len(chunk)
         self._state = _AFTER
         return found.start()
 
-    def _go_through_nested(self, chunk: bytes, at: int) -> int:
+    def _scan_nested(self, chunk: bytes, at: int) -> int:
         quote = chunk.find(b'"', at)
         stop = quote if quote >= 0 else len(chunk)
         closed = chunk.count(b"]", at, stop) + chunk.count(b"}", at, stop)
@@ -173,7 +173,7 @@ class JsonSearch:
         self._in_text, self._kept = True, None
         return quote + 1
 
-    def _go_through_text(self, chunk: bytes, at: int) -> int:
+    def _scan_string(self, chunk: bytes, at: int) -> int:
         begin, end = at, len(chunk)
         if self._escaped:
             self._escaped = False
@@ -189,17 +189,17 @@ class JsonSearch:
                 self._escaped = at + 1 == end
                 at = after = end if self._escaped else at + 2
         if self._kept is not None:
-            self._kept += chunk[begin:at][: MOST_NAME + 1]
-            self._judge_kept(self._before + after)
+            self._kept += chunk[begin:at][: MAX_NAME + 1]
+            self._check_kept(self._before + after)
         elif not self._in_text and self._state != _NESTED:
             self._end_text()
         return after
 
-    def _judge_kept(self, after: int) -> None:
+    def _check_kept(self, after: int) -> None:
         """Process a key, or the value of `model`, after more of it came or it ended."""
         kept = self._kept or b""
         value = self._state == _VALUE
-        if len(kept) > (MOST_NAME if value else _MOST_KEY):
+        if len(kept) > (MAX_NAME if value else _MAX_KEY):
             self._kept, self._key = None, False
             if value:
                 self._finish(ModelReason.NAME_TOO_LONG)
@@ -225,7 +225,7 @@ class JsonSearch:
             return
         self._state = _COLON
         self._members += 1
-        if self._members > MOST_MEMBERS:
+        if self._members > MAX_MEMBERS:
             self._finish(ModelReason.TOO_MANY_MEMBERS)
 
 

@@ -18,11 +18,11 @@ from urllib.parse import unquote
 from headrace.common.contracts.ids import ProjectId, ServiceId
 from headrace.common.contracts.messages.routes import RouteTable
 
-MOST_LISTED = 1000
-"""Models in one answer; those of the caller's project come first."""
-_MOST_PAGES = 256
-_MOST_SHOWN = 200
-"""Status and body of an answer in OpenAI's error shape."""
+MAX_LISTED = 1000
+"""Models in one list; those of the caller's project come first."""
+_MAX_PAGES = 256
+_MAX_SHOWN = 200
+"""Characters of a model name in an error."""
 ProjectName = tuple[ProjectId, str]
 
 
@@ -33,9 +33,9 @@ class ModelScope:
     """
 
     project: ProjectId | None = None
-    """None: nobody's, so that only `<project>/<service>` of public ones leads anywhere."""
+    """Project of the caller; None: only `<project>/<service>` of public services is found."""
     services: frozenset[ServiceId] | None = None
-    """Of the project; None is all of them."""
+    """Services of the project that it may use; None: all of them."""
 
     def may_call(self, service_id: ServiceId, project: ProjectId) -> bool:
         """Return True if the caller's token grants access to this service."""
@@ -105,10 +105,10 @@ class ModelIndex:
         self._pages.clear()
         if facts is None:
             return
-        _take_out(self._own, (facts.project, facts.name), service_id)
-        _take_out(self._qualified, facts.qualified, service_id)
+        _remove_name(self._own, (facts.project, facts.name), service_id)
+        _remove_name(self._qualified, facts.qualified, service_id)
         for name in facts.declared:
-            _take_out(self._declared, (facts.project, name), service_id)
+            _remove_name(self._declared, (facts.project, name), service_id)
         mine = self._of_project[facts.project]
         del mine[service_id]
         if not mine:
@@ -120,7 +120,7 @@ class ModelIndex:
         """True if any service is public."""
         return bool(self._public)
 
-    def any_of(self, project: ProjectId) -> ServiceId | None:
+    def any_in_project(self, project: ProjectId) -> ServiceId | None:
         """Return one service of the project, or None."""
         return next(iter(self._of_project.get(project, ())), None)
 
@@ -148,7 +148,7 @@ class ModelIndex:
     def names(self, principal: ModelScope) -> list[tuple[str, ServiceNames]]:
         """Return the model names that this caller may use: its project's, then public ones of others.
 
-        At most MOST_LISTED names, then one entry that says that there are more.
+        At most MAX_LISTED names, then one entry that says that there are more.
         """
         mine: list[tuple[str, ServiceNames]] = []
         for service_id in self._of_project.get(principal.project, ()) if principal.project is not None else ():
@@ -159,7 +159,7 @@ class ModelIndex:
                 ]
         mine.sort(key=_by_name)
         others: list[tuple[str, ServiceNames]] = []
-        if len(mine) <= MOST_LISTED:
+        if len(mine) <= MAX_LISTED:
             public = [self._facts[service_id] for service_id in self._public]
             others = [
                 (one.qualified, one)
@@ -167,17 +167,17 @@ class ModelIndex:
                 if one.project != principal.project and self.find(principal, one.qualified) == one.service_id
             ]
             others.sort(key=_by_name)
-        return (mine + others)[: MOST_LISTED + 1]
+        return (mine + others)[: MAX_LISTED + 1]
 
     def page(self, principal: ModelScope) -> bytes:
         """Return the body of GET /v1/models; cached until a name changes."""
         page = self._pages.get(principal)
         if page is None:
             found = self.names(principal)
-            data = [_view(name, facts) for name, facts in found[:MOST_LISTED]]
-            if len(self._pages) >= _MOST_PAGES:
+            data = [_view(name, facts) for name, facts in found[:MAX_LISTED]]
+            if len(self._pages) >= _MAX_PAGES:
                 self._pages.clear()
-            more = len(found) > MOST_LISTED
+            more = len(found) > MAX_LISTED
             page = self._pages[principal] = json.dumps({"object": "list", "data": data, "has_more": more}).encode()
         return page
 
@@ -195,7 +195,7 @@ def _by_name(named: tuple[str, ServiceNames]) -> str:
     return named[0]
 
 
-def _take_out(names: dict[Any, list[ServiceId]], name: Any, service_id: ServiceId) -> None:
+def _remove_name(names: dict[Any, list[ServiceId]], name: Any, service_id: ServiceId) -> None:
     names[name].remove(service_id)
     if not names[name]:
         del names[name]
@@ -212,8 +212,8 @@ def error(message: str, *, code: str, param: str | None = "model") -> dict[str, 
 
 
 def _quoted(model: str) -> str:
-    text = "".join(c if c.isprintable() else "?" for c in model[:_MOST_SHOWN])
-    return f"`{text}…`" if len(model) > _MOST_SHOWN else f"`{text}`"
+    text = "".join(c if c.isprintable() else "?" for c in model[:_MAX_SHOWN])
+    return f"`{text}…`" if len(model) > _MAX_SHOWN else f"`{text}`"
 
 
 def _view(name: str, facts: ServiceNames) -> dict[str, Any]:

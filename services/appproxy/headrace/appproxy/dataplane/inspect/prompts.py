@@ -14,7 +14,7 @@ from typing import Any
 _space = re.compile(r"[ \t\n\r]*").match
 _value = json.JSONDecoder().raw_decode
 Cut = tuple[str, int]
-"""Key of the member whose value was cut off, and where in the text that value begins."""
+"""Key of the truncated member, and index of its value in the text."""
 
 
 def members_of(text: str, at: int) -> tuple[list[tuple[str, Any]], Cut | None]:
@@ -62,7 +62,7 @@ def beginning(members: dict[str, Any], most: int) -> str | None:
     return _prompt(members.get("prompt"), most)
 
 
-def cut_beginning(text: str, members: dict[str, Any], cut: Cut | None, most: int) -> str | None:
+def truncated_prefix(text: str, members: dict[str, Any], cut: Cut | None, most: int) -> str | None:
     """Return the same prefix for a truncated request: `members` are its complete ones."""
     if cut is not None and cut[1] < len(text):
         key, at = cut

@@ -21,9 +21,9 @@ class Address:
 
     name: str
     target: str
-    """Origin form: begins with `/`, has the query if there was one."""
+    """Origin form: begins with `/`, includes the query."""
     prefix: str
-    """What was taken off the path (`/name`), or empty."""
+    """Prefix removed from the path (`/name`), or empty."""
 
 
 def origin_form(target: str, host: str) -> tuple[str, str]:

@@ -1,9 +1,9 @@
-"""Token usage and event times of a response, read as it passes, never held back. Never raises.
+"""Token usage and event times of a response, read while it is relayed, without delaying it. Never raises.
 
-Engines report `usage` as OpenAI does: in a JSON answer, or in one of a stream's last events (`data: {…,"usage":{…}}`); the names
-of the Responses and Messages APIs (`input_tokens`, `output_tokens`) count as well. Of several the last one counts, and earlier
-ones tell what it leaves out. What a model wrote cannot pass for it: inside JSON strings its quotes are escaped. Only answers
-without Content-Encoding can be read.
+Engines report `usage` as OpenAI does: in a JSON response, or in one of a stream's last events (`data:
+{…,"usage":{…}}`); the names of the Responses and Messages APIs (`input_tokens`, `output_tokens`) count as well. Of
+several the last one counts; earlier ones fill in the numbers that it lacks. Generated text cannot be mistaken for it:
+inside JSON strings its quotes are escaped. Only responses without Content-Encoding can be read.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from typing import Any, Final, Literal
 
 UsageFormat = Literal["json", "events"]
 TAIL_BYTES: Final = 16_384
-"""How much of an answer's end is looked at, and of a JSON answer's beginning."""
-_MOST_TOKENS: Final = 10**9
-_MOST_OBJECT: Final = 8192
-_MOST_OBJECTS: Final = 16
+"""Bytes searched at a response's end, and at a JSON response's beginning."""
+_MAX_TOKENS: Final = 10**9
+_MAX_OBJECT: Final = 8192
+_MAX_OBJECTS: Final = 16
 _USAGE: Final = re.compile(rb'"usage"[ \t\r\n]*:[ \t\r\n]*(?=\{)')
 _USUAL: Final = re.compile(
     rb'"usage"\s*:\s*\{\s*"prompt_tokens"\s*:\s*([0-9]{1,9})\s*,\s*(?:"total_tokens"\s*:\s*([0-9]{1,9})\s*,\s*)?'
     rb'"completion_tokens"\s*:\s*([0-9]{1,9})\s*(?:,\s*"total_tokens"\s*:\s*([0-9]{1,9})\s*)?(?:,\s*"prompt_tokens_details"\s*:\s*null\s*)?\}'
 )
-"""What most engines write, read in one step; everything else is read as JSON."""
+"""Usual form of most engines, matched in one step; everything else is parsed as JSON."""
 _PROMPT: Final = b'"usage":{"prompt_tokens":'
 _COMPLETION: Final = b',"completion_tokens":'
 _TOTAL: Final = b',"total_tokens":'
@@ -31,7 +31,7 @@ _NO_DETAILS: Final = b',"prompt_tokens_details":null}'
 _LONGEST_COMPACT: Final = 128
 _LINE_FEED: Final = 0x0A
 _CARRIAGE_RETURN: Final = 0x0D
-_MOST_DIGITS: Final = 9
+_MAX_DIGITS: Final = 9
 _value: Final = json.JSONDecoder().raw_decode
 _NAMES: Final[tuple[tuple[str, str], ...]] = (
     ("prompt_tokens", "input_tokens"),
@@ -40,7 +40,7 @@ _NAMES: Final[tuple[tuple[str, str], ...]] = (
 )
 Tokens = tuple[int | None, int | None, int | None]
 NOTHING: Final[Tokens] = (None, None, None)
-"""What an answer says that says nothing of tokens."""
+"""Result for a response without token usage."""
 
 
 class UsageReader:
@@ -54,16 +54,16 @@ class UsageReader:
     def __init__(self, kind: UsageFormat) -> None:
         self._kind = kind
         self._head = b""
-        """The first bytes of a JSON answer."""
+        """First bytes of a JSON response."""
         self._tail = b""
         self._kept: list[bytes] = []
-        """What came after the tail."""
+        """Bytes after the tail."""
         self._size = 0
         self._carry = b""
-        """The beginning of an event's end, where a chunk ended in the middle of one."""
+        """Beginning of an event's end, if a chunk ended inside one."""
         self._tokens: Tokens | None = None
         self.events = 0
-        """Blocks that ended in an empty line (HTML, section 9.2.5), whatever was in them."""
+        """Blocks that ended with an empty line (HTML, section 9.2.5), whatever their content."""
         self.first_s: float | None = None
         self.last_s: float | None = None
 
@@ -165,9 +165,9 @@ def tokens_in(content: bytes) -> Tokens:
         return int(prompt), int(completion), None if total is None else int(total)
     ends = [match.end() for match in _USAGE.finditer(content)]
     found: dict[str, int] = {}
-    for at in reversed(ends[-_MOST_OBJECTS:]):
+    for at in reversed(ends[-_MAX_OBJECTS:]):
         try:
-            usage, _ = _value(content[at : at + _MOST_OBJECT].decode("utf-8", "replace"))
+            usage, _ = _value(content[at : at + _MAX_OBJECT].decode("utf-8", "replace"))
         except (ValueError, RecursionError):  # cut off
             continue
         for name, other in _NAMES:
@@ -210,9 +210,9 @@ def _digits(text: bytes, begin: int) -> tuple[int, int]:
             break
         number = number * 10 + digit
         end += 1
-    return (number if begin < end <= begin + _MOST_DIGITS else -1), end
+    return (number if begin < end <= begin + _MAX_DIGITS else -1), end
 
 
 def _number(usage: dict[str, Any], name: str, other: str) -> int | None:
     number = usage.get(name, usage.get(other))
-    return number if type(number) is int and 0 <= number < _MOST_TOKENS else None
+    return number if type(number) is int and 0 <= number < _MAX_TOKENS else None

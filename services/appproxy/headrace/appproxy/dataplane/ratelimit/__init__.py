@@ -1,1 +1,1 @@
-"""Rate limits of callers: shared by all app-proxies where there is a Redis, else by each worker for its part."""
+"""Rate limits of callers: shared by all app-proxies with Redis, else enforced by each worker for its part."""

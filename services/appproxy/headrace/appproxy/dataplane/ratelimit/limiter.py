@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from headrace.appproxy.dataplane.ratelimit.local import LocalRateLimiter
-from headrace.appproxy.dataplane.ratelimit.policy import Judged, Reservation, Verdict
+from headrace.appproxy.dataplane.ratelimit.policy import LimiterMode, Reservation, Verdict
 from headrace.appproxy.dataplane.ratelimit.unavailable import RateLimitStoreError
 from headrace.common.contracts.messages.routes import RateLimits
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-_MOST_UNSETTLED: Final = 10_000
+_MAX_UNSETTLED: Final = 10_000
 """Settlements kept while Redis does not answer; beyond, the oldest are lost, and their estimates stand."""
 
 
@@ -53,11 +53,11 @@ class RateLimiter:
         self._retry_s = retry_s
         self._unavailable = False
         self._lost = asyncio.Event()
-        self._unsettled: deque[tuple[Reservation, int | None]] = deque(maxlen=_MOST_UNSETTLED)
+        self._unsettled: deque[tuple[Reservation, int | None]] = deque(maxlen=_MAX_UNSETTLED)
         self._keeper: asyncio.Task[None] | None = None
 
     @property
-    def judged(self) -> Judged:
+    def limiter_mode(self) -> LimiterMode:
         """Mode of the next decision: shared or local."""
         return "local" if self._shared is None or self._unavailable else "shared"
 
@@ -82,7 +82,7 @@ class RateLimiter:
             return verdict
         assert self._shared is not None  # noqa: S101 - else it was judged now
         if self._keeper is None:
-            self._keeper = asyncio.get_running_loop().create_task(self._keep(self._shared), name="caller limits")
+            self._keeper = asyncio.get_running_loop().create_task(self._maintain(self._shared), name="caller limits")
         try:
             return await self._shared.reserve(caller, limits, tokens)
         except RateLimitStoreError as error:
@@ -133,7 +133,7 @@ class RateLimiter:
             self._lost.set()
             log.warning("shared_limits_lost", reason=str(error))
 
-    async def _keep(self, shared: RedisRateLimiter) -> None:
+    async def _maintain(self, shared: RedisRateLimiter) -> None:
         """Renew leases while Redis answers, reconnect while it does not."""
         while True:
             try:

@@ -23,7 +23,7 @@ from headrace.appproxy.dataplane.ratelimit.policy import (
 from headrace.common.contracts.messages.routes import RateLimits
 
 _EVICTION_TRIES: Final = 8
-"""Callers looked at for each new one: forgetting costs O(1), and there is no bound to find when all have requests open."""
+"""Callers examined for eviction at each new one: O(1), and no bound is enforced if all have open requests."""
 
 
 class _Known:
@@ -82,7 +82,7 @@ class LocalRateLimiter:
         if code is None:
             reservation = Reservation(caller, quota, tokens, now_s, int(unix_s // DAY_S))
             charge(quota, usage, reservation, now_s=now_s)
-        verdict = verdict_of(quota, usage, code, wait_s, now_s=now_s, unix_s=unix_s, judged="local")
+        verdict = verdict_of(quota, usage, code, wait_s, now_s=now_s, unix_s=unix_s, limiter_mode="local")
         verdict.reservation = reservation if quota.needs_settling else None
         return verdict
 

@@ -14,25 +14,25 @@ from functools import lru_cache
 from math import ceil, floor
 from typing import Final, Literal
 
-from headrace.common.contracts.messages.routes import LEAST_RATE, RateLimits
+from headrace.common.contracts.messages.routes import MIN_RATE, RateLimits
 from headrace.common.contracts.reasons.proxy import ProxyReason
 
 Code = Literal[ProxyReason.REQUEST_RATE, ProxyReason.CALLER_IN_FLIGHT, ProxyReason.TOKEN_RATE, ProxyReason.TOKEN_BUDGET]
-Judged = Literal["shared", "local"]
+LimiterMode = Literal["shared", "local"]
 
 DAY_S: Final = 86_400
 MINUTE_S: Final = 60.0
 MAX_TOKENS: Final = 1 << 40
-"""No request is counted as more: a replica's `usage` is not to be believed without bound."""
+"""Largest cost of a request: a replica's `usage` is not trusted beyond it."""
 MAX_DEBT_S: Final = 3600.0
-"""Longest time for which a settlement may shut a caller out by its tokens a minute."""
+"""Longest time for which a settlement may exhaust a caller's tokens a minute."""
 DEFAULT_COMPLETION_TOKENS: Final = 512
 BYTES_PER_TOKEN: Final = 4
 IN_FLIGHT_RETRY_S: Final = 1.0
-"""Nobody knows when a request ends: the next try is worth a second's wait."""
+"""Wait suggested at the concurrency limit: nobody knows when a request ends."""
 _ROUNDING_S: Final = 1e-7
 
-_JUDGED: Final[dict[Judged, bytes]] = {
+_JUDGED: Final[dict[LimiterMode, bytes]] = {
     "shared": b"x-headrace-limits: shared\r\n",
     "local": b"x-headrace-limits: local\r\n",
 }
@@ -76,14 +76,14 @@ class Quota:
     def __init__(self, limits: RateLimits, divided_by: int = 1) -> None:
         rate = limits.requests_per_second
         # Smaller ones were allowed once; a bucket that takes ages to fill is beyond the numbers of Redis, and of fields of answers.
-        self.request_interval_s = 0.0 if rate is None else divided_by / max(rate, LEAST_RATE)
+        self.request_interval_s = 0.0 if rate is None else divided_by / max(rate, MIN_RATE)
         self.request_burst_s = max(1.0, self.request_interval_s) if rate is not None else 0.0
         self.in_flight = _part(limits.in_flight, divided_by)
         self.tokens_per_minute = _part(limits.tokens_per_minute, divided_by)
         self.token_interval_s = MINUTE_S / self.tokens_per_minute if self.tokens_per_minute else 0.0
         self.tokens_per_day = _part(limits.tokens_per_day, divided_by)
         self.needs_settling = bool(self.in_flight or self.tokens_per_minute or self.tokens_per_day)
-        """Whether the end of a request has to be settled."""
+        """True if the end of a request must be settled."""
         self.bounds_anything = self.needs_settling or rate is not None
 
 
@@ -110,13 +110,14 @@ class Usage:
 
     def __init__(self) -> None:
         self.request_full_s = 0.0
-        """When the bucket of requests is full again."""
+        """Time at which the request bucket is full again."""
         self.token_full_s = 0.0
         """The same for tokens a minute; beyond a minute from now is debt."""
         self.request_interval_s = self.token_interval_s = 0.0
-        """At which rates these moments were worked out; 0: none so far. See follow()."""
+        """Rates for which these times were computed; 0: none yet. See follow()."""
         self.full_s = 0.0
-        """Last seen full: what was reserved before then has flowed back by itself, and is not given back twice."""
+        """Last time the token bucket was seen full: what was reserved before has been refilled, and is not given back
+        twice."""
         self.day = 0
         self.day_tokens = 0
         self.in_flight = 0
@@ -130,12 +131,12 @@ class Reservation:
     def __init__(self, caller: str, quota: Quota, tokens: int, at_s: float, day: int, lease: str = "") -> None:
         self.caller = caller
         self.quota = quota
-        self.minute_tokens = _at_most(tokens, quota.tokens_per_minute)
-        self.day_tokens = _at_most(tokens, quota.tokens_per_day)
+        self.minute_tokens = _capped(tokens, quota.tokens_per_minute)
+        self.day_tokens = _capped(tokens, quota.tokens_per_day)
         self.at_s = at_s
         self.day = day
         self.lease = lease
-        """Its name where the limits are shared; empty where they are judged here."""
+        """Its lease in Redis; empty for local limits."""
         self.open = True
 
 
@@ -148,9 +149,9 @@ class Verdict:
 
     __slots__ = (
         "code",
-        "judged",
         "limit_requests",
         "limit_tokens",
+        "limiter_mode",
         "remaining_requests",
         "remaining_tokens",
         "reservation",
@@ -159,13 +160,13 @@ class Verdict:
         "wait_s",
     )
 
-    def __init__(self, code: Code | None, wait_s: float, judged: Judged) -> None:
+    def __init__(self, code: Code | None, wait_s: float, limiter_mode: LimiterMode) -> None:
         self.code = code
         self.wait_s = wait_s
-        self.judged = judged
+        self.limiter_mode = limiter_mode
         self.limit_requests: int | None = None
         self.limit_tokens: int | None = None
-        """Of minute and day the one with less left."""
+        """The one of minute and day with less remaining."""
         self.remaining_requests = self.remaining_tokens = 0
         self.reset_requests_s = self.reset_tokens_s = 0.0
         self.reservation: Reservation | None = None
@@ -195,7 +196,7 @@ class Verdict:
         """
         if self is UNLIMITED:
             return b""
-        fields = _JUDGED[self.judged]
+        fields = _JUDGED[self.limiter_mode]
         if self.limit_tokens is not None:
             fields = (
                 b"x-ratelimit-limit-tokens: %d\r\nx-ratelimit-remaining-tokens: %d\r\nx-ratelimit-reset-tokens: %b\r\n%b"
@@ -220,7 +221,7 @@ class Verdict:
         return fields if self.allowed else fields + b"retry-after-ms: %d\r\n" % max(1, ceil(self.wait_s * 1000))
 
 
-def _at_most(tokens: int, limit: int) -> int:
+def _capped(tokens: int, limit: int) -> int:
     """Return the estimate, reduced to the limit: a larger one needs a full bucket, or it would never be allowed; the
     rest becomes debt.
     """
@@ -323,10 +324,17 @@ def _settle_minute(usage: Usage, reservation: Reservation, more_s: float, now_s:
 
 
 def verdict_of(
-    quota: Quota, usage: Usage, code: Code | None, wait_s: float, *, now_s: float, unix_s: float, judged: Judged
+    quota: Quota,
+    usage: Usage,
+    code: Code | None,
+    wait_s: float,
+    *,
+    now_s: float,
+    unix_s: float,
+    limiter_mode: LimiterMode,
 ) -> Verdict:
     """Return the verdict with what remains according to `usage`, which includes an admitted request already."""
-    verdict = Verdict(code, wait_s, judged)
+    verdict = Verdict(code, wait_s, limiter_mode)
     if quota.request_interval_s:
         busy_s = max(0.0, usage.request_full_s - now_s)
         verdict.limit_requests = floor(quota.request_burst_s / quota.request_interval_s + _ROUNDING_S)
@@ -368,4 +376,4 @@ def _milliseconds(milliseconds: int) -> bytes:
 
 
 UNLIMITED: Final = Verdict(None, 0.0, "local")
-"""The verdict on callers without limits; the same object for all, without a reservation."""
+"""Verdict for callers without limits; one object for all, without a reservation."""

@@ -1,7 +1,8 @@
 """Shared rate limiter: one atomic script per operation in Redis or Valkey, on the server's clock.
 
-`headrace:limits:{<caller>}:usage` is a hash with the numbers of dataplane/ratelimit/policy.py, `headrace:limits:{<caller>}:open` a sorted set of
-leases, one per open request, that end by themselves when their proxy is gone. Both expire once they say nothing.
+`headrace:limits:{<caller>}:usage` is a hash with the numbers of dataplane/ratelimit/policy.py,
+`headrace:limits:{<caller>}:open` a sorted set of leases, one per open request, that expire if their proxy crashes. Both
+keys expire once they are back at the default.
 """
 
 from __future__ import annotations
@@ -131,9 +132,9 @@ class RedisRateLimiter:
                 wait_s or 1.0,
                 now_s=now_s,
                 unix_s=unix_s,
-                judged="shared",
+                limiter_mode="shared",
             )
-        verdict = verdict_of(quota, usage, None, 0.0, now_s=now_s, unix_s=unix_s, judged="shared")
+        verdict = verdict_of(quota, usage, None, 0.0, now_s=now_s, unix_s=unix_s, limiter_mode="shared")
         if held.lease:
             held.at_s, held.day = now_s, usage.day
             self._open[held.lease] = held

@@ -1,4 +1,4 @@
-"""Request accounting: once a request has ended, statistics, drain counts, rate limits, access log and spans get their part."""
+"""Request accounting: updates statistics, drain counts, rate limits, access log and spans after a request has ended."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from headrace.appproxy.dataplane.upstream.replica import Replica
 from headrace.common.contracts.reasons.proxy import ProxyReason
 
 GRACE_REASONS: Final = frozenset({ProxyReason.SHUTTING_DOWN, ProxyReason.REPLICA_STOPPED})
-"""Why a request is cut at the end of a grace."""
+"""Reasons of requests cut at the end of a grace."""
 _COUNTED: Final[tuple[int, ...]] = (401, 403, 429, 503)
-"""Refused also where a replica was chosen already."""
+"""Statuses counted as refused even after a replica was chosen."""
 
 
 def note_end(record: RequestRecord, now_s: float, replica: Replica | None, at_fault: Replica | None) -> None:

@@ -1,4 +1,4 @@
-"""Attempt of a request on one replica: connect, send, and what follows when no response comes; and the wait for a replica before."""
+"""Attempt of a request on one replica: connect, send, retry; and queueing before it."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class QueuedRequest(Waiter):
         except Exception as error:  # noqa: BLE001 - the outermost layer: every error becomes a problem
             self._exchange.answer(as_problem(error))
 
-    def turned_away(self, refusal: Refusal) -> None:
+    def refuse(self, refusal: Refusal) -> None:
         """Refuse the request: it left the queue without a replica."""
         self._exchange.answer(refusal_problem(refusal))
 
@@ -86,7 +86,7 @@ class Attempt(HeadHandler):
     async def _connect(self) -> None:
         exchange, replica = self._exchange, self._replica
         if exchange.model_field is not None and replica.models is None:
-            await replica.learn_models()
+            await replica.fetch_models()
         made = await replica.connect()
         if exchange.attempt is not self:
             if isinstance(made, ReplicaConnection):
@@ -127,13 +127,13 @@ class Attempt(HeadHandler):
         for piece in pieces:
             connection.write(piece)
         if exchange.held_bytes:
-            exchange.context.coalescer.defer(self._held_was_sent)
+            exchange.context.coalescer.defer(self._release_buffer)
         if whole:
             exchange.downstream.deadline = now_s + exchange.backend.first_byte_timeout_s
         else:
             exchange.wait_for_body()
 
-    def _held_was_sent(self) -> None:
+    def _release_buffer(self) -> None:
         """Release the buffered body: the replica has taken nearly all of it."""
         exchange = self._exchange
         connection = exchange.connection
@@ -142,7 +142,7 @@ class Attempt(HeadHandler):
         if connection.transport.get_write_buffer_size() <= HIGH_WATER:
             exchange.hold(0)
 
-    def replica_full(self, *, full: bool) -> None:
+    def replica_backpressure(self, *, full: bool) -> None:
         """Backpressure from the replica: it takes the body more slowly than the caller sends it."""
         exchange = self._exchange
         if full:
@@ -161,7 +161,7 @@ class Attempt(HeadHandler):
         exchange.connection = None
         if backend.has_suspects or head.status >= 500:
             backend.record_status(self._replica, head.status)
-            if head.status in (502, 503) and self._elsewhere(head.status):
+            if head.status in (502, 503) and self._retry_unavailable(head.status):
                 return
         rewrite, begin = rewritten_head(exchange, head, self._replica.authority)
         exchange.end(Event.ANSWERED, begin + content)
@@ -178,7 +178,7 @@ class Attempt(HeadHandler):
         if head.status == 101:
             if exchange.plan.upgrade:
                 exchange.advance(Event.SWITCHED)
-                exchange.passing = tunnel = Tunnel(exchange, connection)
+                exchange.active_response = tunnel = Tunnel(exchange, connection)
                 tunnel.begin(head)
             else:
                 connection.drop()
@@ -187,13 +187,13 @@ class Attempt(HeadHandler):
         backend = exchange.backend
         if backend.has_suspects or head.status >= 500:
             backend.record_status(self._replica, head.status)
-        if head.status in (502, 503) and self._elsewhere(head.status):
+        if head.status in (502, 503) and self._retry_unavailable(head.status):
             return
         exchange.advance(Event.HEAD_RECEIVED)
-        exchange.passing = relay = Relay(exchange, connection, self._replica, head)
+        exchange.active_response = relay = Relay(exchange, connection, self._replica, head)
         connection.relay_to(relay)
 
-    def _elsewhere(self, status: int) -> bool:
+    def _retry_unavailable(self, status: int) -> bool:
         """Retry on another replica after an engine's own 502 or 503; return False if the response is to be relayed."""
         exchange = self._exchange
         failure = Failure(ProxyReason.ENGINE_UNAVAILABLE, f"replica {self._replica.key} answered {status}")
@@ -234,7 +234,7 @@ class Attempt(HeadHandler):
         if chosen is not None:
             _retry(exchange, chosen, failure.kind, fresh_only=step == "same-replica")
         elif waits:
-            self._wait_again()
+            self._requeue()
         else:
             exchange.at_fault = replica
             exchange.answer(failure_problem(failure))
@@ -242,7 +242,7 @@ class Attempt(HeadHandler):
     def _may_wait(self, failure: Failure) -> bool:
         return never_ran(failure, sent=self._body_sent) and self._exchange.backend.table.limits.max_queued > 0
 
-    def _wait_again(self) -> None:
+    def _requeue(self) -> None:
         """Queue the request as if it were new."""
         exchange = self._exchange
         exchange.advance(Event.NO_REPLICA_FREE)
@@ -253,7 +253,7 @@ class Attempt(HeadHandler):
             waiter = exchange.waiter = QueuedRequest(exchange)
         refusal = exchange.backend.requeue(waiter)
         if refusal is not None:
-            waiter.turned_away(refusal)
+            waiter.refuse(refusal)
 
     def cut_now(self, why: ProxyReason) -> None:
         """Cut the request: its replica is being stopped."""

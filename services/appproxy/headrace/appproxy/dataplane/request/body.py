@@ -1,4 +1,4 @@
-"""A request body on its way to a replica: bounded, framed anew, and kept for replay while it is small."""
+"""Request body: bounded, reframed for the replica, and kept for replay while it is small."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from headrace.common.contracts.problems import Problem
 from headrace.common.contracts.reasons.proxy import ProxyReason
 
 _SMALL: Final = 4096
-"""Pieces that make no more than this together are kept as one, so that many tiny ones take no more memory than they have bytes."""
+"""Pieces up to this size are joined, so that many tiny ones take no more memory than their bytes."""
 LAST_CHUNK: Final = b"0\r\n\r\n"
 
 
@@ -31,13 +31,13 @@ class RequestBody:
         """limit: largest size; keep: bytes kept for replay. Raises TooLarge."""
         self._length = length
         self.size = 0
-        """Bytes of content that came so far."""
+        """Bytes of content so far."""
         self.limit_to(limit)
         self._keep = keep
         self._chunked = length == CHUNKED
         self._kept: list[bytes] | None = []
         self.field = b"Transfer-Encoding: chunked\r\n" if self._chunked else b"Content-Length: %d\r\n" % length
-        """The field that frames it for the replica."""
+        """Framing field for the replica."""
 
     def limit_to(self, limit: int) -> None:
         """Lower the limit to `limit` bytes. Raises TooLarge."""

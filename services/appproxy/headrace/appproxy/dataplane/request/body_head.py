@@ -1,4 +1,4 @@
-"""Inspection of a body's head: what is read of it before a replica is chosen, and what it may cost in tokens."""
+"""Inspection of a body's head before a replica is chosen, and the estimate of its tokens."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from headrace.common.contracts.reasons.proxy import ModelReason
 
 BodyHead = JsonHead | FormHead
 _NOT_JSON: Final = ModelReason.NOT_JSON
-"""Looked up once: each request with limits on tokens asks for it."""
+"""Looked up once: used by each request with token limits."""
 
 
 def read_head(

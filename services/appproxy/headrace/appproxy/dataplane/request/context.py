@@ -1,4 +1,4 @@
-"""Context of a worker: what all its requests share, built once."""
+"""Context of a worker: objects shared by all its requests, built once."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Listener:
 
     own_port: int | None
     refusing: bool = False
-    """Whether each answer is to be the last on its connection."""
+    """True if each response is the last on its connection."""
 
 
 class HeldBodies:
@@ -153,7 +153,7 @@ class WorkerContext:
         self.stats = stats
         self.tracer = tracer
         self.traces: bool = tracer.traces
-        """Whether the tracer is to be asked for every request."""
+        """True if the tracer must be called for every request."""
         self.access_log = access_log
         self.now = now
         self.epoch = epoch
@@ -162,7 +162,7 @@ class WorkerContext:
         self.coalescer = coalescer
         self.held_bodies = held_bodies
         self.openai_cors = openai_cors
-        """Of the fleet's base URL, whatever the service."""
+        """CORS policy of the fleet's base URL."""
         self.preflights = preflights
         self.tasks = Tasks()
         self.date = DateField(epoch)

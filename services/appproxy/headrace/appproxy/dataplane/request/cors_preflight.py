@@ -1,4 +1,4 @@
-"""Answers CORS preflight requests, before anything is asked of the caller, since browsers show no token with them."""
+"""Answers CORS preflight requests, before authentication, since browsers send no token with them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def answer(exchange: Exchange, backend: Backend | None, allowed: bytes) -> None:
     a response without permission, and people find the reason in it.
     """
     exchange.openai = backend is None
-    _meter(exchange)
+    _check_rate(exchange)
     if not allowed:
         setting = "the app-proxy's fleet_cors_origins" if backend is None else "the service's cors.allow_origins"
         page = field(exchange.head, b"origin")[:_LONGEST_SHOWN].decode("latin-1")
@@ -32,7 +32,7 @@ def answer(exchange: Exchange, backend: Backend | None, allowed: bytes) -> None:
     exchange.reply(no_content(allowed, request_id=exchange.record.request_id, closes=exchange.closes))
 
 
-def _meter(exchange: Exchange) -> None:
+def _check_rate(exchange: Exchange) -> None:
     """Raise TooManyRequests if the client address exceeds the preflight rate.
 
     A trusted proxy that forwards no client address is not limited.

@@ -1,6 +1,6 @@
-"""Downstream connection: one caller's requests in order, one at a time, and what is written back.
+"""Downstream connection: one caller's requests in order, one at a time, and the responses to them.
 
-Knows framing and time, no policy.
+It has framing and time-outs, but no policy.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from headrace.appproxy.dataplane.request.local_replies import framing_reply
 from headrace.appproxy.dataplane.upstream.connection import HIGH_WATER
 from headrace.common.contracts.reasons.proxy import ProxyReason
 
-_MOST_HELD: Final = 64 * 1024
-"""Bytes of later, pipelined requests that are read ahead."""
+_MAX_HELD: Final = 64 * 1024
+"""Bytes of pipelined requests that are read ahead."""
 _FLUSH_S: Final = 5.0
-"""How long a last answer may take to leave before the connection is cut."""
+"""Longest time to send a last response before the connection is cut."""
 LAST_IDLE_S: Final = 1.0
-"""How long a connection without a request is still served once its listener refuses: its next request may be on its way."""
+"""How long an idle connection is still served after its listener stops: its next request may be on its way."""
 _NEVER: Final = float("inf")
 _NO_REASONS: Final[frozenset[str]] = frozenset()
-_MOST_ADDRESSES: Final = 4096
-"""Remembered, so that all connections from one address share these fields."""
+_MAX_ADDRESSES: Final = 4096
+"""Cached, so that all connections from one address share these fields."""
 
 
 class RequestHandler(ABC):
@@ -40,15 +40,15 @@ class RequestHandler(ABC):
     """
 
     @abstractmethod
-    def body_came(self, content: bytes) -> None:
+    def body_received(self, content: bytes) -> None:
         """Handle body content; the connection's `request_complete` is True with the last of it."""
 
     @abstractmethod
-    def bad_body(self, error: FramingError) -> None:
+    def body_malformed(self, error: FramingError) -> None:
         """Handle a framing error in the body."""
 
     @abstractmethod
-    def caller_full(self, *, full: bool) -> None:
+    def caller_backpressure(self, *, full: bool) -> None:
         """Backpressure from the caller: writing is paused, or may go on."""
 
     @abstractmethod
@@ -150,22 +150,22 @@ class DownstreamConnection(CoalescingProtocol):
         self.listener = listener
         self.address = ""
         self.forwarded_fields = b""
-        """The caller's fields for replicas: who it is, as far as a connection tells."""
+        """X-Forwarded-* fields for replicas, as far as the connection determines them."""
         self.trusted = False
-        """Whether what stands in front is ours."""
+        """True if the peer is a trusted proxy."""
         self.reader = RequestReader(context.head_limits)
         self.exchange: RequestHandler | None = None
-        """The request in hand."""
+        """Current request."""
         self.deadline = _NEVER
         self.request_complete = False
-        """Whether the request in hand has come to its end, body and all."""
+        """True if the current request was received completely."""
         self.writable = True
         self._body: Body | None = None
         self._pipelined = b""
         self._closing = False
         self._paused_for = _NO_REASONS
         self._sink: Callable[[DownstreamConnection, bytes], None] = _READ
-        """Not bound: there may be thousands of connections, and most of them idle."""
+        """Not bound methods: there may be thousands of connections, most of them idle."""
 
     # --- the event loop's callbacks
 
@@ -206,13 +206,13 @@ class DownstreamConnection(CoalescingProtocol):
         """Callback of the event loop: the caller's write buffer is full."""
         self.writable = False
         if self.exchange is not None:
-            self.exchange.caller_full(full=True)
+            self.exchange.caller_backpressure(full=True)
 
     def resume_writing(self) -> None:
         """Callback of the event loop."""
         self.writable = True
         if self.exchange is not None:
-            self.exchange.caller_full(full=False)
+            self.exchange.caller_backpressure(full=False)
 
     # --- reading
 
@@ -258,9 +258,9 @@ class DownstreamConnection(CoalescingProtocol):
         try:
             content = self._content(body, data)
         except FramingError as error:
-            exchange.bad_body(error)
+            exchange.body_malformed(error)
         else:
-            exchange.body_came(content)
+            exchange.body_received(content)
 
     def _content(self, body: Body, data: bytes) -> bytes:
         """Return the body content in `data`. Raises FramingError."""
@@ -280,7 +280,7 @@ class DownstreamConnection(CoalescingProtocol):
     def _hold(self, data: bytes) -> None:
         """Buffer a pipelined request while one is being served."""
         self._pipelined += data
-        if len(self._pipelined) > _MOST_HELD:
+        if len(self._pipelined) > _MAX_HELD:
             self.pause_reading("held")
 
     def tunnel(self, sink: Callable[[bytes], None]) -> None:
@@ -397,10 +397,10 @@ _READ: Final = DownstreamConnection._read  # noqa: SLF001
 _READ_BODY: Final = DownstreamConnection._read_body  # noqa: SLF001
 _HOLD: Final = DownstreamConnection._hold  # noqa: SLF001
 _IGNORE: Final = DownstreamConnection._ignore  # noqa: SLF001
-"""What becomes of the bytes that come (`_sink`). As constants: compiled code looks methods up by name each time."""
+"""Destinations of received bytes (`_sink`). As constants: compiled code looks methods up by name each time."""
 
 
-@lru_cache(maxsize=_MOST_ADDRESSES)
+@lru_cache(maxsize=_MAX_ADDRESSES)
 def _known(host: str) -> tuple[str, bytes]:
     """Return the client address, and the fields that forward it to replicas."""
     address = host.removeprefix("::ffff:")  # IPv4 on a socket for both

@@ -1,4 +1,4 @@
-"""An exchange: one request from its head to its end, its state, and the release of all that it holds."""
+"""An exchange: one request from its head to its end, its state, and the release of its resources."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ class OpenRequests:
     def __init__(self) -> None:
         self.open: set[Exchange] = set()
         self.stopping = False
-        """Whether no new requests are taken."""
+        """True if no new requests are taken."""
 
 
-class Passing(Protocol):
+class ActiveResponse(Protocol):
     """Response in progress, a relay or a tunnel, and its reactions to events on the caller's side."""
 
-    def caller_full(self, *, full: bool) -> None:
+    def caller_backpressure(self, *, full: bool) -> None:
         """Backpressure from the caller: writing is paused, or may go on."""
 
     def caller_left(self) -> None:
@@ -74,46 +74,46 @@ class Exchange(RequestHandler):
 
     # What most requests never set lies here, not in each instance.
     backend: Backend
-    """The service, once `found`."""
+    """Backend of the service, once `found`."""
     found = False
-    """Whether the service is known."""
+    """True once the service is known."""
     plan = NO_PLAN
-    """What its head means, once that is known; what a replica gets is part of it."""
+    """Routing and policy decisions for its head, once computed."""
     fields = b""
-    """What the replica gets as header fields, beside those that frame the body."""
+    """Header fields for the replica, without those that frame the body."""
     limit_fields = b""
-    """Fields for the answer: the caller's limits."""
+    """Rate-limit fields for the response."""
     openai = False
-    """Whether it came in on the fleet's base URL."""
+    """True for a request at the fleet's base URL."""
     reservation: Reservation | None = None
-    """What it holds of the caller's limits."""
+    """Its rate-limit reservation."""
     affinity_key: int | None = None
-    """What binds it to a replica, under session and prefix balance."""
+    """Affinity key, under session and prefix policies."""
     waiter: Waiter | None = None
-    """It in the queue, once it had to wait."""
+    """Its place in the queue, once it was queued."""
     tried: frozenset[str] = _NONE
-    """Replicas that it failed on."""
+    """Replicas on which it failed."""
     attempt: HeadHandler | None = None
-    """The try on `replica` that is under way, or was answered."""
+    """Current attempt on `replica`, also after the response head."""
     replica: Replica | None = None
     connection: ReplicaConnection | None = None
-    """To the replica, from sending to the end of the answer."""
+    """Upstream connection, from sending to the end of the response."""
     connecting: asyncio.Task[None] | None = None
     at_fault: Replica | None = None
-    """The replica that left it unanswered."""
+    """Replica that sent no response."""
     body: RequestBody | None = None
     inspect_body: Callable[[bytes], None] | None = None
-    """Wants to see content before a replica is chosen."""
+    """Consumer of body content before a replica is chosen."""
     model_field: ModelField | None = None
-    """Where its body names the service and not a model of the engine's."""
+    """Position of the service's name in the body, if it is no model of the engine's."""
     held_bytes = 0
-    """Of its body, while the service that it names is looked for."""
+    """Bytes of its body buffered while the service is looked up."""
     continued = False
-    """Whether the caller was told to send its body."""
+    """True if 100 Continue was sent."""
     usage: UsageReader | None = None
-    """What reads the answer, where it comes in pieces."""
+    """Usage reader of a response that comes in pieces."""
     json_response = b""
-    """A whole answer that says something of tokens."""
+    """Complete JSON response, for its usage."""
 
     def __init__(self, requests: OpenRequests, downstream: DownstreamConnection, head: RequestHead) -> None:
         self.state: State = State.ARRIVED
@@ -123,8 +123,10 @@ class Exchange(RequestHandler):
         self.context = context = downstream.context
         self.head = head
         self.record = RequestRecord(head, downstream.address, context.now())
-        self.passing: Passing | None = None  # mypyc leaves an attribute out that has a protocol's type and None above
-        """What passes the response, once that has begun."""
+        self.active_response: ActiveResponse | None = (
+            None  # mypyc leaves an attribute out that has a protocol's type and None above
+        )
+        """Relay or tunnel of the response, once it has begun."""
 
     @property
     def caller_key(self) -> str:
@@ -150,10 +152,10 @@ class Exchange(RequestHandler):
         state: int = self.state  # as plain numbers: a lookup by enums costs compiled code four times as much
         following = FOLLOWING[state * EVENTS + event]
         if following is None:
-            self._fault(Event(event))
+            self._end_after_fault(Event(event))
         self.state = following
 
-    def _fault(self, event: Event) -> NoReturn:
+    def _end_after_fault(self, event: Event) -> NoReturn:
         """End a request after an illegal transition: with 500, or, in the middle of a response, by closing its
         connection.
         """
@@ -198,7 +200,7 @@ class Exchange(RequestHandler):
             self.downstream.write(_CONTINUE)
         self.downstream.deadline = self.context.now() + self.context.proxy_limits.caller_idle_timeout_s
 
-    def body_came(self, content: bytes) -> None:
+    def body_received(self, content: bytes) -> None:
         """Handle body content; the connection's `request_complete` is True with the last of it."""
         body = self.body
         if body is None:
@@ -229,24 +231,24 @@ class Exchange(RequestHandler):
         )
         downstream.deadline = self.context.now() + wait_s
 
-    def bad_body(self, error: FramingError) -> None:
+    def body_malformed(self, error: FramingError) -> None:
         """Handle a framing error in the body."""
-        if self.passing is not None:
-            self.passing.cut(ProxyReason.CONNECTION_LOST)
+        if self.active_response is not None:
+            self.active_response.cut(ProxyReason.CONNECTION_LOST)
         else:
             self.answer(framing_problem(error))
 
     # --- what else happens on the caller's side
 
-    def caller_full(self, *, full: bool) -> None:
+    def caller_backpressure(self, *, full: bool) -> None:
         """Backpressure from the caller: writing is paused, or may go on."""
-        if self.passing is not None:
-            self.passing.caller_full(full=full)
+        if self.active_response is not None:
+            self.active_response.caller_backpressure(full=full)
 
     def caller_left(self) -> None:
         """Handle the end of the caller's connection: the upstream connection is closed too."""
-        if self.passing is not None:
-            self.passing.caller_left()
+        if self.active_response is not None:
+            self.active_response.caller_left()
         else:
             self.leave_with_caller()
 
@@ -259,8 +261,8 @@ class Exchange(RequestHandler):
 
     def expired(self) -> None:
         """Handle the downstream connection's expired deadline."""
-        if self.passing is not None:
-            self.passing.expired()
+        if self.active_response is not None:
+            self.active_response.expired()
         elif not self.downstream.request_complete:
             seconds = self.context.proxy_limits.caller_idle_timeout_s
             self.answer(problem_of(ProxyReason.CALLER_IDLE, f"no byte of the request body came for {seconds:g} s"))
@@ -271,8 +273,8 @@ class Exchange(RequestHandler):
 
     def cut(self, why: ProxyReason) -> None:
         """Cut the request with a reason, or move it to another replica where that is safe."""
-        if self.passing is not None:
-            self.passing.cut(why)
+        if self.active_response is not None:
+            self.active_response.cut(why)
             return
         if why == ProxyReason.REPLICA_STOPPED and self.attempt is not None and self.attempt.move():
             return
@@ -329,7 +331,7 @@ class Exchange(RequestHandler):
         note_end(self.record, self.context.now(), self.replica, self.at_fault)
         self.context.coalescer.defer(self._settle)
         self.leave_replica()
-        self.passing = None
+        self.active_response = None
 
     def drop_connection(self) -> None:
         """Close the upstream connection, if there is one."""

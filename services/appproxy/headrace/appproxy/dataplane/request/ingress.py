@@ -1,4 +1,4 @@
-"""Ingress of requests: plan, authentication, body inspection, rate limits, up to the wait for a replica."""
+"""Ingress of requests: plan, authentication, body inspection, rate limits, up to admission."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Ingress(Acceptor):
         exchange = Exchange(self._requests, downstream, head)
         downstream.exchange = exchange
         if bad is not None:
-            exchange.bad_body(bad)
+            exchange.body_malformed(bad)
             return
         downstream.deadline = _NEVER
         self._requests.open.add(exchange)
@@ -118,7 +118,7 @@ def _reserve(exchange: Exchange, limits: RateLimits, tokens: int) -> None:
     caller = f"{exchange.backend.key}:{exchange.caller_key}"
     verdict = exchange.context.rate_limiter.reserve_now(caller, limits, tokens)
     if verdict is not None:
-        _judged(exchange, verdict)
+        _admitted_by_limits(exchange, verdict)
     else:  # not to be cancelled: what it reserved has to be given back
         exchange.advance(Event.STORE_ASKED)
         exchange.context.tasks.spawn(_ask_store(exchange, caller, limits, tokens))
@@ -128,14 +128,14 @@ async def _ask_store(exchange: Exchange, caller: str, limits: RateLimits, tokens
     try:
         verdict = await exchange.context.rate_limiter.reserve(caller, limits, tokens)
         if exchange.state is State.RESERVE:
-            _judged(exchange, verdict)
+            _admitted_by_limits(exchange, verdict)
         else:  # it has ended meanwhile
             exchange.context.settle(verdict.reservation, 0)
     except Exception as error:  # noqa: BLE001 - nobody waits for this task: the caller would get no answer at all
         exchange.answer(as_problem(error))
 
 
-def _judged(exchange: Exchange, verdict: Verdict) -> None:
+def _admitted_by_limits(exchange: Exchange, verdict: Verdict) -> None:
     exchange.reservation = verdict.reservation
     exchange.limit_fields = verdict.fields
     if verdict.code is not None:

@@ -1,6 +1,6 @@
 """Enforces a minimum rate of request bodies (slow-body protection).
 
-An upload that drips would hold its connection, and one to a replica, for as long as it likes.
+A slow upload would hold its connection, and one to a replica, without limit.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from headrace.appproxy.dataplane.request.states import State
 from headrace.common.contracts.reasons.proxy import ProxyReason
 
 _LONGEST_S = 2.0
-"""More than this between two looks is not the callers' time: the process was held up."""
+"""A longer gap between two checks is not the callers' fault: the process was held up."""
 
 
 class MinBodyRate:
@@ -28,7 +28,7 @@ class MinBodyRate:
         self._requests = requests
         self._checked_s = context.now()
         self._stretches: dict[Exchange, tuple[float, int]] = {}
-        """Of each upload: seconds waited for it in this stretch, and its size at the beginning of it."""
+        """Of each upload: seconds waited for it in this period, and its size at the period's beginning."""
 
     def check(self) -> None:
         """Check every upload. Call it about once a second."""

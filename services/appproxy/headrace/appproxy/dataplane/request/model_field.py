@@ -1,4 +1,4 @@
-"""Model field of a body: the place where it names the service, in the place of one of the engine's models."""
+"""Model field of a body: replaces the service's name by the engine's own model name."""
 
 from __future__ import annotations
 

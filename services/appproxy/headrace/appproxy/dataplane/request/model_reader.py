@@ -1,13 +1,13 @@
-"""Reads the `model` that a request's body names, wherever in the body it stands; or says why it names none."""
+"""Reads the `model` of a request's body, at any position; or gives the reason why there is none."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from headrace.appproxy.dataplane.headers.rewrite import field
-from headrace.appproxy.dataplane.inspect.form_head import MOST_PARTS, FormHead, boundary
+from headrace.appproxy.dataplane.inspect.form_head import MAX_PARTS, FormHead, boundary
 from headrace.appproxy.dataplane.inspect.json_head import JsonHead
-from headrace.appproxy.dataplane.inspect.json_search import MOST_MEMBERS, MOST_NAME, JsonSearch
+from headrace.appproxy.dataplane.inspect.json_search import MAX_MEMBERS, MAX_NAME, JsonSearch
 from headrace.appproxy.dataplane.request.body import RequestBody
 from headrace.appproxy.dataplane.request.exchange import Exchange
 from headrace.appproxy.dataplane.request.model_field import ModelField
@@ -24,14 +24,14 @@ _WORDS = {
     ModelReason.TOO_DEEP: "the body is nested too deep to be read",
     ModelReason.REPEATED_MODEL: "the request names its model more than once",
     ModelReason.WRONG_TYPE: "the request's `model` is not a text",
-    ModelReason.NAME_TOO_LONG: f"the request's `model` is longer than {MOST_NAME} bytes",
-    ModelReason.TOO_MANY_MEMBERS: f"more than {MOST_MEMBERS} members come before `model`",
-    ModelReason.TOO_MANY_PARTS: f"more than {MOST_PARTS} parts come before `model`",
+    ModelReason.NAME_TOO_LONG: f"the request's `model` is longer than {MAX_NAME} bytes",
+    ModelReason.TOO_MANY_MEMBERS: f"more than {MAX_MEMBERS} members come before `model`",
+    ModelReason.TOO_MANY_PARTS: f"more than {MAX_PARTS} parts come before `model`",
     ModelReason.BYTE_ORDER_MARK: "the body begins with a byte order mark, or is no UTF-8; allowed is UTF-8 without one (RFC 8259 section 8.1)",
     ModelReason.COMPRESSED_BODY: f"the body is compressed; {_KINDS}, not compressed",
 }
 _COMPRESSED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zXZ")
-"""How gzip, zstd, bzip2 and xz begin."""
+"""Magic bytes of gzip, zstd, bzip2 and xz."""
 _MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff", b"\x00{", b"{\x00", b"\x00\x00\x00{")
 
 
@@ -52,9 +52,9 @@ class ModelReader:
         self._then = then
         self.model: str | None = None
         self.problem: ModelReason | None = None
-        """Why there is none."""
+        """Why there is no model."""
         self.words = ""
-        """That in words."""
+        """The same in words."""
 
     def begin(self) -> None:
         """Parse the content that is there, and ask the caller for more if needed. Raises Problem."""

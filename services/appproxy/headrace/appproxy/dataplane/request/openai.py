@@ -19,7 +19,7 @@ from headrace.common.contracts.reasons.proxy import ModelReason, ProxyReason
 
 _MODELS = b"/v1/models"
 _REALTIME = b"/v1/realtime"
-_MOST_PARAMETERS = 100
+_MAX_PARAMETERS = 100
 
 
 def enter(exchange: Exchange, authorization: bytes | None, then: Callable[[Backend, bytes | None], None]) -> None:
@@ -40,7 +40,7 @@ def enter(exchange: Exchange, authorization: bytes | None, then: Callable[[Backe
     if exchange.body is None:
         words = "the fleet's base URL serves /v1/models, requests that name their model in the body, and WebSockets of /v1/realtime?model="
         raise problem_of(ProxyReason.NOT_FOUND, words)
-    ModelReader(exchange, exchange.body, lambda found: _named(exchange, found, caller, then)).begin()
+    ModelReader(exchange, exchange.body, lambda found: _model_found(exchange, found, caller, then)).begin()
 
 
 class ModelCaller:
@@ -77,7 +77,7 @@ def _models(exchange: Exchange, name: str, caller: ModelCaller) -> None:
         return
     found = index.model(caller.scope, name)
     if found is not None:
-        _own(exchange, 200, found)
+        _reply_json(exchange, 200, found)
     else:
         _unknown(exchange, unquote(name), caller)
 
@@ -95,10 +95,10 @@ def _unknown(exchange: Exchange, model: str, caller: ModelCaller) -> None:
 
 def _refuse(exchange: Exchange, why: ModelReason, words: str) -> None:
     content = error(words, code=why.shown) | {"request_id": exchange.record.request_id.decode()}
-    _own(exchange, why.status, content, why.value)
+    _reply_json(exchange, why.status, content, why.value)
 
 
-def _own(exchange: Exchange, status: int, content: dict[str, Any], reason: str = "") -> None:
+def _reply_json(exchange: Exchange, status: int, content: dict[str, Any], reason: str = "") -> None:
     """Respond with an error in OpenAI's shape."""
     _answer(exchange, status, json.dumps(content).encode(), reason)
 
@@ -118,27 +118,27 @@ def _answer(exchange: Exchange, status: int, content: bytes, reason: str = "") -
     )
 
 
-def _named(
+def _model_found(
     exchange: Exchange, found: ModelReader, caller: ModelCaller, then: Callable[[Backend, bytes | None], None]
 ) -> None:
     if found.model is None:
         _refuse(exchange, found.problem or ModelReason.MISSING_MODEL, found.words)
         return
-    _go(exchange, found.model, caller, then, found)
+    _forward_to_service(exchange, found.model, caller, then, found)
 
 
 def _realtime(exchange: Exchange, caller: ModelCaller, then: Callable[[Backend, bytes | None], None]) -> None:
     """Handle a WebSocket of OpenAI's realtime API: its model is in the query."""
     query = exchange.plan.target.partition(b"?")[2].decode("latin-1")
-    models = parse_qs(query).get("model", []) if query.count("&") < _MOST_PARAMETERS else []
+    models = parse_qs(query).get("model", []) if query.count("&") < _MAX_PARAMETERS else []
     if len(models) == 1:
-        _go(exchange, models[0], caller, then)
+        _forward_to_service(exchange, models[0], caller, then)
         return
     why = ModelReason.REPEATED_MODEL if models else ModelReason.MISSING_MODEL
     _refuse(exchange, why, "the address has to name one model: /v1/realtime?model=<model>")
 
 
-def _go(
+def _forward_to_service(
     exchange: Exchange,
     model: str,
     caller: ModelCaller,

@@ -1,4 +1,6 @@
-"""Request plan: what a head means here, cached for requests with the same head until a new route table comes."""
+"""Request plan: routing and policy decisions for a head, cached for requests with the same head until the next route
+table.
+"""
 
 from __future__ import annotations
 
@@ -40,28 +42,29 @@ class RequestPlan:
     )
     table_version: object
     backend: Backend | None
-    """None for the fleet's base URL until the model is known."""
+    """None at the fleet's base URL until the model is known."""
     target: bytes
-    """What the replica gets in the request line."""
+    """Request target for the replica."""
     prefix: bytes
-    """What the caller's path had before the target."""
+    """Prefix of the caller's path before the target."""
     fields: bytes
-    """What the replica gets as header fields, up to its X-Request-Id."""
+    """Header fields for the replica, up to its X-Request-Id."""
     request_id: bytes
-    """The caller's own, if it is taken over."""
+    """The caller's own X-Request-Id, if accepted."""
     consumed: ConsumedFields
     client_address: str
-    """The address that requests come from."""
+    """Client address."""
     authorization: bytes | None
-    """The Authorization field."""
+    """Value of Authorization."""
     upgrade: bool
-    """Whether the caller asks for a WebSocket."""
+    """True for a WebSocket upgrade."""
     subprotocol: bytes
-    """What it is told to be chosen where the replica chooses none: of a WebSocket whose token came as a subprotocol."""
+    """Subprotocol to accept if the replica chooses none: of a WebSocket whose token came as a subprotocol."""
     cors: bytes
-    """What answers tell browsers of the page that asks; nothing where that is left to the replica."""
+    """CORS fields of responses; empty if CORS is left to the replica."""
     preflight: bytes | None
-    """None: this is no preflight request that the proxy answers; else what the answer allows: nothing for pages that may not call."""
+    """None: not a CORS preflight that the proxy answers; else the fields of its answer: empty for pages that may not
+    call."""
 
     def __init__(self) -> None:
         self.table_version = None
@@ -74,7 +77,7 @@ class RequestPlan:
 
 
 NO_PLAN: Final = RequestPlan()
-"""Of a request whose head nobody has looked at."""
+"""Plan of a request whose head was not examined."""
 
 
 def fill_plan(
@@ -108,11 +111,11 @@ def fill_plan(
     plan.authorization = (
         _authorization(plan.consumed) or _api_key(plan.consumed) or (offer.authorization if plan.upgrade else None)
     )
-    forwarded_lines += _own_keys(plan.consumed)
+    forwarded_lines += _other_api_keys(plan.consumed)
     if offer.forwarded:
         forwarded_lines.append(offer.forwarded)
     if downstream.trusted:
-        peer, forwarded = _believed(downstream.address, plan.consumed, destination.host, plan.prefix)
+        peer, forwarded = _trusted_forwarded(downstream.address, plan.consumed, destination.host, plan.prefix)
     else:
         peer, forwarded = downstream.forwarded_fields, destination.forwarded
     upgrade = b"Connection: Upgrade\r\nUpgrade: websocket\r\n" if plan.upgrade else b""
@@ -122,7 +125,7 @@ def fill_plan(
 
 
 def _cors(policy: CorsPolicy, head: RequestHead) -> tuple[bytes, bytes | None]:
-    origin = rewrite.only(head, b"origin")
+    origin = rewrite.single_field(head, b"origin")
     if not (origin and is_preflight(head)):
         return policy.answer_fields(origin), None
     consumed = rewrite.field(head, b"access-control-request-headers")
@@ -148,7 +151,7 @@ def _api_key(consumed: ConsumedFields) -> bytes | None:
     return b"Bearer " + keys[0] if len(keys) == 1 and holds_credential(keys[0]) else None
 
 
-def _own_keys(consumed: ConsumedFields) -> list[bytes]:
+def _other_api_keys(consumed: ConsumedFields) -> list[bytes]:
     """Return the api-key fields without credentials of this installation."""
     if rewrite.X_API_KEY not in consumed and rewrite.API_KEY not in consumed:
         return []
@@ -160,7 +163,7 @@ def _wants_websocket(head: RequestHead) -> bool:
     return head.upgrade == b"websocket" and b"upgrade" in head.connection and head.method == b"GET" and head.minor == 1
 
 
-def _believed(address: str, consumed: ConsumedFields, host: bytes, prefix: bytes) -> tuple[bytes, bytes]:
+def _trusted_forwarded(address: str, consumed: ConsumedFields, host: bytes, prefix: bytes) -> tuple[bytes, bytes]:
     """Return the X-Forwarded-* fields of a request from a trusted proxy."""
     chain = b", ".join([*consumed.get(rewrite.CHAIN, ()), address.encode()])
     proto = consumed.get(rewrite.PROTO, [b"http"])[0]

@@ -16,7 +16,7 @@ from headrace.common.contracts.reasons.proxy import ProxyReason
 
 log = structlog.get_logger(__name__)
 MAX_PER_SWEEP = 1000
-"""Requests that one sweep judges, so that others are not held up when thousands lose their right at once."""
+"""Requests reauthorised per sweep, so that others are not held up when thousands lose access at once."""
 
 
 class Reauthorizer:
@@ -26,7 +26,7 @@ class Reauthorizer:
         self._context = context
         self._requests = requests
         self._due: OrderedDict[Exchange, None] = OrderedDict()
-        """Exchanges, each at most once: tables may take rights away faster than all that is open is judged."""
+        """Exchanges due, each at most once: tables may revoke access faster than all open requests are checked."""
 
     def rights_revoked(self, backend: Backend) -> None:
         """Mark the service: its table revoked access, so the next sweeps reauthorise its open requests."""

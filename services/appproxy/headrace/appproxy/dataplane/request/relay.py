@@ -1,4 +1,4 @@
-"""Relay of a response to the caller: byte for byte as it comes, and never a clean end to a broken one."""
+"""Relay of a response to the caller, byte for byte; an interrupted response never looks complete."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ class Relay(BodyHandler):
         self._exchange.end(Event.ANSWERED)
         self._downstream.finished(closes=closes, now_s=self._exchange.record.ended_s)
 
-    def broke_off(self, why: ProxyReason) -> None:
+    def interrupted(self, why: ProxyReason) -> None:
         """End a response that cannot be completed, so that no client takes it for complete.
 
         An event stream gets an `event: error` first. Then the connection closes: chunked and counted bodies show the
@@ -137,7 +137,7 @@ class Relay(BodyHandler):
 
     # --- from the caller
 
-    def caller_full(self, *, full: bool) -> None:
+    def caller_backpressure(self, *, full: bool) -> None:
         """Backpressure from the caller: reading from the replica is paused until the caller has taken the buffered
         data.
         """
@@ -157,4 +157,4 @@ class Relay(BodyHandler):
         """Cut the response, with a reason."""
         self._exchange.record.was_cut = why in GRACE_REASONS
         self._connection.drop()
-        self.broke_off(why)
+        self.interrupted(why)

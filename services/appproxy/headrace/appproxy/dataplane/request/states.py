@@ -1,7 +1,7 @@
-"""State machine of one proxied request: its states, what may happen in each, and every way out.
+"""State machine of one proxied request: states, events and transitions.
 
-One table for code, tests and docs/data-plane.md, whose diagram is drawn from it. `Exchange.advance` is the only place where a request
-changes its state, and refuses what does not stand here.
+One table for code, tests and docs/data-plane.md, whose diagram is generated from it. Only `Exchange.advance` changes
+the state of a request, and refuses transitions that are not in the table.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ MEANING: Final[Mapping[State, str]] = {
     State.TUNNEL: "a WebSocket: bytes pass both ways",
     State.DONE: "ended: nothing is held any more",
 }
-"""What holds while a request is in a state."""
+"""Meaning of each state."""
 
 _FAULT: Final = "a transition that is not in this table, a mistake of the proxy's own: the connection ends"
 _LEFT: Final = "the caller's connection is gone"
@@ -128,14 +128,14 @@ TRANSITIONS: Final[Mapping[State, Mapping[Event, tuple[State, str]]]] = {
     },
     State.DONE: {},
 }
-"""From a state to those that may follow: by which event, and when that is."""
+"""From a state to the next ones: by which event, and when it happens."""
 
 EVENTS: Final = 13
-"""How many events there are."""
+"""Number of events."""
 FOLLOWING: Final[tuple[State | None, ...]] = tuple(
     TRANSITIONS[state][event][0] if event in TRANSITIONS[state] else None for state in State for event in Event
 )
-"""The table for lookups: the state that follows, at `state * EVENTS + event`; None where the event may not happen."""
+"""Next state at `state * EVENTS + event`; None if the event is illegal in that state."""
 
 
 class IllegalTransitionError(Exception):

@@ -1,8 +1,7 @@
-"""WebSocket tunnel after `101 Switching Protocols`: bytes both ways, as they come.
+"""WebSocket tunnel after `101 Switching Protocols`: relays bytes both ways.
 
-Frames, pings, close codes and extensions stay the peers' own.
-
-Only a caller who may call no more is told so by a close frame of ours, between two of the replica's.
+Frames, pings, close codes and extensions are the peers' own. Only a caller that lost access gets a close frame of the
+proxy, between two of the replica's frames.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ class Tunnel(TunnelHandler):
         self._connection = connection
         self._downstream = exchange.downstream
         self._frames = FrameTracker()
-        """What the caller got."""
+        """Frame boundaries of the data sent to the caller."""
 
     def begin(self, head: ResponseHead) -> None:
         """Send the 101."""
@@ -104,6 +103,6 @@ class Tunnel(TunnelHandler):
         self._end(Event.ABORTED)
         self._downstream.close_gracefully(unread=denied)  # what the caller still sends must not reset the frame away
 
-    def caller_full(self, *, full: bool) -> None:
+    def caller_backpressure(self, *, full: bool) -> None:
         """Backpressure from the caller: reading from the replica is paused."""
         self._connection.pause(paused=full)

@@ -1,4 +1,4 @@
-"""Access log: a share of successful requests, and failed ones up to a bound a second."""
+"""Access log: a sampled share of successful requests, and failed ones up to a rate limit."""
 
 from __future__ import annotations
 

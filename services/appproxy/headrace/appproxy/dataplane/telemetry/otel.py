@@ -46,12 +46,12 @@ ROUTES: Final = frozenset(
         "/health",
     }
 )
-"""Paths that become part of a span's name; all others are `/*`, since names have to be few."""
-_MOST_PATH = 512
+"""Paths used in span names; all others are `/*`, since the number of names must be small."""
+_MAX_PATH = 512
 EXPORT_TIMEOUT_S = 5.0
 
 
-class Traced(Protocol):
+class SpanAttributes(Protocol):
     """Span attributes of one request. Empty strings and None are left out."""
 
     status: int
@@ -148,7 +148,7 @@ class OtelTracing:
         # Ids need no secrecy; 1 is added because zeros are no ids.
         return TraceParent(b"%032x" % (random.getrandbits(127) + 1), b"%016x" % (random.getrandbits(63) + 1), 0)
 
-    def ended(self, span: trace.Span, request: Traced) -> None:
+    def ended(self, span: trace.Span, request: SpanAttributes) -> None:
         """End the span that `begin` started."""
         method = request.method if request.method in _METHODS else "_OTHER"
         route = route_of(request.path, request.service)
@@ -157,7 +157,7 @@ class OtelTracing:
         said = {
             "http.request.method": method,
             "http.route": route,
-            "url.path": request.path.partition("?")[0][:_MOST_PATH],
+            "url.path": request.path.partition("?")[0][:_MAX_PATH],
             "url.scheme": "http",
             "http.response.status_code": request.status or None,
             "server.address": self._address,

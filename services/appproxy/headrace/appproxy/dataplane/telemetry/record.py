@@ -1,6 +1,6 @@
-"""Record of one request: what statistics, access log and spans read once it has ended.
+"""Record of one request, read by statistics, access log and spans after its end.
 
-Plain values, so that telemetry knows neither exchange nor connection. Never holds a token; the path is without its query.
+Plain values, so that telemetry depends on neither exchange nor connection. Never holds a token; the path has no query.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from headrace.appproxy.dataplane.inspect.usage import NOTHING, Tokens
 from headrace.appproxy.dataplane.route_table import Principal
 from headrace.appproxy.dataplane.telemetry.stats import ReplicaStats
 
-_MOST_PATH: Final = 512
+_MAX_PATH: Final = 512
 _PATH: Final = re.compile(rb"(?:[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*)?(/[^?#]*|\*)")
 
 
@@ -22,38 +22,38 @@ class RequestRecord:
 
     request_id = b""
     service = ""
-    """Its service's name, once that is known."""
+    """Service name, once known."""
     principal: Principal | None = None
-    """Who sent it, once that is judged."""
+    """Authenticated caller, once known."""
     stats: ReplicaStats | None = None
-    """Those of the replica that it was sent to last."""
+    """Counters of the last replica."""
     status = 0
-    """What the caller got; 0 if it left before."""
+    """Status of the response; 0 if the caller left before it."""
     reason = ""
-    """Why we refused or failed it ourselves; empty where the replica answered."""
+    """Reason of a local reply; empty if the replica responded."""
     broken = ""
-    """Why an answer that had begun could not be finished."""
+    """Reason of an interrupted response."""
     first_byte_s: float | None = None
-    """From the head to the first byte of the answer's body."""
+    """Time from the head to the first byte of the response body."""
     queued_s: float | None = None
     bytes_sent = 0
     bytes_received = 0
     retries = 0
     tokens: Tokens = NOTHING
-    """Prompt, completion and total tokens that the answer said, once it has ended."""
+    """Prompt, completion and total tokens of the response, once it has ended."""
     upgraded = False
-    """Whether it became a WebSocket."""
+    """True if it became a WebSocket."""
     caller_gone = False
-    """The caller went before the end."""
+    """The caller left before the end."""
     was_cut = False
-    """We ended it: the replica's or the proxy's grace was over."""
+    """Cut at the end of the replica's or the proxy's grace."""
     trace: Any = None
-    """Its span, where it is traced."""
+    """Its span, if it is traced."""
 
     def __init__(self, head: RequestHead, client_address: str, now_s: float) -> None:
         self.head = head
         self.client_address = client_address
-        """The address that it came from: behind proxies of one's own, what they say once the head was read."""
+        """Client address: behind trusted proxies, the one they forwarded, once the head was read."""
         self.started_s = self.ended_s = now_s
 
     @property
@@ -67,7 +67,7 @@ class RequestRecord:
         target.
         """
         found = _PATH.match(self.head.target)
-        return found[1][:_MOST_PATH].decode("latin-1") if found is not None else ""
+        return found[1][:_MAX_PATH].decode("latin-1") if found is not None else ""
 
     @property
     def replica_key(self) -> str:

@@ -1,6 +1,6 @@
-"""Counters and histograms of one process: plain, cheap to add to, and mergeable over processes.
+"""Counters and histograms of one process: plain, cheap to update, and mergeable across processes.
 
-Everything is bounded by the fleet: services and replicas come from the tables, codes are HTTP's, reasons are our own.
+Cardinality is bounded by the fleet: services and replicas come from the tables, codes are HTTP's, reasons a closed set.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ EVENT_SECONDS: Final[tuple[float, ...]] = (
     1.0,
     5.0,
 )
-_MOST_REASONS: Final = 64
+_MAX_REASONS: Final = 64
 
 
-def _place(seconds: float) -> int:
+def _bucket_index(seconds: float) -> int:
     """Return bisect_left(SECONDS, seconds), faster for small values."""
     at = 0
     for bound in SECONDS:
@@ -94,7 +94,7 @@ class Histogram:
 
 
 def _count(counts: dict[str, int], name: str) -> None:
-    if name in counts or len(counts) < _MOST_REASONS:
+    if name in counts or len(counts) < _MAX_REASONS:
         counts[name] = counts.get(name, 0) + 1
 
 
@@ -148,11 +148,11 @@ class ReplicaStats:
         self.codes[status] = self.codes.get(status, 0) + 1
         if status and not lasting:
             durations = self.durations
-            durations.counts[_place(seconds)] += 1
+            durations.counts[_bucket_index(seconds)] += 1
             durations.total += seconds
             if first_byte_s is not None:
                 first_bytes = self.first_bytes
-                first_bytes.counts[_place(first_byte_s)] += 1
+                first_bytes.counts[_bucket_index(first_byte_s)] += 1
                 first_bytes.total += first_byte_s
 
     def broke(self, why: str) -> None:
@@ -273,13 +273,13 @@ class StatsRegistry:
         self.services: dict[ServiceId, ServiceStats] = {}
         self.replicas: dict[SessionId, ReplicaStats] = {}
         self.malformed: dict[str, int] = {}
-        """Bytes that were no request, by why."""
+        """Malformed requests, by reason."""
         self.unknown: dict[str, int] = {}
-        """Requests refused before their service was known, by why."""
+        """Requests refused before their service was known, by reason."""
         self.preflights = 0
-        """Of browsers at the fleet's base URL, that were answered."""
+        """Answered CORS preflights at the fleet's base URL."""
         self.illegal_transitions: dict[str, int] = {}
-        """Steps of requests that their table does not know, by state and event."""
+        """Illegal state transitions of requests, by state and event."""
 
     def service(self, service_id: ServiceId, name: str) -> ServiceStats:
         """Return the counters of a service; creates them."""

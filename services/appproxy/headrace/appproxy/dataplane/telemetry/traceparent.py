@@ -1,4 +1,4 @@
-"""W3C Trace Context (https://www.w3.org/TR/trace-context/). Pure: ids are arguments, nothing is drawn here."""
+"""W3C Trace Context (https://www.w3.org/TR/trace-context/). Pure: ids are arguments, none is generated here."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 SAMPLED: Final = 0x01
-_MOST_LENGTH: Final = 128
-_MOST_STATE: Final = 512
-"""Characters of `tracestate` that have to be passed at least (section 3.3.1.5); further ones are dropped with the whole."""
-_MOST_MEMBERS: Final = 32
+_MAX_LENGTH: Final = 128
+_MAX_STATE: Final = 512
+"""Characters of `tracestate` that must be forwarded at least (section 3.3.1.5); a longer one is dropped."""
+_MAX_MEMBERS: Final = 32
 _PARENT: Final = re.compile(rb"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-[\x21-\x7e]*)?\Z").match
 _STATE: Final = re.compile(rb"[\x20-\x7e\t]*\Z").match
 _MEMBER: Final = re.compile(
@@ -21,7 +21,7 @@ _ZERO_SPAN: Final = b"0" * 16
 
 
 _SHAPES: Final = bytes(0x30 if byte in b"0123456789abcdef" else byte if byte == 0x2D else 0xFF for byte in range(256))
-"""For bytes.translate: each hexadecimal digit becomes a zero."""
+"""For bytes.translate: maps each hexadecimal digit to a zero."""
 _SHAPE: Final = b"-".join((b"00", _ZERO_TRACE, _ZERO_SPAN, b"00"))
 _FLAGS: Final[tuple[bytes, ...]] = (b"-00", b"-01")
 
@@ -46,7 +46,7 @@ def parse(values: Sequence[bytes]) -> TraceParent | None:
     Section 3.2.2: version ff and all-zero ids are invalid; in version 00 nothing may follow the flags; in later
     versions something may, after a dash, and only the fields of version 00 are read.
     """
-    if len(values) != 1 or len(values[0]) > _MOST_LENGTH:
+    if len(values) != 1 or len(values[0]) > _MAX_LENGTH:
         return None
     match = _PARENT(values[0])
     if match is None:
@@ -81,11 +81,11 @@ def state(values: Sequence[bytes]) -> bytes:
     if not values:
         return b""
     joined = b",".join(values)
-    if len(joined) > _MOST_STATE or not _STATE(joined):
+    if len(joined) > _MAX_STATE or not _STATE(joined):
         return b""
     members = [member for part in joined.split(b",") if (member := part.strip(b" \t"))]
     keys = {member.partition(b"=")[0] for member in members}
-    if len(members) > _MOST_MEMBERS or len(keys) < len(members) or not all(map(_MEMBER, members)):
+    if len(members) > _MAX_MEMBERS or len(keys) < len(members) or not all(map(_MEMBER, members)):
         return b""
     return b",".join(members)
 

@@ -1,4 +1,6 @@
-"""Trace propagation: a caller's trace goes on to the replica; with the extra `otel` each request is a span of it (otel.py)."""
+"""Trace propagation: forwards a caller's trace to the replica; with the extra `otel` each request is a span of it
+(otel.py).
+"""
 
 from __future__ import annotations
 
@@ -12,14 +14,14 @@ if TYPE_CHECKING:
     from headrace.appproxy.dataplane.telemetry.record import RequestRecord
 
 CLOSE_S: Final = 5.0
-"""How long the last spans may take at the end."""
+"""Longest time to export the last spans at the end."""
 
 
 class Tracer(Protocol):
     """Tracing interface of the data plane."""
 
     traces: bool
-    """Whether `begin` has to be asked for every request: else what it says depends on the fields alone."""
+    """True if `begin` must be called for every request; else its result depends on the fields alone."""
 
     def begin(self, record: RequestRecord, consumed: ConsumedFields) -> bytes:
         """Return the trace-context fields for the replica, each with its CRLF."""

@@ -1,1 +1,1 @@
-"""Upstream: replicas and the connections to them; what is sent on them is decided in `request`."""
+"""Upstream: replicas and connections to them; `request` decides what is sent."""

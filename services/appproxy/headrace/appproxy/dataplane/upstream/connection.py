@@ -1,11 +1,11 @@
-"""Upstream connection: sends a request's bytes, parses the response, and hands what came to whoever has its part in hand."""
+"""Upstream connection: sends a request's bytes, parses the response, and calls its handlers."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from typing import Any, Final
 
-from headrace.appproxy.dataplane.http1.bodies import Body, OpenBody, body_of
+from headrace.appproxy.dataplane.http1.bodies import Body, UntilCloseBody, body_of
 from headrace.appproxy.dataplane.http1.heads import FramingError, HeadLimits, ResponseHead
 from headrace.appproxy.dataplane.http1.responses import ResponseReader
 from headrace.appproxy.dataplane.http1.write_coalescer import CoalescingProtocol, WriteCoalescer
@@ -13,11 +13,11 @@ from headrace.appproxy.dataplane.upstream.failures import FailureKind
 from headrace.appproxy.dataplane.upstream.open_request import OpenRequest
 from headrace.common.contracts.reasons.proxy import ProxyReason
 
-_MOST_INTERIM: Final = 16
+_MAX_INTERIM: Final = 16
 HIGH_WATER: Final = 64 * 1024
-"""Bytes that may wait for a peer before the other side is paused."""
+"""Bytes buffered for a peer before the other side is paused."""
 _NO_BODY: Final = body_of(0)
-"""Of a connection whose response has not begun."""
+"""Interim (1xx) responses of one request."""
 
 
 class HeadHandler(OpenRequest):
@@ -36,12 +36,12 @@ class HeadHandler(OpenRequest):
         """Handle a connection that ended, or sent no valid HTTP, before a head."""
 
     @abstractmethod
-    def replica_full(self, *, full: bool) -> None:
+    def replica_backpressure(self, *, full: bool) -> None:
         """Backpressure from the replica: pause or resume sending the body; also after the response has begun."""
 
 
 class BodyHandler(ABC):
-    """Handler of response content. Nothing is called after `ended` or `broke_off`."""
+    """Handler of response content. Nothing is called after `ended` or `interrupted`."""
 
     @abstractmethod
     def relay(self, content: bytes, body: Body) -> None:
@@ -56,7 +56,7 @@ class BodyHandler(ABC):
         """Handle the end of a complete response."""
 
     @abstractmethod
-    def broke_off(self, why: ProxyReason) -> None:
+    def interrupted(self, why: ProxyReason) -> None:
         """Handle an interrupted response."""
 
 
@@ -109,19 +109,19 @@ class ReplicaConnection(CoalescingProtocol):
         super().__init__(coalescer)
         self._pool = pool
         self._request: HeadHandler | None = None
-        """What it is busy with."""
+        """Handler of its current response."""
         self._body_handler: BodyHandler | None = None
         self._tunnel: TunnelHandler | None = None
         self.reused = False
-        """Whether it had served before the request in hand."""
+        """True if it had served a request before the current one."""
         self.taken_at = 0.0
         self.idle_since = 0.0
         self.request_complete = False
-        """Whether the request in hand was sent to its end."""
+        """True if the current request was sent completely."""
         self._reader = ResponseReader(limits)
         self._body: Body = _NO_BODY
         self._keep_alive = False
-        """Whether the response in hand lets it serve again."""
+        """True if it can be reused after the current response."""
         self._to_head = False
         self._interim = 0
 
@@ -166,7 +166,7 @@ class ReplicaConnection(CoalescingProtocol):
                 if handler is None:
                     request.lost(self, ProxyReason.BAD_RESPONSE, error.detail)
                 else:
-                    handler.broke_off(ProxyReason.BAD_RESPONSE)
+                    handler.interrupted(ProxyReason.BAD_RESPONSE)
 
     def _begin(self, request: HeadHandler, data: bytes) -> None:
         """Parse a response head, and the content that came with it."""
@@ -174,7 +174,7 @@ class ReplicaConnection(CoalescingProtocol):
         head = reader.head(data, to_head=self._to_head)
         while head is not None and head.status < 200 and head.status != 101:
             self._interim += 1  # RFC 9110 section 15.2: a proxy may keep interim answers to itself
-            if self._interim > _MOST_INTERIM:
+            if self._interim > _MAX_INTERIM:
                 raise FramingError(ProxyReason.BAD_RESPONSE, "too many interim answers")
             head = reader.head(reader.rest, to_head=self._to_head)
         if head is None:
@@ -241,7 +241,7 @@ class ReplicaConnection(CoalescingProtocol):
     def connection_lost(self, error: Exception | None) -> None:
         """Callback of the event loop."""
         request, handler, tunnel = self._request, self._body_handler, self._tunnel
-        whole = error is None and isinstance(self._body, OpenBody)
+        whole = error is None and isinstance(self._body, UntilCloseBody)
         self._pool.forget(self)
         if request is None:
             return
@@ -253,14 +253,14 @@ class ReplicaConnection(CoalescingProtocol):
         elif whole:
             handler.ended()
         else:
-            handler.broke_off(ProxyReason.CONNECTION_LOST)
+            handler.interrupted(ProxyReason.CONNECTION_LOST)
 
     def pause_writing(self) -> None:
         """Callback of the event loop: the replica's write buffer is full."""
         if self._request is not None:
-            self._request.replica_full(full=True)
+            self._request.replica_backpressure(full=True)
 
     def resume_writing(self) -> None:
         """Callback of the event loop."""
         if self._request is not None:
-            self._request.replica_full(full=False)
+            self._request.replica_backpressure(full=False)

@@ -1,4 +1,4 @@
-"""Drain deadline: until when open requests on a draining replica may go on. Pure."""
+"""Drain deadline: when the open requests of a draining replica are cut. Pure."""
 
 from __future__ import annotations
 

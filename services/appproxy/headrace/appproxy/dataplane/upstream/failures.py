@@ -1,4 +1,4 @@
-"""Failure of an attempt: how it ended without a byte of a response."""
+"""Failure of an attempt, before any byte of a response."""
 
 from __future__ import annotations
 
@@ -24,6 +24,6 @@ class Failure:
     kind: FailureKind
     text: str
     reused: bool = False
-    """Whether it was sent on a connection that had served before."""
+    """True if it was sent on a reused connection."""
     seconds: float = 0.0
-    """From having a connection to the failure."""
+    """Time from having a connection to the failure."""

@@ -1,4 +1,4 @@
-"""Asks a replica's engine for its model names (`GET /v1/models`)."""
+"""Fetches the model names of a replica's engine (`GET /v1/models`)."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Final
 
 from headrace.appproxy.dataplane.upstream.peer_check import is_forbidden_peer
 
-_MOST_BYTES: Final = 1024 * 1024
-_MOST_NAMES: Final = 1000
+_MAX_BYTES: Final = 1024 * 1024
+_MAX_NAMES: Final = 1000
 _WAIT_S: Final = 3.0
 
 
@@ -30,7 +30,7 @@ async def fetch_model_names(host: str, port: int, authority: bytes) -> tuple[str
                     + b"\r\nAccept: application/json\r\nConnection: close\r\n\r\n"
                 )
                 answer = b""
-                while len(answer) <= _MOST_BYTES and (more := await reader.read(65_536)):
+                while len(answer) <= _MAX_BYTES and (more := await reader.read(65_536)):
                     answer += more
             finally:
                 writer.close()
@@ -52,6 +52,6 @@ def parse_model_names(content: bytes) -> tuple[str, ...]:
     except (ValueError, RecursionError):
         return ()
     data = listed.get("data") if isinstance(listed, dict) else None
-    rows = data[:_MOST_NAMES] if isinstance(data, list) else []
+    rows = data[:_MAX_NAMES] if isinstance(data, list) else []
     names = [row.get("id") for row in rows if isinstance(row, dict)]
     return tuple(name for name in names if isinstance(name, str) and 0 < len(name) <= 512)

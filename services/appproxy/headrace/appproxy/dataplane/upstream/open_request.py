@@ -1,6 +1,6 @@
-"""Open request, as its replica sees it: what may be cut, moved, or given up.
+"""Open request: interface by which a replica cuts, moves or times out its requests.
 
-A role, so that upstream knows no exchange.
+It is an interface, so that upstream does not depend on the exchange.
 """
 
 from __future__ import annotations

@@ -1,19 +1,19 @@
-"""SSRF guard for machines given by name: addresses that names resolve to are checked after connecting.
+"""SSRF guard for machines given by name: resolved addresses are checked after connecting.
 
-The manager judged addresses that are written as such; names are resolved only here.
+The manager checked literal addresses; names are resolved only here.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from headrace.common.contracts.places import is_nowhere, read_address
+from headrace.common.contracts.addresses import is_forbidden_address, parse_address
 
 
 def is_forbidden_peer(host: str, transport: Any) -> bool:
     """Return True if `host` is a name that resolved to an address where no replica may be. Nothing may be sent there."""
-    if read_address(host) is not None:
+    if parse_address(host) is not None:
         return False
     peer = transport.get_extra_info("peername") if transport is not None else None
-    found = read_address(str(peer[0])) if peer else None
-    return found is None or is_nowhere(found)
+    found = parse_address(str(peer[0])) if peer else None
+    return found is None or is_forbidden_address(found)

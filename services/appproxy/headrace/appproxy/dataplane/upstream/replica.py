@@ -1,4 +1,4 @@
-"""A replica as one worker sees it: address, open requests, idle connections, drain counts."""
+"""A replica in one worker: address, open requests, idle connections, drain counts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from headrace.common.contracts.messages.routes import Route
 from headrace.common.contracts.reasons.proxy import ProxyReason
 from headrace.common.runtime.clock import Clocks
 
-_MOST_IDLE: Final = 512
+_MAX_IDLE: Final = 512
 """Idle connections kept to one replica."""
 
 
@@ -60,7 +60,7 @@ class DrainCounter:
 
 
 ASK_AGAIN_S: Final = 60.0
-"""An engine that did not tell its models in time is asked again after this."""
+"""Time before the model names of an engine that timed out are fetched again."""
 
 
 class Replica(ConnectionPool):
@@ -112,16 +112,16 @@ class Replica(ConnectionPool):
         self.idle: list[ReplicaConnection] = []
         self.drain: DrainCounter | None = None
         self.retired = False
-        """Whether the table names it no more."""
+        """True once the table does not have it any more."""
         self.share = 1.0
-        """Slow start: the part of its weight that counts now."""
+        """Slow start: the effective part of its weight."""
         self._limits = limits
         self._coalescer = coalescer
         self._clocks = clocks
         self._now = clocks.monotonic
         self._connect_s = connect_s
         self.models: tuple[str, ...] | None = None
-        """What its engine calls its models, once it was asked."""
+        """The engine's model names, once fetched."""
         self._ask_at_s = 0.0
         self._asking: asyncio.Task[tuple[str, ...] | None] | None = None
         self._shared: InFlightCell | None = None
@@ -192,7 +192,7 @@ class Replica(ConnectionPool):
 
     def keep_idle(self, connection: ReplicaConnection) -> None:
         """Return a connection to the pool."""
-        if len(self.idle) >= _MOST_IDLE:
+        if len(self.idle) >= _MAX_IDLE:
             connection.end()
             return
         connection.idle_since = self._now()
@@ -214,7 +214,7 @@ class Replica(ConnectionPool):
         for connection in stale:
             connection.end()
 
-    async def learn_models(self) -> None:
+    async def fetch_models(self) -> None:
         """Fetch the engine's model names; concurrent callers share one fetch.
 
         After a failed fetch the next request fetches again; after a time-out one after ASK_AGAIN_S does, so that

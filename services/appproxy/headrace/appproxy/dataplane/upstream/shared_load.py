@@ -1,12 +1,14 @@
-"""Shared-memory table of in-flight requests per replica and worker, and the eventfds that wake workers with queued requests.
+"""Shared-memory table of in-flight requests per replica and worker, and the eventfds that wake workers with queued
+requests.
 
-One row per replica, one cell of 64 bits per worker process (its column). A process writes its own cells only, each with one
-aligned store, and reads the others': no lock, and no sum that is older than a moment. Two workers that look in the same moment may
-both take the last place, so a replica's limit can be passed by a request per further worker, for as long as that lasts.
+One row per replica, one cell of 64 bits per worker process (its column). A process writes its own cells only, each with
+one aligned store, and reads the others': no lock, and sums are at most a moment old. Two workers that read at the same
+moment may both take the last place, so a replica's limit can be exceeded by one request per further worker, for that
+long.
 
-A worker whose requests wait for a replica claims a place there: a high bit of its cell. While others claim, a worker sees the claimed
-places as taken, unless it is its turn among those who claim; so nobody who waits is overtaken for ever by another worker's
-requests. Whoever makes room wakes those who claim.
+A worker with requests queued for a replica claims a place there: a high bit of its cell. A worker counts the places
+claimed by others as taken, unless it is its turn among those with claims; so no queued request is overtaken for ever by
+another worker's requests. A worker that frees a place wakes those with claims.
 """
 
 from __future__ import annotations

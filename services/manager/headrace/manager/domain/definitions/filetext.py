@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from headrace.common.contracts import problems, wording
-from headrace.common.contracts.problems import MOST_ERRORS, InvalidDefinition, further
+from headrace.common.contracts.problems import MAX_ERRORS, InvalidDefinition, further
 from headrace.common.contracts.wording import Refused, joined, shown
 
 MAX_FILE_BYTES = 128 * 1024
@@ -46,9 +46,9 @@ def rows_of(error: ValidationError, known: Mapping[str, Sequence[str]], tags: fr
     adds to a path although they are not in the file.
     """
     items = wording.errors_of(error)
-    if len(items) <= MOST_ERRORS:
+    if len(items) <= MAX_ERRORS:
         return [_row(item, known, tags) for item in items]
-    first = [_row(item, known, tags) for item in items[: MOST_ERRORS - 1]]
+    first = [_row(item, known, tags) for item in items[: MAX_ERRORS - 1]]
     return [*first, further(len(items) - len(first), place="path")]
 
 

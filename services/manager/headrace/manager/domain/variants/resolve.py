@@ -20,7 +20,7 @@ from headrace.common.contracts.images import parse_image
 from headrace.common.contracts.messages.plans import Mount
 from headrace.common.contracts.problems import row
 from headrace.common.contracts.revision import RevisionSpec
-from headrace.common.contracts.slots import CPU, GPU_DEVICE, GPU_SHARES, LEAST, MEM
+from headrace.common.contracts.slots import CPU, GPU_DEVICE, GPU_SHARES, MEM, MIN
 from headrace.common.contracts.vocabulary import UsageMode
 from headrace.manager.domain.definitions.model_definition import Model
 from headrace.manager.domain.definitions.service_definition import ServiceDefaults
@@ -136,9 +136,7 @@ def _slots(asked: Mapping[str, Decimal] | None, defaults: Mapping[str, Decimal])
     for mine, other in ((GPU_DEVICE, GPU_SHARES), (GPU_SHARES, GPU_DEVICE)):
         if asked.get(mine) and other not in asked:
             merged.pop(other, None)
-    return {
-        name: max(amount, LEAST.get(name, amount)) for name, amount in merged.items() if amount > 0 or name in LEAST
-    }
+    return {name: max(amount, MIN.get(name, amount)) for name, amount in merged.items() if amount > 0 or name in MIN}
 
 
 def _mounts(spec: RevisionSpec, inputs: Inputs) -> tuple[Mount, ...]:

@@ -1,4 +1,4 @@
-"""Process supervision of one program: start, wait until it is ready, start again when it dies, stop within a bounded time."""
+"""Process supervision of one program: start, readiness, restart with back-off, stop within a bounded time."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ log = structlog.get_logger(__name__)
 FIRST_BACKOFF_S = 0.2
 LONGEST_BACKOFF_S = 10.0
 STEADY_S = 30.0
-"""A program that ran this long is not in a row of failures any more."""
+"""A program that ran for so long ends a series of failures."""
 
 _READY_POLL_S = 0.03
 _LOG_CHECK_S = 5.0
 
 
-async def nothing() -> None:
+async def no_preparation() -> None:
     """Do nothing before a start."""
 
 
@@ -40,15 +40,15 @@ class Program:
     name: str
     command: Command
     ready: Callable[[], Awaitable[bool]]
-    """Whether it can be used now. Must itself end within a second or so."""
-    prepare: Callable[[], Awaitable[None]] = nothing
+    """Readiness check. Must return within a second or so."""
+    prepare: Callable[[], Awaitable[None]] = no_preparation
     """Runs before each start."""
     stop_steps: StopSteps = ((signal.SIGTERM, 10.0),)
     start_timeout_s: float = 60.0
-    ailing: Callable[[], str | None] = lambda: None
-    """Why the running program must be started anew to work again, or None. Asked every few seconds; must not raise or block."""
+    restart_reason: Callable[[], str | None] = lambda: None
+    """Why the running program must be restarted, or None. Called every few seconds; must not raise or block."""
     store: DescriptorStore | None = None
-    """Keeps listening sockets of the program while it is started again; closed by stop()."""
+    """Keeps listening sockets of the program across restarts; closed by stop()."""
 
 
 def backoff_s(failures: int) -> float:
@@ -56,7 +56,7 @@ def backoff_s(failures: int) -> float:
     return min(LONGEST_BACKOFF_S, FIRST_BACKOFF_S * 2.0 ** min(failures - 1, 16))
 
 
-class Keeper:
+class ProcessSupervisor:
     """Supervises a Program from start() to stop(). Its pid is on disk, so that the next start finds a leftover process.
 
     `on_change(name, what)` is called with "ready" after start(), then with "ended" and "restarted".
@@ -97,7 +97,7 @@ class Keeper:
             forget(self._run, self.program.name)
             raise
         self._on_change(self.program.name, "ready")
-        self._task = asyncio.create_task(self._keep(child), name=f"keep {self.program.name}")
+        self._task = asyncio.create_task(self._supervise(child), name=f"keep {self.program.name}")
 
     async def stop(self) -> None:
         """Stop the program and wait for its exit; idempotent."""
@@ -141,7 +141,7 @@ class Keeper:
     def _failed(self, reason: str) -> StartFailedError:
         return StartFailedError(self.program.name, reason, log=self.log, tail=tail(self.log))
 
-    async def _keep(self, child: Child) -> None:
+    async def _supervise(self, child: Child) -> None:
         """Restart `child` whenever it exits, until stop()."""
         clock = asyncio.get_running_loop().time
         failures, since = 0, clock()
@@ -154,7 +154,7 @@ class Keeper:
             bound(self.log)
             code = child.returncode
             if code is None:
-                why = self.program.ailing()
+                why = self.program.restart_reason()
                 if why is None:
                     continue
                 log.warning("child_ailing", name=self.program.name, why=why)
@@ -165,10 +165,10 @@ class Keeper:
             self._on_change(self.program.name, "ended")
             if await self._stopped_within(pause_s):
                 continue  # the ended child is stopped at once, and the loop left
-            child = await self._again(child)
+            child = await self._restart(child)
             since = clock()
 
-    async def _again(self, ended: Child) -> Child:
+    async def _restart(self, ended: Child) -> Child:
         """Restart the program; return `ended` if that failed, so that it is tried again."""
         try:
             await self.program.prepare()
@@ -195,12 +195,12 @@ class Keeper:
         return self._stopping.is_set()
 
 
-async def start_all(keepers: Iterable[Keeper]) -> None:
+async def start_all(supervisors: Iterable[ProcessSupervisor]) -> None:
     """Start several programs concurrently. If one fails the others' starts are cancelled and its error is raised."""
     try:
         async with asyncio.TaskGroup() as group:
-            for keeper in keepers:
-                group.create_task(keeper.start(), name=f"start {keeper.program.name}")
+            for supervisor in supervisors:
+                group.create_task(supervisor.start(), name=f"start {supervisor.program.name}")
     except BaseExceptionGroup as errors:
         raise errors.exceptions[0] from None
 

@@ -1,4 +1,7 @@
-"""Refused addresses of replicas, unless an operator allows them: what stands behind such an address is the asker's own machine, or nobody's."""
+"""Forbidden addresses of replicas, unless an operator allows them: loopback, link-local, multicast, unspecified.
+
+Behind such an address is the requesting machine itself, or nothing.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import re
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 Address = IPv4Address | IPv6Address
-_NEVER = tuple(
+_FORBIDDEN = tuple(
     ip_network(text)
     for text in (
         "0.0.0.0/8",
@@ -20,10 +23,10 @@ _NEVER = tuple(
     )
 )
 _NAME = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?\Z")
-NEVER_IN_WORDS = "loopback, link-local, multicast and unspecified addresses"
+FORBIDDEN_IN_WORDS = "loopback, link-local, multicast and unspecified addresses"
 
 
-def read_address(text: str) -> Address | None:
+def parse_address(text: str) -> Address | None:
     """Return the IP address that a socket takes `text` for, as IPv4 if it is one (`::ffff:10.0.0.7`); None for a name."""
     try:
         address = ip_address(text)
@@ -33,9 +36,9 @@ def read_address(text: str) -> Address | None:
     return mapped or address
 
 
-def as_written(text: str) -> str:
+def canonical(text: str) -> str:
     """Return the canonical form of an address or a host name, for comparisons."""
-    address = read_address(text)
+    address = parse_address(text)
     return text.lower().rstrip(".") if address is None else str(address)
 
 
@@ -44,6 +47,6 @@ def is_host_name(text: str) -> bool:
     return len(text) <= 253 and _NAME.match(text) is not None and not text.rstrip(".").rpartition(".")[2].isdecimal()
 
 
-def is_nowhere(address: Address) -> bool:
+def is_forbidden_address(address: Address) -> bool:
     """Return True if no replica may be at this address, unless an operator allowed a network that contains it."""
-    return any(address in network for network in _NEVER)
+    return any(address in network for network in _FORBIDDEN)

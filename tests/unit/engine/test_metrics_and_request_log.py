@@ -6,8 +6,8 @@ import math
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from headrace.engine.ledger import Ledger
 from headrace.engine.metrics import Metrics
+from headrace.engine.request_log import RequestLog
 
 
 def test_the_page_is_read_by_prometheus_with_vllms_names_types_and_labels() -> None:
@@ -41,15 +41,15 @@ def test_the_page_is_read_by_prometheus_with_vllms_names_types_and_labels() -> N
 
 def test_every_end_is_told_apart_and_the_sums_agree() -> None:
     now = [0.0]
-    ledger = Ledger(wall=lambda: 1_000.0 + now[0], clock=lambda: now[0])
+    request_log = RequestLog(wall=lambda: 1_000.0 + now[0], clock=lambda: now[0])
     headers = {"Host": "h", "X-Forwarded-User": "u" * 300, "Authorization": "Bearer secret", "Accept": "x"}
 
     def end_with(error: BaseException | None) -> None:
-        with ledger.entry("/p", model="m", stream=False, headers=headers) as entry:
+        with request_log.entry("/p", model="m", stream=False, headers=headers) as entry:
             entry.state = "running"
             entry.prompt_tokens = 3
-            assert ledger.held_tokens == 3
-            assert ledger.view(10)["running"] == 1
+            assert request_log.held_tokens == 3
+            assert request_log.view(10)["running"] == 1
             now[0] += 2
             if error is not None:
                 raise error
@@ -58,7 +58,7 @@ def test_every_end_is_told_apart_and_the_sums_agree() -> None:
     for error in (asyncio.CancelledError(), ConnectionResetError(), ValueError()):
         with pytest.raises(type(error)):
             end_with(error)
-    view = ledger.view(2)
+    view = request_log.view(2)
     assert {k: v for k, v in view.items() if k != "requests"} == {
         "started": 4,
         "finished": 1,
@@ -71,5 +71,5 @@ def test_every_end_is_told_apart_and_the_sums_agree() -> None:
     assert isinstance(newest, list)
     assert [(r["id"], r["state"], r["seconds"]) for r in newest] == [(3, "cancelled", 2.0), (4, "failed", 2.0)]
     assert newest[0]["headers"] == {"host": "h", "x-forwarded-user": "u" * 256}
-    assert ledger.held_tokens == 0
-    assert ledger.view(0)["requests"] == []
+    assert request_log.held_tokens == 0
+    assert request_log.view(0)["requests"] == []

@@ -11,7 +11,7 @@ from headrace.cli.output import Changes
 from headrace.cli.text import clean
 
 
-class Teller:
+class DemoOutput:
     """Prints lines from several threads; if the terminal is closed only the lines are lost."""
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Ledger of requests and what became of them: for GET /debug/requests, so that tests see what reached the engine."""
+"""Log of requests and their outcomes, for GET /debug/requests, so that tests see what reached the engine."""
 
 import asyncio
 from collections import Counter, deque
@@ -30,7 +30,7 @@ class Entry:
     began: float = field(default=0.0, repr=False)
 
 
-class Ledger:
+class RequestLog:
     """Open requests, the last thousand ended ones, and counters by outcome."""
 
     def __init__(self, *, wall: Callable[[], float], clock: Callable[[], float]) -> None:
