@@ -30,7 +30,9 @@ from headrace.sdk.waiting import Until, polled, reached
 if TYPE_CHECKING:
     from headrace.common.contracts.http.decisions import ScaleDecisionView
 
-_INCOMPLETE = Reason.of(WaitReason.RECEIPT_INCOMPLETE, "not all app-proxies have told what became of open requests")
+_INCOMPLETE = Reason.of(
+    WaitReason.RECEIPT_INCOMPLETE, "not all app-proxies have reported the outcomes of open requests"
+)
 _GONE = Reason.of(WaitReason.NOT_FOUND, "the service does not exist")
 
 

@@ -12,16 +12,19 @@ class ApiReason(ReasonCode):
 
     TIMEOUT = "timeout", "it took too long; it may have been done all the same"
     DATABASE_UNREACHABLE = "database-unreachable", "the database cannot be reached; it may have been done all the same"
-    DATABASE_BUSY = "database-busy", "others changed the same at that moment; nothing has changed"
+    DATABASE_BUSY = "database-busy", "concurrent changes of the same rows; nothing has changed"
     DATABASE_DISK_FULL = "database-disk-full", "the database's disk has no room; nothing has changed"
     TOO_MANY_FILES = "too-many-files", "too many files and connections are open in the process"
-    TOO_MANY_CONNECTIONS = "too-many-connections", "all connections are in use, or others need this one"
-    FOLDERS_BUSY = "folders-busy", "too many of the project's requests for folders are under way"
+    TOO_MANY_CONNECTIONS = "too-many-connections", "all connections are in use"
+    FOLDERS_BUSY = "folders-busy", "too many folder requests of the project are running"
     DEFINITIONS_BUSY = (
         "definitions-busy",
         "too many of the project's definition files are being read, or this one takes too long",
     )
     STORAGE_FAILED = "storage-failed", "the storage of folders cannot be used"
     STORAGE_SLOW = "storage-slow", "the storage of folders did not answer in time"
-    FILE_CHANGED = "file-changed", "a file was cut while it was read"
-    SECRET_KEY_CHANGED = "secret-key-changed", "what is stored was sealed with another secret key than this manager has"
+    FILE_CHANGED = "file-changed", "a file was truncated while it was read"
+    SECRET_KEY_CHANGED = (
+        "secret-key-changed",
+        "stored secrets were encrypted with another secret key than this manager's",
+    )

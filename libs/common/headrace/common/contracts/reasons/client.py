@@ -10,7 +10,7 @@ class WaitReason(ReasonCode):
     resource.
     """
 
-    NOT_FOUND = "not-found", "what is waited for does not exist"
+    NOT_FOUND = "not-found", "the awaited resource does not exist"
     SERVER_UNREACHABLE = "server-unreachable", "the management API could not be reached"
     SERVER_FAILING = "server-failing", "the management API answered 5xx"
-    RECEIPT_INCOMPLETE = "receipt-incomplete", "not all app-proxies have told what became of open requests"
+    RECEIPT_INCOMPLETE = "receipt-incomplete", "not all app-proxies have reported the outcomes of open requests"

@@ -9,12 +9,12 @@ class KernelReason(CodeOfOne):
     """Kernels: start, health and end of a kernel, as its agent reports it; the reason of the replica or trial run."""
 
     # on the way to running, and out of the plan
-    AWAITING_PLAN = "awaiting-plan", "it was found on the machine, and no plan that names it was seen yet"
-    QUEUED = "queued", "its start waits for others on its machine"
+    AWAITING_PLAN = "awaiting-plan", "it was found on the machine, and no plan with it was received yet"
+    QUEUED = "queued", "its start is queued behind others on its machine"
     PREPARING = "preparing", "its start is under way: folders, image, pre-start actions"
-    DISK_LOW = "disk-low", "its start waits until its machine has disk free"
+    DISK_LOW = "disk-low", "its start waits for free disk space on its machine"
     STOPPING = "stopping", "it is not in the plan any more and is being stopped"
-    REMOVING = "removing", "its remains are being removed"
+    REMOVING = "removing", "it is being cleaned up"
 
     # health of what runs
     NOT_PROBED = "not-probed", "it is a sub-kernel: only main kernels are probed"
@@ -23,35 +23,38 @@ class KernelReason(CodeOfOne):
     NOT_YET_HEALTHY = "not-yet-healthy", "its health check has not succeeded yet"
     HEALTH_CHECK_PASSED = "health-check-passed", "its last health check succeeded"
     PORT_OPEN = "port-open", "it accepts connections on its port, and has no health check"
-    HEALTH_CHECK_FAILING = "health-check-failing", "its last health checks failed, fewer than make it unhealthy"
-    HEALTH_CHECK_FAILED = "health-check-failed", "more health checks failed in a row than are allowed: it is unhealthy"
+    HEALTH_CHECK_FAILING = "health-check-failing", "its last health checks failed, but too few to make it unhealthy"
+    HEALTH_CHECK_FAILED = "health-check-failed", "too many health checks failed in a row: it is unhealthy"
     PORT_CLOSED = "port-closed", "it accepts no connections any more: it is unhealthy"
     PORT_NEVER_OPENED = "port-never-opened", "its port did not open within the agent's `port_open_timeout`"
-    PORT_TAKEN = "port-taken", "somebody else's program listens on its port, so its address does not count"
-    MEMORY_OVER_LIMIT = "memory-over-limit", "it uses more memory than its slot, and nothing on its machine bounds it"
+    PORT_TAKEN = "port-taken", "another program listens on its port, so its address is not used"
+    MEMORY_OVER_LIMIT = (
+        "memory-over-limit",
+        "it uses more memory than its slot, and its machine cannot enforce the limit",
+    )
     ADDRESS_NOT_ALLOWED = "address-not-allowed", "it runs at an address or port where no replica of its machine may be"
 
     # how it ended
     EXITED = "exited", "its program ended with an exit code"
     KILLED_BY_SIGNAL = "killed-by-signal", "its program ended by a signal"
-    OUT_OF_MEMORY = "out-of-memory", "it was ended for using more memory than its slot"
-    VANISHED = "vanished", "the runtime does not know it any more: somebody else removed it"
+    OUT_OF_MEMORY = "out-of-memory", "it was killed for using more memory than its slot"
+    VANISHED = "vanished", "the runtime does not know it any more: it was removed from outside"
     KERNEL_VANISHED = "kernel-vanished", "its machine does not report it any more, and Headrace did not stop it"
 
     # why it could not be started
     START_FAILED = "start-failed", "the runtime could not start it"
     NO_IMAGE = "no-image", "its runtime needs an image, and none is given"
     NO_COMMAND = "no-command", "there is no start command, and no image that has one"
-    NO_FREE_PORT = "no-free-port", "all ports for replicas are taken on its machine"
-    IMAGE_REFUSED = "image-refused", "the image's name is none"
+    NO_FREE_PORT = "no-free-port", "all ports for replicas are in use on its machine"
+    IMAGE_REFUSED = "image-refused", "the image's name is invalid"
     IMAGE_REGISTRY_REFUSED = "image-registry-refused", "its machine does not pull images from this registry"
     IMAGE_PULL_FAILED = "image-pull-failed", "the image could not be pulled"
     IMAGE_ARCHITECTURE = "image-architecture", "the image is made for another architecture than its machine's"
     FOLDER_MISSING = "folder-missing", "a folder that it mounts is not on its machine"
-    MOUNT_REFUSED = "mount-refused", "a mount's target is no path where one may be"
+    MOUNT_REFUSED = "mount-refused", "a mount's target is not an allowed path"
     PRE_START_ACTION_FAILED = "pre-start-action-failed", "a pre-start action failed"
-    NETWORK_UNAVAILABLE = "network-unavailable", "no network could be made for its session"
+    NETWORK_UNAVAILABLE = "network-unavailable", "no network could be created for its session"
     ISOLATION_UNAVAILABLE = (
         "isolation-unavailable",
-        "it cannot be kept from the machine and other tenants, as the agent's `docker_firewall` requires",
+        "it cannot be isolated from the machine and other tenants, as the agent's `docker_firewall` requires",
     )

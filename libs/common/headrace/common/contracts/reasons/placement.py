@@ -8,14 +8,17 @@ from headrace.common.contracts.reasons import CodeOfOne
 class PlacementReason(CodeOfOne):
     """Placement: why a pending session has no machine. The code is that of the machine closest to fitting."""
 
-    WAITING_FOR_MACHINE = "waiting-for-machine", "placement has not looked at it yet"
-    NO_MACHINES = "no-machines", "no machine is alive"
-    INSUFFICIENT_GPUS = "insufficient-gpus", "the nearest machine has too few GPUs free, or none large enough"
-    INSUFFICIENT_SLOTS = "insufficient-slots", "the nearest machine has too little free of something else"
-    KEPT_FOR_OLDER = "kept-for-older", "the machine that fits is kept for a session that has waited longer"
+    WAITING_FOR_MACHINE = "waiting-for-machine", "placement has not considered it yet"
+    NO_MACHINES = "no-machines", "no machine reports"
+    INSUFFICIENT_GPUS = (
+        "insufficient-gpus",
+        "the machine closest to fitting has too few GPUs free, or none large enough",
+    )
+    INSUFFICIENT_SLOTS = "insufficient-slots", "the machine closest to fitting has too little of another resource free"
+    KEPT_FOR_OLDER = "kept-for-older", "the machine that fits is reserved for a session that has waited longer"
     OTHER_GROUP = "other-group", "the machines are in other resource groups"
     OTHER_ARCHITECTURE = "other-architecture", "the machines are of another architecture than the image"
     NO_IMAGE = "no-image", "the machines run containers only, and the service names no image"
     DISK_LOW = "disk-low", "the machines have less disk free than their agents keep in reserve"
     ADDRESS_NOT_ALLOWED = "address-not-allowed", "the machines are at an address that is not allowed for them"
-    NOT_PLACEABLE = "not-placeable", "what is stored of the session or its machine cannot be read"
+    NOT_PLACEABLE = "not-placeable", "the stored data of the session or its machine cannot be read"

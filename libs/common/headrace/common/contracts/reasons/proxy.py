@@ -55,11 +55,11 @@ class ProxyReason(ReasonCode):
     # bytes that are no request
     BAD_REQUEST = "bad-request", 400, _NO, "the head is malformed: request line, field, line end, target"
     BAD_HOST = "bad-host", 400, _NO, "no `Host`, or several"
-    BAD_FRAMING = "bad-framing", 400, _NO, "the body's length is not told in exactly one way"
+    BAD_FRAMING = "bad-framing", 400, _NO, "the body's length is given in none or several ways"
     BAD_CHUNK = "bad-chunk", 400, _NO, "a chunk of the body is malformed"
     BAD_TRAILER = "bad-trailer", 400, _NO, "the trailers are malformed or too large"
-    INVALID_REQUEST = "invalid-request", 400, _NO, "the target is no path, or the host no host"
-    UNKNOWN_METHOD = "unknown-method", (501, 405), _NO, "a method that is not served (405: `CONNECT` and `TRACE`)"
+    INVALID_REQUEST = "invalid-request", 400, _NO, "the target is not a path, or the host is invalid"
+    UNKNOWN_METHOD = "unknown-method", (501, 405), _NO, "the method is not supported (405: `CONNECT` and `TRACE`)"
     LINE_TOO_LONG = "line-too-long", 414, _NO, "the request line is above `max_line_bytes`"
     BAD_EXPECTATION = "bad-expectation", 417, _NO, "an `Expect` other than `100-continue`"
     HEAD_TOO_LARGE = "head-too-large", 431, _NO, "above `max_head_bytes`"
@@ -73,75 +73,75 @@ class ProxyReason(ReasonCode):
         "missing-token",
         401,
         _NO,
-        "the service needs a token, and none came",
-        "the service is public no more, and the caller had shown nothing",
+        "the service needs a token, and the request has none",
+        "the service is no longer public, and the caller sent no token",
     )
     MALFORMED_TOKEN = (
         "malformed-token",
         401,
         _NO,
-        "what was shown as a token is none of this installation, or there are several `Authorization`",
-        "the service is public no more, and what the caller had shown is no token of this installation",
+        "the token was not issued by this installation, or there are several `Authorization` fields",
+        "the service is no longer public, and the caller's token was not issued by this installation",
     )
     UNKNOWN_KEY = (
         "unknown-key",
         401,
         _NO,
-        "signed with a key that this installation does not use",
-        "the key that signed the token is used no more",
+        "the token is signed with an unknown key",
+        "the key that signed the token was retired",
     )
     BAD_SIGNATURE = (
         "bad-signature",
         401,
         _NO,
-        "the signature is wrong",
-        "the service is public no more, and the signature of what the caller had shown is wrong",
+        "the token's signature is invalid",
+        "the service is no longer public, and the signature of the caller's token is invalid",
     )
     EXPIRED_TOKEN = (
         "expired-token",
         401,
         _NO,
         "the token has expired",
-        "the caller's token expired meanwhile",
+        "the caller's token has expired",
     )
     REVOKED_TOKEN = (
         "revoked-token",
         401,
         _NO,
         "the token was revoked",
-        "the caller's token was revoked meanwhile",
+        "the caller's token was revoked",
     )
     WRONG_SECRET = (
         "wrong-secret",
         401,
         _NO,
         "no named client with this name and secret",
-        "the named client was revoked, or has another secret now",
+        "the named client was deleted, or its secret was rotated",
     )
     OTHER_SERVICE = (
         "other-service",
         403,
         _NO,
         "the token is for another service or project",
-        "the service is public no more, and the caller's token is for another service",
+        "the service is no longer public, and the caller's token is for another service",
     )
     ORIGIN_NOT_ALLOWED = (
         "origin-not-allowed",
         403,
         _NO,
-        "a browser's preflight request for a page that `cors` (or `fleet_cors_origins`) does not name",
+        "a CORS preflight request from an origin that `cors` (or `fleet_cors_origins`) does not allow",
     )
 
     # what is asked for
     UNKNOWN_SERVICE = "unknown-service", 404, _NO, "no service has this address"
-    NOT_FOUND = "not-found", 404, _NO, "the fleet's base URL was asked for something that it does not serve"
-    METHOD_NOT_ALLOWED = "method-not-allowed", 405, _NO, "models are listed by `GET`"
+    NOT_FOUND = "not-found", 404, _NO, "no such path at the fleet's base URL"
+    METHOD_NOT_ALLOWED = "method-not-allowed", 405, _NO, "models can only be listed with `GET`"
 
     # how it comes
-    HEAD_TIMEOUT = "head-timeout", 408, _LATER, "the head did not come in time"
-    CALLER_IDLE = "caller-idle", 408, _PERHAPS, "the body did not go on"
-    BODY_TOO_SLOW = "body-too-slow", 408, _PERHAPS, "the body came more slowly than `min_body_bytes_per_s`"
-    BODY_TOO_LARGE = "body-too-large", 413, _NO, "above the service's or the proxy's bound (`limit`)"
+    HEAD_TIMEOUT = "head-timeout", 408, _LATER, "the request's head was not complete in time"
+    CALLER_IDLE = "caller-idle", 408, _PERHAPS, "the caller stopped sending the body"
+    BODY_TOO_SLOW = "body-too-slow", 408, _PERHAPS, "the body was sent more slowly than `min_body_bytes_per_s`"
+    BODY_TOO_LARGE = "body-too-large", 413, _NO, "larger than the service's or the proxy's limit (`limit`)"
 
     # limits
     TOO_MANY_CONNECTIONS = (
@@ -156,24 +156,29 @@ class ProxyReason(ReasonCode):
         _LATER,
         "this address (of IPv6: this /64) sends more preflight requests a second than `max_preflights_per_s`",
     )
-    REQUEST_RATE = "request-rate", 429, _LATER, "the caller's requests a second"
-    CALLER_IN_FLIGHT = "caller-in-flight", 429, _LATER, "the caller's requests at once"
-    TOKEN_RATE = "token-rate", 429, _LATER, "the caller's tokens of the minute"
-    TOKEN_BUDGET = "token-budget", 429, _LATER, "the caller's tokens of the day (UTC)"
+    REQUEST_RATE = "request-rate", 429, _LATER, "the caller's limit of requests a second"
+    CALLER_IN_FLIGHT = "caller-in-flight", 429, _LATER, "the caller's limit of concurrent requests"
+    TOKEN_RATE = "token-rate", 429, _LATER, "the caller's limit of tokens a minute"
+    TOKEN_BUDGET = "token-budget", 429, _LATER, "the caller's limit of tokens a day (UTC)"
     REPLICAS_FULL = (
         "replicas-full",
         429,
         _LATER,
-        "all replicas had their limit of requests for as long as the request could wait",
+        "all replicas were at their limit of requests until the queue time-out",
     )
-    QUEUE_FULL = "queue-full", 429, _LATER, "as many wait as may, or it made room for somebody who holds less"
+    QUEUE_FULL = (
+        "queue-full",
+        429,
+        _LATER,
+        "the queue is full, or the request was evicted for a caller with fewer queued requests",
+    )
     BODIES_FULL = (
         "bodies-full",
         503,
         _LATER,
-        "`max_held_body_bytes` are held already, of bodies whose `model` has not come",
+        "`max_held_body_bytes` are buffered already, of bodies whose `model` is not known yet",
     )
-    PROXY_FULL = "proxy-full", 503, _LATER, "`max_open_requests` or `max_connections`"
+    PROXY_FULL = "proxy-full", 503, _LATER, "the proxy has `max_open_requests` or `max_connections` open"
 
     # no replica takes it
     STOPPED = "stopped", 503, _LATER, "a user stopped the service"
@@ -182,7 +187,7 @@ class ProxyReason(ReasonCode):
         "start-failed",
         503,
         _LATER,
-        "it has no replica: so many starts failed that no more are tried until somebody retries",
+        "it has no replica: too many starts failed, and none is tried until a user retries",
     )
     NO_WEIGHT = "no-weight", 503, _LATER, "every healthy replica has weight 0"
     STARTING = "starting", 503, _LATER, "no replica is ready yet"
@@ -191,16 +196,16 @@ class ProxyReason(ReasonCode):
         "unreachable",
         503,
         _LATER,
-        "none of the replicas that serve could be connected to for as long as the request could wait",
+        "no connection to any serving replica until the queue time-out",
     )
-    SERVICE_REMOVED = "service-removed", 503, _LATER, "the service went while the request waited, or came in"
+    SERVICE_REMOVED = "service-removed", 503, _LATER, "the service was deleted"
 
     # a replica does not answer, or not to the end
     CONNECT_FAILED = (
         "connect-failed",
         502,
         _LATER,
-        "no connection to the replica, and it may not wait",
+        "no connection to the replica, and the service has no queue",
         "",
         "no connection to the replica",
     )
@@ -208,7 +213,7 @@ class ProxyReason(ReasonCode):
         "connect-timeout",
         504,
         _LATER,
-        "no connection to the replica in time, and it may not wait",
+        "no connection to the replica in time, and the service has no queue",
         "",
         "no connection to the replica in time",
     )
@@ -216,18 +221,18 @@ class ProxyReason(ReasonCode):
         "connection-lost",
         502,
         _PERHAPS,
-        "the replica ended the connection without an answer",
-        "the replica ended in the middle",
-        "the replica ended the connection without an answer",
+        "the replica closed the connection without a response",
+        "the replica closed the connection in the middle of the response",
+        "the replica closed the connection without a response",
     )
     BAD_RESPONSE = (
         "bad-response",
         502,
         _PERHAPS,
-        "the replica's answer was no HTTP, or malformed",
-        "the rest of the answer was malformed",
+        "the replica's response was no valid HTTP",
+        "the rest of the response was malformed",
     )
-    FIRST_BYTE_TIMEOUT = "first-byte-timeout", 504, _PERHAPS, "no answer from the replica in time"
+    FIRST_BYTE_TIMEOUT = "first-byte-timeout", 504, _PERHAPS, "no response from the replica in time"
     ENGINE_UNAVAILABLE = "engine-unavailable", 502, _PERHAPS, "", "", "the engine answered 502 or 503"
     REPLICA_TAKEN_OUT = (
         "replica-taken-out",
@@ -235,23 +240,23 @@ class ProxyReason(ReasonCode):
         _PERHAPS,
         "",
         "",
-        "the replica left its table before it had answered",
+        "the replica was ejected or left the route table before it responded",
     )
-    NO_OTHER_REPLICA = "no-other-replica", 502, _PERHAPS, "all replicas were tried"
-    IDLE_TIMEOUT = "idle-timeout", 504, _PERHAPS, "", "nothing came for the service's idle timeout"
+    NO_OTHER_REPLICA = "no-other-replica", 502, _PERHAPS, "the request failed on all replicas"
+    IDLE_TIMEOUT = "idle-timeout", 504, _PERHAPS, "", "no data for the service's idle time-out"
     CALLER_STALLED = (
         "caller-stalled",
         502,
         _PERHAPS,
         "",
-        "the caller did not take the answer; it sees the connection end",
+        "the caller did not read the response; its connection is closed",
     )
     REPLICA_STOPPED = (
         "replica-stopped",
         503,
         _PERHAPS,
-        "the replica's drain was over before its answer began",
-        "the drain was over, or the replica went with its table",
+        "the replica's drain ended before its response began",
+        "the replica's drain ended, or it left the route table",
     )
     SHUTTING_DOWN = (
         "shutting-down",
@@ -265,14 +270,14 @@ class ProxyReason(ReasonCode):
         502,
         _PERHAPS,
         "",
-        "a process of the app-proxy ended; the caller sees the connection end",
+        "a worker process of the app-proxy died; the caller's connection is closed",
     )
     INTERNAL_ERROR = (
         "internal-error",
         500,
         _PERHAPS,
-        "a mistake of the proxy; the request id finds it in the log",
-        "a mistake of the proxy, in the middle of an answer; the caller sees the connection end",
+        "a bug of the proxy; its log has the request id",
+        "a bug of the proxy in the middle of a response; the caller's connection is closed",
     )
 
 
@@ -290,7 +295,7 @@ class ModelReason(ReasonCode):
         return member
 
     MISSING_MODEL = "missing-model", 400, "no `model` in the body"
-    NOT_JSON = "not-json", 400, "the body is no JSON object; where it fits, what is wrong and where"
+    NOT_JSON = "not-json", 400, "the body is no JSON object; with the error and its position"
     BYTE_ORDER_MARK = "byte-order-mark", 400, "it begins with a byte order mark, or is UTF-16 or UTF-32"
     COMPRESSED_BODY = "compressed-body", 415, "it is compressed (gzip and others)"
     NOT_A_FORM = "not-a-form", 400, "the body is not the form that its `Content-Type` says"
@@ -298,8 +303,8 @@ class ModelReason(ReasonCode):
     NAME_TOO_LONG = "name-too-long", 400, "`model` is longer than 512 bytes"
     TOO_MANY_MEMBERS = "too-many-members", 400, "more than 1,000 members before `model`"
     TOO_MANY_PARTS = "too-many-parts", 400, "more than 1,000 parts before `model`"
-    REPEATED_MODEL = "repeated-model", 400, "several `model`"
-    WRONG_TYPE = "wrong-type", 400, "`model` is no text"
+    REPEATED_MODEL = "repeated-model", 400, "`model` is repeated"
+    WRONG_TYPE = "wrong-type", 400, "`model` is not a string"
     UNKNOWN_MODEL = "unknown-model", 404, "no such model, or not for this caller"
 
     @property

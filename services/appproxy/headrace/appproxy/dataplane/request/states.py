@@ -47,26 +47,26 @@ class Event(IntEnum):
 
 
 MEANING: Final[Mapping[State, str]] = {
-    State.ARRIVED: "its head is read: service, caller and limits are judged at once",
-    State.INSPECT_BODY: "waits for the part of the body that decides: the model, a session's key, a prompt, the most tokens",
-    State.RESERVE: "waits for the store that app-proxies share the callers' limits in",
+    State.ARRIVED: "its head is parsed: service, caller and limits are checked at once",
+    State.INSPECT_BODY: "waits for the part of the body that routing needs: the model, a session key, a prompt, the token limit",
+    State.RESERVE: "waits for the store of the shared rate limits (Redis)",
     State.QUEUED: "waits in the service's queue for a replica",
-    State.CONNECT: "is on a replica, and waits for a connection to it",
-    State.AWAIT_HEAD: "is sent, or being sent, on a connection; nothing of a response has come that passes",
-    State.STREAM: "the response's head has passed: content passes as it comes",
-    State.TUNNEL: "a WebSocket: bytes pass both ways",
-    State.DONE: "ended: nothing is held any more",
+    State.CONNECT: "has a replica, and waits for a connection to it",
+    State.AWAIT_HEAD: "is sent, or being sent; no response head was received",
+    State.STREAM: "the response's head was sent: content is relayed as it arrives",
+    State.TUNNEL: "a WebSocket: bytes are relayed both ways",
+    State.DONE: "ended: everything is released",
 }
 """Meaning of each state."""
 
-_FAULT: Final = "a transition that is not in this table, a mistake of the proxy's own: the connection ends"
-_LEFT: Final = "the caller's connection is gone"
+_FAULT: Final = "a transition that is not in this table, a bug of the proxy: the connection is closed"
+_LEFT: Final = "the caller's connection was closed"
 
 TRANSITIONS: Final[Mapping[State, Mapping[Event, tuple[State, str]]]] = {
     State.ARRIVED: {
-        Event.BODY_WANTED: (State.INSPECT_BODY, "what came of the body does not tell yet what has to be known of it"),
-        Event.STORE_ASKED: (State.RESERVE, "the caller has limits, and they are kept in the shared store"),
-        Event.NO_REPLICA_FREE: (State.QUEUED, "every replica has its limit of requests, or none serves yet"),
+        Event.BODY_WANTED: (State.INSPECT_BODY, "routing needs more of the body than was received"),
+        Event.STORE_ASKED: (State.RESERVE, "the caller has rate limits, and they are shared"),
+        Event.NO_REPLICA_FREE: (State.QUEUED, "every replica is at its limit of requests, or none serves yet"),
         Event.REPLICA_CHOSEN: (State.CONNECT, "the load balancer chose a replica"),
         Event.REPLIED: (
             State.DONE,
@@ -75,11 +75,11 @@ TRANSITIONS: Final[Mapping[State, Mapping[Event, tuple[State, str]]]] = {
         Event.CALLER_LEFT: (State.DONE, _LEFT),
     },
     State.INSPECT_BODY: {
-        Event.BODY_WANTED: (State.INSPECT_BODY, "the model is known, and its service wants to see more of the body"),
-        Event.STORE_ASKED: (State.RESERVE, "the caller has limits, and they are kept in the shared store"),
-        Event.NO_REPLICA_FREE: (State.QUEUED, "every replica has its limit of requests, or none serves yet"),
+        Event.BODY_WANTED: (State.INSPECT_BODY, "the model is known, and its service needs more of the body"),
+        Event.STORE_ASKED: (State.RESERVE, "the caller has rate limits, and they are shared"),
+        Event.NO_REPLICA_FREE: (State.QUEUED, "every replica is at its limit of requests, or none serves yet"),
         Event.REPLICA_CHOSEN: (State.CONNECT, "the load balancer chose a replica"),
-        Event.REPLIED: (State.DONE, "a refusal, or the body does not come, or does not tell"),
+        Event.REPLIED: (State.DONE, "a refusal, or the body stalls, or lacks what routing needs"),
         Event.CALLER_LEFT: (State.DONE, _LEFT),
     },
     State.RESERVE: {
@@ -89,40 +89,40 @@ TRANSITIONS: Final[Mapping[State, Mapping[Event, tuple[State, str]]]] = {
         Event.CALLER_LEFT: (State.DONE, _LEFT),
     },
     State.QUEUED: {
-        Event.REPLICA_CHOSEN: (State.CONNECT, "its turn came"),
+        Event.REPLICA_CHOSEN: (State.CONNECT, "a replica has room, and it is next"),
         Event.REPLIED: (
             State.DONE,
-            "its time in the queue is over, it was pushed out, or waiting is no use",
+            "it timed out in the queue, was evicted, or waiting cannot help",
         ),
         Event.CALLER_LEFT: (State.DONE, _LEFT),
     },
     State.CONNECT: {
-        Event.CONNECTED: (State.AWAIT_HEAD, "a kept or a fresh connection is there: head and body go out on it"),
-        Event.RETRIED: (State.CONNECT, "no connection, or the replica was taken out: another replica is tried"),
-        Event.NO_REPLICA_FREE: (State.QUEUED, "no connection, and no other replica: it waits as if it had just come"),
+        Event.CONNECTED: (State.AWAIT_HEAD, "a kept-alive or new connection is there: head and body are sent on it"),
+        Event.RETRIED: (State.CONNECT, "no connection, or the replica was ejected: another replica is tried"),
+        Event.NO_REPLICA_FREE: (State.QUEUED, "no connection, and no other replica: it is queued as if it were new"),
         Event.REPLIED: (State.DONE, "no connection and nothing left to try, or it was cut"),
         Event.CALLER_LEFT: (State.DONE, _LEFT),
     },
     State.AWAIT_HEAD: {
-        Event.HEAD_RECEIVED: (State.STREAM, "the response's head came, and content is still to come"),
+        Event.HEAD_RECEIVED: (State.STREAM, "the response's head was received, without all of its content"),
         Event.SWITCHED: (State.TUNNEL, "101: the replica accepted the WebSocket"),
-        Event.RETRIED: (State.CONNECT, "the attempt failed and may be repeated, or the replica was taken out"),
-        Event.ANSWERED: (State.DONE, "the response came in one piece, and passed"),
-        Event.REPLIED: (State.DONE, "the replica did not answer, the body did not come, or it was cut"),
+        Event.RETRIED: (State.CONNECT, "the attempt failed and may be retried, or the replica was ejected"),
+        Event.ANSWERED: (State.DONE, "the response arrived complete, and was sent"),
+        Event.REPLIED: (State.DONE, "the replica did not respond, the body stalled, or it was cut"),
         Event.CALLER_LEFT: (State.DONE, _LEFT),
     },
     State.STREAM: {
-        Event.ANSWERED: (State.DONE, "the response is whole"),
+        Event.ANSWERED: (State.DONE, "the response is complete"),
         Event.ABORTED: (
             State.DONE,
-            "the response cannot be finished: the replica or a timeout ended it, or it was cut",
+            "the response was interrupted: by the replica, a time-out, or a cut",
         ),
         Event.CALLER_LEFT: (State.DONE, _LEFT),
         Event.FAULT: (State.DONE, _FAULT),
     },
     State.TUNNEL: {
-        Event.ANSWERED: (State.DONE, "the replica ended it"),
-        Event.ABORTED: (State.DONE, "neither side said anything for too long, or it was cut"),
+        Event.ANSWERED: (State.DONE, "the replica closed it"),
+        Event.ABORTED: (State.DONE, "idle time-out, or it was cut"),
         Event.CALLER_LEFT: (State.DONE, _LEFT),
         Event.FAULT: (State.DONE, _FAULT),
     },
