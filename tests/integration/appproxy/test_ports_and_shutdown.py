@@ -89,7 +89,7 @@ async def test_a_taken_port_is_a_warning_and_is_tried_again(world: AppProxyWorld
     await eventually(lambda: port in world.proxy.listeners.failed)
     ready = await world.http.get(f"{world.admin}/readyz")
     assert ready.status_code == 200
-    assert f"{port}: " in ready.json()["warnings"]["own-ports"]
+    assert f"{port}: " in ready.json()["warnings"]["listeners"]
     taken.close()
     await taken.wait_closed()
     world.proxy.listeners.poke()

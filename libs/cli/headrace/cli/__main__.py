@@ -29,18 +29,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         build()(args=None if argv is None else list(argv), prog_name="headrace", obj=session)
     except SystemExit as end:
-        if end.code == ExitCode.INTERRUPTED:  # the library's word for Ctrl-C
+        if end.code == ExitCode.INTERRUPTED:  # the library's exception for Ctrl-C
             sys.stderr.write("interrupted\n")
         return end.code if isinstance(end.code, int) else int(bool(end.code))
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         return ExitCode.INTERRUPTED
     except BrokenPipeError:
-        # The reader of our output left, as `head` does. What is still buffered must not raise at exit.
+        # The reader of our output has exited, as `head` does. Buffered output must not raise at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.FAILED
     except Exception as error:
-        # What explains errors is loaded when there is one.
+        # Modules that explain errors are only loaded when there is one.
         from headrace.cli.failures import ended_by_signal, explain, report  # noqa: PLC0415
 
         code = ended_by_signal(error)

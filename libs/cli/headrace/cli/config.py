@@ -55,7 +55,7 @@ class Target:
 
 def _folder(environ: Mapping[str, str], variable: str, default: str) -> Path:
     wanted = environ.get(variable, "")
-    # The XDG specification: a relative path there is to be ignored.
+    # XDG specification: a relative path is ignored.
     return (Path(wanted) if wanted.startswith("/") else _home(environ) / default) / "headrace"
 
 
@@ -166,7 +166,7 @@ class Config:
             return self._for_url(checked_url(wanted), key)
         if key is not None:
             return Target(self._some_url(), key, "HEADRACE_API_KEY")
-        if self.environ.get("HEADRACE_DATA"):  # no other stack is meant, nor guessed, where nothing runs on it
+        if self.environ.get("HEADRACE_DATA"):  # if no stack runs on it, no other one is chosen
             return self.local(default_data(self.environ).expanduser().absolute())
         login = self.login()
         return self._of_login(login) if login is not None else self._of_running()

@@ -73,7 +73,7 @@ class Failure:
 
     def lines(self) -> list[str]:
         """Return the lines for people, on standard error."""
-        # the detail of a refusal with a list of errors says the first of them once more
+        # the detail of a problem with a list of errors repeats the first one
         listed = self.errors and self.type in _LISTED and "status" in self.extra
         said = str(self.extra.get("file", "")) if listed else self.detail
         shown = ["error: " + ": ".join(part for part in (self.title, said) if part)]

@@ -57,7 +57,7 @@ def expiry(value: str, flag: str) -> dict[str, Any]:
     text = value.strip()
     if _WITH_UNIT.match(text):
         return {"expires_in_s": duration_s(text, flag)}
-    # Digits alone are neither: they would be a date of ISO 8601's short form, or seconds where days were meant.
+    # Digits alone are refused: they could be a date in ISO 8601's short form, or seconds instead of days.
     found = _moment(text) if "-" in text else None
     if found is None:
         raise usage(

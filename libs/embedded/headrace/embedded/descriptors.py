@@ -43,7 +43,7 @@ class DescriptorStore:
     def held(self) -> list[tuple[str, int]]:
         """Return name and number of each stored descriptor."""
         if self._socket.fileno() >= 0:
-            self._read()  # what a program sent with its last breath
+            self._read()  # messages that a program sent just before its exit
         return list(self._held.items())
 
     def close(self) -> None:
@@ -86,7 +86,7 @@ class DescriptorStore:
             self._held[name] = kept
             return others
         elif said.get("FDSTORE") == "1":
-            log.warning("descriptor_not_kept", name=name, kept=len(self._held))
+            log.warning("descriptor_not_stored", name=name, kept=len(self._held))
         return fds
 
 

@@ -39,7 +39,7 @@ class FullDisk:
     def _log_tells(self) -> bool:
         """Return True if the new part of the log names a full disk."""
         size = self._log.stat().st_size
-        start = max(self._read_to, size - _MAX_READ) if size >= self._read_to else 0  # it was emptied meanwhile
+        start = max(self._read_to, size - _MAX_READ) if size >= self._read_to else 0  # it was truncated meanwhile
         with self._log.open("rb") as file:
             file.seek(start)
             added = file.read(_MAX_READ)

@@ -61,7 +61,7 @@ def give(folder: Path, identity: str) -> None:
     for parent, _, names in os.walk(folder, topdown=False):
         for name in names:
             os.chown(Path(parent) / name, uid, gid, follow_symlinks=False)
-        # The folder itself last: an interrupted run is seen as not done and is done again.
+        # The folder itself last: an interrupted run counts as not done and is repeated.
         os.chown(parent, uid, gid, follow_symlinks=False)
 
 

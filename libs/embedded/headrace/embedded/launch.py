@@ -78,10 +78,10 @@ def hand_over(listed: str) -> None:
     """Move the descriptors to the numbers of the socket activation protocol, and set its variables."""
     parts = [one.rpartition("=") for one in listed.split(",")]
     given = [int(number) for _, _, number in parts]
-    # First out of the way of each other's places, then in place: dup2 clears close-on-exec.
+    # First move them away from the target numbers, then to these: dup2 clears close-on-exec.
     high = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3 + len(given)) for fd in given]
     for fd in given:
-        os.close(fd)  # a copy that the program does not know of would listen on after it closed its own
+        os.close(fd)  # a copy unknown to the program would keep listening after it closed its own
     for at, fd in enumerate(high):
         os.dup2(fd, 3 + at)
     os.environ["LISTEN_PID"] = str(os.getpid())

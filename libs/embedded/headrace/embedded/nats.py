@@ -39,7 +39,7 @@ def nats_config(*, host: str, port: int, store_dir: str, users: Collection[BusUs
             "max_payload: 8MB",  # a machine's whole plan is one message
             "jetstream {",
             f"  store_dir: {_quoted(store_dir)}",
-            "  sync_interval: 2s",  # a power cut may lose what is younger; managers find that and publish it again
+            "  sync_interval: 2s",  # a power cut may lose newer messages; managers detect that and publish them again
             "}",
             "accounts {",
             *_account(
@@ -69,7 +69,7 @@ def nats_program(*, data: Path, log: Path, port: int, passwords: Mapping[BusUser
     )
     return Program(
         name="nats",
-        # What the process wrote outlives it, so dying at once loses nothing.
+        # Written data survives the process, so that killing it loses nothing.
         command=Command(
             (str(nats_server()), "-c", str(config)),
             {password_variable(user.name): password for user, password in passwords.items()},
@@ -115,7 +115,7 @@ def _list(subjects: Iterable[str]) -> str:
 
 
 def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)  # NATS' strings know the same escapes
+    return json.dumps(text, ensure_ascii=False)  # NATS' strings have the same escapes
 
 
 async def _ready(port: int) -> bool:

@@ -22,7 +22,7 @@ HOST = "127.0.0.1"
 def is_free(port: int, host: str = HOST) -> bool:
     """Return True if a server could listen on `host`:`port` now."""
     with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # closing connections are no obstacle
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections in TIME_WAIT are no obstacle
         try:
             probe.bind((host, port))
         except OSError:

@@ -42,7 +42,7 @@ _SETTINGS = {
     "max_wal_senders": "0",
     "max_wal_size": "512MB",
     "io_method": "sync",  # no worker processes for a small database
-    "io_max_concurrency": "1",  # of which sync uses none; each of max_connections has so many places in shared memory
+    "io_max_concurrency": "1",  # unused with io_method sync; each of max_connections reserves shared memory for it
     "jit": "off",
     "timezone": "UTC",
     "log_timezone": "UTC",
@@ -83,7 +83,7 @@ async def postgres_program(facts: PostgresFacts) -> Program:
     arguments = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
     return Program(
         name="postgres",
-        # Immediate shutdown when the parent dies: surely and quickly gone, with its shared memory and its pid file.
+        # Immediate shutdown when the parent dies: certain and quick, and it removes shared memory and pid file.
         command=Command(
             (str(binaries / "postgres"), "-D", str(facts.data), *arguments),
             _ENV,
@@ -172,7 +172,7 @@ async def _ready(facts: PostgresFacts) -> bool:
     except asyncpg.InvalidPasswordError as error:
         raise EmbeddedError(f"the remembered passwords are not those of the database in {facts.data}") from error
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
-        return False  # starting up or recovering; what lasts is in the log that goes with the timeout
+        return False  # starting up or recovering; the time-out error shows the log
     return True
 
 

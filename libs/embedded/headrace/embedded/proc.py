@@ -49,11 +49,11 @@ class ProcessId:
 
     async def gone(self, timeout_s: float) -> bool:
         """Wait until the process has exited, at most `timeout_s`; return True if it has."""
-        import asyncio  # noqa: PLC0415 - most commands only ask whether a process is alive
+        import asyncio  # noqa: PLC0415 - most commands only check if a process is alive
 
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
-                while self.alive:  # noqa: ASYNC110 - not our child: there is nothing to wait on but /proc
+                while self.alive:  # noqa: ASYNC110 - not our child: only /proc can be polled
                     await asyncio.sleep(_POLL_S)
         return not self.alive
 

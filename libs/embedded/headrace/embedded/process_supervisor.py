@@ -104,7 +104,7 @@ class ProcessSupervisor:
         self._stopping.set()
         self._wake.set()
         if self.program.store is not None:
-            self.program.store.close()  # before the program ends: who comes now is refused rather than left waiting
+            self.program.store.close()  # before the program exits: new connections are refused instead of left in the backlog
         if self._task is not None:
             await self._task
 
@@ -120,7 +120,7 @@ class ProcessSupervisor:
         try:
             if child.id is not None:
                 record(self._run, self.program.name, child.id)
-        except OSError as error:  # a full disk: the child runs all the same
+        except OSError as error:  # a full disk: the child runs without a pid file
             log.warning("child_not_recorded", name=self.program.name, error=str(error))
         return child
 
@@ -157,14 +157,14 @@ class ProcessSupervisor:
                 why = self.program.restart_reason()
                 if why is None:
                     continue
-                log.warning("child_ailing", name=self.program.name, why=why)
+                log.warning("child_unhealthy", name=self.program.name, why=why)
                 code = await child.stop(self.program.stop_steps)
             failures = 1 if clock() - since >= STEADY_S else failures + 1
             pause_s = backoff_s(failures)
             log.warning("child_ended", name=self.program.name, ending=_ending(code), restart_in_s=pause_s)
             self._on_change(self.program.name, "ended")
             if await self._stopped_within(pause_s):
-                continue  # the ended child is stopped at once, and the loop left
+                continue  # the exited child needs no stop, and the loop ends
             child = await self._restart(child)
             since = clock()
 

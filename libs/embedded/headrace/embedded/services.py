@@ -190,7 +190,7 @@ def _specific(there: Installation, name: str, kind: UserKind) -> dict[str, str]:
                 "PORT_RANGE": _kernel_ports(agent_names(there.options.agents).index(name)),
                 "ADMIN_PORT": str(there.admin_ports[name]),
                 "STOP_KERNELS_ON_EXIT": "true",
-                "DOCKER_FIREWALL": "preferred",  # whoever tries it out need not be root; `status` says what is in force
+                "DOCKER_FIREWALL": "preferred",  # a local stack need not run as root; `status` shows the isolation in force
             }
         case UserKind.APPPROXY:
             return {

@@ -123,7 +123,7 @@ class EmbeddedServers:
     async def _start(self) -> None:
         for folder in (self.logs, self.run):
             private_folder(folder)
-        await end_leftovers(self.run)  # before ports are taken: they may be on theirs
+        await end_leftovers(self.run)  # before ports are chosen: leftovers may hold them
         programs = [await self._program(name) for name in SERVERS if name in self._only]
         self.supervisors = {
             program.name: ProcessSupervisor(program, logs=self.logs, run=self.run, on_change=self._on_change)

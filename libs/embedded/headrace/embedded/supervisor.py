@@ -140,7 +140,7 @@ class _Supervisor:
 
     def tell(self, stage: Stage, detail: str) -> None:
         """Report a progress line."""
-        with suppress(OSError):  # the terminal is gone; the work is not
+        with suppress(OSError):  # the terminal is closed; the stack runs on
             self._on_progress(stage, detail)
 
     async def run(self) -> None:
@@ -319,7 +319,7 @@ def _stop_on_signals() -> Iterator[asyncio.Event]:
     """Yield an event that SIGINT, SIGTERM and SIGHUP set; a second signal changes nothing."""
     loop, event = asyncio.get_running_loop(), asyncio.Event()
     numbers = [signal.SIGINT, signal.SIGTERM]
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # `nohup` asks to outlive the terminal
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # `nohup`: outlive the terminal
         numbers.append(signal.SIGHUP)
     for number in numbers:
         loop.add_signal_handler(number, event.set)

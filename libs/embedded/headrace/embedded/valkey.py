@@ -44,7 +44,7 @@ def valkey_program(*, data: Path, port: int, password: str) -> Program:
     write_atomically(config, valkey_config(data=data, port=port, password=password))
     return Program(
         name="valkey",
-        # What it acknowledged it has written to the file; only the machine's death can lose the last second.
+        # Acknowledged writes are in the file; only a crash of the machine can lose the last second.
         command=Command((str(valkey_server()), str(config)), {"LC_ALL": "C"}, on_parent_death=signal.SIGKILL),
         ready=lambda: _ready(port, password),
         stop_steps=((signal.SIGTERM, 5.0),),

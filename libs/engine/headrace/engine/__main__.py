@@ -60,7 +60,7 @@ def main() -> int:
     try:
         settings = read(sys.argv[1:])
     except SettingError as error:
-        log.error("wrong setting: %s", error)  # noqa: TRY400  # the text is the whole story
+        log.error("wrong setting: %s", error)  # noqa: TRY400  # the text has the cause
         return 2
     try:
         asyncio.run(serve(settings))

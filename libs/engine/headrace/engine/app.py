@@ -49,7 +49,7 @@ async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
             raise
         return error_response(error.status, f"{error.status}: {error.reason}", "invalid_request_error")
     except ConnectionError:
-        raise  # the caller left; there is nobody to answer
+        raise  # the caller has disconnected
     except Exception:
         log.exception("request failed")
         return error_response(500, "internal error", "server_error")

@@ -21,7 +21,7 @@ _MIB = 1 << 20
 _CRASH_DELAY_S = 0.05
 
 
-class StreamCut(Exception):  # noqa: N818  # it is an order, not an error
+class StreamCut(Exception):  # noqa: N818  # a simulated fault, not an error
     """Simulated interruption of this stream's connection."""
 
 
@@ -43,7 +43,7 @@ class Engine:
         self.slots = Slots(lambda: (self.behaviour.max_running, self.behaviour.max_waiting))
         self._crash = crash
         self._born = time.monotonic()
-        self._rng = random.Random(settings.seed)  # noqa: S311  # pace and failures, nothing secret
+        self._rng = random.Random(settings.seed)  # noqa: S311  # token rate and failures, nothing secret
         self._changed = asyncio.Event()
         self._ballast = bytearray()
         self._until_crash = NEVER
@@ -67,7 +67,7 @@ class Engine:
         if start_countdown:
             self._until_crash = behaviour.crash_after_requests
         if start_countdown and self._until_crash == 0:
-            # A moment later, so that whoever asked for it gets an answer.
+            # A moment later, so that the request for it gets a response.
             asyncio.get_running_loop().call_later(_CRASH_DELAY_S, self._crash_now)
 
     @property

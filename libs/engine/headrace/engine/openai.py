@@ -67,7 +67,7 @@ async def embeddings(request: web.Request) -> web.Response:
             vector = generation.embed(engine.settings.seed, text, call.dimensions)
             shown = base64.b64encode(generation.pack(vector)).decode() if call.base64 else vector
             data.append({"object": "embedding", "index": index, "embedding": shown})
-            await asyncio.sleep(0)  # other requests get their turn between two texts
+            await asyncio.sleep(0)  # let other requests run between two texts
         work.finished("stop")
     used = {"prompt_tokens": call.prompt_tokens, "total_tokens": call.prompt_tokens}
     return web.json_response({"object": "list", "data": data, "model": call.model, "usage": used})
@@ -91,7 +91,7 @@ async def _answer(request: web.Request, call: Call) -> web.StreamResponse:
             else:
                 text = "".join([token async for token in work.tokens(call.tokens)])
                 response = web.json_response(reply.whole(text))
-            # Ended inside the block: a caller who left before counts as one who left.
+            # Inside the block, so that a caller who disconnected earlier is counted as cancelled.
             await response.prepare(request)
             await response.write_eof()
             work.finished(call.finish_reason, call.max_tokens)

@@ -3,7 +3,7 @@
 from aiohttp import web
 
 
-class Refusal(Exception):  # noqa: N818  # its subclasses say what is wrong
+class Refusal(Exception):  # noqa: N818  # its subclasses name the error
     """Base of errors that are sent as a response. The text is for the caller."""
 
     status = 500

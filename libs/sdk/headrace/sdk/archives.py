@@ -104,7 +104,7 @@ def fetch_archive(
     unwritten: list[RefusedEntry] = []
     with tarfile.open(fileobj=io.BytesIO(answer.content), mode="r:") as archive:
         for entry in archive:
-            file = missing.pop(entry.name, None)  # what was not asked for goes nowhere
+            file = missing.pop(entry.name, None)  # unrequested entries are dropped
             content = archive.extractfile(entry) if file is not None and entry.isreg() else None
             if file is None or content is None:
                 continue

@@ -70,7 +70,9 @@ def _remove_if_abandoned(part: Path) -> None:
     with part.open("rb") as file:
         facts = os.fstat(file.fileno())
         if facts.st_uid == os.geteuid() and time.time() - facts.st_mtime > _FRESH_S:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # BlockingIOError, an OSError: somebody writes to it
+            fcntl.flock(
+                file, fcntl.LOCK_EX | fcntl.LOCK_NB
+            )  # BlockingIOError, an OSError: another process writes to it
             part.unlink()
 
 
@@ -101,7 +103,7 @@ def download(transport: Transport, path: str, query: Query, to: Path, progress: 
         _fetch(transport, path, query, file, progress)
         file.flush()
         os.fsync(file.fileno())
-        Path(file.name).chmod(0o666 & ~_umask())  # a temporary file is made for its owner only
+        Path(file.name).chmod(0o666 & ~_umask())  # temporary files are created with mode 0600
         Path(file.name).replace(to)
 
 
@@ -138,7 +140,7 @@ def _fetch(
 
     def attempt() -> None:
         nonlocal tag
-        # If-Range: the rest only if it is still the same file, else all of it.
+        # If-Range: the rest if the file is unchanged, else all of it.
         headers = {"Accept-Encoding": "identity"}
         if file.tell() and tag:
             headers |= {"Range": f"bytes={file.tell()}-", "If-Range": tag}

@@ -34,7 +34,7 @@ class ApiError(HeadraceError):
     def __init__(
         self,
         *,
-        type: str,  # noqa: A002 - the problem document's word
+        type: str,  # noqa: A002 - name of the problem document's member
         status: int,
         title: str,
         detail: str,

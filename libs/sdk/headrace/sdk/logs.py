@@ -119,7 +119,7 @@ def _followed(
             if not losses.ever or error.status not in _MAY_RECOVER | {404}:
                 raise
             if error.status == 404:
-                return  # what was followed ended meanwhile
+                return  # the followed replica or run ended meanwhile
             losses.lost(error)
         else:
             return
@@ -143,7 +143,7 @@ def _lines(
     opened: Callable[[httpx.Response], None] | None = None,
     again: bool = False,
 ) -> Generator[str, None, None]:
-    patience_s = 0.0 if again else None  # how long a lost connection is waited for is decided above
+    patience_s = 0.0 if again else None  # the caller decides how long to reconnect
     with transport.stream(path, query=query, endless=opened is not None, patience_s=patience_s) as answer:
         if opened is not None:
             opened(answer)

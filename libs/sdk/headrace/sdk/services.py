@@ -252,7 +252,7 @@ class Services:
         return builtins.list(dict.fromkeys(error.session_id for error in errors))
 
     def _get_or_none(self, service: object) -> ServiceDetail | None:
-        try:  # the wait has an end of its own
+        try:  # the wait has a time-out of its own
             return self._transport.one(ServiceDetail, "GET", _of(service), patience_s=0)
         except ApiError as error:
             if error.status == 404:

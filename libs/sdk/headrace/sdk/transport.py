@@ -170,7 +170,7 @@ class Transport:
         params = _params(query)
 
         def once() -> httpx.Response:
-            # what is sent long may be answered late
+            # a long upload may be answered late
             with translated(), self._slow(quiet=content is not None and body is None):
                 answer = self.http.request(method, path, params=params, content=content, headers=sent)
             raise_for_problem(answer)

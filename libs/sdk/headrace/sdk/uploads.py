@@ -51,7 +51,7 @@ class Uploader:
                 upload_id = self._create(path, size, digest, changed)
                 on_created(upload_id)
             self._progress(offset, size)
-            if size or upload_id == resume:  # an empty file is there as soon as it is begun
+            if size or upload_id == resume:  # an empty file is complete once its upload is created
                 self._send(file, upload_id, offset, size, landed)
 
     def _found(self, resume: str | None, size: int) -> tuple[str | None, int]:
@@ -73,7 +73,7 @@ class Uploader:
         )
         headers = {**_TUS, "Upload-Length": str(size), "Upload-Metadata": metadata}
         answer = self._transport.send("POST", self._path, query=self._query, headers=headers)
-        # Only the id is taken from Location: the key goes to no other address than the one the caller gave.
+        # Only the id is taken from Location: the key is sent to the caller's URL only.
         upload_id = answer.headers.get("Location", "").partition("?")[0].rstrip("/").rpartition("/")[2]
         if not upload_id:
             raise UnexpectedAnswerError("the server made an upload without a Location")
@@ -86,7 +86,7 @@ class Uploader:
                 if failures:
                     offset = self._offset(upload_id)[0]
                     self._progress(offset, size)
-                # of nothing, where all came: it is to be put into its place
+                # an empty one if all data was received: it completes the upload
                 offset = self._patch(file, upload_id, offset, size)
                 failures = 0
                 if offset == size:
@@ -95,7 +95,7 @@ class Uploader:
                 failures = self._after_failure(failures, error, upload_id)
             except ApiError as error:
                 if error.status == 404 and failures and landed(size):
-                    self._progress(size, size)  # the answer to the last chunk was lost, not the chunk
+                    self._progress(size, size)  # the response to the last chunk was lost, not the chunk
                     return
                 if error.status not in {409, 423, 502, 503, 504}:
                     raise

@@ -68,5 +68,5 @@ def reached(seen: ServiceDetail, until: Until) -> bool:
     if seen.phase in {"failed", "stopped"}:
         raise WaitFailedError(f"{seen.name} is {seen.phase}: {seen.reason.text}", reason=seen.reason)
     if len(seen.replica_list) > seen.replicas:
-        return False  # some are still on their way out
+        return False  # some are still draining or stopping
     return seen.phase == "deployed" and (seen.status == "healthy" or seen.replicas == 0)

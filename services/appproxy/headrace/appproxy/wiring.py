@@ -145,7 +145,7 @@ async def build(
                     "bus": lambda: f"{away}; serving from the last tables" if (away := link.check()) else None,
                     "open-files": lambda: capacity.warning,
                     "connections": lambda: capacity.full(traffic.snapshot().connections),
-                    "own-ports": lambda: "; ".join(f"{p}: {why}" for p, why in listeners.failed.items()) or None,
+                    "listeners": lambda: "; ".join(f"{p}: {why}" for p, why in listeners.failed.items()) or None,
                 },
                 tables=tables,
                 snapshot=traffic.snapshot,
@@ -192,7 +192,7 @@ def _traffic(settings: Settings, tables: RouteTables, registry: StatsRegistry, c
     """Return the worker pool, or the inline worker where `workers` is 0."""
     if settings.workers:
         return WorkerPool(settings, list(tables), registry)
-    from headrace.appproxy.worker.inline import InlineWorker  # noqa: PLC0415 - a parent of workers does without all that they work with
+    from headrace.appproxy.worker.inline import InlineWorker  # noqa: PLC0415 - a parent of workers does not need the data plane's modules
 
     return InlineWorker(settings, list(tables), registry, clocks)
 

@@ -252,7 +252,7 @@ def uploads(
         else:
             cancelled.append(upload_id)
     session.output.done(f"cancelled {count(len(cancelled), 'upload')} into {there.name}", cancelled=cancelled)
-    if gone and not cancel_all:  # with it, they are complete meanwhile, or somebody else cancelled them
+    if gone and not cancel_all:  # deleted with the folder, completed meanwhile, or cancelled by another user
         raise CliError(f"there is no upload {', '.join(gone)} into {there.name}")
 
 

@@ -116,7 +116,7 @@ def _changes(
             has = ", ".join(sorted(set_now)) or "nothing, as none is set"
             raise wrong(f"--unset quota={name}: found none such; allowed: {has}")
     limits: dict[str, str | None] = {**dict.fromkeys(slots_away), **pairs(quota, "--quota")}
-    if "quota" in gone and limits:  # all that there is goes, and what is given comes
+    if "quota" in gone and limits:  # removes all present slots, then sets the given ones
         limits = {**dict.fromkeys(set_now), **limits}
     given: dict[str, Any] = {**gone}
     if limits:

@@ -28,7 +28,7 @@ def start_detached(folder: Path, arguments: Sequence[str], on_progress: Callable
     """
     logs = private_folder(data_folder(folder) / "logs")
     progress, errors = logs / "up.out", logs / "up.err"
-    mode = "wb" if lock_holder(folder) is None else "ab"  # of a stack that runs, nothing is cut off
+    mode = "wb" if lock_holder(folder) is None else "ab"  # the output of a running stack is not truncated
     with progress.open(mode) as out, errors.open(mode) as err:
         begin = out.tell()
         child = subprocess.Popen(

@@ -26,7 +26,7 @@ def vectors(endpoint: str, token: str, texts: Sequence[str]) -> list[list[float]
     except ImportError:
         raise CliError("the openai client is not installed", hint="install headrace with its 'example' extra") from None
 
-    # A client of its own, so that proxy settings of the environment do not stand between two programs of this machine.
+    # A client without the environment's proxy settings: both programs are on this machine.
     http = openai.DefaultHttpxClient(trust_env=False)
     try:
         with openai.OpenAI(

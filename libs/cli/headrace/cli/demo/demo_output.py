@@ -51,5 +51,5 @@ class DemoOutput:
             try:
                 sys.stdout.write(text + "\n")
                 sys.stdout.flush()
-            except OSError:  # the terminal is gone; what was started must still be stopped in order
+            except OSError:  # the terminal is closed; child processes must still be stopped in order
                 pass

@@ -57,7 +57,7 @@ def folder(client: Client, source: Path, memory: Path, teller: DemoOutput) -> Fo
         )
     if sent.left_out:
         raise CliError(f"{sent.left_out[0].path} cannot be uploaded: {sent.left_out[0].reason}")
-    # The manifest goes last, so that its presence means that all else is there.
+    # The manifest is uploaded last, so that its presence means that all other files are there.
     client.folders.upload(there.id, source / _MANIFEST, _MANIFEST)
     moved = sent.moved_bytes + (source / _MANIFEST).stat().st_size
     teller.detail(f"{len(sent.files) + 1} files, {size(moved)} are in the folder {SERVICE}")

@@ -148,10 +148,10 @@ class Bus:
                     error_cb=failed,
                 )
         except (OSError, NatsError, TimeoutError) as error:
-            with suppress(AssertionError):  # how it says that it never got as far as a connection: the URL is none
+            with suppress(AssertionError):  # nats-py asserts on closing a client that never connected
                 await client.close()
             timed_out = isinstance(error, TimeoutError)
-            if not timed_out or not said:  # what its attempts came to says more than that the time is over
+            if not timed_out or not said:  # the error of its attempts says more than the time-out
                 self._last_error.note(error, time.monotonic())
             raise BusUnavailable(f"cannot connect to NATS: {self._last_error.text}") from error
         self._client, self._away_since = client, None

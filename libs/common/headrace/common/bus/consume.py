@@ -47,7 +47,7 @@ async def respond(message: Msg, data: bytes) -> None:
     """
     if not message.reply.startswith(("_INBOX.", "_INBOX_", "_R_.")):
         BUS_REFUSED.labels("answer", "foreign").inc()
-        log.warning("bus_answer_refused", subject=message.subject, reply=message.reply[:100])
+        log.warning("bus_reply_refused", subject=message.subject, reply=message.reply[:100])
         return
     await message.respond(data)
 
@@ -94,7 +94,7 @@ async def answering(
             reply = await answer(question)
             await respond(message, reply.encode())
         except (Problem, NatsError, OSError, TimeoutError) as error:
-            log.warning("bus_question_failed", subject=message.subject, error=str(error))
+            log.warning("bus_request_failed", subject=message.subject, error=str(error))
 
     subscription = await bus.client.subscribe(subject or kind.wildcard(), queue=queue, cb=on_message)
     try:
@@ -200,4 +200,4 @@ class LastValues(Generic[M]):
         try:
             await self._deliver(value)
         except Exception:  # one table costs itself
-            log.exception("last_value_not_taken", subject=value.address())
+            log.exception("last_value_not_handled", subject=value.address())

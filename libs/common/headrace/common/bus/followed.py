@@ -70,7 +70,7 @@ class FollowedStream:
             if last == self._last:
                 if messages == len(self.held):
                     return
-                self._last, self.held = 0, {}  # something was taken out of it
+                self._last, self.held = 0, {}  # a message was deleted from it
             await self._read_on(last)
 
     async def _read_on(self, last: int) -> None:
@@ -90,7 +90,7 @@ class FollowedStream:
             return
         try:
             await JetStreamContext(self._bus.client, timeout=_TIMEOUT_S).delete_msg(self._stream, held.sequence)
-        except APIError as error:  # newer by now, or gone: the next look tells
+        except APIError as error:  # newer by now, or deleted: the next look finds out
             log.info("stored_message_not_removed", subject=subject, why=str(error))
         except (NatsError, TimeoutError, OSError) as error:
             raise BusUnavailable(f"removing {subject}: {error or type(error).__name__}") from error

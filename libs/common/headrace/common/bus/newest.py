@@ -89,8 +89,8 @@ async def newest(
             if some:
                 try:
                     await handle(some)
-                except Exception:  # senders say their whole state again
-                    log.exception("newest_not_taken", message=kind.__name__, messages=len(some))
+                except Exception:  # senders repeat their whole state
+                    log.exception("messages_not_handled", message=kind.__name__, messages=len(some))
             await asyncio.sleep(pause_s)
 
     subscription = await bus.client.subscribe(kind.wildcard(), queue=queue, cb=on_message)

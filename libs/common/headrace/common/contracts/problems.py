@@ -34,7 +34,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-if TYPE_CHECKING:  # pydantic comes with it, which who only handles errors does without
+if TYPE_CHECKING:  # it imports pydantic, which code that only handles errors does not need
     from headrace.common.contracts.reasons import ReasonCode
 
 MAX_ERRORS = 20
@@ -59,7 +59,7 @@ def at_most(errors: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return [*first, further(len(errors) - len(first), place="path" if "path" in first[0] else "field")]
 
 
-class Problem(Exception):  # noqa: N818 - RFC 9457's word
+class Problem(Exception):  # noqa: N818 - the term of RFC 9457
     """Refusal as an RFC 9457 problem with a stable type, and a `reason` if the type alone does not tell what to do.
 
     `extra` members are sent to the caller; never put a secret there.

@@ -71,7 +71,7 @@ async def open_pool(
         try:
             return await asyncpg.connect(*args, **options)
         except asyncpg.CannotConnectNowError:
-            # each is closed when it is next used, the others when they were idle for a while
+            # each is closed at its next use, the others after their idle time
             await pool.expire_connections()
             raise
 

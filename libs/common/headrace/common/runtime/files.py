@@ -20,7 +20,7 @@ def write_atomically(path: Path, content: bytes | str, *, durable: bool = True, 
     """
     new = path.with_name(f".{path.name}.{os.getpid()}.new")
     with suppress(FileNotFoundError):
-        new.unlink()  # of a process with the same number that was killed here
+        new.unlink()  # of a killed process with the same pid
     try:
         fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with os.fdopen(fd, "wb") as file:

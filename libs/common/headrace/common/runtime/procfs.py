@@ -36,7 +36,9 @@ class Stat:
 def read_stat(pid: int) -> Stat | None:
     """Read the status of `pid`; None if there is no such process."""
     try:
-        fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)  # of every process, and a Path each is slow
+        fd = os.open(
+            f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC
+        )  # called for every process, and a Path each is slow
         try:
             text = os.read(fd, 4096)
         finally:

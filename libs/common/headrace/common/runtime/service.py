@@ -111,7 +111,7 @@ def main(service: Service[S], arguments: Sequence[str] | None = None) -> None:
     try:
         uvloop.run(run())
     except (Problem, OSError) as error:
-        log.error("service_failed", service=service.name, why=str(error))  # noqa: TRY400 - whose doing it is, the words say
+        log.error("service_failed", service=service.name, why=str(error))  # noqa: TRY400 - the text says the cause
         raise SystemExit(1) from None
 
 

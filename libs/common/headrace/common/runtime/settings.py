@@ -38,7 +38,7 @@ class ServiceSettings(BaseSettings):
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is the library's
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the library's signature
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Order the sources: arguments, environment, then the TOML file (`<prefix>CONFIG` overrides its path)."""
@@ -57,9 +57,7 @@ def load_settings(cls: type[S]) -> S:
         return cls()
     except ValidationError as error:
         sys.exit(_fail("; ".join(_in_words(cls, error))))
-    except (
-        SettingsError
-    ) as error:  # a variable's text that is not the JSON of its field; the library names the field only
+    except SettingsError as error:  # a variable with invalid JSON; the library names the field only
         named = _FIELD.search(str(error))
         sys.exit(
             _fail(f"{_prefix(cls)}{named[1].upper() if named else ''}: allowed: JSON, as a list or a table is written")
@@ -96,7 +94,7 @@ def _in_words(cls: type[ServiceSettings], error: ValidationError) -> list[str]:
     choices: dict[str, list[str]] = {}
     for item in errors_of(error):
         name, *inside = parts(item["loc"])
-        if item["type"] == "extra_forbidden" and not inside:  # of the file: names of variables were looked at before
+        if item["type"] == "extra_forbidden" and not inside:  # of the file: variables were checked before
             choices[f"{_file(cls)}: {name} is not a setting{meant(str(name), tuple(cls.model_fields))}"] = []
         else:
             choices.setdefault(joined([f"{_prefix(cls)}{name}".upper(), *inside]), []).append(allowed(item))

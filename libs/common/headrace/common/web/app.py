@@ -123,7 +123,7 @@ class WebServer:
             shutdown_timeout=drain_s,
             max_line_size=_MAX_LINE_BYTES,
             keepalive_timeout=idle_s,
-            auto_decompress=False,  # a body of a few KiB must not become GiB while it is read
+            auto_decompress=False,  # a compressed body of a few KiB must not expand to GiB
         )
         self._connections = app[CONNECTIONS]
         self._connections.head_s = head_s

@@ -82,7 +82,7 @@ class _Connection(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast("asyncio.Transport", transport)  # uvloop's are no subclass of it
+        self.transport = cast("asyncio.Transport", transport)  # uvloop's transports are no subclass of it
         self._admitted = self._all.admit(self)
         if self._admitted:
             self._inner.connection_made(transport)
@@ -150,5 +150,5 @@ def within_descriptors(wanted: int) -> int:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     most = max(16, min(wanted, soft - RESERVE))
     if most < wanted:
-        log.warning("fewer_connections_than_set", wanted=wanted, allowed=most, descriptors=soft)
+        log.warning("connection_limit_reduced", wanted=wanted, allowed=most, descriptors=soft)
     return most

@@ -64,14 +64,14 @@ def _known(error: Exception) -> Problem | None:
 
 
 def _known_of_database(error: Exception) -> Problem | None:
-    import asyncpg  # noqa: PLC0415 - services without a database do without its 3 MB
+    import asyncpg  # noqa: PLC0415 - services without a database save its 3 MB
 
     away = (
         asyncpg.PostgresConnectionError,
         asyncpg.OperatorInterventionError,  # it shuts down, crashed, or starts
         asyncpg.TooManyConnectionsError,
         asyncpg.InterfaceError,
-        asyncpg.InternalClientError,  # asyncpg's word for a connection that was cut between two messages
+        asyncpg.InternalClientError,  # asyncpg's error for a connection that was closed between two messages
         ConnectionError,
     )
     if isinstance(error, TimeoutError | asyncpg.QueryCanceledError):

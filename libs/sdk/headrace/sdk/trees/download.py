@@ -118,7 +118,7 @@ class TreeDownload:
         except ApiError as error:
             if error.status != 400 or not any(row.get("field") == "all" for row in error.errors):
                 raise
-            # an older manager, which cannot say what is neither file nor directory
+            # an older manager, which does not list links and special files
             yield from self._folders.files(self._folder.id, path, recursive=recursive)
 
     def _jobs(self, files: Sequence[TreeFile]) -> list[Job]:
@@ -174,7 +174,7 @@ def _in_the_way(local: Path, blocked: Mapping[Path, str]) -> str | None:
     try:
         if stat.S_ISDIR(local.lstat().st_mode):
             return f"{local} is here, and is a directory"
-    except OSError:  # nothing is there, or nothing can be
+    except OSError:  # it does not exist, or cannot be read
         pass
     return blocked.get(local.parent)
 

@@ -69,7 +69,7 @@ def run(jobs: Sequence[Job], progress: TreeProgress | None, *, parallel: int, cl
         try:
             wait(futures, return_when=FIRST_EXCEPTION)
         except BaseException:
-            close()  # so that none of them goes on waiting for a server that is away
+            close()  # so that none keeps waiting for an unreachable server
             raise
         finally:
             running.stop.set()

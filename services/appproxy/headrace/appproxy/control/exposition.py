@@ -149,7 +149,7 @@ class TrafficCollector(Collector):
         names = {table.service_id: table.name for table in self._tables}
         in_flight = GaugeMetricFamily("headrace_proxy_in_flight", "Requests open at this moment.", labels=_PER_REPLICA)
         replicas = {stats.session_id: _labels(stats) for stats in self._registry}
-        for table in self._tables:  # the registry knows a replica only once a request on it has ended
+        for table in self._tables:  # the registry has a replica only after its first request has ended
             replicas |= {r.session_id: [table.name, str(r.revision_id), str(r.session_id)] for r in table.routes}
         for session_id, labels in replicas.items():
             in_flight.add_metric(labels, snapshot.in_flight.get(session_id, 0))

@@ -122,7 +122,7 @@ def _data_dir(settings: Settings) -> Iterator[str]:
         yield f"{_PREFIX}DATA_DIR: {error.filename}: {error.strerror}"
 
 
-# --- what only the libraries themselves can judge
+# --- checks that need the libraries
 
 
 def _needs_libraries(settings: Settings) -> bool:

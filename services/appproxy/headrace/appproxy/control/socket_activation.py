@@ -116,7 +116,7 @@ class InheritedSockets:
                 line.connect(address)
                 socket.send_fds(line, [text.encode()], fds)
             except OSError as error:
-                log.warning("socket_not_kept", why=error.strerror or str(error))
+                log.warning("socket_not_stored", why=error.strerror or str(error))
 
 
 def name_of(kind: str, port: int, number: int) -> str:

@@ -108,7 +108,7 @@ class DataPlane:
         for listener, server in self._listeners.values():
             server.close()
             listener.refusing = True
-        await asyncio.sleep(0)  # what was accepted already becomes a connection
+        await asyncio.sleep(0)  # let accepted sockets become connections
         until = now() + grace_s
         for downstream in self.downstreams.open:
             if downstream.idle:

@@ -43,8 +43,8 @@ def build_data_plane(
     `workers`: number of data planes that serve the same callers, each with its part of the limits where there is no
     Redis. Raises ModuleNotFoundError if spans are configured and the extra `otel` is not installed.
     """
-    now = clocks.monotonic  # the event loop's own clock has steps of a millisecond
-    chance = random.random  # choosing replicas and log samples needs no secrecy
+    now = clocks.monotonic  # the event loop's own clock has a resolution of a millisecond
+    chance = random.random  # load balancing and log sampling need no secrecy
     stats = StatsRegistry()
     coalescer = WriteCoalescer()
     head_limits = HeadLimits(

@@ -103,7 +103,7 @@ def receive(sock: socket.socket, reader: FrameReader[M]) -> bool:
     ChannelError.
     """
     descriptors = array("i")
-    try:  # socket.recv_fds forgets the flags that it is given
+    try:  # socket.recv_fds ignores its flags argument
         data, ancillary, flags, _ = sock.recvmsg(
             _READ, socket.CMSG_SPACE(MAX_DESCRIPTORS * descriptors.itemsize), socket.MSG_CMSG_CLOEXEC
         )
@@ -145,7 +145,7 @@ class Channel(Generic[M]):
         self._loop = asyncio.get_running_loop()
         sock.setblocking(False)
         self._loop.add_reader(sock, self._readable)
-        self._loop.call_soon(self._readable)  # the reader may hold messages that are whole
+        self._loop.call_soon(self._readable)  # the reader may hold complete messages
 
     def send(self, content: EncodedMessage, descriptors: Sequence[int] = ()) -> None:
         """Send a message, or buffer it until there is room.
@@ -198,7 +198,7 @@ class Channel(Generic[M]):
                 self._reader.end()
                 self.close()
         except ChannelError as error:
-            log.error("channel_failed", why=str(error))  # noqa: TRY400 - the other side's doing, its place here says nothing
+            log.error("channel_failed", why=str(error))  # noqa: TRY400 - caused by the other side; a traceback says nothing
             self._end(error)
 
     def _writable(self) -> None:

@@ -27,7 +27,7 @@ class Handover:
         """Write the announcement: workers of an earlier app-proxy may drain and exit."""
         try:
             self._file.write_text(self.instance_id, encoding="ascii")
-        except OSError as error:  # they wait no longer than they would for nobody
+        except OSError as error:  # they time out as if there were no successor
             log.warning("handover_not_announced", why=error.strerror or str(error))
 
 

@@ -47,7 +47,7 @@ def _settings(found: object) -> Settings:
         raise ValueError("settings are an object")
     try:
         return Settings(**found)
-    except ValidationError as error:  # its own text would say what was found, secrets too
+    except ValidationError as error:  # its own text would show the found value, secrets too
         raise ValueError("; ".join(f"{one['loc'][0]}: {one['msg']}" for one in error.errors())) from None
 
 

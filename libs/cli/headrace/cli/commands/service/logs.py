@@ -89,7 +89,7 @@ def validate(
     try:
         found = client.validations.wait(run.id, timeout_s=timeout, progress=said.see)
     except BaseException:
-        _stop(session, run)  # nobody waits for it any more
+        _stop(session, run)  # nobody awaits it any more
         raise
     finally:
         log.join(LOG_END_S)

@@ -205,7 +205,7 @@ class WorkerPool:
 
     async def _start(self, number: int, in_flight: InFlightTable) -> WorkerProcess:
         """Start a worker, send it all tables and ports, and return it with its exit watched."""
-        while not self._columns:  # each of them has one; they end one after another
+        while not self._columns:  # each draining worker has one, until it exits
             oldest = min((w for w in self._workers if w.leaving), key=lambda w: w.started_s)
             oldest.kill()
             self._heard.clear()
@@ -277,7 +277,7 @@ class WorkerPool:
             before_s = time.monotonic()
             await asyncio.sleep(_WATCH_EVERY_S)
             now_s = time.monotonic()
-            if now_s - before_s < 2 * _WATCH_EVERY_S:  # else it was this process that could not listen
+            if now_s - before_s < 2 * _WATCH_EVERY_S:  # else this process itself was held up
                 self._kill_hanging(now_s)
             turn += 1
             if turn % _WATCHES_PER_SECOND == 0:

@@ -93,7 +93,7 @@ class Authenticator:
             some = index.any_in_project(ProjectId(claims.subject))
             entry = tables.get(some) if some is not None else None
         if entry is None:
-            return PUBLIC_SCOPE  # of a project without services, or a service that is gone: it opens nothing
+            return PUBLIC_SCOPE  # of a project without services, or a deleted service: it grants nothing
         why = self._by_token(entry, token, now_s)
         if isinstance(why, str):
             return why

@@ -66,7 +66,7 @@ def verify(token: SignedToken, key: str) -> Claims | Denial:
             issuer=ISSUER,
             options={
                 "require": ["exp", "iss", "sub", "jti"],
-                "verify_exp": False,  # judged on every request, not only on the first
+                "verify_exp": False,  # checked on every request, not only on the first
                 "verify_iat": False,
                 "verify_nbf": False,
                 "verify_aud": False,

@@ -193,7 +193,7 @@ class Backend:
         return NO_OTHER if tried else unreachable(self.table, len(self._routable))
 
     def _eligible(self, tried: Container[str]) -> list[Replica]:
-        # Where requests may not wait, those that could not be connected to are tried each time, if there is nobody else.
+        # Without a queue, unreachable replicas are tried each time if there are no others.
         unreachable_keys = self._outliers.unreachable() if self.table.limits.max_queued else _NONE
         left, _panic = eligible(self._routable, self._outliers.ejected(), unreachable_keys)
         trial = self._outliers.on_trial()
@@ -207,7 +207,7 @@ class Backend:
     def admit(self, affinity_key: int | None) -> Replica | Refusal:
         """Return the replica for a new request, or the refusal with which it may be queued (`enqueue`)."""
         self.requests += 1
-        if not self.queue.size:  # nobody overtakes those who wait
+        if not self.queue.size:  # no request overtakes queued ones
             return self.pick(affinity_key)
         return replicas_full(len(self._routable), self.table.limits.max_in_flight_per_replica)
 
@@ -221,7 +221,7 @@ class Backend:
         why = refusal if isinstance(refusal, Refusal) else replicas_full(len(self._routable), self._max_in_flight)
         if (refused := self.enqueue(waiter, why)) is not None:
             return refused
-        self.dispatch()  # a replica may be there that it was not sent to yet
+        self.dispatch()  # a replica may have room that it was not sent to yet
         return None
 
     def enqueue(self, waiter: Waiter, refusal: Refusal) -> Refusal | None:
@@ -304,7 +304,7 @@ class Backend:
                 chosen = self.pick(waiter.affinity_key)
                 if isinstance(chosen, Refusal):
                     waiter.refuse(chosen)
-                else:  # room came in the same moment
+                else:  # a replica got room at this moment
                     waiter.send_to(chosen)
 
     @property

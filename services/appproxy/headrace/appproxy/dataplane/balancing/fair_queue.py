@@ -131,7 +131,7 @@ class FairQueue(Generic[T]):
         while due:
             finish, turn, flow = heappop(due)
             if flow.turn != turn or flows.get(flow.caller) is not flow:
-                continue  # its caller gave up everything in the meantime
+                continue  # all its items were cancelled meanwhile
             ticket, _ = flow.tickets.popitem(last=False)
             ticket._flow = None  # noqa: SLF001
             self.size -= 1
@@ -172,7 +172,7 @@ class FairQueue(Generic[T]):
         """Evict and return the newest item of the caller furthest above its share; None if no caller has to yield."""
         fullest = self._fullest
         if fullest is None or len(fullest) > 2 * len(self._flows) + _SLACK:
-            # Rebuilt at most once for about as many pushes as there are callers.
+            # Rebuilt at most once per about as many pushes as there are callers.
             fullest = [(-len(flow.tickets) / flow.share, flow.turn, flow) for flow in self._flows.values()]
             heapify(fullest)
             self._fullest = fullest
@@ -180,7 +180,9 @@ class FairQueue(Generic[T]):
         while fullest:
             part, turn, flow = fullest[0]
             held = len(flow.tickets)
-            if -held / flow.share != part:  # it gave some up since; entries of larger lines were added as they grew
+            if (
+                -held / flow.share != part
+            ):  # some of its items left since; entries for longer queues were added as they grew
                 heappop(fullest)
                 if held:
                     heappush(fullest, (-held / flow.share, turn, flow))
@@ -188,7 +190,7 @@ class FairQueue(Generic[T]):
             if -part <= mine:
                 return None
             if held < 2:
-                heappop(fullest)  # its only one; a push of its caller brings it back
+                heappop(fullest)  # its only item; the next push of this caller adds it again
                 continue
             ticket = next(reversed(flow.tickets))
             self.cancel(ticket)
@@ -203,7 +205,7 @@ class FairQueue(Generic[T]):
 
     def _forget(self, flow: _Flow[T]) -> None:
         del self._flows[flow.caller]
-        if not self._flows:  # nothing to compare with: start from zero, where floats are exact
+        if not self._flows:  # the queue is empty: restart at zero, where floats are exact
             self._virtual = 0.0
             self._due.clear()
             self._fullest = None

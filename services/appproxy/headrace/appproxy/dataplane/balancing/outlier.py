@@ -57,7 +57,7 @@ class OutlierDetector:
         """Record a failure. Return True if it ejects the replica now (False if it is ejected already)."""
         state = self.suspects.setdefault(key, _State())
         if state.until_s:
-            if fault == "connect":  # what it did before does not matter now: nothing can be sent to it
+            if fault == "connect":  # earlier failures do not matter: it is unreachable
                 state.fault = fault
             return False
         state.consecutive = state.consecutive + 1 if state.fault == fault else 1
@@ -84,7 +84,7 @@ class OutlierDetector:
             state.returned_s = now_s
         state.until_s, state.consecutive = 0.0, 0
         state.trial = False
-        if now_s >= state.returned_s + state.ejected_for_s:  # it has been well for as long as it was out
+        if now_s >= state.returned_s + state.ejected_for_s:  # it has been healthy for as long as it was ejected
             del self.suspects[key]
 
     def due_probes(self, now_s: float, *, awaited: bool = False) -> list[str]:

@@ -51,7 +51,7 @@ class Weights:
             return (0, 1) if chance() * bounds[1] < each[0] else (1, 0)
         at = min(bisect_right(bounds, chance() * bounds[most]), most)
         one = each[at]
-        # The second is drawn from the others by the same sums, with the first one's part taken out.
+        # The second is drawn from the others with the same prefix sums, skipping the first one's part.
         point = chance() * (bounds[most] - one)
         other = min(bisect_right(bounds, point if point < bounds[at] - one else point + one), most)
         if other == at:  # rounding

@@ -37,7 +37,7 @@ def next_step(
     if failure.kind in (ProxyReason.CONNECT_FAILED, ProxyReason.CONNECT_TIMEOUT):
         return "other-replica"
     if failure.kind == ProxyReason.ENGINE_UNAVAILABLE:
-        # An engine that says 503 may have run a part all the same (RFC 9110 section 15.6.4 promises nothing).
+        # An engine that responds 503 may have run a part all the same (RFC 9110 section 15.6.4 does not exclude it).
         return "other-replica" if method in IDEMPOTENT else "give-up"
     if failure.kind == ProxyReason.CONNECTION_LOST:
         if failure.reused and (failure.seconds <= same_instant_s or method in IDEMPOTENT):

@@ -21,13 +21,13 @@ _MIN_SECRET: Final = 16
 _WORDS: Final = re.compile(rb"[^A-Za-z0-9_-]+")
 _NAMES: Final = re.compile(
     rb"^("
-    # proxies, balancers and CDNs: whom they got it from, and for which address
+    # client addresses and hosts from proxies, load balancers and CDNs
     rb"x-forwarded-.*|x-real-.*|x-original-.*|x-rewrite-.*|x-envoy-.*|x-arr-.*|x-azure-.*|x-appengine-.*|x-host|x-scheme|x-url-scheme"
     rb"|front-end-https|forwarded-.*|x-originating-.*|x-proxyuser-.*|(wl-proxy|proxy|http|x-http)-client-.*|http-x-forwarded-.*"
     rb"|(x-|true-|fastly-|fly-|x-cluster-|x-azure-)?client-?ip|(x-)?remote-.*|cf-(connecting|pseudo|ipcountry|access|visitor|ray)(-.*|ip.*)?"
-    # certificates of callers, as whoever ended TLS tells of them
+    # client certificates from a TLS terminator
     rb"|(x-)?ssl-.*|(x-)?tls-.*|(x-)?client-(cert|certificate|dn|verify|san|subject|issuer|fingerprint)(-.*)?|x-amzn-(oidc|mtls)-.*"
-    # who has logged in, as front ends and gateways say it
+    # authenticated users from gateways
     rb"|x-headrace-.*|x-auth-request-.*|x-webauth-.*|x-ms-(client-principal|token)(-.*)?|x-goog-(authenticated-user|iap-jwt)-.*"
     rb"|x-(user|userinfo|id-token|anonymous-consumer)|x-user-(id|name|email|groups?|roles?)|x-authenticated-.*|x-consumer-.*"
     rb"|x-credential-(identifier|username)|x-(authentik|vouch|pomerium|oidc|jwt)-.*|oidc-.*|mellon-.*|tailscale-user-.*|teleport-.*|kubeflow-userid"
@@ -47,7 +47,7 @@ def holds_credential(value: bytes) -> bool:
     """Return True if the value contains an API key, client secret or token of this installation, valid or not."""
     if _UNDERSCORE not in value and _CAPITAL_J not in value:
         return False
-    # `in` raises and forgets an error inside for each pair of bytes; this is run for every field that was not seen before.
+    # `in` on bytes raises and swallows an error internally; this runs for every field that was not seen before.
     if value.find(b"hr") < 0 and value.find(b"eyJ") < 0:
         return False
     return any(map(_is_credential, _WORDS.split(value)))
@@ -56,7 +56,7 @@ def holds_credential(value: bytes) -> bool:
 def _is_credential(word: bytes) -> bool:
     if word.startswith(SECRET_PREFIXES):
         return len(word) >= _MIN_SECRET
-    if not word.startswith(b"eyJ"):  # how base64 of JSON begins: a token's claims
+    if not word.startswith(b"eyJ"):  # base64 of JSON begins so: a token's claims
         return False
     try:
         claims = json.loads(base64.urlsafe_b64decode(word + b"=" * (-len(word) % 4)))

@@ -161,7 +161,7 @@ def rewrite_request(head: RequestHead) -> tuple[list[bytes], ConsumedFields]:
     fields: list[bytes] = []
     consumed = _NOTHING
     named = head.connection
-    if named is KEEP_ALIVE:  # that field never passes anyway
+    if named is KEEP_ALIVE:  # that field is never forwarded
         named = ()
     via = b""
     for line in head.lines:
@@ -350,7 +350,7 @@ def external_location(address: bytes, replica: bytes, prefix: bytes) -> bytes:
         path = address[len(own) :]
         path = path if path.startswith(b"/") else b"/" + path
         if path.startswith(b"//") and not prefix:
-            return b"/." + path  # without a path before them, two slashes would begin a host
+            return b"/." + path  # without a path before them, two slashes would start a host
     elif address.startswith(b"/") and not address.startswith(b"//"):
         path = address
     else:

@@ -81,7 +81,7 @@ class ChunkedBody:
     def feed(self, data: bytes) -> bytes:
         """Return the content in `data`. Raises FramingError."""
         if self._state == _SIZE and not self._held:
-            # One whole chunk in one read, which is how engines send their events: it passes as it is.
+            # One whole chunk in one read, as engines send their events: it is forwarded unchanged.
             begin = _plain_chunk(data)
             if begin:
                 self.raw = data

@@ -66,7 +66,7 @@ def _read(line: bytes) -> HeaderLine | None:
     usual = len(value) > 1 and value[0] == _SPACE and value[1] > _SPACE and value[len(value) - 1] > _SPACE
     stripped = value[1:] if usual else value.strip(b" \t")
     if stripped.translate(_OF_VALUES) != stripped or name.kind == ENCODING:
-        return None  # where framing is not a mere number, llhttp has its say
+        return None  # framing that is not a mere number is left to llhttp
     made = HeaderLine(name, stripped, line if usual else text + b": " + stripped)
     name.misses += 1
     if len(line) <= _LONGEST_LINE and (name.misses <= _VARYING or not name.misses & 15):

@@ -70,7 +70,7 @@ class HeadCache(Generic[H]):
         """Cache a head that was fully parsed from `raw`, which has nothing but it."""
         self._misses += 1
         if len(raw) > self._most or (self._misses & _SELDOM if self._misses > _PATIENCE else self._misses == 1):
-            return  # the first one, or nothing comes again here: look only now and then whether that has changed
+            return  # the first head, or none repeats: retry only now and then
         self._raw, self._head = raw, head
         self._before = self._after = b""
         found = _LENGTH_FIELD.search(raw)

@@ -76,7 +76,7 @@ class RequestReader:
             self._blanks = 0
             self.rest = data[self._cache.end :]
             return known
-        if data[:1] <= b"\r":  # RFC 9112 section 2.2: empty lines before a request are passed over
+        if data[:1] <= b"\r":  # RFC 9112 section 2.2: empty lines before a request are skipped
             data, begun = self._without_empty_lines(data), 0
         end = data.find(b"\r\n\r\n", max(begun - 3, 0)) + 4
         if end < 4:
@@ -139,14 +139,14 @@ class RequestReader:
             raise self._bad_line(line)
         headers: Headers = []
         self._headers = headers
-        parser = HttpRequestParser(self)  # one a head: no state of one request reaches the next
+        parser = HttpRequestParser(self)  # one parser per head: no state is carried over to the next request
         try:
             parser.feed_data(raw)
-        except HttpParserUpgrade:  # what follows is ours to read: only a 101 makes it something else than HTTP
+        except HttpParserUpgrade:  # we parse what follows: only a 101 ends HTTP
             pass
         except HttpParserInvalidMethodError:
             raise FramingError(ProxyReason.UNKNOWN_METHOD, "the method is none that is served") from None
-        except HttpParserError as error:  # its words name the rule that was broken, never the bytes
+        except HttpParserError as error:  # its text names the violated rule, never the bytes
             raise FramingError(ProxyReason.BAD_REQUEST, f"the head is malformed: {str(error)[:100]}") from None
         method = parser.get_method()
         if method not in _METHODS:

@@ -51,7 +51,7 @@ class WriteCoalescer:
         for work in later:
             try:
                 work()
-            except Exception as error:  # noqa: BLE001 - one piece of work does not keep the others from being done
+            except Exception as error:  # noqa: BLE001 - a failing callback does not stop the others
                 context = {"message": "what comes after sending failed", "exception": error}
                 asyncio.get_running_loop().call_exception_handler(context)
 
@@ -87,7 +87,7 @@ class CoalescingProtocol(asyncio.Protocol):
                 self.transport.write(unsent[0])
             elif len(unsent) <= _MAX_JOINED:
                 self.transport.write(b"".join(unsent))
-            else:  # a large body that was held: not copied once more
+            else:  # a large buffered body is not copied again
                 self.transport.writelines(unsent)
 
     def end(self) -> None:

@@ -91,7 +91,7 @@ class FormHead:
         self.done = True
         self._rest = bytearray()
 
-    # --- steps: each takes what it can from the rest, and returns whether there may be more to do
+    # --- parser steps: each consumes what it can, and returns True if there may be more to do
 
     def _skip(self) -> bool:
         """Skip to the next boundary."""

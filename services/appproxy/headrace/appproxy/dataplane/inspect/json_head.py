@@ -83,7 +83,7 @@ class JsonHead:
             return True
         if not self._opened:
             begun = chunk.lstrip(_SPACE.encode())
-            if begun and self._size + len(chunk) - len(begun) < self._limit:  # what comes after the head does not count
+            if begun and self._size + len(chunk) - len(begun) < self._limit:  # what follows the head is ignored
                 self._opened = begun.startswith(b"{")
                 if not self._opened:
                     self._finish(ModelReason.NOT_JSON)
@@ -131,13 +131,13 @@ class JsonHead:
         """Parse the head of a body that is longer than the head's limit."""
         if not self._opened:
             return "too-long"
-        text = utf_8_decode(head, "strict", False)[0]  # a character may be cut in two
+        text = utf_8_decode(head, "strict", False)[0]  # a character may be split
         pairs, cut = members_of(text, len(text) - len(text.lstrip(_SPACE)))
         members = dict(pairs)
         keys = [key for key, _ in pairs]
         if cut is not None:
             keys.append(cut[0])
-            members.pop(cut[0], None)  # the later one counts, and it is not known
+            members.pop(cut[0], None)  # the later one counts, and it is truncated
         if "model" in self._wants and keys.count("model") > 1:
             return ModelReason.REPEATED_MODEL
         if "prompt" in self._wants:

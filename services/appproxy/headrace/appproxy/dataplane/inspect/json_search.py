@@ -138,7 +138,7 @@ class JsonSearch:
         elif self._key and char != b"n":
             self._finish(ModelReason.WRONG_TYPE)
         elif self._key:
-            self._finish("")  # null: as if it were not there
+            self._finish("")  # null counts as missing
         elif char in (b"[", b"{"):
             self._state, self._depth = _NESTED, 1
             return at + 1
@@ -159,7 +159,7 @@ class JsonSearch:
         closed = chunk.count(b"]", at, stop) + chunk.count(b"}", at, stop)
         if closed < self._depth:
             self._depth += chunk.count(b"[", at, stop) + chunk.count(b"{", at, stop) - closed
-        else:  # it may end before the next text
+        else:  # the object may end before the next string
             for bracket in _brackets(chunk, at, stop):
                 self._depth += 1 if bracket[0] in (b"[", b"{") else -1
                 if not self._depth:
@@ -185,7 +185,7 @@ class JsonSearch:
             if chunk[at : at + 1] == b'"':
                 after = at + 1
                 self._in_text = False
-            elif chunk[at : at + 1] == b"\\":  # what it escapes is out of the pattern's reach
+            elif chunk[at : at + 1] == b"\\":  # the escaped character is beyond the pattern's window
                 self._escaped = at + 1 == end
                 at = after = end if self._escaped else at + 2
         if self._kept is not None:

@@ -28,7 +28,7 @@ def members_of(text: str, at: int) -> tuple[list[tuple[str, Any]], Cut | None]:
     at = _end(text, at + 1)
     if text.startswith("}", at):
         return pairs, None
-    key: Any = ""  # it may be no text, in what is no JSON: compiled, an unpacked `str` would be an error here
+    key: Any = ""  # it may not be a string in invalid JSON: compiled, unpacking it as `str` would raise here
     while True:
         try:
             key, at = _value(text, at)

@@ -80,7 +80,7 @@ class RateLimiter:
         verdict = self.reserve_now(caller, limits, tokens)
         if verdict is not None:
             return verdict
-        assert self._shared is not None  # noqa: S101 - else it was judged now
+        assert self._shared is not None  # noqa: S101 - else it was decided above
         if self._keeper is None:
             self._keeper = asyncio.get_running_loop().create_task(self._maintain(self._shared), name="caller limits")
         try:
@@ -110,7 +110,7 @@ class RateLimiter:
         """Settle a request like settle_now(). Idempotent; never raises; takes `timeout_s` at most."""
         if self.settle_now(reservation, tokens):
             return
-        assert self._shared is not None and reservation is not None  # noqa: S101, PT018 - else it was done now
+        assert self._shared is not None and reservation is not None  # noqa: S101, PT018 - else it was settled above
         try:
             await self._shared.settle(reservation, tokens)
         except RateLimitStoreError as error:
@@ -156,7 +156,7 @@ class RateLimiter:
         while self._unsettled:
             reservation, tokens = self._unsettled[0]
             await shared.settle(reservation, tokens, replayed=True)
-            # While that was awaited the bound may have dropped this very one from the front.
+            # While that was awaited, this entry may have been dropped at the limit.
             if self._unsettled and self._unsettled[0][0] is reservation:
                 self._unsettled.popleft()
         self._lost.clear()

@@ -75,7 +75,7 @@ class Quota:
 
     def __init__(self, limits: RateLimits, divided_by: int = 1) -> None:
         rate = limits.requests_per_second
-        # Smaller ones were allowed once; a bucket that takes ages to fill is beyond the numbers of Redis, and of fields of answers.
+        # Smaller rates were allowed once; a bucket that fills that slowly exceeds the numbers of Redis and of header fields.
         self.request_interval_s = 0.0 if rate is None else divided_by / max(rate, MIN_RATE)
         self.request_burst_s = max(1.0, self.request_interval_s) if rate is not None else 0.0
         self.in_flight = _part(limits.in_flight, divided_by)
@@ -208,7 +208,7 @@ class Verdict:
                 )
             )
         if self.limit_requests is not None:
-            # A format that stands where it is used is compiled; a named one is read anew each time.
+            # A literal format is compiled; a named one is parsed each time.
             fields = (
                 b"x-ratelimit-limit-requests: %d\r\nx-ratelimit-remaining-requests: %d\r\nx-ratelimit-reset-requests: %b\r\n%b"
                 % (

@@ -64,7 +64,7 @@ class RedisRateLimiter:
             health_check_interval=0,
         )
         self._redis = Redis.from_pool(pool)
-        # A Script sends EVALSHA, and loads itself where the server does not know it (NOSCRIPT).
+        # A Script sends EVALSHA, and loads itself if the server does not know it (NOSCRIPT).
         self.reserve_script, self._settle, self._renew = (
             self._redis.register_script((_FOLDER / f"{name}.lua").read_text(encoding="utf-8"))
             for name in ("reserve", "settle", "renew")
@@ -124,7 +124,7 @@ class RedisRateLimiter:
         usage.day, usage.day_tokens, usage.in_flight = int(answer[6]), int(answer[7]), int(answer[8])
         if not allowed:
             code, wait_s = judge(quota, usage, tokens, now_s=now_s, unix_s=unix_s)
-            # The same arithmetic on the same numbers; the script's word counts all the same.
+            # The same arithmetic on the same numbers; the script's result counts.
             return verdict_of(
                 quota,
                 usage,
@@ -187,7 +187,7 @@ class RedisRateLimiter:
             return
         async with self._in_time():
             await self._renew(keys=[key], args=[self._lease_ms, *still])
-        # Settled while the renewal was on its way, which may have come after: it would have opened them again.
+        # Settled while the renewal was in flight, which may have arrived later and reopened them.
         if ended := [lease for lease in still if lease not in self._open]:
             async with self._in_time():
                 await self._redis.zrem(key, *ended)

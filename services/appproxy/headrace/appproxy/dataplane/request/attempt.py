@@ -98,7 +98,7 @@ class Attempt(HeadHandler):
             return
         try:
             self._send(made)
-        except Exception as error:  # noqa: BLE001 - nobody waits for this task: the caller would get no answer at all
+        except Exception as error:  # noqa: BLE001 - nobody awaits this task: the caller would get no response at all
             exchange.answer(as_problem(error))
 
     def _send(self, connection: ReplicaConnection) -> None:
@@ -165,7 +165,7 @@ class Attempt(HeadHandler):
                 return
         rewrite, begin = rewritten_head(exchange, head, self._replica.authority)
         exchange.end(Event.ANSWERED, begin + content)
-        if content:  # accounted for after it has left
+        if content:  # accounted for after it was sent
             record.first_byte_s = record.ended_s - record.started_s
             record.bytes_sent = len(content)
             if rewrite.usage == "json":

@@ -41,7 +41,7 @@ def read_head(
             then(head)
 
     exchange.inspect_body = look
-    for piece in body.pieces():  # a body that was held is large: it is not put together for this
+    for piece in body.pieces():  # a buffered body is large: it is not joined for this
         if head.feed(piece):
             break
     settle()

@@ -328,10 +328,10 @@ class DownstreamConnection(CoalescingProtocol):
         """End the exchange after its complete response: serve the next request, or close."""
         self.exchange = None
         if closes or self._closing or self._body is not None:
-            # What is left of a body that nobody waits for cannot be told from the next request in reasonable time.
+            # Skipping the rest of an unwanted body to find the next request would take too long.
             self.close_gracefully()
             return
-        # An answer that began before the listener refused promised a next request: it may be on its way, and is answered as the last.
+        # A response that began before the listener refused was keep-alive: the next request may be on its way, and is the last one.
         idle_s = LAST_IDLE_S if self.listener.refusing else self.context.proxy_limits.keepalive_timeout_s
         self.deadline = now_s + idle_s
         if not self._pipelined:
@@ -366,8 +366,8 @@ class DownstreamConnection(CoalescingProtocol):
         if self._body is None and not unread:
             self.end()
         else:
-            # RFC 9112 section 9.6: a close with unread bytes may reset the connection under the answer; so the end is told
-            # first, and what still comes is read away for a moment.
+            # RFC 9112 section 9.6: a close with unread bytes may reset the connection under the response; so half-close
+            # first, and discard further input for a moment.
             self.end_sending()
             self._body = None
         asyncio.get_running_loop().call_later(_FLUSH_S, self.abort)

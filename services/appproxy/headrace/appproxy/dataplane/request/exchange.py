@@ -72,7 +72,7 @@ class Exchange(RequestHandler):
     `tunnel` through the response.
     """
 
-    # What most requests never set lies here, not in each instance.
+    # Class attributes: defaults of what most requests never set.
     backend: Backend
     """Backend of the service, once `found`."""
     found = False
@@ -124,7 +124,7 @@ class Exchange(RequestHandler):
         self.head = head
         self.record = RequestRecord(head, downstream.address, context.now())
         self.active_response: ActiveResponse | None = (
-            None  # mypyc leaves an attribute out that has a protocol's type and None above
+            None  # mypyc drops a class attribute of a protocol's type with the default None
         )
         """Relay or tunnel of the response, once it has begun."""
 
@@ -149,7 +149,7 @@ class Exchange(RequestHandler):
 
         Raises IllegalTransitionError if there is none: the request has been ended then.
         """
-        state: int = self.state  # as plain numbers: a lookup by enums costs compiled code four times as much
+        state: int = self.state  # as plain numbers: a look-up by enum costs compiled code four times as much
         following = FOLLOWING[state * EVENTS + event]
         if following is None:
             self._end_after_fault(Event(event))
@@ -238,7 +238,7 @@ class Exchange(RequestHandler):
         else:
             self.answer(framing_problem(error))
 
-    # --- what else happens on the caller's side
+    # --- other events on the caller's side
 
     def caller_backpressure(self, *, full: bool) -> None:
         """Backpressure from the caller: writing is paused, or may go on."""

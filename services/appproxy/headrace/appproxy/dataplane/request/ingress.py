@@ -119,7 +119,7 @@ def _reserve(exchange: Exchange, limits: RateLimits, tokens: int) -> None:
     verdict = exchange.context.rate_limiter.reserve_now(caller, limits, tokens)
     if verdict is not None:
         _admitted_by_limits(exchange, verdict)
-    else:  # not to be cancelled: what it reserved has to be given back
+    else:  # never cancelled: its reservation must be given back
         exchange.advance(Event.STORE_ASKED)
         exchange.context.tasks.spawn(_ask_store(exchange, caller, limits, tokens))
 
@@ -131,7 +131,7 @@ async def _ask_store(exchange: Exchange, caller: str, limits: RateLimits, tokens
             _admitted_by_limits(exchange, verdict)
         else:  # it has ended meanwhile
             exchange.context.settle(verdict.reservation, 0)
-    except Exception as error:  # noqa: BLE001 - nobody waits for this task: the caller would get no answer at all
+    except Exception as error:  # noqa: BLE001 - nobody awaits this task: the caller would get no response at all
         exchange.answer(as_problem(error))
 
 

@@ -77,7 +77,7 @@ def failure_problem(failure: Failure) -> Problem:
 
 def interruption_problem(why: ProxyReason) -> Problem:
     """Return the problem for a response that was interrupted for the reason `why`."""
-    if is_denial(why):  # of a caller who was let in before
+    if is_denial(why):  # of a caller that was authorised before
         return denial_problem(why, basic=False)
     if why is ProxyReason.INTERNAL_ERROR:
         return internal_error()
@@ -183,7 +183,7 @@ def error_event(why: ProxyReason, request_id: bytes) -> bytes:
         "code": why,
         "request_id": request_id.decode(),
     }
-    # The blank line first ends whatever the replica left unfinished; where it had finished, it means nothing.
+    # The leading blank line ends an event that the replica left unfinished; else it has no effect.
     return b"\n\nevent: error\ndata: " + json.dumps({"error": error}).encode() + b"\n\n"
 
 

@@ -60,7 +60,7 @@ def _caller_of(exchange: Exchange, authorization: bytes | None) -> ModelCaller:
     found = context.authenticator.model_scope(backends.tables, backends.model_index, authorization, context.epoch())
     if isinstance(found, ModelScope):
         return ModelCaller(found, authorization, None)
-    # Clients of public services send what their libraries insist on; but a token of ours that does not hold is told so.
+    # Clients of public services send some key because their libraries need one; but an invalid token of ours is refused.
     if not backends.model_index.has_public or (
         found is not MISSING and forwardable(authorization, parse_credential(authorization)) is None
     ):

@@ -62,7 +62,7 @@ class Relay(BodyHandler):
         self._idle_s = exchange.backend.table.limits.idle_timeout_s
         self._write = downstream.write
         self._last = False
-        # The head goes out with the content that came with it, or by `flush`.
+        # The head is sent with the content that came with it, or by `flush`.
         self._rewrite, self._unsent = rewritten_head(exchange, head, replica.authority)
         if self._rewrite.usage is not None:
             exchange.usage = UsageReader(self._rewrite.usage)

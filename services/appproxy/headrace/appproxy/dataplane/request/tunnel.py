@@ -101,7 +101,9 @@ class Tunnel(TunnelHandler):
             self._downstream.write(close_frame(POLICY_VIOLATION, interruption_problem(why).detail))
         self._close_upstream()
         self._end(Event.ABORTED)
-        self._downstream.close_gracefully(unread=denied)  # what the caller still sends must not reset the frame away
+        self._downstream.close_gracefully(
+            unread=denied
+        )  # further input of the caller must not reset the connection before the frame is read
 
     def caller_backpressure(self, *, full: bool) -> None:
         """Backpressure from the caller: reading from the replica is paused."""

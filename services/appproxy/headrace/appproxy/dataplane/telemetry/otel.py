@@ -107,7 +107,7 @@ class OtelTracing:
         self._chance = chance
         self._address = server_address
         self._provider = TracerProvider(
-            sampler=ALWAYS_ON,  # what is not sampled never gets here
+            sampler=ALWAYS_ON,  # only sampled spans get here
             resource=Resource.create({"service.name": "headrace-appproxy"}),
             shutdown_on_exit=False,
         )
@@ -145,7 +145,7 @@ class OtelTracing:
 
     @staticmethod
     def _untraced() -> TraceParent:
-        # Ids need no secrecy; 1 is added because zeros are no ids.
+        # Ids need no secrecy; 1 is added because zero is no valid id.
         return TraceParent(b"%032x" % (random.getrandbits(127) + 1), b"%016x" % (random.getrandbits(63) + 1), 0)
 
     def ended(self, span: trace.Span, request: SpanAttributes) -> None:
@@ -178,7 +178,7 @@ class OtelTracing:
 
     def close(self, timeout_s: float = 5.0) -> None:
         """Export the queued spans, for at most `timeout_s`, and shut down. Blocks: call it in a thread."""
-        # The SDK takes no timeout for this, and tries for up to EXPORT_TIMEOUT_S per batch.
+        # The SDK has no time-out for this, and retries for up to EXPORT_TIMEOUT_S per batch.
         ending = threading.Thread(target=self._provider.shutdown, name="last-spans", daemon=True)
         ending.start()
         ending.join(timeout_s)

@@ -150,7 +150,7 @@ class ReplicaConnection(CoalescingProtocol):
     def data_received(self, data: bytes) -> None:
         """Callback of the event loop."""
         request, tunnel = self._request, self._tunnel
-        if request is None:  # an answer that nobody asked for
+        if request is None:  # a response without a request
             self.drop()
         elif tunnel is not None:
             tunnel.from_replica(data)
@@ -173,7 +173,7 @@ class ReplicaConnection(CoalescingProtocol):
         reader = self._reader
         head = reader.head(data, to_head=self._to_head)
         while head is not None and head.status < 200 and head.status != 101:
-            self._interim += 1  # RFC 9110 section 15.2: a proxy may keep interim answers to itself
+            self._interim += 1  # RFC 9110 section 15.2: a proxy need not forward interim responses
             if self._interim > _MAX_INTERIM:
                 raise FramingError(ProxyReason.BAD_RESPONSE, "too many interim answers")
             head = reader.head(reader.rest, to_head=self._to_head)

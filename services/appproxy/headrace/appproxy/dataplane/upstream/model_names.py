@@ -36,7 +36,7 @@ async def fetch_model_names(host: str, port: int, authority: bytes) -> tuple[str
                 writer.close()
     except TimeoutError:
         raise
-    except (OSError, UnicodeError):  # a name that is no host is one of the second
+    except (OSError, UnicodeError):  # an invalid host name is one of the latter
         return None
     head, _, content = answer.partition(b"\r\n\r\n")
     status = head[9:12] if head.startswith((b"HTTP/1.0 ", b"HTTP/1.1 ")) else b""

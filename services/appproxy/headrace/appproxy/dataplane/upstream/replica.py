@@ -233,7 +233,7 @@ class Replica(ConnectionPool):
             found = await asyncio.shield(asking)
         except TimeoutError:
             silent = True
-        if self._asking is asking:  # else it has another address now
+        if self._asking is asking:  # else its address has changed
             self._asking = None
             self.models = found
             if silent:
