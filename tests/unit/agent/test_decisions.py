@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -117,6 +118,11 @@ def test_a_wrong_port_range_is_refused_with_what_is_allowed(text: str) -> None:
         PortRange.parse(text)
 
 
+def test_a_port_range_holds_both_its_ends_and_is_written_as_it_is_read() -> None:
+    pool = PortRange.parse("20000-20999")
+    assert (pool, len(pool), str(pool)) == (PortRange(20000, 20999), 1000, "20000-20999")
+
+
 @given(st.sets(st.integers(2000, 2009)), st.sets(st.integers(2000, 2009)), st.none() | st.integers(1990, 2020))
 def test_a_port_is_free_and_nobodys_as_long_as_there_is_one(taken: set[int], busy: set[int], after: int | None) -> None:
     port = choose_port(PortRange(2000, 2009), taken, lambda p: p not in busy, after=after)
@@ -156,6 +162,12 @@ def test_usage_becomes_the_values_of_the_contract() -> None:
     }
     without = kernel_values(spec.model_copy(update={"slots": {}}), second, first, {}, machine_mem_bytes=500)
     assert without["mem_util"] == 50
+
+
+def test_a_kernel_without_a_network_of_its_own_has_no_network_rates() -> None:
+    first, second = Usage(10, 5, 250), Usage(12, 8, 250)
+    rates = kernel_values(spec_of(KernelId(new_uuid())), second, first, {}, machine_mem_bytes=500)
+    assert set(rates) == {"mem", "mem_util", "cpu_used", "cpu_util"}
 
 
 PAGE = """
@@ -250,6 +262,24 @@ def test_the_last_lines_of_a_log_are_told_in_one_line() -> None:
     assert (
         ending.reason.text == "its program ended with exit code 1; last lines: loading | Traceback: | no such weights"
     )
+
+
+@pytest.mark.parametrize(
+    ("facts", "code", "words"),
+    [
+        (
+            {"exit_code": 137, "exit_reason": Reason(code="out-of-memory", text="it was killed for its memory")},
+            "out-of-memory",
+            "it was killed for its memory",
+        ),
+        ({"exit_code": None}, "exited", "it ended; its exit code is not known"),
+        ({"exit_code": 0}, "exited", "its program ended with exit code 0"),
+        ({"exit_code": 139}, "killed-by-signal", "it ended by signal 11 (exit code 139)"),
+    ],
+)
+def test_an_ended_kernel_says_what_the_runtime_knows_of_its_end(facts: dict[str, Any], code: str, words: str) -> None:
+    ending = ending_of(replace(SEEN, phase="exited", **facts), [])
+    assert (ending.reason.code, ending.reason.text, ending.exit_code) == (code, words, facts["exit_code"])
 
 
 def test_a_container_that_exited_is_out_whatever_its_health_was() -> None:

@@ -14,6 +14,7 @@ from headrace.agent.domain.health import (
     begin,
     due_at,
     finish_check,
+    foreign_answer,
     port_timed_out,
     resume,
     start_check,
@@ -232,3 +233,13 @@ def test_a_port_that_never_opens_is_a_failed_start_when_its_time_is_over_and_not
     patient = Policy.of(None)
     check = Check(started_at=START + timedelta(days=30), counts=False)
     assert port_timed_out(patient, health, check, START) == health
+
+
+def test_somebody_elses_answer_puts_it_out_at_once_unless_its_own_program_answered_a_later_question() -> None:
+    healthy = Clock(DEFAULTS).run(100, answers=True).health
+    words = "port 8000 is held by nginx"
+    earlier, later = (Check(started_at=START + timedelta(seconds=s), counts=True) for s in (90, 110))
+    assert foreign_answer(healthy, earlier, words) == healthy
+    out = foreign_answer(healthy, later, words)
+    assert (out.status, out.reason.code, out.reason.text) == ("unhealthy", "port-taken", words)
+    assert out.heard_at == later.started_at

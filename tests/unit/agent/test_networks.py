@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv4Network
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from headrace.agent.domain.networks import (
@@ -37,6 +37,7 @@ def test_a_wide_network_of_somebody_else_takes_all_subnets_that_it_overlaps() ->
 
 
 @given(st.text(max_size=50), st.uuids())
+@example("/data", "a session")
 def test_a_bridges_name_fits_linux_and_is_matched_by_its_owners_rules(owner: str, session: object) -> None:
     name = bridge_name(owner, session)
     assert len(name) == 15
@@ -56,6 +57,13 @@ def test_link_local_and_private_addresses_are_refused_after_what_is_allowed() ->
     host = [line for line in lines if line.startswith(f"-A {rules.chain('IN')} ")]
     assert host[-1].endswith("-j REJECT --reject-with icmp-admin-prohibited")
     assert lines[-1] == "COMMIT"
+
+
+def test_only_what_passes_a_bridge_of_this_installation_comes_into_its_chains() -> None:
+    mine, other = PacketFilter("/data", (), ()), PacketFilter("/other", (), ())
+    assert {target for _, rule in mine.jumps() for target in rule if target in mine.chains} == set(mine.chains)
+    assert {rule[1] for _, rule in mine.jumps()} == {mine.bridges}
+    assert not {mine.bridges, *mine.chains} & {other.bridges, *other.chains}
 
 
 def test_nothing_from_or_to_a_bridge_passes_over_ipv6() -> None:

@@ -57,6 +57,15 @@ def test_values_before_the_window_do_not_count() -> None:
     assert evaluation(KERNEL, "cpu_util", made, 1).value == 10
 
 
+def test_a_reporter_that_is_not_silent_yet_but_said_nothing_within_the_window_does_not_count() -> None:
+    made = window(
+        (Origin.KERNEL, kernel(1), "", "cpu_util", 3, 1000), (Origin.KERNEL, kernel(2), "", "cpu_util", 1, 10)
+    )
+    short = AveragingWindow(length=timedelta(seconds=2), freshness=timedelta(seconds=5))
+    live = LiveTargets.of([replica(1), replica(2)])
+    assert observe(KERNEL, "cpu_util", live, made, short, NOW) == Observation(value=10, reporting=1, living=2)
+
+
 def test_a_silent_reporter_does_not_count() -> None:
     made = window(
         (Origin.KERNEL, kernel(1), "", "cpu_util", 6, 1000), (Origin.KERNEL, kernel(2), "", "cpu_util", 4, 10)

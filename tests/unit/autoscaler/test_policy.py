@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from headrace.autoscaler.domain.observation import AveragingWindow
 from headrace.autoscaler.domain.policy import RuleEvaluation, Verdict, decide
-from headrace.autoscaler.domain.window import Origin
+from headrace.autoscaler.domain.window import WHOLE_SERVICE, Origin
 from headrace.common.contracts.ids import RuleId
 from headrace.common.contracts.reasons import Reason
 from headrace.common.contracts.rule import Comparator, MetricSource, RuleSpec
@@ -98,6 +98,27 @@ def test_without_an_app_proxys_word_of_the_service_the_rule_says_who_is_missing(
     assert evaluation.reason.text == "no app-proxy reported headrace_queued within 10 s"
 
 
+@pytest.mark.parametrize(("proxies", "who"), [(("a",), "1 app-proxy"), (("a", "b"), "2 app-proxies")])
+def test_a_firing_by_app_proxies_word_of_the_service_says_that_it_is_of_the_whole(
+    proxies: tuple[str, ...], who: str
+) -> None:
+    world = ScalingInputBuilder(
+        [rule(1, spec(source=MetricSource.INFERENCE_FRAMEWORK, metric="headrace_queued", threshold=5))]
+    )
+    for proxy in proxies:
+        world.said(Origin.PROXY, WHOLE_SERVICE, "headrace_queued", 6, by=proxy)
+    text = f"headrace_queued {6 * len(proxies)} > 5 (of the whole service, from {who}): 1 → 2 replicas"
+    assert only(world).reason.text == text
+
+
+def test_of_two_rules_with_the_same_step_the_second_says_that_the_first_comes_first() -> None:
+    evaluations = verdict(
+        ScalingInputBuilder([rule(1, spec()), rule(2, spec(threshold=70))]).kernels_say("cpu_util", 90)
+    ).evaluations
+    assert [evaluation.reason.code for evaluation in evaluations] == ["rule-fired", "outvoted"]
+    assert evaluations[1].reason.text.endswith(f"but rule {evaluations[0].rule.rule_id} with the same step comes first")
+
+
 def test_an_old_metric_does_not_fire_and_says_how_old() -> None:
     evaluation = only(ScalingInputBuilder([rule(1, spec())]).said(Origin.KERNEL, kernel(1), "cpu_util", 99, ago_s=12))
     assert (evaluation.would_fire, evaluation.reason.code) == (False, "metric-missing")
@@ -164,6 +185,14 @@ def test_of_scale_ins_the_mildest_wins_and_of_equals_the_oldest_rule() -> None:
     seen = verdict(ScalingInputBuilder(rules, wanted=9).kernels_say("cpu_util", 5))
     assert seen.fire is not None
     assert seen.fire.rule == rules[2]
+
+
+def test_while_a_scale_out_cools_down_a_scale_in_waits_and_says_for_which_rule() -> None:
+    out, back = rule(1, spec()), rule(2, spec(step=-1, threshold=0))
+    seen = verdict(ScalingInputBuilder([out, back], wanted=5, fired={out.rule_id: NOW}).kernels_say("cpu_util", 90))
+    assert seen.fire is None
+    assert [evaluation.reason.code for evaluation in seen.evaluations] == ["cooling-down", "held-by-scale-out"]
+    assert f"but the scale-out rule {out.rule_id} holds it back: cpu_util 90 > 80" in seen.evaluations[1].reason.text
 
 
 def test_a_rule_at_its_bound_does_not_stand_in_the_way_of_another() -> None:

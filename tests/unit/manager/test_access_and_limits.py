@@ -14,11 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.common.contracts.ids import KeyId, ServiceId, TokenId, UserId, new_uuid
-from headrace.common.contracts.problems import InvalidRequest, QuotaExceeded, Unavailable
+from headrace.common.contracts.problems import Conflict, InvalidRequest, QuotaExceeded, Unavailable
 from headrace.common.contracts.vocabulary import Role
-from headrace.manager.domain import names, quota
-from headrace.manager.domain.access import Actor, may, refusal, sees
-from headrace.manager.domain.paths import split_path
+from headrace.common.contracts.wording import Refused
+from headrace.manager.domain import bounds, names, quota
+from headrace.manager.domain.access import Actor, lasts_too_long, latest_key_end, may, refusal, sees
+from headrace.manager.domain.lifecycle.signals import signal_of
+from headrace.manager.domain.paths import MAX_DEPTH, MAX_NAME_BYTES, MAX_PATH_BYTES, modified_ns, split_path
 from headrace.manager.signing import SigningKey, Vault, new_api_key, parse_api_key
 
 SOMEBODY = Actor(UserId(new_uuid()), "somebody", operator=False)
@@ -47,12 +49,103 @@ def test_roles_contain_each_other() -> None:
     )
 
 
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+
+def test_nobody_lets_a_key_of_his_own_last_longer_than_the_key_he_comes_with() -> None:
+    comes_with = Actor(SOMEBODY.user_id, "somebody", operator=False, key_ends_at=NOW + HOUR)
+    assert latest_key_end(comes_with, comes_with.user_id) == NOW + HOUR
+    assert latest_key_end(comes_with, comes_with.user_id, NOW + 2 * HOUR) == NOW + 2 * HOUR, "it lasts so long already"
+    assert latest_key_end(comes_with, comes_with.user_id, NOW) == NOW + HOUR
+    assert latest_key_end(comes_with, OPERATOR.user_id) is None, "others' keys are an operator's to set"
+    assert latest_key_end(SOMEBODY, SOMEBODY.user_id) is None, "a key without an end bounds nothing"
+
+
+@pytest.mark.parametrize(
+    ("asked_s", "latest", "found"),
+    [
+        (3600, NOW + HOUR, None),
+        (3601, NOW + HOUR, "3601 s"),
+        (None, NOW + HOUR, "never"),
+        (None, None, None),
+        (10**9, None, None),
+    ],
+)
+def test_a_key_that_would_last_too_long_is_refused_with_how_long_it_may(
+    asked_s: int | None, latest: datetime | None, found: str | None
+) -> None:
+    allowed = "at most 3600 s (until 2026-01-01T01:00:00Z), the end of the API key that you use"
+    assert lasts_too_long(asked_s, latest, NOW) == (None if found is None else (found, allowed))
+
+
+def test_by_a_key_that_has_just_ended_no_time_is_left_to_give() -> None:
+    assert lasts_too_long(1, NOW - HOUR, NOW) == (
+        "1 s",
+        "at most 0 s (until 2025-12-31T23:00:00Z), the end of the API key that you use",
+    )
+
+
+def test_one_more_than_a_bound_is_refused_with_how_many_are_there() -> None:
+    bounds.check("project p", "folders", 9, 10)
+    for there in (10, 11):
+        with pytest.raises(Conflict, match=f"project p: found {there} folders; allowed: at most 10") as refused:
+            bounds.check("project p", "folders", there, 10)
+        assert refused.value.extra == {"field": "folders", "found": f"{there} folders", "allowed": "at most 10"}
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "name"),
+    [(None, None), (0, None), (128, None), (137, "SIGKILL"), (139, "SIGSEGV"), (255, "signal 127")],
+)
+def test_an_exit_code_above_128_stands_for_a_signal(exit_code: int | None, name: str | None) -> None:
+    assert signal_of(exit_code) == name
+
+
 @pytest.mark.parametrize(
     ("path", "expected"),
     [("a", ("a",)), ("a/b/", ("a", "b")), (".hidden/...", (".hidden", "...")), ("ü/名", ("ü", "名"))],
 )
 def test_good_paths(path: str, expected: tuple[str, ...]) -> None:
     assert split_path(path) == expected
+
+
+@pytest.mark.parametrize(
+    ("most", "more", "found"),
+    [
+        ("n" * MAX_NAME_BYTES, "n" * (MAX_NAME_BYTES + 1), "n" * 80 + "…"),
+        ("/".join("d" * MAX_DEPTH), "/".join("d" * (MAX_DEPTH + 1)), f"{MAX_DEPTH + 1} levels"),
+        ("/".join(["n" * 63] * 64)[:MAX_PATH_BYTES], "ü" * MAX_PATH_BYTES, f"{2 * MAX_PATH_BYTES} bytes"),
+    ],
+)
+def test_a_path_beyond_a_bound_is_refused_with_the_bound(most: str, more: str, found: str) -> None:
+    assert "/".join(split_path(most)) == most
+    with pytest.raises(InvalidRequest, match=f"path: found {re.escape(found)}; allowed: .*[0-9]+"):
+        split_path(more)
+
+
+@pytest.mark.parametrize("path", ["/a", "a//b", "a/../b", "..", "./a", "a\\b", "a\nb", "a\x7f"])
+def test_a_path_that_could_lead_out_or_deceive_is_refused(path: str) -> None:
+    with pytest.raises(InvalidRequest, match=r"path: found .*; allowed: "):
+        split_path(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("1700000000", 1_700_000_000 * 10**9),
+        ("1700000000.25", 1_700_000_000 * 10**9 + 250_000_000),
+        ("1.1234567899", 1_123_456_789),
+        ("0", None),
+        ("0.5", None),
+        ("-1", None),
+        ("1e9", None),
+        ("", None),
+        ("12345678901", None),
+    ],
+)
+def test_a_time_of_change_is_kept_to_the_nanosecond_and_nonsense_is_not(text: str, expected: int | None) -> None:
+    assert modified_ns(text) == expected
 
 
 @given(st.text(st.sampled_from("ab./\\\x00\n\x7f~"), max_size=12))
@@ -115,6 +208,24 @@ def test_quota_shows_its_arithmetic(
     one, two, three = ({name: Decimal(amount) for name, amount in slots.items()} for slots in (limit, used, more))
     with pytest.raises(QuotaExceeded, match=re.escape(text)):
         quota.check("p", one, two, three)
+
+
+def test_replicas_hold_each_slot_as_often_as_there_are_replicas() -> None:
+    assert quota.times({"cpu": Decimal("0.5"), "mem": Decimal(2**30)}, 3) == {"cpu": Decimal("1.5"), "mem": 3 * 2**30}
+    assert quota.times({"cpu": Decimal(4)}, 0) == {"cpu": 0}
+
+
+def test_a_change_of_a_quota_leaves_the_limits_that_it_does_not_name() -> None:
+    four, eight, gib = Decimal(4), Decimal(8), Decimal(2**30)
+    held = {"cpu": four, "mem": gib}
+    assert quota.changed(held, {"cpu": eight}) == {"cpu": eight, "mem": gib}
+    assert quota.changed(held, {"cpu": None}) == {"mem": gib}
+    assert quota.changed(None, {"files": eight}) == {"files": eight}
+    assert quota.changed(held, {}) == held
+    for unlimited in (None, dict.fromkeys(held)):
+        assert quota.changed(held, unlimited) is None
+    with pytest.raises(Refused, match="at most 64"):
+        quota.changed(held, {f"slot{n}": Decimal(1) for n in range(63)})
 
 
 gpus = st.dictionaries(st.sampled_from(["cuda.device", "cuda.shares"]), st.integers(0, 5).map(Decimal))

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.common.contracts.model import MkdirAction, WriteFileAction
-from headrace.common.contracts.problems import InvalidDefinition
+from headrace.common.contracts.problems import MOST_ERRORS, InvalidDefinition
 from headrace.common.text.plain import TextError
 from headrace.common.text.yamltext import load_yaml
 from headrace.manager.domain.definitions.model_definition import parse_definition
@@ -179,6 +179,11 @@ WRONG: dict[str, tuple[str | bytes, str, str]] = {
         f"{SERVICE}.start_command",
         "a mapping with run",
     ),
+    "start_command is a long text": (
+        GOOD.replace('[python, -m, http.server, "8000"]', "x" * 65_537),
+        f"{SERVICE}.start_command",
+        "65537 characters",
+    ),
     "a boolean in start_command": (GOOD.replace('"8000"]', "true]"), f"{SERVICE}.start_command", "a list of 4"),
     "port 0": (GOOD.replace("port: 8000", "port: 0"), f"{SERVICE}.port", "0"),
     "port true": (GOOD.replace("port: 8000", "port: true"), f"{SERVICE}.port", "True"),
@@ -236,6 +241,13 @@ def test_a_wrong_file_is_refused_with_path_found_and_allowed(kind: str) -> None:
     assert any(error["path"] == path and error["found"].startswith(found) and error["allowed"] for error in errors), (
         errors
     )
+
+
+def test_of_many_errors_the_first_are_said_and_the_others_counted() -> None:
+    errors = refused(GOOD + "".join(f"        unknown{n}: 1\n" for n in range(50)))
+    assert len(errors) == MOST_ERRORS
+    assert errors[0]["path"] == f"{SERVICE}.health_check.unknown0"
+    assert (errors[-1]["path"], errors[-1]["found"]) == ("…", f"{50 - (MOST_ERRORS - 1)} more errors")
 
 
 def test_what_is_allowed_is_said_in_words() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from headrace.manager.domain.placement.known_slots import note_of
+from headrace.manager.domain.placement.known_slots import note_of, unusual, unusual_in_quota
 
 
 @pytest.mark.parametrize("asked", [{"cpu", "mem"}, {"cuda.device"}, {"cuda.shares", "npu.device"}])
@@ -19,3 +19,9 @@ def test_a_mistyped_slot_is_said_with_what_is_known_and_what_was_likely_meant() 
     assert note.text.startswith(
         "no machine has cuda.devcie (did you mean cuda.device?); known: cpu, cuda.device, cuda.shares, mem, npu.device"
     )
+
+
+def test_what_folders_store_is_usual_in_a_quota_and_nowhere_else() -> None:
+    names = {"cpu", "storage", "files", "npu.device"}
+    assert unusual_in_quota(names) == {"npu.device"}
+    assert unusual(names) == {"npu.device", "storage", "files"}

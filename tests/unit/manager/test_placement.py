@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from headrace.common.contracts.ids import SessionId
 from headrace.common.contracts.reasons.placement import PlacementReason
 from headrace.common.contracts.slots import parse_slots
+from headrace.manager.domain.placement.machines import KERNEL_BYTES, PLAN, PLAN_KIB, with_plan
 from headrace.manager.domain.placement.scheduler import (
     RESERVE_AFTER,
     RESERVE_UNTIL,
@@ -89,6 +90,14 @@ def test_a_machine_with_less_disk_than_its_reserve_is_passed_over_and_named_as_t
     alone = refused([machine("a", disk_low=True)], request())
     assert alone.code == "disk-low"
     assert "less disk free than their agents keep in reserve" in alone.text
+
+
+def test_a_machine_at_an_address_that_is_not_allowed_is_passed_over_and_named_as_the_reason() -> None:
+    (placed,), _ = place_all([machine("a", address_refused=True), machine("b")], [request()], NOW)
+    assert placed.machine_id == "b"
+    alone = refused([machine("a", address_refused=True)], request())
+    assert alone.code == "address-not-allowed"
+    assert "1 say that they are at an address that is not allowed for them" in alone.text
 
 
 def test_a_session_goes_to_a_machine_that_fits() -> None:
@@ -233,6 +242,20 @@ def test_a_machine_on_which_something_stays_in_the_way_is_kept_for_nobody() -> N
     assert waiting[0].text.endswith("; a is kept for it")
 
 
+def test_each_session_for_which_nothing_leaves_is_told_so_and_a_younger_one_gets_what_leaves() -> None:
+    """The older ones want more than will ever be free of the machine that something leaves."""
+    place = machine(held={"cpu": 5}, leaving={"cpu": Decimal(3)})
+    older = [request(number, age_s=300 - number, slots={"cpu": 8}) for number in (1, 2)]
+    placed, waiting = place_all([place], [*older, request(3, age_s=200, slots={"cpu": 6}), request(4)], NOW)
+    assert placed == []
+    assert [w.text.rpartition("; ")[2] for w in waiting] == [
+        "none is kept for it, because nothing that is in its way is about to leave",
+        "none is kept for it, because nothing that is in its way is about to leave",
+        "a is kept for it",
+        f"no machine fits: a is kept for session {UUID(int=3)}, which has waited longer",
+    ]
+
+
 def test_nothing_is_kept_for_longer_than_its_bound() -> None:
     busy = machine(held={"cpu": 1}, leaving={"cpu": ONE})
     large = request(1, slots={"cpu": 8})
@@ -248,6 +271,15 @@ def test_what_was_placed_in_the_same_pass_does_not_leave() -> None:
     placed, waiting = place_all([place], [older, large, request(3)], NOW)
     assert where(placed) == {1: "a", 3: "a"}
     assert "nothing that is in its way is about to leave" in waiting[0].text
+
+
+def test_a_gpu_that_was_given_whole_in_the_same_pass_does_not_leave_either() -> None:
+    place = machine(gpus=["1", "0"], whole=frozenset({"gpu-1"}), leaving_gpus={"gpu-1": ONE})
+    older, young = request(1, age_s=400, slots={"cuda.device": 1}), request(3, age_s=100, slots={"cuda.device": 1})
+    placed, waiting = place_all([place], [older, request(2, age_s=300, slots={"cuda.device": 2}), young], NOW)
+    assert where(placed) == {1: "a"}
+    assert "nothing that is in its way is about to leave" in waiting[0].text
+    assert waiting[1].text.endswith("; a is kept for it")
 
 
 def test_who_makes_room_is_who_alone_holds_what_is_missing() -> None:
@@ -275,6 +307,12 @@ def test_nothing_is_kept_for_what_can_never_fit() -> None:
         ({"held": {"cpu": "6.5"}}, {"cpu": 4}, "insufficient-slots", "a needs 4 cpu, 1.5 of 8 free"),
         ({"held": {"mem": "30g"}}, {"mem": "4g"}, "insufficient-slots", "a needs 4 GiB, 2 of 32 GiB free"),
         ({"held": {"mem": 4096}}, {"mem": "32g"}, "insufficient-slots", "a needs 32 GiB, 31.9999962 of 32 GiB free"),
+        (
+            {"held": {"mem": 1}},
+            {"mem": "32g"},
+            "insufficient-slots",
+            "a needs 34359738368 bytes of memory, 34359738367 of 34359738368 free",
+        ),
         ({"held": {"cpu": 9}}, {"cpu": 1}, "insufficient-slots", "a needs 1 cpu, 0 of 8 free"),
         ({}, {"cuda.device": 1}, "insufficient-gpus", "a has no GPU"),
         ({"gpus": ["1", "0.5"]}, {"cuda.device": 2}, "insufficient-gpus", "a needs 2 whole GPUs, 1 of 2 free"),
@@ -310,6 +348,22 @@ def test_a_reason_has_the_arithmetic_in_it(
     waiting = refused([machine(**place)], request(slots=slots))  # type: ignore[arg-type]  # test facts
     assert waiting.code == code
     assert waiting.text.split(": ", 1)[1] == words
+
+
+def test_a_machine_whose_plan_is_full_takes_no_more_and_says_why() -> None:
+    full = replace(machine(), free={PLAN: Decimal(8), "cpu": ONE}, total={PLAN: Decimal(PLAN_KIB), "cpu": ONE})
+    small, large = (with_plan({"cpu": ONE}, spec_bytes) for spec_bytes in (100, 9 * 1024))
+    assert place_all([full], [replace(request(), slots=small)], NOW)[0]
+    assert refused([full], replace(request(), slots=large)).text == (
+        "no machine fits: a needs 12 KiB of its plan, 8 of 7000 KiB free (specs with large environments fill it)"
+    )
+
+
+@given(st.integers(0, 10**6))
+def test_a_session_takes_of_a_plan_at_least_what_its_spec_takes_and_at_most_a_step_more(spec_bytes: int) -> None:
+    taken = with_plan({"cpu": ONE}, spec_bytes)
+    assert taken["cpu"] == 1
+    assert 0 <= taken[PLAN] * 1024 - (spec_bytes + KERNEL_BYTES) < 4096
 
 
 def test_the_nearest_misses_are_named_and_the_others_counted() -> None:

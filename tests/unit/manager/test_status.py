@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.common.contracts.ids import ProjectId, RevisionId, ServiceId, UserId
+from headrace.common.contracts.ids import ProjectId, ProxyId, RevisionId, ServiceId, UserId
 from headrace.common.contracts.reasons import MAX_TEXT
+from headrace.common.contracts.revision import RevisionSpec
 from headrace.manager.domain.lifecycle.replica_failures import RAN_WELL
 from headrace.manager.domain.lifecycle.replica_state import MAX_FAILED_STARTS
-from headrace.manager.domain.lifecycle.status import StatusOfService, service_status
-from headrace.manager.domain.records.services import Service
+from headrace.manager.domain.lifecycle.status import Reachability, StatusOfService, service_status, status_of
+from headrace.manager.domain.records.services import Service, ServiceFacts
+from headrace.manager.domain.variants.resolve import Inputs, resolve
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 NEW, OLD = RevisionId(UUID(int=2)), RevisionId(UUID(int=1))
@@ -234,3 +237,46 @@ def test_a_service_that_its_loop_cannot_handle_says_so_whatever_its_replicas_do(
         assert found.phase == plain.phase
         assert found.reason.code == "not-handled"
         assert found.reason.text == f"its replicas are not looked after: KeyError: 'x'; {plain.reason.text}"
+
+
+PROXY = ProxyId("proxy-1")
+REACHED = Reachability(presence="heard", generations={PROXY: 7}, unopened={})
+
+
+def reached(reach: Reachability = REACHED, *have: One, want: Service | None = None, **facts: Any) -> tuple[str, str]:
+    """Status and code of a service with such replicas (one that serves, but for `have`), whose newest route table is number 7."""
+    resolved = resolve(RevisionSpec(runtime="cmd"), Inputs("chat"))
+    joined = ServiceFacts(
+        want or service(),
+        project="p",
+        creator="somebody",
+        revision=2,
+        resolved=resolved,
+        published=7,
+        published_at=NOW - timedelta(minutes=1),
+    )
+    replicas = have or (One(),)
+    found = status_of(replace(joined, **facts), replicas, reach, NOW)  # type: ignore[arg-type]  # plain strings for literals
+    return found.status, found.reason.code
+
+
+def test_replicas_that_serve_make_a_service_healthy_only_as_far_as_callers_reach_them() -> None:
+    assert reached() == ("healthy", "all-healthy")
+    assert reached(replace(REACHED, presence="away")) == ("unhealthy", "app-proxy-away")
+    assert reached(replace(REACHED, presence="bus-away")) == ("degraded", "bus-away")
+    assert reached(replace(REACHED, generations={PROXY: 6})) == ("degraded", "app-proxy-behind")
+    assert reached(routes_problem="no such model") == ("degraded", "route-table-not-built")
+    assert reached(rules_problem="no such metric") == ("degraded", "rule-table-not-built")
+    assert reached(REACHED, ILL, rules_problem="no such metric") == ("unhealthy", "rule-table-not-built")
+
+
+def test_of_an_own_port_that_is_not_open_only_the_service_whose_it_is_speaks() -> None:
+    closed = replace(REACHED, unopened={PROXY: "address in use"})
+    assert reached(closed, want=service(endpoint_port=9000)) == ("degraded", "endpoint-port-failed")
+    assert reached(closed) == ("healthy", "all-healthy")
+
+
+def test_a_stopped_service_says_nothing_of_what_is_between_it_and_callers() -> None:
+    away = replace(REACHED, presence="away", unopened={PROXY: "address in use"})
+    gone = reached(away, want=service(goal="stopped", endpoint_port=9000), routes_problem="no such model")
+    assert gone == ("healthy", "stopping")

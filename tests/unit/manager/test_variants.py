@@ -154,6 +154,15 @@ def test_folders_are_of_the_right_kind() -> None:
     assert resolved(runtime="nim").mounts == ()
 
 
+def test_an_image_that_no_registry_can_name_is_refused_wherever_it_comes_from() -> None:
+    assert refused(image="registry.corp/UPPER") == ["image"]
+    by_file = Inputs(
+        "chat", defaults=ServiceDefaults.model_validate({"environment": {"image": "a..b", "architecture": "x86_64"}})
+    )
+    assert refused(by_file) == ["service-definition.toml: environment.image"]
+    assert refused(by_file, image="good") == ["service-definition.toml: environment.image"]
+
+
 def test_extra_mounts_lie_apart() -> None:
     inputs = Inputs("chat", folder=MODEL, extra=[DATA])
     spec = resolved(inputs, folder="weights", extra_mounts=[{"folder": "corpus", "read_only": False}])

@@ -40,6 +40,15 @@ def test_what_is_under_way_comes_with_time_and_what_drains_with_app_proxies() ->
     assert attention.take(10) == []
 
 
+def test_services_that_are_added_or_requeued_wait_once_and_are_taken_in_order() -> None:
+    attention = WorkQueue()
+    attention.add([A, B])
+    attention.requeue(C)
+    attention.requeue(A)
+    assert attention.waiting == 3
+    assert (attention.take(2), attention.waiting, attention.take(2)) == ([A, B], 1, [C])
+
+
 @given(
     st.lists(st.tuples(st.sampled_from(["turn", "changed", "again"]), st.integers(0, 20)), max_size=60),
     st.integers(1, 5),

@@ -14,7 +14,8 @@ from headrace.common.contracts.slots import GPU_DEVICE, GPU_SHARES, SIZES, parse
 Slots = Mapping[str, Decimal]
 _ZERO = Decimal(0)
 _GPUS = (GPU_DEVICE, GPU_SHARES)
-_UNITS = ((2**30, "GiB", "0.01"), (2**20, "MiB", "0.01"), (1, "bytes", "1"))
+_UNITS = ((2**30, "GiB"), (2**20, "MiB"))
+_STEP = Decimal("0.01")
 
 
 def times(slots: Slots, count: int) -> dict[str, Decimal]:
@@ -61,8 +62,8 @@ def _amounts(slot: str, *amounts: Decimal) -> list[str]:
     """Format the amounts in one unit in which all of them are exact, so that the sum reads right."""
     if slot not in SIZES:
         return [f"{amount.normalize():f}" for amount in amounts]
-    for size, unit, step in _UNITS:
+    for size, unit in _UNITS:
         parts = [amount / size for amount in amounts]
-        if all(part == part.quantize(Decimal(step)) for part in parts):
+        if all(part == part.quantize(_STEP) for part in parts):
             return [f"{part.normalize():f} {unit}" for part in parts]
-    return [f"{amount:f} bytes" for amount in amounts]
+    return [f"{amount.normalize():f} bytes" for amount in amounts]

@@ -46,11 +46,6 @@ class StorageChange:
     gained: StorageUsage = field(default_factory=StorageUsage)
     lost: StorageUsage = field(default_factory=StorageUsage)
 
-    @property
-    def net(self) -> StorageUsage:
-        """Difference of added and removed."""
-        return self.gained - self.lost
-
 
 def correction(counted: StorageUsage, found: StorageUsage, meanwhile: StorageChange) -> StorageUsage:
     """Return the certain part of a count's error: `counted` when a walk began that `found` the actual usage.
