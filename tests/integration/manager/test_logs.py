@@ -53,6 +53,7 @@ async def _sender(servers: EmbeddedServers) -> AsyncIterator[Sender]:
     async with open_bus(servers.nats_url, user=user, password=password, name="agent") as bus:
         sender = Sender(bus)
         async with answering(bus, LogsRequest, sender.accept, subject="rpc.agent.agent-1.logs"):
+            await bus.client.flush(timeout=30)  # the server knows of it, however busy the machine is
             yield sender
         await asyncio.gather(*sender.tasks)
 
@@ -91,6 +92,7 @@ async def test_a_machine_where_too_many_read_logs_is_told_with_the_numbers(bus: 
         open_bus(servers.nats_url, user=user, password=password, name="agent") as own,
         answering(own, LogsRequest, refuse, subject="rpc.agent.agent-1.logs"),
     ):
+        await own.client.flush(timeout=30)
         with pytest.raises(TooManyRequests, match="too many read") as refused:
             await anext(BusLogReader(bus).lines("agent-1", KERNEL, tail=1, follow=True))
     document = refused.value.document()

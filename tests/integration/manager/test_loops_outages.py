@@ -115,18 +115,21 @@ async def test_a_pass_cut_anywhere_is_made_good(world: ManagerWorld) -> None:
 
 @asynccontextmanager
 async def _cutting(world: ManagerWorld) -> AsyncIterator[None]:
-    """Cut all connections to the database every so often, from one that is spared."""
+    """Cut all connections to the database every so often, from one that is spared. The pauses grow, so that passes come through
+    on a machine of any speed."""
     stop = asyncio.Event()
 
     async def cut() -> None:
+        pause_s = 0.35
         async with open_pool(world.servers.database_url, size=1, application="cutter") as pool:
             while not stop.is_set():
                 await pool.execute(
                     "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'headrace'"
                 )
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(0.35):
+                    async with asyncio.timeout(pause_s):
                         await stop.wait()
+                pause_s *= 1.1
 
     async with asyncio.TaskGroup() as group:
         group.create_task(cut())
