@@ -35,3 +35,9 @@ def test_the_formatter_alone_decides_layout() -> None:
     marks = ("fmt: " + "skip", "fmt: " + "off")
     sources = [p for top in ("libs", "services", "tests", "benchmarks", "fuzz") for p in (ROOT / top).rglob("*.py")]
     assert not [str(p.relative_to(ROOT)) for p in sources if any(mark in p.read_text() for mark in marks)]
+
+
+def test_no_line_is_marked_as_not_to_be_counted_by_coverage() -> None:
+    """pyproject.toml has the one list of what is left out."""
+    sources = [p for top in ("libs", "services") for p in (ROOT / top).rglob("*.py")]
+    assert not [str(p.relative_to(ROOT)) for p in sources if "pragma: no " in p.read_text()]

@@ -93,7 +93,7 @@ async def _do(action: PreStartAction, inside: KernelShell, command_timeout_s: fl
             return await _run(inside, args.command, command_timeout_s)
         case LogAction(args=Log() as args):
             return f"[debug] {args.message}" if args.debug else args.message
-        case _:  # pragma: no cover - the contract is closed
+        case _:
             assert_never(action)
 
 
