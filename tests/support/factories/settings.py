@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from headrace.agent.settings import Settings as AgentSettings
 from headrace.autoscaler.settings import Settings as AutoscalerSettings
 from headrace.manager.settings import Settings as ManagerSettings
 
@@ -35,3 +37,20 @@ def autoscaler_settings(**changes: Any) -> AutoscalerSettings:
     """An autoscaler whose bus and Redis are given to its wiring."""
     usual = {"id": "autoscaler-1", "nats_url": NOWHERE, "nats_password": "unused", "redis_url": "redis://unused"}
     return AutoscalerSettings(**(usual | changes))
+
+
+def agent_settings(folder: Path, **changes: Any) -> AgentSettings:
+    """An agent that keeps what it knows in `folder`; it looks and reports only when something happens."""
+    usual: dict[str, Any] = {
+        "id": "agent-1",
+        "nats_url": NOWHERE,
+        "runtime": "process",
+        "data_dir": folder / "agent",
+        "folders_root": folder / "folders",
+        "admin_port": 0,
+        "disk_reserve_bytes": 0,
+        "first_sync": timedelta(),
+        "reconcile_every": timedelta(hours=1),
+        "report_every": timedelta(hours=1),
+    }
+    return AgentSettings(**(usual | changes))

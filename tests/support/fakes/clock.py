@@ -15,6 +15,8 @@ class StoppableClock:
     def __init__(self) -> None:
         self._stopped: tuple[float, float] | None = None
         """What both clocks say while they stand."""
+        self.reads = 0
+        """How often it was read."""
         self.clocks = Clocks(self.utc, self.epoch, self.monotonic)
 
     def stop(self, *, at: float | None = None) -> None:
@@ -38,4 +40,5 @@ class StoppableClock:
         return self._now()[1]
 
     def _now(self) -> tuple[float, float]:
+        self.reads += 1
         return self._stopped or (time.time(), time.monotonic())

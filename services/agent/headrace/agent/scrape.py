@@ -13,6 +13,7 @@ from yarl import URL
 from headrace.agent.domain.exposition import filter_lines, read_exposition, with_rates
 from headrace.agent.metrics import SCRAPES
 from headrace.common.contracts.ids import KernelId
+from headrace.common.runtime.clock import Monotonic
 
 _MAX_BYTES = 1024 * 1024
 _TIMEOUT = aiohttp.ClientTimeout(total=2.0)
@@ -42,7 +43,8 @@ class EngineMetrics:
     An engine without the page is not asked again.
     """
 
-    def __init__(self, session: aiohttp.ClientSession, host: str) -> None:
+    def __init__(self, session: aiohttp.ClientSession, host: str, *, monotonic: Monotonic = time.monotonic) -> None:
+        self._monotonic = monotonic
         self._session = session
         self._host = f"[{host}]" if ":" in host else host
         self._engines: dict[KernelId, _Engine] = {}
@@ -59,7 +61,7 @@ class EngineMetrics:
             del self._engines[gone]
         for kernel_id, port in ports.items():
             engine = self._engines.setdefault(kernel_id, _Engine())
-            if kernel_id not in self._asking and time.monotonic() >= engine.ask_after_s:
+            if kernel_id not in self._asking and self._monotonic() >= engine.ask_after_s:
                 self._asking[kernel_id] = asyncio.create_task(
                     self._ask(kernel_id, engine, port, None if wanted is None else wanted.get(kernel_id, ()))
                 )
@@ -90,11 +92,11 @@ class EngineMetrics:
             )
         except (_NoPageError, ValueError):
             outcome = "none"
-            engine.ask_after_s = time.monotonic() + _AGAIN_S
+            engine.ask_after_s = self._monotonic() + _AGAIN_S
         except (aiohttp.ClientError, OSError, TimeoutError):
             outcome = "failed"
         else:
-            now = time.monotonic()
+            now = self._monotonic()
             engine.fresh = with_rates(values, engine.values, counters & engine.counters, now - engine.at_s)
             engine.values, engine.counters, engine.at_s = values, counters, now
         finally:

@@ -1,4 +1,7 @@
-"""Wiring of the agent: the one file that constructs its parts."""
+"""Composition root: constructs the agent's parts, and nothing else does.
+
+`build` opens what is outside of the process (`Edges`), `make_agent` puts the parts on it; tests call `make_agent` too.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,9 @@ import fcntl
 import os
 import secrets
 import sys
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
@@ -43,7 +47,7 @@ from headrace.agent.stats import Sampler
 from headrace.common.bus.connect import Bus, Login
 from headrace.common.bus.link import Link
 from headrace.common.contracts.messages.reports import Machine
-from headrace.common.runtime.clock import utc_now
+from headrace.common.runtime.clock import SYSTEM_CLOCKS, Clocks
 from headrace.common.runtime.files import remove_leftovers
 from headrace.common.runtime.service import Task
 from headrace.common.web.app import WebServer, make_app
@@ -52,8 +56,35 @@ _KEEPALIVE_S = 75.0
 """Idle time of a connection to a kernel until its next scrape."""
 
 
+@dataclass(frozen=True, slots=True)
+class Edges:
+    """What an agent works on outside of its process: containers or processes, GPUs, the bus, HTTP of engines, clocks."""
+
+    runtime: Runtime
+    gpus: Gpus
+    bus: Bus
+    checker: HealthChecker
+    """Asks kernels' health."""
+    http: aiohttp.ClientSession
+    """Reads engines' metrics."""
+    clocks: Clocks = SYSTEM_CLOCKS
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """An agent that is built and does not run yet."""
+
+    kernels: KernelRegistry
+    plans: Plans
+    ports: HostPorts
+    converger: Converger
+    prober: Prober
+    tasks: Sequence[Task]
+    """What runs it, in the order in which they start."""
+
+
 @asynccontextmanager
-async def build(settings: Settings) -> AsyncIterator[Iterable[Task]]:
+async def build(settings: Settings) -> AsyncIterator[Sequence[Task]]:
     """Yield the agent's tasks; closed in reverse order on leaving.
 
     Raises SystemExit when another agent holds the data folder.
@@ -64,23 +95,20 @@ async def build(settings: Settings) -> AsyncIterator[Iterable[Task]]:
         for folder in (settings.data_dir, settings.data_dir / "logs"):
             remove_leftovers(folder)
         connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE_S)
-        session = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
+        http = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
         checker = HealthChecker(settings.probed_host)
         stack.callback(checker.close)
         runtime = await _runtime(settings, stack)
         bus = Bus()
         stack.push_async_callback(bus.close)
-        yield _tasks(settings, runtime, _gpus(settings, stack), bus, checker, session)
+        agent = make_agent(settings, Edges(runtime, _gpus(settings, stack), bus, checker, http))
+        stack.callback(agent.ports.close)
+        yield agent.tasks
 
 
-def _tasks(
-    settings: Settings,
-    runtime: Runtime,
-    gpus: Gpus,
-    bus: Bus,
-    checker: HealthChecker,
-    session: aiohttp.ClientSession,
-) -> tuple[Task, ...]:
+def make_agent(settings: Settings, edges: Edges) -> Agent:
+    """Return an agent on these edges, which knows what lies in its data folder; it opens nothing."""
+    runtime, gpus, bus, now = edges.runtime, edges.gpus, edges.bus, edges.clocks.utc
     table = KernelRegistry(settings.data_dir / "kernels")
     table.load()
     plans = Plans(settings.data_dir / "plan.json", settings.id)
@@ -102,7 +130,7 @@ def _tasks(
         concurrency=settings.start_concurrency,
         prestart_timeout=settings.prestart_timeout,
         simulated_gpus=gpus.simulated,
-        now=utc_now,
+        now=now,
     )
     converger = Converger(
         runtime,
@@ -115,16 +143,16 @@ def _tasks(
         stop_on_exit=settings.exit_grace if settings.stop_kernels_on_exit else None,
         evict_over_memory=settings.memory_over_limit == "end",
     )
-    prober = Prober(table, checker, runtime, utc_now, port_open_timeout=settings.port_open_timeout)
+    prober = Prober(table, edges.checker, runtime, now, port_open_timeout=settings.port_open_timeout)
     sampler = Sampler(
         bus,
         settings.id,
         runtime,
         gpus,
-        EngineMetrics(session, settings.probed_host),
+        EngineMetrics(edges.http, settings.probed_host, monotonic=edges.clocks.monotonic),
         table,
         every=settings.metrics_every,
-        now=utc_now,
+        now=now,
         on_machine=lambda: table.on_change(),  # noqa: PLW0108 - it is set below
         watched=lambda: plans.newest.watched if plans.newest is not None else None,
         on_over=converger.poke if settings.memory_over_limit == "end" else lambda: None,
@@ -144,7 +172,7 @@ def _tasks(
             engine_disk=disk.measure_engine(),
         )
 
-    reporter = Reporter(bus, settings.id, table, plans, machine, every=settings.report_every, now=utc_now)
+    reporter = Reporter(bus, settings.id, table, plans, machine, every=settings.report_every, now=now)
     logs = LogServer(bus, settings.id, runtime, table, archive)
     login = Login(
         settings.nats_url, settings.bus_user, settings.nats_password.get_secret_value(), f"agent {settings.id}"
@@ -161,7 +189,8 @@ def _tasks(
     )
     admin = WebServer(app, host=settings.admin_host, port=settings.admin_port, name="admin")
     # Stopped from the last to the first: kernels are left (or ended) first, and the last report tells of it.
-    return admin, link, logs, reporter, sampler, prober, converger
+    tasks = (admin, link, logs, reporter, sampler, prober, converger)
+    return Agent(table, plans, ports, converger, prober, tasks)
 
 
 async def _runtime(settings: Settings, stack: AsyncExitStack) -> Runtime:
