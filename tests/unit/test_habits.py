@@ -40,6 +40,8 @@ STOPWATCHES = {
     "support/wait.py::until": "the one place that waits for conditions",
 }
 """Where tests read a clock that only goes on, and why."""
+WIRED = {"BusInbox", "Converger", "DataPlane", "LoopRunner", "Prober", "Starter", "Tick", "UseCases", "WorkerContext"}
+"""Parts that are made of many others. Tests get them from `make_manager`, `make_agent`, `make_autoscaler`, `build_data_plane`."""
 
 
 @cache
@@ -129,6 +131,16 @@ def test_a_layer_s_tests_take_nothing_from_another_layer_s_folder() -> None:
         if (taken := str(node.module).split(".")[1]) in layers and taken != name.split("/")[0]
     ]
     assert wrong == []
+
+
+def test_parts_of_services_are_put_together_by_wiring_alone() -> None:
+    """Copies of it drift: what a test built without one of its parts is not what runs in production."""
+    assert [
+        f"{name}:{call.lineno}"
+        for name, tree in modules(rf"\b({'|'.join(WIRED)})\(")
+        for _, _, call in calls(tree)
+        if name_of(call) in WIRED
+    ] == []
 
 
 def is_private(name: object) -> bool:

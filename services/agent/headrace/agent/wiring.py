@@ -143,7 +143,9 @@ def make_agent(settings: Settings, edges: Edges) -> Agent:
         stop_on_exit=settings.exit_grace if settings.stop_kernels_on_exit else None,
         evict_over_memory=settings.memory_over_limit == "end",
     )
-    prober = Prober(table, edges.checker, runtime, now, port_open_timeout=settings.port_open_timeout)
+    prober = Prober(
+        table, edges.checker, runtime, now, edges.clocks.monotonic, port_open_timeout=settings.port_open_timeout
+    )
     sampler = Sampler(
         bus,
         settings.id,

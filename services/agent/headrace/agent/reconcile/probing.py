@@ -27,7 +27,7 @@ from headrace.agent.metrics import HEALTH_CHECKS
 from headrace.agent.runtime.interface import Runtime, RuntimeUnavailable
 from headrace.common.contracts.ids import KernelId
 from headrace.common.contracts.messages.plans import KernelSpec
-from headrace.common.runtime.clock import Clock
+from headrace.common.runtime.clock import Clock, Monotonic
 
 log = structlog.get_logger()
 _FRESH_EVERY = 6
@@ -63,6 +63,7 @@ class Prober:
         checker: HealthChecker,
         runtime: Runtime,
         now: Clock,
+        monotonic: Monotonic,
         *,
         port_open_timeout: timedelta,
     ) -> None:
@@ -75,6 +76,7 @@ class Prober:
         self._checker = checker
         self._runtime = runtime
         self._now = now
+        self._monotonic = monotonic
         self._watched: dict[KernelId, _Watched] = {}
         self._group: asyncio.TaskGroup | None = None
         self._stop = asyncio.Event()
@@ -192,7 +194,7 @@ class Prober:
         """Return what a failed check saw; for a program that did not answer yet also where it listens instead."""
         if answer.reached or watched.health.was_healthy:
             return answer.detail
-        now_s = asyncio.get_running_loop().time()
+        now_s = self._monotonic()
         if now_s >= watched.listens_until_s:
             watched.listens_until_s = now_s + _LISTENS_EVERY_S  # before it is asked: of the checks under way one looks
             watched.listens = await self._listens(watched.spec, watched.port)
