@@ -13,6 +13,7 @@ from headrace.common.bus import link as module
 from headrace.common.bus.connect import Bus, Login
 from headrace.common.bus.link import Link
 from headrace.common.contracts.problems import BusUnavailable
+from headrace.common.runtime import cancelling
 from tests.support.ports import free_port
 from tests.support.wait import eventually
 
@@ -113,6 +114,30 @@ async def test_a_stop_ends_a_link_that_never_connected_and_it_says_since_when_an
     link.stop()
     await asyncio.wait_for(running, 60)
     await bus.close()
+
+
+async def test_a_stop_ends_also_what_swallowed_its_cancellation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Python 3.11's `wait_for` does at the moment in which what it waits for is there."""
+    monkeypatch.setattr(cancelling, "AGAIN_S", 0.01)
+    swallowed, serving = 0, asyncio.Event()
+
+    async def serve() -> None:
+        nonlocal swallowed
+        while True:
+            serving.set()
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                if swallowed == 2:
+                    raise
+                swallowed += 1
+
+    link = Link(FakeBus(), LOGIN, serve)
+    running = asyncio.create_task(link.run())
+    await asyncio.wait_for(serving.wait(), 60)
+    link.stop()
+    await asyncio.wait_for(running, 60)
+    assert swallowed == 2
 
 
 async def test_what_is_wrong_in_the_service_itself_ends_it() -> None:

@@ -12,6 +12,7 @@ from nats.errors import Error as NatsError
 
 from headrace.common.bus.connect import Bus, Login
 from headrace.common.contracts.problems import BusUnavailable
+from headrace.common.runtime.cancelling import cancel
 
 log = structlog.get_logger()
 FIRST_WAIT_S = 0.25
@@ -50,7 +51,7 @@ class Link:
         async with asyncio.TaskGroup() as group:
             keeping = group.create_task(self._keep(), name="bus-serve")
             await self._stop.wait()
-            keeping.cancel()
+            await cancel(keeping)
 
     async def _keep(self) -> None:
         clock = asyncio.get_running_loop().time

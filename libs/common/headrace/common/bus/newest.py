@@ -15,6 +15,7 @@ from headrace.common.bus.connect import Bus
 from headrace.common.bus.consume import read
 from headrace.common.contracts.messages.envelope import Message
 from headrace.common.obs.metrics import BUS_REFUSED
+from headrace.common.runtime.cancelling import cancel
 
 log = structlog.get_logger()
 M = TypeVar("M", bound=Message)
@@ -100,8 +101,6 @@ async def newest(
             await bus.flush()
         yield
     finally:
-        worker.cancel()
-        with suppress(asyncio.CancelledError):
-            await worker
+        await cancel(worker)
         with suppress(NatsError, OSError):
             await subscription.unsubscribe()

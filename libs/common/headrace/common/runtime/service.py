@@ -16,6 +16,7 @@ import uvloop
 
 from headrace.common.contracts.problems import Problem
 from headrace.common.obs.logging import configure_logging
+from headrace.common.runtime.cancelling import cancel
 from headrace.common.runtime.settings import ServiceSettings, load_settings
 
 log = structlog.get_logger()
@@ -63,7 +64,7 @@ async def run_tasks(tasks: Iterable[Task], stop: asyncio.Event, *, grace_s: floa
         _, pending = await asyncio.wait([handle], timeout=grace_s)
         if pending:
             log.warning("task_cut", task=task.name, after_s=grace_s)
-            handle.cancel()
+            await cancel(handle)
     results = await asyncio.gather(*handles, return_exceptions=True)
     for result in results:
         if isinstance(result, Exception):
