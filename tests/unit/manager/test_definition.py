@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.common.contracts.model import MkdirAction, WriteFileAction
-from headrace.common.contracts.problems import MOST_ERRORS, InvalidDefinition
+from headrace.common.contracts.problems import MAX_ERRORS, InvalidDefinition
 from headrace.common.text.plain import TextError
 from headrace.common.text.yamltext import load_yaml
 from headrace.manager.domain.definitions.model_definition import parse_definition
@@ -245,9 +245,9 @@ def test_a_wrong_file_is_refused_with_path_found_and_allowed(kind: str) -> None:
 
 def test_of_many_errors_the_first_are_said_and_the_others_counted() -> None:
     errors = refused(GOOD + "".join(f"        unknown{n}: 1\n" for n in range(50)))
-    assert len(errors) == MOST_ERRORS
+    assert len(errors) == MAX_ERRORS
     assert errors[0]["path"] == f"{SERVICE}.health_check.unknown0"
-    assert (errors[-1]["path"], errors[-1]["found"]) == ("…", f"{50 - (MOST_ERRORS - 1)} more errors")
+    assert (errors[-1]["path"], errors[-1]["found"]) == ("…", f"{50 - (MAX_ERRORS - 1)} more errors")
 
 
 def test_what_is_allowed_is_said_in_words() -> None:
