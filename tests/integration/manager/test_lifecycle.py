@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from headrace.common.contracts.ids import new_uuid
-from headrace.common.contracts.messages.reports import HealthStatus, KernelState
+from headrace.common.contracts.vocabulary import HealthStatus, KernelState
 from headrace.common.db.pool import Pool
 from headrace.manager.domain.lifecycle import states
 from tests.support.many_rows import Owner, machines, owner, services

@@ -41,7 +41,7 @@ def test_help_loads_nothing_that_only_calls_need(tmp_path: Path) -> None:
 
 def test_a_command_loads_no_terminal_painter_and_no_file_reader(tmp_path: Path) -> None:
     modules = loaded(tmp_path, "service", "ls")
-    assert "headrace.cli.commands.service.core" in modules
+    assert "headrace.cli.commands.service.listing" in modules
     assert modules.isdisjoint({"rich", "yaml", "httpx._main", "headrace.cli.commands.folder"})
 
 
@@ -65,9 +65,17 @@ def test_a_command_loads_the_calls_and_commands_of_its_own_noun_only(tmp_path: P
     modules = loaded(tmp_path, word, noun, program=CALLED)
     assert f"headrace.sdk.{noun}" in modules
     assert modules.isdisjoint(f"headrace.sdk.{other}" for other in NOUNS if other != noun)
-    others = {"service.changes", "service.logs", "stack_status", "rule", "folder"}
+    others = {"service.core", "service.changes", "service.logs", "stack_status", "rule", "folder"}
     assert modules.isdisjoint(f"headrace.cli.commands.{other}" for other in others)
     assert modules.isdisjoint({"asyncio", "anyio", "rich", "yaml"})
+
+
+def test_a_list_of_services_loads_no_models_of_what_is_not_in_it(tmp_path: Path) -> None:
+    modules = loaded(tmp_path, "service", "services", program=CALLED)
+    elsewhere = ("messages.reports", "messages.plans", "http.receipts", "http.history", "http.decisions", "http.agents")
+    assert "headrace.common.contracts.http.services" in modules
+    assert modules.isdisjoint(f"headrace.common.contracts.{other}" for other in elsewhere)
+    assert modules.isdisjoint({"headrace.sdk.logs", "headrace.cli.commands.service.spec_flags"})
 
 
 def test_the_commands_of_a_group_are_those_that_its_modules_register() -> None:

@@ -84,8 +84,9 @@ ENTRIES: Mapping[str, Entry] = {
     "folder": _group("Model folders: create, upload, browse, download.", "folder"),
     "service": _group(
         "Model services: one permanent endpoint and its replicas.",
-        "service.core",
+        "service.listing",
         {
+            "service.core": "create show wait scale start stop rm",
             "service.changes": "update rollback restart retry history revisions decisions errors",
             "service.traffic": "traffic weight",
             "service.receipts": "receipts",

@@ -8,8 +8,6 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from headrace.common.contracts.http.history import HistoryEntry
-from headrace.common.contracts.http.receipts import ReceiptView, RolloutReceipt
 from headrace.common.contracts.http.replicas import PutWeight, ReplicaView
 from headrace.common.contracts.http.revisions import RevisionDetail, RevisionView, Rollback
 from headrace.common.contracts.http.services import (
@@ -23,12 +21,14 @@ from headrace.common.contracts.reasons import Reason
 from headrace.common.contracts.reasons.client import WaitReason
 from headrace.common.contracts.vocabulary import ServicePhase, ServiceStatus
 from headrace.sdk.errors import ApiError, WaitFailedError, WaitTimeoutError
-from headrace.sdk.logs import LogStream
 from headrace.sdk.transport import Transport, segment
 from headrace.sdk.waiting import Until, polled, reached
 
 if TYPE_CHECKING:
     from headrace.common.contracts.http.decisions import ScaleDecisionView
+    from headrace.common.contracts.http.history import HistoryEntry
+    from headrace.common.contracts.http.receipts import ReceiptView, RolloutReceipt
+    from headrace.sdk.logs import LogStream
 
 _INCOMPLETE = Reason.of(
     WaitReason.RECEIPT_INCOMPLETE, "not all app-proxies have reported the outcomes of open requests"
@@ -112,6 +112,8 @@ class Services:
 
     def history(self, service: object) -> Iterator[HistoryEntry]:
         """Yield the changes, newest first."""
+        from headrace.common.contracts.http.history import HistoryEntry  # noqa: PLC0415 - see client.py
+
         return self._transport.items(HistoryEntry, f"{_of(service)}/history")
 
     def decisions(self, service: object) -> Iterator[ScaleDecisionView]:
@@ -129,6 +131,8 @@ class Services:
         """Yield the drain summaries of replicas that left (of `revision`), newest first: what became of their open
         requests.
         """
+        from headrace.common.contracts.http.receipts import ReceiptView  # noqa: PLC0415 - see client.py
+
         return self._transport.items(ReceiptView, f"{_of(service)}/receipts", {"revision": revision})
 
     def rollout_receipt(self, service: object, revision: int) -> RolloutReceipt:
@@ -136,6 +140,8 @@ class Services:
         return self._receipt(service, revision)
 
     def _receipt(self, service: object, revision: int, *, patience_s: float | None = None) -> RolloutReceipt:
+        from headrace.common.contracts.http.receipts import RolloutReceipt  # noqa: PLC0415 - see client.py
+
         path = f"{_of(service)}/revisions/{revision}/receipt"
         return self._transport.one(RolloutReceipt, "GET", path, patience_s=patience_s)
 
@@ -194,6 +200,8 @@ class Services:
         close(). While following, a lost connection is made again and the log is resumed; `on_notice` is called with messages
         about it.
         """
+        from headrace.sdk.logs import LogStream  # noqa: PLC0415 - see client.py
+
         query = {
             "replica": None if replica is None else str(replica),
             "tail": None if everything else tail,

@@ -18,8 +18,9 @@ from headrace.agent.plans import Plans
 from headrace.agent.runtime.interface import Capacity
 from headrace.common.bus.connect import Bus
 from headrace.common.bus.publish import publish
-from headrace.common.contracts.messages.reports import Disk, Gpu, Isolation, KernelState, Machine, NodeReport
+from headrace.common.contracts.messages.reports import Disk, Gpu, Isolation, Machine, NodeReport
 from headrace.common.contracts.slots import CPU, GPU_DEVICE, MEM
+from headrace.common.contracts.vocabulary import KernelState
 from headrace.common.runtime.clock import Clock
 from headrace.common.runtime.loop import Loop
 

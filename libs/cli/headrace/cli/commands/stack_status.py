@@ -11,7 +11,7 @@ import typer
 from pydantic import BaseModel, ConfigDict
 
 from headrace.cli.commands.agent import AGENT_COLUMNS, shortages
-from headrace.cli.commands.service.view import SERVICE_COLUMNS
+from headrace.cli.commands.service.listing import SERVICE_COLUMNS
 from headrace.cli.commands.stack_exposure import open_to_others
 from headrace.cli.errors import CliError, ExitCode
 from headrace.cli.output import Columns

@@ -28,3 +28,9 @@ ServicePhase = Literal["deploying", "deployed", "stopping", "stopped", "failed"]
 SessionStatus = Literal["pending", "placed", "running", "draining", "stopping", "ended"]
 """pending: waits for a machine. placed: in a machine's plan. running: its main kernel runs. draining, stopping, ended:
 on the way out."""
+
+KernelState = Literal["preparing", "running", "exited", "failed"]
+"""preparing: pulling, mounting, pre-start actions. failed: it could not be started. exited: it ran and ended."""
+
+HealthStatus = Literal["degraded", "healthy", "unhealthy"]
+"""Result of a kernel's health checks."""

@@ -22,10 +22,10 @@ from datetime import datetime, timedelta
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, NonNegativeInt
 
-from headrace.common.contracts.messages.reports import HealthStatus
 from headrace.common.contracts.model import HealthCheck
 from headrace.common.contracts.reasons import MAX_QUOTED, Reason
 from headrace.common.contracts.reasons.kernel import KernelReason
+from headrace.common.contracts.vocabulary import HealthStatus
 
 LOOK_S = 0.1
 """Pause between extra probes until the first success. One costs well under a millisecond while nothing listens yet."""

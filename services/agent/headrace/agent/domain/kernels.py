@@ -13,9 +13,10 @@ from headrace.agent.domain.health import Health, Policy, begin
 from headrace.agent.domain.memory import MemoryOverLimit
 from headrace.common.contracts.ids import KernelId, ServiceId, SessionId
 from headrace.common.contracts.messages.plans import KernelSpec
-from headrace.common.contracts.messages.reports import HealthStatus, KernelReport
+from headrace.common.contracts.messages.reports import KernelReport
 from headrace.common.contracts.reasons import MAX_TEXT_OF_ONE, Reason
 from headrace.common.contracts.reasons.kernel import KernelReason
+from headrace.common.contracts.vocabulary import HealthStatus
 
 Phase = Literal["created", "running", "exited"]
 """created: something of it exists, but its program was never started."""

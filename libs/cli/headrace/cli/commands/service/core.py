@@ -1,4 +1,4 @@
-"""`headrace service create|ls|show|wait|scale|start|stop|rm`."""
+"""`headrace service create|show|wait|scale|start|stop|rm`."""
 
 from __future__ import annotations
 
@@ -9,18 +9,17 @@ from typing import Annotated, Any
 import typer
 
 from headrace.cli.command import Commands, commands
-from headrace.cli.commands.flags import Message, OfProject, Project, Service, Timeout, Yes, confirmed
+from headrace.cli.commands.flags import Message, Project, Service, Timeout, Yes, confirmed
 from headrace.cli.commands.service.receipts import receipt_line
 from headrace.cli.commands.service.rollout_flags import RolloutFlags
 from headrace.cli.commands.service.spec_flags import SpecFlags, overlaid
 from headrace.cli.commands.service.spec_view import show_revision
 from headrace.cli.commands.service.traffic_flags import TrafficFlags
-from headrace.cli.commands.service.view import SERVICE_COLUMNS, show_service
+from headrace.cli.commands.service.view import show_service
 from headrace.cli.commands.service.waiting import wait_for, wait_for_receipt
 from headrace.cli.parsing import document, pairs, usage
 from headrace.cli.session import Session
 from headrace.common.contracts.http.services import CreateService, ServiceDetail
-from headrace.common.contracts.vocabulary import ServicePhase, ServiceStatus
 from headrace.sdk import Until
 
 Wait = Annotated[bool, typer.Option("--wait", "-w", help="Wait until it is so; exit code 5 when it fails.")]
@@ -32,7 +31,6 @@ def register(app: Commands) -> None:
         app,
         {
             "create": create,
-            "ls": ls,
             "show": show,
             "wait": wait,
             "scale": scale,
@@ -103,22 +101,6 @@ def create(
         show_service(session, service)
     if service.note is not None:
         session.output.note(f"note: {service.note.text}")
-
-
-def ls(
-    session: Session,
-    project: OfProject = None,
-    status: Annotated[ServiceStatus | None, typer.Option("--status")] = None,
-    phase: Annotated[ServicePhase | None, typer.Option("--phase")] = None,
-    owner: Annotated[str | None, typer.Option("--owner", metavar="USER")] = None,
-    query: Annotated[str | None, typer.Option("--query", "-q", metavar="TEXT", help="Part of the name.")] = None,
-    mine: Annotated[bool, typer.Option("--mine", help="Only those one created oneself.")] = False,
-) -> None:
-    """List services."""
-    found = session.client.services.list(
-        project=project, status=status, phase=phase, owner=owner, q=query, mine=mine or None
-    )
-    session.output.table(found, SERVICE_COLUMNS, empty="no services")
 
 
 def show(

@@ -13,16 +13,6 @@ from headrace.cli.text import cell, mapping, slots
 from headrace.common.contracts.http.replicas import ReplicaEnd, ReplicaView, RouteError
 from headrace.common.contracts.http.services import ServiceDetail, ServiceView
 
-SERVICE_COLUMNS: Columns[ServiceView] = (
-    ("SERVICE", lambda s: s.name),
-    ("PROJECT", lambda s: s.project),
-    ("STATUS", lambda s: s.status),
-    ("PHASE", lambda s: s.phase),
-    ("HEALTHY", lambda s: f"{s.healthy_replicas}/{s.replicas}"),
-    ("REVISION", lambda s: s.revision),
-    ("RUNTIME", lambda s: s.runtime),
-    ("UPDATED", lambda s: s.updated_at),
-)
 ERROR_COLUMNS: Columns[RouteError] = (
     ("AT", lambda e: e.at),
     ("REPLICA", lambda e: e.session_id),

@@ -16,9 +16,8 @@ from headrace.common.contracts.ids import (
     KernelId,
     SessionId,
 )
-from headrace.common.contracts.messages.reports import HealthStatus, KernelState
 from headrace.common.contracts.reasons import Reason, said_of
-from headrace.common.contracts.vocabulary import SessionStatus
+from headrace.common.contracts.vocabulary import HealthStatus, KernelState, SessionStatus
 
 MAX_WEIGHT = 10_000
 

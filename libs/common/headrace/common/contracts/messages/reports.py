@@ -10,10 +10,8 @@ from headrace.common.contracts.ids import AgentId, GpuId, KernelId, ProxyId, Ser
 from headrace.common.contracts.messages.envelope import Message, Part
 from headrace.common.contracts.reasons import Reason, said_of
 from headrace.common.contracts.slots import ResourceSlots
+from headrace.common.contracts.vocabulary import HealthStatus, KernelState
 
-KernelState = Literal["preparing", "running", "exited", "failed"]
-"""preparing: pulling, mounting, pre-start actions. failed: it could not be started. exited: it ran and ended."""
-HealthStatus = Literal["degraded", "healthy", "unhealthy"]
 Architecture = Literal["x86_64", "aarch64"]
 
 

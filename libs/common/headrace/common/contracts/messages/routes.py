@@ -9,7 +9,7 @@ from pydantic import AwareDatetime, Field, NonNegativeInt, PositiveInt, StringCo
 from headrace.common.contracts.cors import Cors
 from headrace.common.contracts.ids import ClientId, ProjectId, RevisionId, ServiceId, SessionId, Slug, TokenId
 from headrace.common.contracts.messages.envelope import Message, Part
-from headrace.common.contracts.messages.reports import HealthStatus
+from headrace.common.contracts.vocabulary import HealthStatus
 
 SESSION_KEY = r"^((header|cookie):[A-Za-z0-9][A-Za-z0-9_.-]{0,99}|body:user)$"
 ModelName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/:@-]{0,199}$")]

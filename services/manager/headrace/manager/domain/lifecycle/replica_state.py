@@ -10,9 +10,8 @@ from datetime import datetime
 from typing import Literal
 
 from headrace.common.contracts.ids import RevisionId, SessionId
-from headrace.common.contracts.messages.reports import HealthStatus, KernelState
 from headrace.common.contracts.reasons import Reason
-from headrace.common.contracts.vocabulary import SessionStatus
+from headrace.common.contracts.vocabulary import HealthStatus, KernelState, SessionStatus
 from headrace.manager.domain.lifecycle import states
 from headrace.manager.domain.records.services import Goal
 

@@ -11,10 +11,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, Literal, get_args
 
-from headrace.common.contracts.messages.reports import HealthStatus, KernelState
 from headrace.common.contracts.reasons import Reason
 from headrace.common.contracts.reasons.session import SessionReason
-from headrace.common.contracts.vocabulary import SessionStatus
+from headrace.common.contracts.vocabulary import HealthStatus, KernelState, SessionStatus
 
 SILENT: Final = Reason.of(SessionReason.AGENT_LOST, "its machine is silent")
 """Reason for the end of a session on a silent machine, which nobody can stop."""

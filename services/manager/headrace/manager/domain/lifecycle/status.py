@@ -12,10 +12,9 @@ from datetime import datetime, timedelta
 from typing import Literal, Protocol
 
 from headrace.common.contracts.ids import ProxyId, RevisionId
-from headrace.common.contracts.messages.reports import HealthStatus, KernelState
 from headrace.common.contracts.reasons import Reason
 from headrace.common.contracts.reasons.service import ServiceReason
-from headrace.common.contracts.vocabulary import ServicePhase, ServiceStatus, SessionStatus
+from headrace.common.contracts.vocabulary import HealthStatus, KernelState, ServicePhase, ServiceStatus, SessionStatus
 from headrace.manager.domain.lifecycle import states
 from headrace.manager.domain.lifecycle.replica_failures import RAN_WELL
 from headrace.manager.domain.lifecycle.replica_state import MAX_FAILED_STARTS

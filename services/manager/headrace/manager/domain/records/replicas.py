@@ -7,8 +7,7 @@ from datetime import datetime
 
 from headrace.common.contracts.ids import KernelId, RevisionId, ServiceId, SessionId
 from headrace.common.contracts.messages.plans import SessionKind
-from headrace.common.contracts.messages.reports import HealthStatus, KernelState
-from headrace.common.contracts.vocabulary import SessionStatus
+from headrace.common.contracts.vocabulary import HealthStatus, KernelState, SessionStatus
 
 
 @dataclass(frozen=True)
