@@ -143,6 +143,40 @@ def test_a_field_is_sent_on_as_name_and_value_however_it_came(line: bytes) -> No
     assert found.value == line.partition(b":")[2].strip(b" \t")
 
 
+LINES = st.sampled_from(
+    [b"Host: h", b"X-A: 1", b"X-A: 12", b"X-A:1", b"X-A:  1", b"X-AB: 1", b"X-A: ", b"X-A: 1 ", b"X-B: 1", b"x-a: 1"]
+)
+
+
+@given(st.lists(st.lists(LINES, max_size=8), min_size=2, max_size=6))
+def test_a_head_is_read_the_same_whatever_the_heads_before_it_were(heads: list[list[bytes]]) -> None:
+    """The line that followed last time is a guess, and never believed by its beginning or its name."""
+    for lines in heads:
+        assert [(line.name.text, line.value, line.received) for line in read(*lines)] == [
+            (text.partition(b":")[0], text.partition(b":")[2].strip(), text) for text in lines
+        ]
+
+
+def test_lines_in_the_order_of_the_last_head_are_not_looked_up() -> None:
+    lines = [b"X-First: 1", b"X-Second: 2", b"X-Third: 3"]
+    before = read(*lines)
+    looked_up = [line.name.hits for line in before]
+    again = read(*lines)
+    assert all(one is other for one, other in zip(again, before, strict=True))
+    assert [line.name.hits for line in again] == looked_up
+    assert read(lines[2])[0].name.hits == looked_up[2] + 1
+
+
+def test_lines_that_are_remembered_no_more_hold_on_to_no_others() -> None:
+    kept = read(b"X-Kept: 0", b"X-Next: 0")[0]
+    assert kept.follower is not None
+    for n in range(5_000):
+        for name in range(2):
+            read(b"X-Passing-%d-%d: %d" % (n % 500, name, n))
+    assert not kept.remembered
+    assert kept.follower is None
+
+
 def test_names_are_remembered_within_bounds() -> None:
     for n in range(10_000):
         assert read(b"X-Odd-%d: 1" % n)[0].name.text == b"X-Odd-%d" % n

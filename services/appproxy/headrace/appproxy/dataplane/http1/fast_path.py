@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from headrace.appproxy.dataplane.http1.field_names import ENCODING, known_name, name_of
-from headrace.appproxy.dataplane.http1.heads import HeaderLine
+from headrace.appproxy.dataplane.http1.heads import HeaderLine, HeaderName
 
 
 def _only(allowed: bytes) -> bytes:
@@ -18,6 +18,7 @@ def _only(allowed: bytes) -> bytes:
 
 
 _METHODS: Final = frozenset({b"GET", b"POST", b"HEAD", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"})
+_VERSION: Final = b" HTTP/1.1"
 _OF_TARGETS: Final = _only(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~%!$&'()*+,;=:@/?")
 _OF_NAMES: Final = _only(b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
 _OF_VALUES: Final = _only(bytes(range(0x20, 0x7F)))
@@ -25,52 +26,92 @@ _SPACE: Final = 0x20
 _MAX_LINES: Final = 4096
 _LONGEST_LINE: Final = 1024
 _VARYING: Final = 64
-"""Beyond so many misses of a name only one line in sixteen is cached: most values never repeat, as those of request
-ids."""
+"""Beyond so many misses of a name whose lines hardly ever repeat, as those of request ids, only one line in sixteen is
+cached."""
 
 _known: Final[dict[bytes, HeaderLine]] = {}
+_BEGIN: Final = HeaderLine(name_of(b"-"), b"", b"")
+"""Stands before the first field of every head."""
 
 
 def read_plain_head(lines: list[bytes]) -> tuple[bytes, bytes, list[HeaderLine]] | None:
     """Return method, target and fields of an HTTP/1.1 request head from its lines, or None if llhttp must parse it."""
-    words = lines[0].split(b" ")
-    if len(words) != 3 or words[2] != b"HTTP/1.1" or words[0] not in _METHODS:
+    first = lines[0]
+    method = b"POST" if first.startswith(b"POST ") else first.partition(b" ")[0]
+    target = first[len(method) + 1 : len(first) - len(_VERSION)]
+    if method not in _METHODS or not first.endswith(_VERSION):
         return None
-    target = words[1]
     if not target.startswith(b"/") or target.translate(_OF_TARGETS) != target:
         return None
     found: list[HeaderLine] = []
+    before = _BEGIN
     for at in range(1, len(lines)):
-        line = _known.get(lines[at])
-        if line is None:
-            line = _read(lines[at])
-            if line is None:
-                return None
+        received = lines[at]
+        # Clients write their fields in one order: the line that followed last time is compared first, and mostly it is the one.
+        guess = before.follower
+        if guess is not None and guess.received == received:
+            line = guess
+        else:
+            known = _known.get(received)
+            if known is None:
+                known = _read(received, guess)
+                if known is None:
+                    return None
+            else:
+                known.name.hits += 1
+            if known.remembered:
+                before.follower = known
+            line = known
         found.append(line)
-    return words[0], target, found
+        before = line
+    return method, target, found
 
 
-def _read(line: bytes) -> HeaderLine | None:
-    """Parse a field line, or return None.
+def _read(received: bytes, guess: HeaderLine | None) -> HeaderLine | None:
+    """Parse a field line, or return None. `guess`: a line that may have the same name.
 
     Each step scans the line once: a pattern that matches blanks in several ways is quadratic in a line of blanks.
     """
-    text, colon, value = line.partition(b":")
+    guessed = guess is not None and received.startswith(guess.name.prefix)
+    name = guess.name if guess is not None and guessed else _name(received)
+    if name is None:
+        return None
+    usual = guessed or received.startswith(name.prefix)
+    value = received[len(name.prefix) if usual else len(name.text) + 1 :]
+    if not (value and value[0] > _SPACE and value[len(value) - 1] > _SPACE):
+        value, usual = value.strip(b" \t"), False
+    if value.translate(_OF_VALUES) != value or name.kind == ENCODING:
+        return None  # framing that is not a mere number is left to llhttp
+    line = HeaderLine(name, value, received if usual else name.prefix + value, received)
+    if guess is not None and guessed:
+        line.follower = guess.follower
+    name.misses += 1
+    if len(received) <= _LONGEST_LINE and _is_worth_remembering(name):
+        if len(_known) >= _MAX_LINES:
+            _forget_lines()
+        _known[received] = line
+        line.remembered = True
+    return line
+
+
+def _name(received: bytes) -> HeaderName | None:
+    """Return the name of a field line, or None if it is no token."""
+    text, colon, _ = received.partition(b":")
     if not colon or not text:
         return None
     name = known_name(text)
-    if name is None:
-        if text.translate(_OF_NAMES) != text:
-            return None
+    if name is None and text.translate(_OF_NAMES) == text:
         name = name_of(text)
-    usual = len(value) > 1 and value[0] == _SPACE and value[1] > _SPACE and value[len(value) - 1] > _SPACE
-    stripped = value[1:] if usual else value.strip(b" \t")
-    if stripped.translate(_OF_VALUES) != stripped or name.kind == ENCODING:
-        return None  # framing that is not a mere number is left to llhttp
-    made = HeaderLine(name, stripped, line if usual else text + b": " + stripped)
-    name.misses += 1
-    if len(line) <= _LONGEST_LINE and (name.misses <= _VARYING or not name.misses & 15):
-        if len(_known) >= _MAX_LINES:
-            _known.clear()
-        _known[line] = made
-    return made
+    return name
+
+
+def _is_worth_remembering(name: HeaderName) -> bool:
+    return name.misses <= _VARYING or name.hits * 8 >= name.misses or not name.misses & 15
+
+
+def _forget_lines() -> None:
+    """Clear the cache, and the references between its lines: a line that an open request has would keep all others alive."""
+    for line in _known.values():
+        line.remembered, line.follower = False, None
+    _BEGIN.follower = None
+    _known.clear()

@@ -66,11 +66,14 @@ class HeadCache(Generic[H]):
         self._misses = 1
         return known
 
+    def wants(self, size: int) -> bool:
+        """Count a cache miss of this size, and return whether to cache it: not the first head, and where none comes again only one
+        now and then, to see whether that has changed."""
+        misses = self._misses = self._misses + 1
+        return size <= self._most and (misses & _SELDOM == 0 if misses > _PATIENCE else misses > 1)
+
     def learn(self, raw: bytes, head: H) -> None:
         """Cache a head that was fully parsed from `raw`, which has nothing but it."""
-        self._misses += 1
-        if len(raw) > self._most or (self._misses & _SELDOM if self._misses > _PATIENCE else self._misses == 1):
-            return  # the first head, or none repeats: retry only now and then
         self._raw, self._head = raw, head
         self._before = self._after = b""
         found = _LENGTH_FIELD.search(raw)

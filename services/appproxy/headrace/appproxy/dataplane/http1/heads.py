@@ -52,29 +52,37 @@ class HeaderTable(Generic[K]):
 class HeaderName:
     """Field name in one spelling, with its entry of the table."""
 
-    __slots__ = ("disposition", "kind", "misses", "text")
+    __slots__ = ("disposition", "hits", "kind", "misses", "prefix", "text")
 
     def __init__(self, text: bytes, kind: int) -> None:
         self.text = text
+        self.prefix = text + b": "
+        """Beginning of nearly all of its lines."""
         self.kind = kind
         """Kind of framing field (http1.field_names); below 0: none."""
         self.disposition = -1
         """Disposition of the field (headers.rewrite); below 0: not looked up yet."""
-        self.misses = 0
-        """Number of its lines that were fully parsed."""
+        self.misses = self.hits = 0
+        """Number of its lines that were fully parsed, and of those that were found in the cache."""
 
 
 class HeaderLine:
     """One field of a request. Immutable: several requests may share it."""
 
-    __slots__ = ("forwarded", "name", "raw", "value")
+    __slots__ = ("follower", "forwarded", "name", "raw", "received", "remembered", "value")
 
-    def __init__(self, name: HeaderName, value: bytes, raw: bytes) -> None:
+    def __init__(self, name: HeaderName, value: bytes, raw: bytes, received: bytes = b"") -> None:
         self.name = name
         self.value = value
         """Without surrounding whitespace."""
         self.raw = raw
         """`name: value`, as it is forwarded."""
+        self.received = received
+        """As it was received; empty if it was not parsed as a line."""
+        self.remembered = False
+        """Whether it is in the cache of lines."""
+        self.follower: HeaderLine | None = None
+        """The line that came after it last: a guess for the next head, compared with its line before it is used."""
         self.forwarded: bytes | None = None
         """Part of it that is forwarded to a replica (headers.rewrite), once computed."""
 

@@ -28,6 +28,8 @@ _BLANK: Final[tuple[bytes, ...]] = (b"\r", b"\n")
 _MAX_BLANKS: Final = 16
 _MAX_DIGITS: Final = 16
 _LINE_FEED: Final = 0x0A
+_CARRIAGE_RETURN: Final = 0x0D
+_END: Final = b"\r\n\r\n"
 _FRAGMENT: Final = 0x23
 _BARE_LF: Final = re.compile(rb"(?<!\r)\n")
 _OTHER_VERSION: Final = re.compile(rb"\S+ \S+ HTTP/[0-9]\.[0-9]\r")
@@ -76,18 +78,22 @@ class RequestReader:
             self._blanks = 0
             self.rest = data[self._cache.end :]
             return known
-        if data[:1] <= b"\r":  # RFC 9112 section 2.2: empty lines before a request are skipped
+        if not data or data[0] <= _CARRIAGE_RETURN:  # RFC 9112 section 2.2: empty lines before a request are skipped
             data, begun = self._without_empty_lines(data), 0
-        end = data.find(b"\r\n\r\n", max(begun - 3, 0)) + 4
-        if end < 4:
+        if begun and data.find(_END, max(begun - len(_END) + 1, 0)) < 0:  # what was looked at is not looked at again
             self._buffer(data, begun)
             return None
-        if end > self._limits.head_bytes:
+        text, end, rest = data.partition(_END)
+        if not end:
+            self._buffer(data, begun)
+            return None
+        if len(text) + len(end) > self._limits.head_bytes:
             raise FramingError(ProxyReason.HEAD_TOO_LARGE, f"the head is larger than {self._limits.head_bytes} bytes")
         self._blanks = 0
-        raw, self.rest = data[:end], data[end:]
-        head = self._read(raw)
-        self._cache.learn(raw, head)
+        self.rest = rest
+        head = self._read(text)
+        if self._cache.wants(len(text) + len(end)):
+            self._cache.learn(text + end, head)
         return head
 
     def _without_empty_lines(self, data: bytes) -> bytes:
@@ -114,18 +120,19 @@ class RequestReader:
             raise FramingError(ProxyReason.LINE_TOO_LONG, f"the request line is longer than {limits.line_bytes} bytes")
         self._held = data
 
-    def _read(self, raw: bytes) -> RequestHead:
-        lines = raw[:-4].split(b"\r\n")
+    def _read(self, text: bytes) -> RequestHead:
+        """Return the head that `text` is, without its last two line ends."""
+        lines = text.split(b"\r\n")
         if len(lines[0]) > self._limits.line_bytes:
             raise self._bad_line(len(lines[0]))
-        if len(raw) > self._limits.field_bytes or len(lines) > self._limits.fields:
+        if len(text) > self._limits.field_bytes or len(lines) > self._limits.fields:
             self._check_sizes(lines)
         found = read_plain_head(lines)
         if found is not None:
             head = RequestHead(found[0], found[1], 1, found[2])
             head.plain_target = True
         else:
-            head = self.parse_head(raw)
+            head = self.parse_head(text + _END)
         if len(head.lines) > self._limits.fields:
             raise self._too_many()
         _frame(head)

@@ -80,7 +80,7 @@ class ResponseReader:
             return None
         data, self.rest = data[:end], data[end:]
         head = self._head_of(data, to_head=to_head)
-        if not to_head and head.status >= 200:
+        if not to_head and head.status >= 200 and self._cache.wants(len(data)):
             self._cache.learn(data, head)
         return head
 
