@@ -64,6 +64,15 @@ def test_a_token_and_a_client_are_told_apart_by_their_ids() -> None:
     assert robot.forward_authorization is None
 
 
+def test_limits_of_a_caller_are_kept_for_each_service_and_those_of_the_public_by_address() -> None:
+    token_id, other = new_uuid(), new_uuid()
+    shown = bearer(TABLE.project_id, token_id=token_id)
+    seen = [Authenticator().authenticate(where, shown, NOW) for where in (entry(), entry(service_id=other))]
+    assert [one.bucket for one in seen] == [f"{TABLE.service_id}:token:{token_id}", f"{other}:token:{token_id}"]
+    assert Authenticator().authenticate(entry(), basic(), NOW).bucket == f"{TABLE.service_id}:client:{ROBOT.client_id}"
+    assert not Authenticator().authenticate(entry(open_to_public=True), None, NOW).bucket
+
+
 def test_refusals() -> None:
     gate, where = Authenticator(), entry()
     revoked = new_uuid()

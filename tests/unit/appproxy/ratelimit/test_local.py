@@ -82,6 +82,16 @@ def test_the_longest_away_is_forgotten_but_not_with_open_requests() -> None:
     taken(limits, "holds")
 
 
+def test_who_keeps_calling_is_not_forgotten_for_those_who_call_once() -> None:
+    limits = limits_at([0.0], max_callers=20)
+    one_a_second = RateLimits(requests_per_second=1)
+    assert limits.reserve("steady", one_a_second, 0).allowed
+    for number in range(500):
+        assert limits.reserve(f"c{number}", one_a_second, 0).allowed
+        assert not limits.reserve("steady", one_a_second, 0).allowed
+        assert len(limits) <= 30
+
+
 def test_with_all_open_it_grows_and_shrinks_again() -> None:
     limits = limits_at([0.0], max_callers=3)
     held = [taken(limits, f"c{number}") for number in range(20)]

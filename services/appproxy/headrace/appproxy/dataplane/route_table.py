@@ -32,6 +32,10 @@ class Principal:
     """Effective limits; None: unlimited."""
     share: int = 1
     """Weight in the queue."""
+    counts_tokens: bool = field(default=False, compare=False)
+    """Whether its limits bound tokens."""
+    bucket: str = field(default="", compare=False)
+    """Under which name its limits are kept, at this service; empty where they are an address's."""
     forward_authorization: bytes | None = field(default=None, repr=False)
     """Authorization header forwarded to the replica; never a credential of this installation."""
     expires_s: float = NEVER

@@ -95,6 +95,11 @@ def revokes_access(before: RouteTable, after: RouteTable) -> bool:
     )
 
 
+def counts_tokens(limits: RateLimits | None) -> bool:
+    """Return whether it matters to these limits how many tokens a request costs."""
+    return limits is not None and (limits.tokens_per_minute is not None or limits.tokens_per_day is not None)
+
+
 def effective_limits(own: RateLimits | None, others: RateLimits) -> RateLimits | None:
     """Return the caller's own limits, else the service's default for callers without any; None if nothing is limited."""
     for limits in (own, others):

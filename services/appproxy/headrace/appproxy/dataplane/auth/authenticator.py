@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 from typing import Final
 
-from headrace.appproxy.dataplane.auth.access import Claims, Denial, denial, effective_limits
+from headrace.appproxy.dataplane.auth.access import Claims, Denial, counts_tokens, denial, effective_limits
 from headrace.appproxy.dataplane.auth.credentials import (
     BasicCredentials,
     Credential,
@@ -108,8 +108,9 @@ class Authenticator:
             principal = _principal_of(entry, opened)
         elif entry.table.open_to_public:
             forward = None if _is_known_client(entry, credential) else forwardable(authorization, credential)
+            limits = effective_limits(None, entry.table.caller_limits)
             principal = Principal(
-                "public", limits=effective_limits(None, entry.table.caller_limits), forward_authorization=forward
+                "public", limits=limits, forward_authorization=forward, counts_tokens=counts_tokens(limits)
             )
         else:
             raise denial_problem(opened, basic=bool(entry.table.clients))
@@ -160,19 +161,27 @@ def _is_known_client(entry: RouteEntry, credential: Credential) -> bool:
 def _principal_of(entry: RouteEntry, opened: Claims | NamedClient) -> Principal:
     others = entry.table.caller_limits
     if isinstance(opened, NamedClient):
+        key = f"client:{opened.client_id}"
+        limits = effective_limits(opened.limits, others)
         return Principal(
-            f"client:{opened.client_id}",
+            key,
             name=opened.name.encode(),
-            limits=effective_limits(opened.limits, others),
+            limits=limits,
             share=opened.share,
+            counts_tokens=counts_tokens(limits),
+            bucket=f"{entry.table.service_id}:{key}",
         )
     special = entry.token_limits.get(opened.token_id) or opened.terms
     own: RateLimits | None = None if special is None else special.limits
+    key = f"token:{opened.token_id}"
+    limits = effective_limits(own, others)
     return Principal(
-        f"token:{opened.token_id}",
-        limits=effective_limits(own, others),
+        key,
+        limits=limits,
         share=1 if special is None else special.share,
         expires_s=opened.expires_s,
+        counts_tokens=counts_tokens(limits),
+        bucket=f"{entry.table.service_id}:{key}",
     )
 
 

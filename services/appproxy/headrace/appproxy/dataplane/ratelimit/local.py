@@ -27,17 +27,19 @@ _EVICTION_TRIES: Final = 8
 
 
 class _Known:
-    __slots__ = ("limits", "quota", "usage")
+    __slots__ = ("called", "limits", "quota", "usage")
 
     def __init__(self, limits: RateLimits, quota: Quota) -> None:
         self.limits, self.quota, self.usage = limits, quota, Usage()
+        self.called = False
+        """Whether it was used since eviction last looked at it: then it gets a second chance (the CLOCK algorithm)."""
 
 
 class LocalRateLimiter:
     """In-memory rate limiter of one worker. With `divided_by` workers, each allows that part of every limit, at least
     one.
 
-    Remembers about `max_callers`; beyond that the least recently used one is evicted, but never one with open
+    Remembers about `max_callers`; beyond that one that was not used recently is evicted (CLOCK), but never one with open
     reservations. `clock` is monotonic; `wall` is seconds since 1970, for the UTC day.
     """
 
@@ -72,7 +74,7 @@ class LocalRateLimiter:
                 known = self._remember(caller, limits, quota)
             known.limits, known.quota = limits, quota
             follow(quota, known.usage, now_s=self._clock())
-        self._known.move_to_end(caller)
+        known.called = True
         quota, usage = known.quota, known.usage
         if not quota.bounds_anything:
             return UNLIMITED
@@ -97,7 +99,8 @@ class LocalRateLimiter:
             if len(self._known) < self._max_callers:
                 break
             oldest, known = self._known.popitem(last=False)
-            if known.usage.in_flight:
+            if known.usage.in_flight or known.called:
+                known.called = False
                 self._known[oldest] = known
         known = self._known[caller] = _Known(limits, quota)
         return known

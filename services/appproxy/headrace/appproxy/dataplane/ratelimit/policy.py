@@ -54,11 +54,6 @@ def estimate_tokens(body_bytes: int | None, max_tokens: int | None) -> int:
     return min(MAX_TOKENS, max(0, body_bytes or 0) // BYTES_PER_TOKEN + completion)
 
 
-def counts_tokens(limits: RateLimits | None) -> bool:
-    """Return True if these limits depend on the tokens of a request."""
-    return limits is not None and (limits.tokens_per_minute is not None or limits.tokens_per_day is not None)
-
-
 class Quota:
     """RateLimits as token-bucket parameters. Intervals are seconds per unit; 0 is no limit."""
 
@@ -360,13 +355,15 @@ def _whole(number: float) -> int:
 
 def duration(seconds: float) -> bytes:
     """Format `seconds`, rounded up to a millisecond, as OpenAI does: 20ms, 1s, 1.5s, 6m0s, 2h0m5s."""
-    return _milliseconds(max(0, ceil(seconds * 1000 - 1e-4)))
+    milliseconds = max(0, ceil(seconds * 1000 - 1e-4))
+    return _SHORT[milliseconds] if milliseconds < len(_SHORT) else _milliseconds(milliseconds)
+
+
+_SHORT: Final[list[bytes]] = [b"0s", *(b"%dms" % milliseconds for milliseconds in range(1, 1000))]
 
 
 @lru_cache(maxsize=4096)
 def _milliseconds(milliseconds: int) -> bytes:
-    if 0 < milliseconds < 1000:
-        return b"%dms" % milliseconds
     whole, rest = divmod(milliseconds, 1000)
     minutes, whole = divmod(whole, 60)
     hours, minutes = divmod(minutes, 60)

@@ -6,7 +6,7 @@ from typing import Final
 
 from headrace.appproxy.dataplane.balancing.backend import Backend
 from headrace.appproxy.dataplane.http1.heads import FramingError, RequestHead
-from headrace.appproxy.dataplane.ratelimit.policy import Verdict, counts_tokens
+from headrace.appproxy.dataplane.ratelimit.policy import Verdict
 from headrace.appproxy.dataplane.request import body_head, cors_preflight, openai
 from headrace.appproxy.dataplane.request.attempt import admit
 from headrace.appproxy.dataplane.request.body import RequestBody
@@ -92,7 +92,7 @@ def _enter_service(exchange: Exchange, backend: Backend, authorization: bytes | 
     if principal.limits is None and not backend.load_balancer.has_affinity:
         admit(exchange)
         return
-    counts = counts_tokens(principal.limits)
+    counts = principal.counts_tokens
     if backend.load_balancer.body_members or counts:
         wants = backend.load_balancer.body_members | {"max_tokens"} if counts else backend.load_balancer.body_members
         _read_head(exchange, wants, backend.load_balancer.prompt_bytes, counts=counts)
@@ -106,27 +106,27 @@ def _read_head(exchange: Exchange, wants: frozenset[str], prompt_bytes: int, *, 
 
 def _bind(exchange: Exchange, found: body_head.BodyHead | None, *, counts: bool) -> None:
     exchange.affinity_key = exchange.backend.load_balancer.affinity_key(exchange.head, found)
-    limits = exchange.record.principal.limits if exchange.record.principal is not None else None
-    if limits is None:
+    principal = exchange.record.principal
+    if principal is None or principal.limits is None:
         admit(exchange)
     else:
-        _reserve(exchange, limits, body_head.tokens_of(exchange, found) if counts else 0)
+        bucket = principal.bucket or f"{exchange.backend.key}:{exchange.caller_key}"
+        _reserve(exchange, bucket, principal.limits, body_head.tokens_of(exchange, found) if counts else 0)
 
 
-def _reserve(exchange: Exchange, limits: RateLimits, tokens: int) -> None:
+def _reserve(exchange: Exchange, bucket: str, limits: RateLimits, tokens: int) -> None:
     """Reserve this many tokens of the caller's limits, then go on to admission. Raises Problem."""
-    caller = f"{exchange.backend.key}:{exchange.caller_key}"
-    verdict = exchange.context.rate_limiter.reserve_now(caller, limits, tokens)
+    verdict = exchange.context.rate_limiter.reserve_now(bucket, limits, tokens)
     if verdict is not None:
         _admitted_by_limits(exchange, verdict)
     else:  # never cancelled: its reservation must be given back
         exchange.advance(Event.STORE_ASKED)
-        exchange.context.tasks.spawn(_ask_store(exchange, caller, limits, tokens))
+        exchange.context.tasks.spawn(_ask_store(exchange, bucket, limits, tokens))
 
 
-async def _ask_store(exchange: Exchange, caller: str, limits: RateLimits, tokens: int) -> None:
+async def _ask_store(exchange: Exchange, bucket: str, limits: RateLimits, tokens: int) -> None:
     try:
-        verdict = await exchange.context.rate_limiter.reserve(caller, limits, tokens)
+        verdict = await exchange.context.rate_limiter.reserve(bucket, limits, tokens)
         if exchange.state is State.RESERVE:
             _admitted_by_limits(exchange, verdict)
         else:  # it has ended meanwhile
