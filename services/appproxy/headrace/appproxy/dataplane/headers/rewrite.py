@@ -63,6 +63,7 @@ API_KEY: Final = 11
 SUBPROTOCOLS: Final = 12
 """Fields that the proxy consumes; they are not forwarded unchanged."""
 _COOKIE: Final = 13
+_OUR_VIA: Final = b"Via: 1.1 headrace"
 
 _REQUEST: Final[dict[bytes, int]] = dict.fromkeys((*_HOP_BY_HOP, *_OURS), DROP) | {
     b"via": _VIA,
@@ -169,7 +170,7 @@ def rewrite_request(head: RequestHead) -> tuple[list[bytes], ConsumedFields]:
         if forwarded is None:
             kind = line.name.disposition
             forwarded = _forwarded(line, kind if kind >= 0 else _disposition(line.name))
-        if forwarded:
+        if len(forwarded) > 0:  # compiled, that is a comparison, and a truth value is a call
             if not named or line.name.text.lower() not in named:
                 fields.append(forwarded)
             continue
@@ -184,7 +185,7 @@ def rewrite_request(head: RequestHead) -> tuple[list[bytes], ConsumedFields]:
                 values.append(line.value)
         elif kind == _VIA:
             via += line.value + b", "
-    fields.append(b"Via: " + via + b"1.1 headrace")
+    fields.append(b"Via: " + via + b"1.1 headrace" if via else _OUR_VIA)
     return fields, consumed
 
 

@@ -8,11 +8,21 @@ second. Accounting is deferred until after the writes: no caller waits for it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from abc import ABC, abstractmethod
 from typing import Any, Final
 
 _MAX_JOINED: Final = 16
 """Pieces up to this size are joined into one write."""
+
+
+class DeferredWork(ABC):
+    """Work that may run after the writes of this turn."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def run_deferred(self) -> None:
+        """Run it."""
 
 
 class WriteCoalescer:
@@ -22,7 +32,7 @@ class WriteCoalescer:
 
     def __init__(self) -> None:
         self._due: list[CoalescingProtocol] = []
-        self._later: list[Callable[[], None]] = []
+        self._later: list[DeferredWork] = []
         self._scheduled = False
 
     def enqueue(self, protocol: CoalescingProtocol) -> None:
@@ -31,7 +41,7 @@ class WriteCoalescer:
         if not self._scheduled:
             self._schedule()
 
-    def defer(self, work: Callable[[], None]) -> None:
+    def defer(self, work: DeferredWork) -> None:
         """Run this after the writes of this turn, before anything else is read."""
         self._later.append(work)
         if not self._scheduled:
@@ -50,7 +60,7 @@ class WriteCoalescer:
         later, self._later = self._later, []
         for work in later:
             try:
-                work()
+                work.run_deferred()
             except Exception as error:  # noqa: BLE001 - a failing callback does not stop the others
                 context = {"message": "what comes after sending failed", "exception": error}
                 asyncio.get_running_loop().call_exception_handler(context)

@@ -146,8 +146,10 @@ def cost(tokens: Tokens) -> int | None:
 
 def tokens_of(content: bytes) -> Tokens:
     """Return the usage of a complete JSON response: searched at its end, then at its beginning."""
+    if len(content) <= TAIL_BYTES:
+        return tokens_in(content)
     found = tokens_in(content[-TAIL_BYTES:])
-    return found if found != NOTHING or len(content) <= TAIL_BYTES else tokens_in(content[:TAIL_BYTES])
+    return found if found != NOTHING else tokens_in(content[:TAIL_BYTES])
 
 
 def tokens_in(content: bytes) -> Tokens:

@@ -8,6 +8,7 @@ from headrace.appproxy.dataplane.balancing.admission import Refusal
 from headrace.appproxy.dataplane.balancing.retry import Sent, Step, may_move, never_ran, next_step
 from headrace.appproxy.dataplane.balancing.waiter import Waiter
 from headrace.appproxy.dataplane.http1.heads import ResponseHead
+from headrace.appproxy.dataplane.http1.write_coalescer import DeferredWork
 from headrace.appproxy.dataplane.request.exchange import Exchange
 from headrace.appproxy.dataplane.request.local_replies import as_problem, failure_problem, refusal_problem
 from headrace.appproxy.dataplane.request.relay import Relay, rewritten_head
@@ -20,6 +21,8 @@ from headrace.common.contracts.reasons.proxy import ProxyReason
 
 _NEVER: Final = float("inf")
 _NONE: Final[frozenset[str]] = frozenset()
+_NO_PIECES: Final[list[bytes]] = []
+"""Stays empty."""
 
 
 def admit(exchange: Exchange) -> None:
@@ -109,38 +112,34 @@ class Attempt(HeadHandler):
         exchange.advance(Event.CONNECTED)
         if exchange.model_field is not None and body is not None:
             exchange.model_field.apply(body, self._replica.models)
+        pieces = _NO_PIECES if body is None else body.replay(whole=whole)
+        at_once = len(pieces) == 1
+        plan = exchange.plan
         data = b"".join(
             (
                 head.method,
                 b" ",
-                exchange.plan.target,
+                plan.target,
                 self._replica.host_field,
+                plan.fields,
+                exchange.record.request_id,
+                b"\r\n",
                 exchange.fields,
-                b"\r\n" if body is None else body.field + b"\r\n",
+                b"" if body is None else body.field,
+                b"\r\n",
+                pieces[0] if at_once else b"",
             )
         )
-        pieces = () if body is None else body.replay(whole=whole)
-        if len(pieces) == 1:
-            data += pieces[0]
-            pieces = ()
         connection.send_request(self, data, whole=whole, to_head=head.method == b"HEAD", now_s=now_s)
-        for piece in pieces:
-            connection.write(piece)
+        if not at_once:
+            for piece in pieces:
+                connection.write(piece)
         if exchange.held_bytes:
-            exchange.context.coalescer.defer(self._release_buffer)
+            exchange.context.coalescer.defer(_HeldBodySent(exchange, self))
         if whole:
             exchange.downstream.deadline = now_s + exchange.backend.first_byte_timeout_s
         else:
             exchange.wait_for_body()
-
-    def _release_buffer(self) -> None:
-        """Release the buffered body: the replica has taken nearly all of it."""
-        exchange = self._exchange
-        connection = exchange.connection
-        if connection is None or exchange.attempt is not self:
-            return
-        if connection.transport.get_write_buffer_size() <= HIGH_WATER:
-            exchange.hold(0)
 
     def replica_backpressure(self, *, full: bool) -> None:
         """Backpressure from the replica: it takes the body more slowly than the caller sends it."""
@@ -307,6 +306,25 @@ class Attempt(HeadHandler):
         exchange.tried |= {self._replica.key}
         chosen = exchange.backend.pick(exchange.affinity_key, exchange.tried)
         return None if isinstance(chosen, Refusal) else chosen
+
+
+class _HeldBodySent(DeferredWork):
+    """Release of the buffered body once the replica has taken nearly all of it."""
+
+    __slots__ = ("_attempt", "_exchange")
+
+    def __init__(self, exchange: Exchange, attempt: Attempt) -> None:
+        self._exchange = exchange
+        self._attempt = attempt
+
+    def run_deferred(self) -> None:
+        """Release it, if the replica has taken nearly all of it."""
+        exchange = self._exchange
+        connection = exchange.connection
+        if connection is None or exchange.attempt is not self._attempt:
+            return
+        if connection.transport.get_write_buffer_size() <= HIGH_WATER:
+            exchange.hold(0)
 
 
 def _retry(exchange: Exchange, replica: Replica, why: ProxyReason, *, fresh_only: bool = False) -> None:

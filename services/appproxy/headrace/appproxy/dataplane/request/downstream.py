@@ -15,7 +15,7 @@ from headrace.appproxy.dataplane.headers.forwarded import address_block
 from headrace.appproxy.dataplane.http1.bodies import Body, body_of
 from headrace.appproxy.dataplane.http1.heads import FramingError, RequestHead
 from headrace.appproxy.dataplane.http1.requests import RequestReader
-from headrace.appproxy.dataplane.http1.write_coalescer import CoalescingProtocol
+from headrace.appproxy.dataplane.http1.write_coalescer import CoalescingProtocol, DeferredWork
 from headrace.appproxy.dataplane.request.context import Listener, WorkerContext
 from headrace.appproxy.dataplane.request.local_replies import framing_reply
 from headrace.appproxy.dataplane.upstream.connection import HIGH_WATER
@@ -33,10 +33,11 @@ _MAX_ADDRESSES: Final = 4096
 """Cached, so that all connections from one address share these fields."""
 
 
-class RequestHandler(ABC):
+class RequestHandler(DeferredWork):
     """Current request of a downstream connection.
 
-    Nothing is called after `caller_left`, nor after it told the connection that it has ended.
+    Nothing is called after `caller_left`, nor after it told the connection that it has ended, but for what it defers then: its
+    accounting.
     """
 
     @abstractmethod

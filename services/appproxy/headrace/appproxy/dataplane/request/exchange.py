@@ -80,7 +80,7 @@ class Exchange(RequestHandler):
     plan = NO_PLAN
     """Routing and policy decisions for its head, once computed."""
     fields = b""
-    """Header fields for the replica, without those that frame the body."""
+    """Header fields for the replica, without those of the plan, X-Request-Id, and those that frame the body."""
     limit_fields = b""
     """Rate-limit fields for the response."""
     openai = False
@@ -329,7 +329,7 @@ class Exchange(RequestHandler):
                 self.backend.cancel(waiter)
             self.record.queued_s = waiter.queued_s
         note_end(self.record, self.context.now(), self.replica, self.at_fault)
-        self.context.coalescer.defer(self._settle)
+        self.context.coalescer.defer(self)
         self.leave_replica()
         self.active_response = None
 
@@ -356,7 +356,7 @@ class Exchange(RequestHandler):
             return
         self.backend.replica_freed(replica)
 
-    def _settle(self) -> None:
+    def run_deferred(self) -> None:
         """Account for the request, after the response was sent so that no caller waits for it."""
         if self.body is not None:
             self.record.bytes_received += self.body.size

@@ -56,9 +56,8 @@ def _enter(exchange: Exchange, early: bytes) -> None:
         plan = exchange.plan = RequestPlan()
         fill_plan(plan, context, exchange.downstream, head, record)
         head.memo = plan
-    exchange.fields = plan.fields + record.request_id + b"\r\n"
     if context.traces:
-        exchange.fields += context.tracer.begin(record, plan.consumed)
+        exchange.fields = context.tracer.begin(record, plan.consumed)
     if plan.preflight is not None:
         cors_preflight.answer(exchange, plan.backend, plan.preflight)
         return

@@ -118,10 +118,13 @@ def fill_plan(
         peer, forwarded = _trusted_forwarded(downstream.address, plan.consumed, destination.host, plan.prefix)
     else:
         peer, forwarded = downstream.forwarded_fields, destination.forwarded
-    upgrade = b"Connection: Upgrade\r\nUpgrade: websocket\r\n" if plan.upgrade else b""
-    trace = b"" if context.traces else context.tracer.begin(record, plan.consumed)
-    forwarded_lines.append(b"")  # the last one's CRLF
-    plan.fields = b"".join((b"\r\n".join(forwarded_lines), peer, forwarded, trace, upgrade, b"X-Request-Id: "))
+    own = peer + forwarded
+    if not context.traces:
+        own += context.tracer.begin(record, plan.consumed)
+    if plan.upgrade:
+        own += b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
+    forwarded_lines.append(own + b"X-Request-Id: ")
+    plan.fields = b"\r\n".join(forwarded_lines)
 
 
 def _cors(policy: CorsPolicy, head: RequestHead) -> tuple[bytes, bytes | None]:

@@ -148,11 +148,14 @@ class ReplicaStats:
         self.codes[status] = self.codes.get(status, 0) + 1
         if status and not lasting:
             durations = self.durations
-            durations.counts[_bucket_index(seconds)] += 1
+            at = _bucket_index(seconds)
+            durations.counts[at] += 1
             durations.total += seconds
             if first_byte_s is not None:
                 first_bytes = self.first_bytes
-                first_bytes.counts[_bucket_index(first_byte_s)] += 1
+                if first_byte_s != seconds:  # else the response came in one piece
+                    at = _bucket_index(first_byte_s)
+                first_bytes.counts[at] += 1
                 first_bytes.total += first_byte_s
 
     def broke(self, why: str) -> None:

@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, Final
 
 from headrace.appproxy.dataplane.headers.rewrite import TRACEPARENT, TRACESTATE, ConsumedFields
 from headrace.appproxy.dataplane.telemetry.traceparent import fields, is_canonical, parse
@@ -17,26 +18,27 @@ CLOSE_S: Final = 5.0
 """Longest time to export the last spans at the end."""
 
 
-class Tracer(Protocol):
+class Tracer(ABC):
     """Tracing interface of the data plane."""
 
-    traces: bool
+    traces = False
     """True if `begin` must be called for every request; else its result depends on the fields alone."""
 
+    @abstractmethod
     def begin(self, record: RequestRecord, consumed: ConsumedFields) -> bytes:
         """Return the trace-context fields for the replica, each with its CRLF."""
 
+    @abstractmethod
     def ended(self, trace: Any, record: RequestRecord) -> None:
         """End the trace of a request that `begin` returned."""
 
+    @abstractmethod
     def close(self) -> None:
         """Export what is queued: blocks for up to CLOSE_S."""
 
 
-class NoTracing:
+class NoTracing(Tracer):
     """Tracer without spans: forwards a valid trace context, and creates none."""
-
-    traces = False
 
     def begin(self, _record: RequestRecord, consumed: ConsumedFields) -> bytes:
         """Return the caller's own fields, if they are valid."""
@@ -55,7 +57,7 @@ class NoTracing:
         """Do nothing."""
 
 
-class SpanTracer:
+class SpanTracer(Tracer):
     """Tracer with a span per sampled request."""
 
     traces = True
