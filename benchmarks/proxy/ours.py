@@ -41,9 +41,11 @@ _PLENTY = RateLimits(requests_per_second=1_000_000, in_flight=100_000)
 
 
 def prepare(
-    folder: Path, *, port: int, backends: Sequence[int], callers: int, workers: int
+    folder: Path, *, port: int, backends: Sequence[int], callers: int, workers: int, build: Path | None = None
 ) -> tuple[dict[str, str], list[str]]:
     """Write the table below `folder`; return the process environment, and a token for each caller.
+
+    `build`: a folder like build/compiled; None is this checkout's, compiled again if sources have changed.
 
     Raises MissingError where the app-proxy cannot have this number of workers.
     """
@@ -70,7 +72,7 @@ def prepare(
     elif workers > 1:
         raise MissingError("the app-proxy has no setting for the number of workers")
     environment = {f"HEADRACE_APPPROXY_{name}": str(value) for name, value in named.items()}
-    environment["PYTHONPATH"] = str(_compiled())
+    environment["PYTHONPATH"] = str(build.resolve() if build is not None else _compiled())
     return environment, [_token(key, table.service_id, token_id) for token_id in token_ids]
 
 

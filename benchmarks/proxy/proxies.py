@@ -128,9 +128,17 @@ def sglang_router(backends: Sequence[int], on: Sequence[int]) -> Proxy:
 
 def headrace(backends: Sequence[int], on: Sequence[int], *, workers: int = 1) -> Proxy:
     """Start the app-proxy with all features on."""
-    folder = WORK / (OURS if workers == 1 else f"{OURS}-{workers}")
-    port = free_port()
-    environment, tokens = ours.prepare(folder, port=port, backends=backends, callers=callers.TOKENS, workers=workers)
+    return headrace_build(OURS if workers == 1 else f"{OURS}-{workers}", None, backends, on, workers=workers)
+
+
+def headrace_build(
+    folder_name: str, build: Path | None, backends: Sequence[int], on: Sequence[int], *, workers: int = 1
+) -> Proxy:
+    """Start the app-proxy of a compiled `build`; None is this checkout's."""
+    folder, port = WORK / folder_name, free_port()
+    environment, tokens = ours.prepare(
+        folder, port=port, backends=backends, callers=callers.TOKENS, workers=workers, build=build
+    )
     running = start(OURS, ours.COMMAND, on=on, folder=folder, environment=environment)
     return _checked(Proxy(OURS, port, folder, running, prefix=ours.PREFIX, tokens=tokens))
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.proxy import callers
+from benchmarks.proxy import against, callers
 from benchmarks.proxy.calls import CALLERS, bodiless, call
 from benchmarks.proxy.measures import LoadFailedError
+from benchmarks.proxy.proxies import Proxy
 from benchmarks.proxy.results import (
     GATES,
     MEASURES,
@@ -178,3 +180,23 @@ def test_the_busiest_worker_bounds_what_several_give() -> None:
     assert busiest_over_mean({1: 0.1, 2: 2.0, 3: 2.0}) == 1.0
     with pytest.raises(LoadFailedError):
         busiest_over_mean({1: 2.0})
+
+
+def test_two_builds_are_measured_in_turns_so_that_both_come_first_and_last() -> None:
+    before, now = (Proxy(name, port, Path(name)) for name, port in (("before", 1), ("now", 2)))
+    order: list[str] = []
+
+    def measure(proxy: Proxy) -> dict[str, float]:
+        order.append(proxy.name)
+        return {"rate": 100.0 * proxy.port + len(order), "cpu": 10.0 / proxy.port}
+
+    found = against.go_round(measure, before, now, names=("rate", "cpu"))
+    assert order == ["before", "now", "now", "before"]
+    assert found == ((102.5, 10.0), (202.5, 5.0))
+
+
+def test_what_two_builds_came_to_is_told_with_its_spread_and_as_ratios_round_by_round() -> None:
+    rounds = [(1000.0, 1100.0), (2000.0, 1900.0), (1500.0, 1500.0)]
+    assert against.report("alike: requests/s", rounds) == (
+        "alike: requests/s: before 1,500.0 (1,000.0 … 2,000.0), now 1,500.0 (1,100.0 … 1,900.0), now ÷ before 1.000 (0.950 … 1.100)"
+    )
