@@ -12,7 +12,7 @@ import pytest
 from headrace.common.db.pool import Pool, _keep, _prepare
 from headrace.common.runtime.clock import utc_now
 from headrace.manager.inbox.app_proxies import AppProxyReports
-from headrace.manager.loops.services import Services
+from headrace.manager.loops.services import ServicesLoop
 from headrace.manager.store import services, sessions
 from tests.support import many_rows
 from tests.support.worlds.manager_api import serving
@@ -151,7 +151,7 @@ async def test_first_replicas_of_many_services_are_as_many_statements_as_those_o
     pool, statements = counted
     whose = await many_rows.owner(pool)
     poked: list[str] = []
-    loop = Services(pool, AppProxyReports(utc_now, lambda *_: None), utc_now, lambda *names: poked.extend(names))
+    loop = ServicesLoop(pool, AppProxyReports(utc_now, lambda *_: None), utc_now, lambda *names: poked.extend(names))
     costs = []
     for prefix, count in (("warm", 1), ("one", 1), ("many", 100)):
         await many_rows.services(pool, whose, count, prefix=prefix, wanted=3)
@@ -173,7 +173,7 @@ async def test_a_service_that_changed_since_it_was_read_gets_no_replica_and_the_
 ) -> None:
     whose = await many_rows.owner(pool)
     await many_rows.services(pool, whose, 5)
-    loop = Services(pool, AppProxyReports(utc_now, lambda *_: None), utc_now, lambda *_: None)
+    loop = ServicesLoop(pool, AppProxyReports(utc_now, lambda *_: None), utc_now, lambda *_: None)
     read = sessions.live
 
     async def overtaken(con: Any, ids: Any) -> Any:

@@ -22,7 +22,7 @@ from headrace.manager.domain.lifecycle.replicas import Retire
 from headrace.manager.domain.records.sessions import ObservedRevs
 from headrace.manager.inbox import bus as bus_listener
 from headrace.manager.loops.agents import AgentLiveness
-from headrace.manager.loops.services import Services
+from headrace.manager.loops.services import ServicesLoop
 from headrace.manager.store import sessions, tables
 from tests.support.wait import eventually
 from tests.support.worlds.manager import ManagerWorld
@@ -217,7 +217,7 @@ async def test_many_managers_start_each_replica_once(world: ManagerWorld) -> Non
     service = await world.service("s", replicas=4)
     proxies = _NoProxies()
     passes = [
-        Services(world.pool, proxies, utc_now, lambda *_: None)  # type: ignore[arg-type]
+        ServicesLoop(world.pool, proxies, utc_now, lambda *_: None)  # type: ignore[arg-type]
         for _ in range(4)
     ]
     for _ in range(5):

@@ -23,7 +23,7 @@ from headrace.manager.domain.records.services import ServiceFacts
 from headrace.manager.domain.records.sessions import ReconciledService
 from headrace.manager.inbox.app_proxies import AppProxyReports
 from headrace.manager.loops import services as services_loop
-from headrace.manager.loops.services import Services
+from headrace.manager.loops.services import ServicesLoop
 from headrace.manager.metrics import PASSED_OVER
 from headrace.manager.store import services, sessions
 from tests.support import many_rows
@@ -105,7 +105,7 @@ class Watched:
         self.now = utc_now()
         self.poked: list[str] = []
         self.looked_at: list[ServiceId] = []
-        self.loop = Services(
+        self.loop = ServicesLoop(
             pool,
             AppProxyReports(lambda: self.now, lambda *_: None),
             lambda: self.now,

@@ -35,9 +35,9 @@ from headrace.manager.loops.measuring import MeasuringLoop
 from headrace.manager.loops.placement import PlacementLoop
 from headrace.manager.loops.pokes import LoopPokes
 from headrace.manager.loops.publishing import PublishingLoop
-from headrace.manager.loops.receipts import Receipts as ReceiptsLoop
+from headrace.manager.loops.receipts import ReceiptsLoop
 from headrace.manager.loops.runner import LoopRunner
-from headrace.manager.loops.services import Services as ServicesLoop
+from headrace.manager.loops.services import ServicesLoop
 from headrace.manager.settings import Settings, address_policy, bounds, secret_bytes
 from headrace.manager.signing import Vault
 from headrace.manager.store import tables

@@ -12,7 +12,7 @@ from headrace.manager.inbox.app_proxies import AppProxyReports
 from headrace.manager.store import receipts
 
 
-class Receipts:
+class ReceiptsLoop:
     """Reads: drains, newest reports of app-proxies. Writes: drain_receipts.
 
     Any number of managers may run it: counts only grow.

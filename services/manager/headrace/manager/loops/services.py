@@ -64,7 +64,7 @@ retried."""
 _FIRST = ServiceId(UUID(int=0))
 
 
-class Services:
+class ServicesLoop:
     """Reads: services, live sessions, lost machines, drains.
 
     Writes: sessions, start errors, deletions, begin and end of drains.
