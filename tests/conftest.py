@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import subprocess
 from collections.abc import Iterator
 
 import pytest
 import structlog
+from _pytest.logging import LogCaptureHandler
 
 from tests.support.groups import order
 
@@ -71,6 +73,23 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
         return 0
     units = all(word.startswith("tests/unit") for word in config.args)
     return len(os.sched_getaffinity(0)) + (not units)
+
+
+@pytest.fixture(autouse=True)
+def _own_logging() -> Iterator[None]:
+    """Undo what a test configures of logging, as a command or a service does that runs in its process.
+
+    A handler that stays writes to the standard error of a test that has ended, and so fails a later one.
+    """
+    root, before = logging.getLogger(), structlog.get_config()
+    handlers, level = set(root.handlers), root.level
+    yield
+    for handler in root.handlers[:]:
+        if handler not in handlers and not isinstance(handler, LogCaptureHandler):
+            root.removeHandler(handler)
+            handler.close()
+    root.setLevel(level)
+    structlog.configure(**before)
 
 
 def _no_docker() -> str:
