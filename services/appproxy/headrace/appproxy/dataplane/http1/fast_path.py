@@ -38,9 +38,10 @@ def read_plain_head(lines: list[bytes]) -> tuple[bytes, bytes, list[HeaderLine]]
     """Return method, target and fields of an HTTP/1.1 request head from its lines, or None if llhttp must parse it."""
     first = lines[0]
     method = b"POST" if first.startswith(b"POST ") else first.partition(b" ")[0]
-    target = first[len(method) + 1 : len(first) - len(_VERSION)]
-    if method not in _METHODS or not first.endswith(_VERSION):
-        return None
+    start, stop = len(method) + 1, len(first) - len(_VERSION)
+    if start >= stop or method not in _METHODS or not first.endswith(_VERSION):
+        return None  # compiled, a slice that ends before it begins is an error
+    target = first[start:stop]
     if not target.startswith(b"/") or target.translate(_OF_TARGETS) != target:
         return None
     found: list[HeaderLine] = []
