@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 
-from headrace.appproxy.dataplane.http1.write_coalescer import CoalescingProtocol, DeferredWork, WriteCoalescer
+from headrace.appproxy.dataplane.http1.write_coalescer import CoalescingProtocol, DeferredCall, WriteCoalescer
 
 
 class Wire:
@@ -75,14 +74,6 @@ async def test_nothing_overtakes_and_nothing_is_lost_before_an_end() -> None:
     assert first.done == [b"last words", "close"]
 
 
-class Work(DeferredWork):
-    def __init__(self, do: Callable[[], None]) -> None:
-        self._do = do
-
-    def run_deferred(self) -> None:
-        self._do()
-
-
 async def test_what_may_wait_is_done_after_all_has_left_and_its_failures_stay_its_own() -> None:
     outbox = WriteCoalescer()
     order: list[object] = []
@@ -96,12 +87,12 @@ async def test_what_may_wait_is_done_after_all_has_left_and_its_failures_stay_it
         order.append(list(wire.done))
         raise failure
 
-    outbox.defer(Work(fails))
-    outbox.defer(Work(lambda: order.append("the next one")))
+    outbox.defer(DeferredCall(fails))
+    outbox.defer(DeferredCall(lambda: order.append("the next one")))
     sender.write(b"a")
     await asyncio.sleep(0)
     assert order == [[b"a"], "the next one"]
     assert raised == [failure]
-    outbox.defer(Work(lambda: order.append("alone")))
+    outbox.defer(DeferredCall(lambda: order.append("alone")))
     await asyncio.sleep(0)
     assert order[2:] == ["alone"]

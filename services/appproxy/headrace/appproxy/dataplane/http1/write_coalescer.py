@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any, Final
 
 _MAX_JOINED: Final = 16
@@ -23,6 +24,19 @@ class DeferredWork(ABC):
     @abstractmethod
     def run_deferred(self) -> None:
         """Run it."""
+
+
+class DeferredCall(DeferredWork):
+    """A function as deferred work."""
+
+    __slots__ = ("_call",)
+
+    def __init__(self, call: Callable[[], None]) -> None:
+        self._call = call
+
+    def run_deferred(self) -> None:
+        """Call it."""
+        self._call()
 
 
 class WriteCoalescer:

@@ -8,7 +8,7 @@ from headrace.appproxy.dataplane.balancing.admission import Refusal
 from headrace.appproxy.dataplane.balancing.retry import Sent, Step, may_move, never_ran, next_step
 from headrace.appproxy.dataplane.balancing.waiter import Waiter
 from headrace.appproxy.dataplane.http1.heads import ResponseHead
-from headrace.appproxy.dataplane.http1.write_coalescer import DeferredWork
+from headrace.appproxy.dataplane.http1.write_coalescer import DeferredCall
 from headrace.appproxy.dataplane.request.exchange import Exchange
 from headrace.appproxy.dataplane.request.local_replies import as_problem, failure_problem, refusal_problem
 from headrace.appproxy.dataplane.request.relay import Relay, rewritten_head
@@ -135,7 +135,7 @@ class Attempt(HeadHandler):
             for piece in pieces:
                 connection.write(piece)
         if exchange.held_bytes:
-            exchange.context.coalescer.defer(_HeldBodySent(exchange, self))
+            exchange.context.coalescer.defer(DeferredCall(self._release_sent_body))
         if whole:
             exchange.downstream.deadline = now_s + exchange.backend.first_byte_timeout_s
         else:
@@ -307,21 +307,11 @@ class Attempt(HeadHandler):
         chosen = exchange.backend.pick(exchange.affinity_key, exchange.tried)
         return None if isinstance(chosen, Refusal) else chosen
 
-
-class _HeldBodySent(DeferredWork):
-    """Release of the buffered body once the replica has taken nearly all of it."""
-
-    __slots__ = ("_attempt", "_exchange")
-
-    def __init__(self, exchange: Exchange, attempt: Attempt) -> None:
-        self._exchange = exchange
-        self._attempt = attempt
-
-    def run_deferred(self) -> None:
-        """Release it, if the replica has taken nearly all of it."""
+    def _release_sent_body(self) -> None:
+        """Release the buffered body once the replica has taken nearly all of it."""
         exchange = self._exchange
         connection = exchange.connection
-        if connection is None or exchange.attempt is not self._attempt:
+        if connection is None or exchange.attempt is not self:
             return
         if connection.transport.get_write_buffer_size() <= HIGH_WATER:
             exchange.hold(0)
