@@ -29,7 +29,7 @@ Switch on codes as the SDK exports them:
 ```python
 from headrace.sdk import Client, ServiceReason
 
-match Client().services.get("chat").reason.code:
+match Client(url, key).services.get("chat").reason.code:
     case ServiceReason.SCALED_TO_ZERO:
         ...
     case other:  # a code of a newer version, or of a replica: `status` and `phase` say enough

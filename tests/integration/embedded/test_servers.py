@@ -244,6 +244,7 @@ def _unrelated() -> int:
 async def test_an_interrupted_first_start_is_made_good(data: Path) -> None:
     (data / "postgres.new").mkdir(parents=True)
     (data / "postgres.new/PG_VERSION").write_text("18\n")
+    (data / "lock").touch()
     async with EmbeddedServers(data, only={"postgres"}) as servers:
         con = await asyncpg.connect(servers.database_url)
         assert await con.fetchval("SELECT current_user") == "headrace"

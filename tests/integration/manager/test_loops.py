@@ -88,7 +88,7 @@ async def test_slots_stay_held_until_the_machine_shows_the_kernel_no_more(world:
             text: str | None = await world.pool.fetchval(query, second)
             return text
 
-        assert "needs 1 cpu, 0 of 1 free" in str(await eventually(waits))
+        assert "would need 1 cpu, 0 of 1 free" in str(await eventually(waits))
         agent.clings = False
         agent.kernels = {}
         agent.report_now()

@@ -117,7 +117,7 @@ def test_flags_that_may_be_repeated_say_whether_they_add_or_replace() -> None:
                     if getattr(option, "multiple", False) and not option.name.startswith("unset")
                 }
     assert len(said) >= 8
-    words = ("All of", "replaces all", "keeps the others", "the others stay")
+    words = ("All of", "Replaces the whole list", "replaces all", "keeps the others", "the others stay")
     assert {where for where, text in said.items() if not any(word in text for word in words)} == set()
 
 

@@ -209,7 +209,7 @@ def test_what_does_not_fit_is_passed_over_until_it_has_waited() -> None:
     placed, waiting = place_all([busy], [replace(large, created_at=NOW - RESERVE_AFTER), request(2)], NOW)
     assert placed == []
     assert [(w.code, w.text) for w in waiting] == [
-        ("insufficient-slots", "no machine fits: a needs 8 cpu, 7 of 8 free; a is kept for it"),
+        ("insufficient-slots", "no machine fits: a would need 8 cpu, 7 of 8 free; a is kept for it"),
         ("kept-for-older", f"no machine fits: a is kept for session {UUID(int=1)}, which has waited longer"),
     ]
 
@@ -233,7 +233,7 @@ def test_a_machine_on_which_something_stays_in_the_way_is_kept_for_nobody() -> N
     placed, waiting = place_all([place], [large, small], NOW)
     assert where(placed) == {2: "a"}
     assert waiting[0].text == (
-        "no machine fits: a needs 4 whole GPUs, 2 of 4 free; "
+        "no machine fits: a would need 4 whole GPUs, 2 of 4 free; "
         "none is kept for it, because nothing that is in its way is about to leave"
     )
     leaving = replace(place, leaving_gpus={"gpu-0": ONE})
@@ -295,7 +295,7 @@ def test_who_makes_room_is_who_alone_holds_what_is_missing() -> None:
 def test_nothing_is_kept_for_what_can_never_fit() -> None:
     placed, waiting = place_all([machine()], [request(1, age_s=900, slots={"cpu": 9}), request(2)], NOW)
     assert where(placed) == {2: "a"}
-    assert waiting[0].text == "no machine is large enough, even when empty: a needs 9 cpu, 6 of 8 free"
+    assert waiting[0].text == "no machine is large enough, even when empty: a would need 9 cpu, 6 of 8 free"
 
 
 # Words
@@ -304,41 +304,46 @@ def test_nothing_is_kept_for_what_can_never_fit() -> None:
 @pytest.mark.parametrize(
     ("place", "slots", "code", "words"),
     [
-        ({"held": {"cpu": "6.5"}}, {"cpu": 4}, "insufficient-slots", "a needs 4 cpu, 1.5 of 8 free"),
-        ({"held": {"mem": "30g"}}, {"mem": "4g"}, "insufficient-slots", "a needs 4 GiB, 2 of 32 GiB free"),
-        ({"held": {"mem": 4096}}, {"mem": "32g"}, "insufficient-slots", "a needs 32 GiB, 31.9999962 of 32 GiB free"),
+        ({"held": {"cpu": "6.5"}}, {"cpu": 4}, "insufficient-slots", "a would need 4 cpu, 1.5 of 8 free"),
+        ({"held": {"mem": "30g"}}, {"mem": "4g"}, "insufficient-slots", "a would need 4 GiB, 2 of 32 GiB free"),
+        (
+            {"held": {"mem": 4096}},
+            {"mem": "32g"},
+            "insufficient-slots",
+            "a would need 32 GiB, 31.9999962 of 32 GiB free",
+        ),
         (
             {"held": {"mem": 1}},
             {"mem": "32g"},
             "insufficient-slots",
-            "a needs 34359738368 bytes of memory, 34359738367 of 34359738368 free",
+            "a would need 34359738368 bytes of memory, 34359738367 of 34359738368 free",
         ),
-        ({"held": {"cpu": 9}}, {"cpu": 1}, "insufficient-slots", "a needs 1 cpu, 0 of 8 free"),
+        ({"held": {"cpu": 9}}, {"cpu": 1}, "insufficient-slots", "a would need 1 cpu, 0 of 8 free"),
         ({}, {"cuda.device": 1}, "insufficient-gpus", "a has no GPU"),
-        ({"gpus": ["1", "0.5"]}, {"cuda.device": 2}, "insufficient-gpus", "a needs 2 whole GPUs, 1 of 2 free"),
+        ({"gpus": ["1", "0.5"]}, {"cuda.device": 2}, "insufficient-gpus", "a would need 2 whole GPUs, 1 of 2 free"),
         (
             {"gpus": ["0.2"]},
             {"cuda.shares": "0.5"},
             "insufficient-gpus",
-            "a needs 0.5 of a GPU, at most 0.2 of one free",
+            "a would need 0.5 of a GPU, at most 0.2 of one free",
         ),
         (
             {"gpus": ["1", "0.2"]},
             {"cuda.shares": "2"},
             "insufficient-gpus",
-            "a needs 2 whole GPUs as shares, 1 of 2 free",
+            "a would need 2 whole GPUs as shares, 1 of 2 free",
         ),
         (
             {"gpus": ["1", "0.2"]},
             {"cuda.shares": "1.5"},
             "insufficient-gpus",
-            "a needs 1 whole GPU and 0.5 of another, 1 of 2 free and at most 0.2 of another",
+            "a would need 1 whole GPU and 0.5 of another, 1 of 2 free and at most 0.2 of another",
         ),
         (
             {"gpus": ["0"], "held": {"cpu": 8}},
             {"cuda.device": 1, "cpu": 1},
             "insufficient-gpus",
-            "a needs 1 whole GPU, 0 of 1 free and needs 1 cpu, 0 of 8 free",
+            "a would need 1 whole GPU, 0 of 1 free and would need 1 cpu, 0 of 8 free",
         ),
     ],
 )
@@ -355,7 +360,7 @@ def test_a_machine_whose_plan_is_full_takes_no_more_and_says_why() -> None:
     small, large = (with_plan({"cpu": ONE}, spec_bytes) for spec_bytes in (100, 9 * 1024))
     assert place_all([full], [replace(request(), slots=small)], NOW)[0]
     assert refused([full], replace(request(), slots=large)).text == (
-        "no machine fits: a needs 12 KiB of its plan, 8 of 7000 KiB free (specs with large environments fill it)"
+        "no machine fits: a would need 12 KiB of its plan, 8 of 7000 KiB free (specs with large environments fill it)"
     )
 
 
@@ -369,13 +374,13 @@ def test_a_session_takes_of_a_plan_at_least_what_its_spec_takes_and_at_most_a_st
 def test_the_nearest_misses_are_named_and_the_others_counted() -> None:
     machines = [machine(f"m{n}", held={"cpu": n}) for n in range(1, 9)] + [machine("x", resource_group="lab")] * 3
     text = refused(machines, request(slots={"cpu": 8})).text
-    assert text.startswith("no machine fits: m1 needs 8 cpu, 7 of 8 free; m2 needs 8 cpu, 6 of 8 free; ")
+    assert text.startswith("no machine fits: m1 would need 8 cpu, 7 of 8 free; m2 would need 8 cpu, 6 of 8 free; ")
     assert text.endswith("; 3 more do not fit either; 3 are not in resource group default")
 
 
 def test_reasons_speak_of_what_is_free_after_the_pass() -> None:
     text = refused([machine()], request(1, slots={"cpu": 5}), request(2, slots={"cpu": 5})).text
-    assert text == "no machine fits: a needs 5 cpu, 3 of 8 free"
+    assert text == "no machine fits: a would need 5 cpu, 3 of 8 free"
 
 
 # Any fleet and any queue: an independent replay
@@ -533,17 +538,17 @@ def check_words(ledger: Ledger, ask: Request, waits: Waiting, kept: dict[str, tu
         assert waits.code == "no-machines"
         return
     named = set()
-    for name, words in re.findall(r"(?:[:;]) (m\d+) ((?:needs|has no)[^;]*)", text):
+    for name, words in re.findall(r"(?:[:;]) (m\d+) ((?:would need|has no)[^;]*)", text):
         named.add(name)
         assert name in eligible
         assert not ledger.fits(name, ask)
         free, gpus = ledger.free[name], list(ledger.gpus[name].values())
-        for asked, slot, left, total in re.findall(r"needs (\S+) (cpu|tpu), (\S+) of (\S+) free", words):
+        for asked, slot, left, total in re.findall(r"would need (\S+) (cpu|tpu), (\S+) of (\S+) free", words):
             assert Fraction(asked) == ask.slots[slot] > Fraction(left) == max(0, free.get(slot, 0))
             assert Fraction(total) == ledger.machines[name].total.get(slot, 0)
-        for asked, left in re.findall(r"needs (\S+) GiB, (\S+) of 32 GiB free", words):
+        for asked, left in re.findall(r"would need (\S+) GiB, (\S+) of 32 GiB free", words):
             assert Fraction(asked) * GIB == ask.slots["mem"] > Fraction(left) * GIB == max(0, free["mem"])
-        for asked, left, total in re.findall(r"needs (\d+) whole GPU.*?, (\d+) of (\d+) free", words):
+        for asked, left, total in re.findall(r"would need (\d+) whole GPU.*?, (\d+) of (\d+) free", words):
             assert int(asked) == int(ask.slots.get("cuda.device", 0) or ask.slots.get("cuda.shares", 0))
             assert (int(left), int(total)) == (gpus.count(Fraction(1)), len(gpus))
         for left in re.findall(r"at most (\S+) of (?:one|another)", words):

@@ -170,7 +170,7 @@ def test_every_session_goes_where_a_scan_of_all_machines_puts_it(
         assert (said[1] if said else None) == keeps.get(wait.id)
         eligible = [name for name in scan.ledger.machines if scan.ledger.may_go(name, ask)]
         nearest = sorted(eligible, key=lambda name, ask=ask: scan.nearness(name, ask))[:5]  # type: ignore[misc]  # bound now
-        named = re.findall(r"[:;] (m\d+) (?:needs|has no)", wait.text)
+        named = re.findall(r"[:;] (m\d+) (?:would need|has no)", wait.text)
         assert named == [name for name in nearest if f"{name} is kept for session" not in wait.text]
 
 

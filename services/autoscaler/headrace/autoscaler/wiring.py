@@ -133,4 +133,4 @@ async def _release(leases: Leases) -> None:
     try:
         await leases.release()
     except RedisError as error:
-        log.warning("leases_left", why=str(error) or type(error).__name__)  # they expire by themselves
+        log.warning("leases_not_released", why=str(error) or type(error).__name__)  # they expire by themselves

@@ -14,13 +14,11 @@ PLACING_SECONDS = Histogram(
     "Time to decide on all pending sessions of one pass.",
     buckets=(0.001, 0.01, 0.05, 0.2, 1, 5),
 )
-PASSED_OVER = Counter(
-    "headrace_manager_passed_over_total", "Rows that a loop could not handle and went on without.", ["loop"]
-)
-DROPPED = Counter("headrace_manager_dropped_rows_total", "Rows that were kept for as long as they are to be.", ["kind"])
+PASSED_OVER = Counter("headrace_manager_passed_over_total", "Rows that a loop could not handle and skipped.", ["loop"])
+DROPPED = Counter("headrace_manager_dropped_rows_total", "Rows deleted after their retention, by kind.", ["kind"])
 FOLDERS_MEASURED = Counter(
     "headrace_manager_measured_folders_total",
-    "Folders that were walked to compare what is counted of them.",
+    "Folders walked to check their stored size.",
     ["outcome"],
 )
 TABLES_PUBLISHED = Counter("headrace_manager_published_total", "Plans and tables that were published.", ["message"])

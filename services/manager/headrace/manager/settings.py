@@ -66,7 +66,7 @@ class Settings(ServiceSettings):
     stored_files_per_project: Annotated[int, Field(ge=0)] = USUAL.stored_files_per_project
     """Files and directories in them, unless its quota has `files`."""
     measure_folders_every: Annotated[timedelta, Field(ge=timedelta(minutes=1))] = timedelta(days=1)
-    """How often each folder is walked, so that what was not counted (what containers write, what a crash lost) is."""
+    """How often each folder is walked to count what uploads did not: files written by containers, or lost in a crash."""
     validations_per_project: Annotated[int, Field(ge=1, le=10_000)] = USUAL.validations_per_project
     """Trial runs that have not ended."""
     members_per_project: Annotated[int, Field(ge=1, le=100_000)] = USUAL.members_per_project

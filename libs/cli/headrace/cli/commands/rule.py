@@ -60,7 +60,9 @@ _METRIC = (
 )
 _SIGN = "<, <=, >, >= or LESS_THAN … GREATER_THAN_OR_EQUAL."
 _STEP = "Replicas to add, or (negative) to take away."
-_SOURCE = "kernel: mean over kernels; inference-framework: mean over replicas of what engine or app-proxy report."
+_SOURCE = (
+    "kernel: mean over kernels; inference-framework: mean over replicas of a metric of the engine or the app-proxy."
+)
 _MAX, _MIN, _REST = "Never more replicas than this.", "Never fewer replicas than this.", "Rest after firing."
 _UNSET = {"min": "min_replicas", "cooldown": "cooldown_s", "disabled": "enabled"}
 """Field by flag, of those with a default."""

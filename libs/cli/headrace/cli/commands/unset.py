@@ -15,7 +15,7 @@ from headrace.cli.parsing import usage
 def unset_flag(fields: Iterable[str], *, of_several: str = "") -> typer.models.OptionInfo:
     """Return the option; `of_several`: form of a field with several values, for example quota=cpu."""
     one = f" Of several one: {of_several}." if of_several else ""
-    words = f"As for a new one; before what other flags set.{one} Fields: {', '.join(fields)}. Repeatable."
+    words = f"Reset to the default, before other flags apply.{one} Fields: {', '.join(fields)}. Repeatable."
     option: typer.models.OptionInfo = typer.Option("--unset", metavar="FIELD", help=words)
     return option
 

@@ -52,7 +52,7 @@ class RouteEntry:
         self.expires_s = NEVER
         """Earliest expiry of a caller of this table or one before it, in seconds since the epoch; it may have left by
         then."""
-        # Computed here: functools.cached_property does not cache in compiled classes.
+        # Computed here: compiled classes do not keep what a cached property returns.
         self.keys: dict[str, str] = {key.kid: key.public_key for key in table.token_keys}
         """Public keys by kid."""
         self.revoked: frozenset[UUID] = frozenset(revocation.token_id for revocation in table.revocations)

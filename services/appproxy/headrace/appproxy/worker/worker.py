@@ -214,7 +214,7 @@ class Worker:
 
     async def _wait_for_successor(self) -> None:
         found = await successor_serves(self._settings.data_dir, self._handover, within_s=_HANDOVER_S)
-        log.info("parent_succeeded" if found else "parent_not_succeeded")
+        log.info("parent_replaced" if found else "parent_not_replaced")
         self._end(min(self._settings.shutdown_grace_s, _ORPHANS_GRACE_S))
 
     def _end(self, grace_s: float) -> None:

@@ -153,7 +153,7 @@ class Tick:
         except RedisError as error:
             self._recorded.discard(service)
             DECISIONS.labels("unrecorded").inc()
-            log.warning("firing_unrecorded", service_id=str(service), why=_error_text(error))
+            log.warning("firing_not_recorded", service_id=str(service), why=_error_text(error))
             return _not_fired(
                 evaluation, ScalingReason.REDIS_AWAY, f"Redis does not answer: {_error_text(error)}"
             ), False

@@ -1,6 +1,6 @@
-"""Scaling: changes of the wanted replicas, by users and rules alike.
+"""Scaling: changes of the wanted replicas by rules. A user's change of them is an update of the service (`changes.py`).
 
-All changes are judged alike: by the wanted number when the service's row is locked, the bound on replicas, and the
+Both are judged by the same checks: by the wanted number when the service's row is locked, the bound on replicas, and the
 project's quota, counted by one transaction at a time. Each change leaves a decision (`headrace service decisions`).
 """
 

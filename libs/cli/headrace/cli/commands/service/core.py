@@ -22,7 +22,9 @@ from headrace.cli.session import Session
 from headrace.common.contracts.http.services import CreateService, ServiceDetail
 from headrace.sdk import Until
 
-Wait = Annotated[bool, typer.Option("--wait", "-w", help="Wait until it is so; exit code 5 when it fails.")]
+Wait = Annotated[
+    bool, typer.Option("--wait", "-w", help="Wait until the change is in effect; exit code 5 when it fails.")
+]
 
 
 def register(app: Commands) -> None:

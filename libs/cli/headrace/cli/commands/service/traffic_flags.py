@@ -84,7 +84,7 @@ class TrafficFlags:
         typer.Option(
             "--model",
             metavar="NAME",
-            help="Found by it too at the fleet's base URL. All of them; '': none. Repeatable.",
+            help="Found by it too at the fleet's base URL. Replaces the whole list; '' empties it. Repeatable.",
         ),
     ] = None
     cors_origin: Annotated[
@@ -92,7 +92,7 @@ class TrafficFlags:
         typer.Option(
             "--cors-origin",
             metavar="ORIGIN",
-            help="Its pages may call in browsers: https://app.example.com, https://*.example.com or *. All of them; '': none."
+            help="Its pages may call in browsers: https://app.example.com, https://*.example.com or *. Replaces the whole list; '' empties it."
             " Repeatable.",
         ),
     ] = None
@@ -101,7 +101,7 @@ class TrafficFlags:
         typer.Option(
             "--cors-header",
             metavar="NAME",
-            help="Field that pages may send. All of them; '': what they ask for. Repeatable.",
+            help="Field that pages may send. Replaces the whole list; '': what they ask for. Repeatable.",
         ),
     ] = None
     cors_expose: Annotated[
@@ -109,7 +109,7 @@ class TrafficFlags:
         typer.Option(
             "--cors-expose",
             metavar="NAME",
-            help="Field of answers that pages may read, beside the proxy's own. All of them; '': none. Repeatable.",
+            help="Field of answers that pages may read, beside the proxy's own. Replaces the whole list; '' empties it. Repeatable.",
         ),
     ] = None
     cors_credentials: Annotated[

@@ -23,7 +23,7 @@ from headrace.common.contracts.reasons.proxy import ProxyReason
 
 _WORDS: dict[Denial, str] = {
     ProxyReason.MISSING_TOKEN: "this service needs a token: Authorization: Bearer <token>",
-    ProxyReason.MALFORMED_TOKEN: "what was shown as a token is none of this installation; allowed is one Authorization: Bearer <token>",
+    ProxyReason.MALFORMED_TOKEN: "the token was not issued by this installation; send one Authorization: Bearer <token>",
     ProxyReason.UNKNOWN_KEY: "the token was signed with a key that this installation does not use",
     ProxyReason.BAD_SIGNATURE: "the token's signature is wrong",
     ProxyReason.EXPIRED_TOKEN: "the token has expired",

@@ -89,7 +89,7 @@ def _read(received: bytes, guess: HeaderLine | None) -> HeaderLine | None:
     name.misses += 1
     if len(received) <= _LONGEST_LINE and _is_worth_remembering(name):
         if len(_known) >= _MAX_LINES:
-            _forget_lines()
+            forget_lines()
         _known[received] = line
         line.remembered = True
     return line
@@ -110,7 +110,7 @@ def _is_worth_remembering(name: HeaderName) -> bool:
     return name.misses <= _VARYING or name.hits * 8 >= name.misses or not name.misses & 15
 
 
-def _forget_lines() -> None:
+def forget_lines() -> None:
     """Clear the cache, and the references between its lines: a line that an open request has would keep all others alive."""
     for line in _known.values():
         line.remembered, line.follower = False, None

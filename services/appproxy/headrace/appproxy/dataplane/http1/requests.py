@@ -152,13 +152,13 @@ class RequestReader:
         except HttpParserUpgrade:  # we parse what follows: only a 101 ends HTTP
             pass
         except HttpParserInvalidMethodError:
-            raise FramingError(ProxyReason.UNKNOWN_METHOD, "the method is none that is served") from None
+            raise FramingError(ProxyReason.UNKNOWN_METHOD, "the method is not supported") from None
         except HttpParserError as error:  # its text names the violated rule, never the bytes
             raise FramingError(ProxyReason.BAD_REQUEST, f"the head is malformed: {str(error)[:100]}") from None
         method = parser.get_method()
         if method not in _METHODS:
             raise FramingError(
-                ProxyReason.UNKNOWN_METHOD, "the method is none that is served", other_status=method in _REFUSED
+                ProxyReason.UNKNOWN_METHOD, "the method is not supported", other_status=method in _REFUSED
             )
         url, self._url, self._headers = self._url, b"", _NO_HEADERS  # an idle connection holds no request
         if _FRAGMENT in url:

@@ -105,7 +105,7 @@ class JsonHead:
         except RecursionError:
             self._finish(ModelReason.TOO_DEEP)
         except json.JSONDecodeError as error:
-            self.where = f": {error.msg} at character {error.pos}"
+            self.where = f": {error.msg.removesuffix(' at')} at character {error.pos}"
             self._finish(ModelReason.NOT_JSON)
         except UnicodeDecodeError as error:
             self.where = f": no UTF-8 at byte {error.start}"

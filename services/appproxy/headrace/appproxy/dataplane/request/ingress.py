@@ -78,10 +78,11 @@ def _enter(exchange: Exchange, early: bytes) -> None:
 def _enter_service(exchange: Exchange, backend: Backend, authorization: bytes | None) -> None:
     """Authenticate the caller of a known service. Raises Problem."""
     context = exchange.context
+    exchange.record.service = backend.name  # also of one that does not let the caller in
     principal = exchange.record.principal = context.authenticator.authenticate(
         backend.entry, authorization, context.epoch()
     )
-    exchange.backend, exchange.found, exchange.record.service = backend, True, backend.name
+    exchange.backend, exchange.found = backend, True
     if principal.name is not None:
         exchange.fields += b"X-Forwarded-User: " + principal.name + b"\r\n"
     if principal.forward_authorization is not None:

@@ -62,4 +62,4 @@ class Reauthorizer:
             try:
                 exchange.cut(cast("ProxyReason", problem.reason))
             except Exception:
-                log.exception("cut_failed")
+                log.exception("request_cut_failed")

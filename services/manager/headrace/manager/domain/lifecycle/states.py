@@ -49,7 +49,7 @@ TRANSITIONS: Final[Mapping[SessionStatus, Mapping[SessionStatus, str]]] = {
         "ended": "it is wanted no more, and its machine is silent",
     },
     "draining": {
-        "stopping": "every live app-proxy has let go of it, the grace is over, or its container ended",
+        "stopping": "no live app-proxy has an open request on it, the grace is over, or its container ended",
         "ended": "its machine is silent",
     },
     "stopping": {

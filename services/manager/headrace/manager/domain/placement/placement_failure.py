@@ -147,25 +147,25 @@ def _gpus(node: NodeCapacity, demand: Demand, scale: ResourceScale) -> str | Non
         return "has no GPU"
     whole = f"{demand.gpus} whole GPU{'s' if demand.gpus > 1 else ''}"
     if demand.whole:
-        return f"needs {whole}, {unused} of {total} free"
+        return f"would need {whole}, {unused} of {total} free"
     best = _plain(Decimal(node.best) / scale.one)
     if demand.gpus and demand.share:
-        return f"needs {whole} and {_plain(demand.rest)} of another, {unused} of {total} free and at most {best} of another"
+        return f"would need {whole} and {_plain(demand.rest)} of another, {unused} of {total} free and at most {best} of another"
     if demand.gpus:
-        return f"needs {whole} as shares, {unused} of {total} free"
-    return f"needs {_plain(demand.rest)} of a GPU, at most {best} of one free"
+        return f"would need {whole} as shares, {unused} of {total} free"
+    return f"would need {_plain(demand.rest)} of a GPU, at most {best} of one free"
 
 
 def _counted(name: str, asked: Decimal, free: Decimal, total: Decimal) -> str:
     if name == PLAN:
-        return f"needs {_plain(asked)} KiB of its plan, {_plain(free)} of {_plain(total)} KiB free (specs with large environments fill it)"
+        return f"would need {_plain(asked)} KiB of its plan, {_plain(free)} of {_plain(total)} KiB free (specs with large environments fill it)"
     if name != MEM:
-        return f"needs {_plain(asked)} {name}, {_plain(free)} of {_plain(total)} free"
+        return f"would need {_plain(asked)} {name}, {_plain(free)} of {_plain(total)} free"
     for digits in (4, 6, 9):
         words = [f"{float(amount) / _GIB:.{digits}g}" for amount in (asked, free, total)]
         if float(words[0]) > float(words[1]):
-            return f"needs {words[0]} GiB, {words[1]} of {words[2]} GiB free"
-    return f"needs {_plain(asked)} bytes of memory, {_plain(free)} of {_plain(total)} free"
+            return f"would need {words[0]} GiB, {words[1]} of {words[2]} GiB free"
+    return f"would need {_plain(asked)} bytes of memory, {_plain(free)} of {_plain(total)} free"
 
 
 def _plain(amount: Decimal) -> str:
