@@ -172,6 +172,17 @@ def test_lines_in_the_order_of_the_last_head_are_not_looked_up() -> None:
     assert read(lines[2])[0].name.hits == looked_up[2] + 1
 
 
+@pytest.mark.parametrize("name", [b"Authorization", b"authorization", b"X-Api-Key", b"Cookie"])
+def test_a_credential_is_never_compared_with_that_of_the_last_head(name: bytes) -> None:
+    """Comparing bytes in turn would tell a caller by time how much of his guess agrees; a look-up compares hashes first."""
+    lines = [b"X-Before: 1", name + b": Bearer of-somebody-else", b"X-After: 1"]
+    first = read(*lines)
+    second = read(*lines)
+    assert first[1] is second[1]
+    assert first[0].follower is None
+    assert first[1].follower is first[2]
+
+
 def test_lines_that_are_remembered_no_more_hold_on_to_no_others() -> None:
     kept = read(b"X-Kept: 0", b"X-Next: 0")[0]
     assert kept.follower is not None

@@ -60,7 +60,7 @@ def read_plain_head(lines: list[bytes]) -> tuple[bytes, bytes, list[HeaderLine]]
                     return None
             else:
                 known.name.hits += 1
-            if known.remembered:
+            if known.remembered and not known.name.secret:
                 before.follower = known
             line = known
         found.append(line)

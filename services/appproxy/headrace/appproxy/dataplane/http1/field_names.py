@@ -24,6 +24,9 @@ _FRAMING: Final = {
     b"expect": EXPECT,
     b"upgrade": UPGRADE,
 }
+_SECRET: Final = frozenset(
+    {b"authorization", b"proxy-authorization", b"cookie", b"x-api-key", b"api-key", b"sec-websocket-protocol"}
+)
 _MAX_NAMES: Final = 4096
 _LONGEST_NAME: Final = 128
 _seen: Final[dict[bytes, HeaderName]] = {}
@@ -35,7 +38,8 @@ def name_of(text: bytes) -> HeaderName:
     """
     name = _seen.get(text)
     if name is None:
-        name = HeaderName(text, _FRAMING.get(text.lower(), NONE))
+        lower = text.lower()
+        name = HeaderName(text, _FRAMING.get(lower, NONE), secret=lower in _SECRET)
         if len(text) <= _LONGEST_NAME:
             if len(_seen) >= _MAX_NAMES:
                 _seen.clear()

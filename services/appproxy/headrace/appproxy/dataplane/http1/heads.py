@@ -52,10 +52,12 @@ class HeaderTable(Generic[K]):
 class HeaderName:
     """Field name in one spelling, with its entry of the table."""
 
-    __slots__ = ("disposition", "hits", "kind", "misses", "prefix", "text")
+    __slots__ = ("disposition", "hits", "kind", "misses", "prefix", "secret", "text")
 
-    def __init__(self, text: bytes, kind: int) -> None:
+    def __init__(self, text: bytes, kind: int, *, secret: bool = False) -> None:
         self.text = text
+        self.secret = secret
+        """Whether its values are credentials, which are compared by their hash first: bytes in turn would tell by time how many agree."""
         self.prefix = text + b": "
         """Beginning of nearly all of its lines."""
         self.kind = kind
