@@ -399,6 +399,8 @@ async def test_stop_kernels_on_exit_ends_them_and_reports_it(
         assert agent.kill(signal.SIGTERM) == 0
         assert not any(ids.child_alive or ids.shim_alive for ids in families)
         await eventually(lambda: {row.state for row in agent.reports[-1].kernels} == {"exited"})
+        codes = {row.reason.code for row in agent.reports[-1].kernels}
+        assert codes == {"agent-stopped"}, "nothing failed, and the manager is told so"
 
 
 async def test_the_last_plan_is_used_before_the_bus_answers(

@@ -276,6 +276,8 @@ async def test_stop_start_retry_delete(api: ManagerApi) -> None:
     seen = await api.admin.service("chat")
     assert (seen["phase"], seen["errors"][0]["reason"]["text"]) == ("failed", "no such model")
     assert "no such model" in seen["reason"]["text"]
+    (listed,) = (await api.admin.call("GET", "/v1/services"))["items"]
+    assert listed["reason"] == seen["reason"], "the list says what failed, too"
     seen = await api.admin.call("POST", "/v1/services/chat/retry")
     assert (seen["phase"], seen["errors"], seen["next_retry_at"]) == ("deploying", [], None)
     assert (await api.admin.call("POST", "/v1/services/chat/stop"))["phase"] == "stopped"

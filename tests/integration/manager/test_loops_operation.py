@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from headrace.common.contracts.ids import RevisionId, ServiceId, SessionId, new_uuid
+from prometheus_client import REGISTRY
+
+from headrace.common.contracts.ids import KernelId, RevisionId, ServiceId, SessionId, new_uuid
 from headrace.common.contracts.messages.plans import KernelSpec
 from headrace.manager.domain.variants.resolved_spec import ResolvedSpec
-from headrace.manager.store import sessions
+from headrace.manager.store import ends, sessions
 from tests.support.fakes.agent import FakeAgent, Outcome
 from tests.support.wait import eventually
 from tests.support.worlds.manager import ManagerWorld
@@ -59,8 +62,7 @@ async def test_after_a_failed_rollout_dead_replicas_of_the_revision_that_serves_
         await world.set(service, revision_id=second, failed_starts=4)
         await eventually(lambda: gave_up(world, service))
         crashed = set(agent.kernels)
-        ends = dict.fromkeys(crashed, "exited")
-        agent.ends.update(ends)
+        agent.ends.update(dict.fromkeys(crashed, "exited"))
         agent.report_now()
 
         async def replaced() -> bool:
@@ -113,10 +115,10 @@ async def test_ends_in_operation_are_kept_with_exit_code_counted_and_slowed_down
             agent.ends.update(dict.fromkeys(agent.kernels, "exited"))
             agent.report_now()
 
-            async def counted(times: int = round_) -> bool:
+            async def recorded(times: int = round_) -> bool:
                 return bool(await column(world, service, "ends") == times)
 
-            await eventually(counted)
+            await eventually(recorded)
         wait = await world.pool.fetchval("select next_restart_at - last_end_at from services where id = $1", service)
         assert timedelta(seconds=1) < wait <= timedelta(seconds=2), (
             "from the decision on, which is noted a little later"
@@ -129,6 +131,118 @@ async def test_ends_in_operation_are_kept_with_exit_code_counted_and_slowed_down
             ("SIGKILL", 2),
             ("SIGKILL", 3),
         ]
+
+
+async def becomes(probe: Callable[[], Awaitable[object]], value: object) -> None:
+    async def there() -> bool:
+        return await probe() == value
+
+    await eventually(there)
+
+
+def counted(cause: str) -> float:
+    return REGISTRY.get_sample_value("headrace_manager_ended_replicas_total", {"cause": cause}) or 0.0
+
+
+async def healthy_replica(world: ManagerWorld, service: ServiceId) -> KernelId:
+    """Wait for the service's one replica to serve, and return its kernel."""
+    first = await column(world, service, "revision_id")
+    await becomes(lambda: world.statuses(service), ["running"])
+    await becomes(lambda: running(world, service, first), 1)
+    return KernelId(
+        await world.pool.fetchval(
+            "select k.id from kernels k join sessions x on x.id = k.session_id where x.service_id = $1 and x.status = 'running'",
+            service,
+        )
+    )
+
+
+async def test_a_replica_that_is_replaced_since_it_fails_its_checks_is_one_end_in_operation_with_two_managers(
+    world: ManagerWorld,
+) -> None:
+    await world.manager()
+    await world.manager()
+    before = counted("unhealthy"), counted("exited")
+    async with (await world.agent()).alive() as agent:
+        service = await world.service("s", grace_s=30)
+        proxy = await world.proxy()
+        await eventually(lambda: proxy.serving(service) == 1)
+        kernel = await healthy_replica(world, service)
+        proxy.in_flight = 1
+        agent.failing.add(kernel)
+        agent.report_now()
+        await becomes(lambda: world.statuses(service), ["draining", "running"])
+        agent.ends[kernel] = "exited"  # a replica that drains since it failed ends by itself, too
+        agent.report_now()
+        await becomes(lambda: world.statuses(service), ["running"])
+    kept = await world.pool.fetch("select reason_code, reason_text, exit_code from replica_ends")
+    failed = "GET /health failed 4 times in a row (allowed: 3): answered 500"
+    assert [tuple(row) for row in kept] == [("health-check-failed", failed, None)]
+    events = await world.pool.fetch("select message, details from events where action = 'replica.ended'")
+    assert [(e["message"], e["details"]["code"], e["details"]["in_a_row"]) for e in events] == [
+        (failed, "health-check-failed", 1)
+    ]
+    assert (counted("unhealthy") - before[0], counted("exited") - before[1]) == (1, 0)
+    assert await column(world, service, "ends") == 1
+    assert await column(world, service, "last_end_at") is not None
+
+
+async def test_an_end_whose_pass_was_cut_off_is_recorded_by_the_next_one_and_once(
+    world: ManagerWorld, monkeypatch: Any
+) -> None:
+    keep, cut = ends.keep, list[bool]()
+
+    async def cut_off(*arguments: Any) -> bool:
+        recorded = await keep(*arguments)
+        if not cut:
+            cut.append(recorded)
+            raise OSError("the database is gone")
+        return recorded
+
+    monkeypatch.setattr(ends, "keep", cut_off)
+    await world.manager()
+    before = counted("unhealthy")
+    async with (await world.agent()).alive() as agent:
+        service = await world.service("s", grace_s=0)
+        proxy = await world.proxy()
+        await eventually(lambda: proxy.serving(service) == 1)
+        agent.failing.add(await healthy_replica(world, service))
+        agent.report_now()
+        await becomes(lambda: column(world, service, "ends"), 1)
+        await eventually(lambda: counted("unhealthy") - before == 1)
+    assert cut == [True]
+    assert await world.pool.fetchval("select count(*) from replica_ends") == 1
+    assert await world.pool.fetchval("select count(*) from events where action = 'replica.ended'") == 1
+
+
+async def test_replicas_that_were_stopped_with_their_agent_are_replaced_and_no_ends(world: ManagerWorld) -> None:
+    await world.manager()
+    async with (await world.agent()).alive() as agent:
+        service = await world.service("s")
+        kernel = await healthy_replica(world, service)
+        agent.ends[kernel] = "stopped with the agent"
+        agent.report_now()
+        await eventually(lambda: kernel not in agent.kernels)
+        assert await healthy_replica(world, service) != kernel
+    assert await world.pool.fetchval("select count(*) from replica_ends") == 0
+    assert (await column(world, service, "ends"), await column(world, service, "last_end_at")) == (0, None)
+
+
+async def test_failed_starts_are_events_with_their_cause_one_for_each_round(world: ManagerWorld) -> None:
+    await world.manager()
+    async with (await world.agent()).alive() as agent:
+        service = await world.service("s")
+        await healthy_replica(world, service)
+        second = await world.revision(service, 2)
+        fails(agent, second)
+        await world.set(service, revision_id=second, failed_starts=4)
+        await eventually(lambda: gave_up(world, service))
+    events = await world.pool.fetch("select message, details from events where action = 'replica.start-failed'")
+    assert [(e["message"], e["details"]["revision"], e["details"]["in_a_row"]) for e in events] == [
+        ("start 5 of 5 failed; no more are tried until you retry: the test says failed", 2, 5)
+    ]
+    (failed,) = await world.pool.fetch("select session_id from start_errors")
+    assert events[0]["details"]["replica"] == str(failed["session_id"])
 
 
 async def test_a_rollout_that_needs_its_own_gpus_gives_one_replica_up(world: ManagerWorld, monkeypatch: Any) -> None:

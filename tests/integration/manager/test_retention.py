@@ -16,8 +16,7 @@ from headrace.common.db.pool import Pool
 from headrace.common.runtime.clock import utc_now
 from headrace.manager.domain.lifecycle.replica_state import Failed
 from headrace.manager.loops.housekeeping import HousekeepingLoop, Retention
-from headrace.manager.store import retention, sessions
-from headrace.manager.store.sessions import ERRORS_KEPT
+from headrace.manager.store import failed_starts, retention
 from tests.support import many_rows
 
 STORES = Path(__file__).parents[3] / "services" / "manager" / "headrace" / "manager" / "store"
@@ -74,7 +73,7 @@ async def test_errors_of_a_service_are_kept_as_many_as_are_shown(pool: Pool) -> 
     whose = await many_rows.owner(pool)
     await many_rows.services(pool, whose, 1)
     await many_rows.services(pool, whose, 1, prefix="other")
-    await many_rows.sessions(pool, whose, each=ERRORS_KEPT + 30, ended_days_ago=1)
+    await many_rows.sessions(pool, whose, each=failed_starts.KEPT + 30, ended_days_ago=1)
     newest = await pool.fetchval(
         "select id from sessions where service_id = (select id from services where name = 's-1') limit 1"
     )
@@ -87,13 +86,14 @@ async def test_errors_of_a_service_are_kept_as_many_as_are_shown(pool: Pool) -> 
         failed = Failed(
             SessionId(newest), Reason(code="exited", text="it ended"), failed_starts=1, next_start_at=utc_now()
         )
-        await sessions.record_failure(con, await con.fetchval("select id from services where name = 's-1'"), failed)
+        service = await con.fetchrow("select id, project_id from services where name = 's-1'")
+        await failed_starts.keep(con, service["id"], service["project_id"], failed)
     kept = dict(
         await pool.fetch(
             "select s.name, count(*) from start_errors e join services s on s.id = e.service_id group by s.name"
         )
     )
-    assert kept == {"s-1": ERRORS_KEPT, "other-1": ERRORS_KEPT + 30}
+    assert kept == {"s-1": failed_starts.KEPT, "other-1": failed_starts.KEPT + 30}
     assert await pool.fetchval("select reason_code from start_errors where session_id = $1", newest) == "exited"
 
 

@@ -46,6 +46,8 @@ class FakeAgent:
         self.outcome: Callable[[KernelSpec], Outcome] = lambda _spec: "healthy"
         self.ends: dict[KernelId, str] = {}
         """Kernels that ended by signal 9 after they ran."""
+        self.failing: set[KernelId] = set()
+        """Kernels that run and fail their health checks."""
         self.clings = False
         """Whether it keeps kernels that left the plan."""
         self.kernels: dict[KernelId, KernelSpec] = {}
@@ -85,6 +87,17 @@ class FakeAgent:
 
     def _kernel(self, spec: KernelSpec) -> KernelReport:
         outcome = self.outcome(spec)
+        if self.ends.get(spec.kernel_id) == "stopped with the agent":
+            return KernelReport(
+                kernel_id=spec.kernel_id,
+                session_id=spec.session_id,
+                service_id=spec.service_id,
+                state="exited",
+                health="unhealthy",
+                reason=Reason(code="agent-stopped", text="its machine's agent was stopped"),
+                exit_code=143,
+                created_at=utc_now(),
+            )
         if spec.kernel_id in self.ends:
             return KernelReport(
                 kernel_id=spec.kernel_id,
@@ -95,6 +108,21 @@ class FakeAgent:
                 reason=Reason(code="killed-by-signal", text="it ended by signal 9; last lines: out of memory"),
                 exit_code=137,
                 created_at=utc_now(),
+            )
+        if spec.kernel_id in self.failing:
+            return KernelReport(
+                kernel_id=spec.kernel_id,
+                session_id=spec.session_id,
+                service_id=spec.service_id,
+                state="running",
+                health="unhealthy",
+                reason=Reason(
+                    code="health-check-failed", text="GET /health failed 4 times in a row (allowed: 3): answered 500"
+                ),
+                host="127.0.0.1",
+                port=self.ports[spec.kernel_id],
+                created_at=utc_now(),
+                failures=4,
             )
         port = self.ports.setdefault(spec.kernel_id, 20_000 + len(self.ports))
         return KernelReport(

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from headrace.common.contracts.reasons import Reason
 from headrace.manager.domain.lifecycle.replica_failures import RAN_WELL
 from headrace.manager.domain.lifecycle.replica_state import MAX_FAILED_STARTS
 from headrace.manager.domain.lifecycle.replicas import (
@@ -174,7 +175,7 @@ def test_a_failed_start_is_recorded_with_its_reason_and_the_next_one_waits(how: 
     actions = decide(want(1), [loading(1, **how)], NOW)
     assert actions == [
         Retire(session(1), "stopping", WHY),
-        Failed(session(1), WHY, 1, NOW + timedelta(seconds=1)),
+        Failed(session(1), WHY, 1, NOW + timedelta(seconds=1), fresh=True),
     ]
     waiting = want(1, failed_starts=1, next_start_at=NOW + timedelta(seconds=1), last_failed_at=NOW)
     assert decide(waiting, [], NOW) == []
@@ -450,6 +451,70 @@ def test_what_ends_while_it_drains_or_is_replaced_anyway_is_recorded_and_holds_n
         (session(2), False, 0),
     ]
     assert created(actions) == 1
+
+
+def causes(actions: list[Action]) -> dict[int, str]:
+    return {a.id.int - 10_000: a.cause for a in actions if isinstance(a, Ended)}
+
+
+def test_a_replica_that_is_replaced_because_it_fails_its_checks_ended_in_operation() -> None:
+    failing = ill(1, reason=Reason(code="health-check-failed", text="GET /health failed 4 times in a row: 500"))
+    assert causes(decide(want(1), [failing], NOW)) == {}, "it may still recover"
+    actions = decide(want(1), [failing, seen(2)], NOW)
+    assert left(actions) == {1: ("draining", "unhealthy-replaced")}
+    (end,) = [a for a in actions if isinstance(a, Ended)]
+    assert (end.id, end.reason, end.cause, end.counted) == (failing.id, failing.reason, "unhealthy", True)
+    assert created(actions) == 0
+
+
+def test_an_end_by_failed_checks_is_counted_and_delays_nothing_since_its_replacement_runs() -> None:
+    before = replace(want(2), ends=3, last_end_at=NOW - timedelta(seconds=300))
+    actions = decide(before, [ill(1, healthy_at=NOW - timedelta(seconds=50)), seen(2), seen(3)], NOW)
+    assert ends_of(actions) == [(4, 0, None)]
+    waiting = replace(before, held=1, next_restart_at=NOW + timedelta(seconds=4), last_end_at=NOW)
+    assert ends_of(decide(waiting, [ill(1), seen(2), seen(3)], NOW)) == [(3, 1, 4.0)], "it leaves the wait as it is"
+
+
+def test_of_a_crash_and_an_end_by_failed_checks_in_one_pass_only_the_crash_waits() -> None:
+    before = replace(want(2), ends=1, last_end_at=NOW - timedelta(seconds=60))
+    have = [seen(1, kernel_state="exited", age_s=30, healthy_at=NOW), ill(2, age_s=30), seen(3), seen(4)]
+    actions = decide(before, have, NOW)
+    assert causes(actions) == {1: "exited", 2: "unhealthy"}
+    assert ends_of(actions) == [(2, 1, 1.0)] * 2
+
+
+@pytest.mark.parametrize(
+    "leaves",
+    [
+        ill(1, lost=True),
+        seen(1, health="degraded", of=2),
+        seen(1, lost=True),
+    ],
+    ids=["silent too", "only not ready after an update", "silent"],
+)
+def test_what_is_replaced_for_another_reason_than_its_checks_is_no_end_by_them(leaves: ObservedReplica) -> None:
+    actions = decide(want(1), [leaves, seen(2)], NOW)
+    assert left(actions).keys() == {1}
+    assert causes(actions) == {}
+
+
+def test_what_was_stopped_with_its_agent_is_replaced_at_once_and_neither_an_end_nor_a_failed_start() -> None:
+    why = Reason(code="agent-stopped", text="its machine's agent was stopped")
+    served = seen(1, kernel_state="exited", reason=why)
+    before = replace(want(2), ends=3, last_end_at=NOW - timedelta(seconds=5))
+    actions = decide(before, [served, loading(2, kernel_state="exited", reason=why)], NOW)
+    assert left(actions) == {1: ("stopping", "agent-stopped"), 2: ("stopping", "agent-stopped")}
+    assert not any(isinstance(a, Ended | Failed) for a in actions)
+    assert created(actions) == 2
+
+
+def test_of_replicas_that_fail_to_start_together_the_first_of_a_round_is_the_one_to_tell_of() -> None:
+    failed = [loading(n, kernel_state="failed", age_s=5) for n in (1, 2, 3)]
+    actions = decide(want(3), failed, NOW)
+    assert [a.fresh for a in actions if isinstance(a, Failed)] == [True, False, False]
+    counted = replace(want(3), failed_starts=1, last_failed_at=NOW)
+    late = decide(counted, [loading(4, kernel_state="failed", age_s=5)], NOW)
+    assert [(a.fresh, a.failed_starts) for a in late if isinstance(a, Failed)] == [(False, 1)]
 
 
 @pytest.mark.parametrize("goal", ["stopped", "deleting"])

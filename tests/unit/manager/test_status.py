@@ -146,6 +146,16 @@ def test_failed_starts_say_when_the_next_is_and_what_went_wrong() -> None:
     assert found.reason.text == "0 of 1 replicas healthy; start 2 of 5 failed, the next is in 2 s: exit code 1"
 
 
+def test_while_the_next_start_is_under_way_the_failed_one_is_still_explained() -> None:
+    trying = service(1, failed_starts=2)
+    assert status(trying, LOADING, error="exit code 1").reason.text == (
+        "0 of 1 replicas healthy; loading the model; start 2 of 5 failed: exit code 1"
+    )
+    assert status(trying, error="exit code 1").reason.text == (
+        "0 of 1 replicas healthy; replicas are about to be started; start 2 of 5 failed: exit code 1"
+    )
+
+
 def test_after_five_it_failed_until_somebody_retries() -> None:
     found = status(service(1, failed_starts=MAX_FAILED_STARTS), error="exit code 1")
     assert short(found) == ("unhealthy", "failed", "start-failed")

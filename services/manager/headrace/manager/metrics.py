@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 from prometheus_client import Counter, Gauge, Histogram
+
+from headrace.manager.domain.lifecycle.replica_state import EndCause
 
 SESSIONS = Gauge("headrace_manager_sessions", "Live sessions, as the services loop saw them last.", ["status"])
 STARTS_FAILED = Counter("headrace_manager_failed_starts_total", "Replicas that ended before they were healthy.")
-ENDED = Counter("headrace_manager_ended_replicas_total", "Replicas that ended in operation, by themselves.")
+ENDED = Counter(
+    "headrace_manager_ended_replicas_total",
+    "Replicas that ended in operation: their container exited, or they failed their health checks and were replaced.",
+    ["cause"],  # replica_state.EndCause
+)
+for _cause in get_args(EndCause):
+    ENDED.labels(_cause)  # from the start: a rate over a series that begins with its first end misses that
 PLACED = Counter("headrace_manager_placed_sessions_total", "Sessions that got a machine.")
 WAITING = Gauge("headrace_manager_waiting_sessions", "Sessions that found no machine in the last pass.")
 PLACING_SECONDS = Histogram(

@@ -43,6 +43,9 @@ _BEGUN: Final[Mapping[Operation, Reason]] = {
     "stop": Reason.of(KernelReason.STOPPING, "it is not in the plan any more and is being stopped"),
     "remove": Reason.of(KernelReason.REMOVING, "its remains are being removed"),
 }
+_AGENT_STOPPED: Final = Reason.of(
+    KernelReason.AGENT_STOPPED, "its machine's agent was stopped, and stopped it in order"
+)
 
 
 class Converger:
@@ -78,6 +81,7 @@ class Converger:
         self._may_start = False
         self.after_change: Callable[[], None] = lambda: None
         """Callback when the set of running kernels may have changed."""
+        self._exiting = False
         self.has_looked = False
         """Whether the runtime's kernels were listed at least once."""
         self.runtime_error: str | None = "not looked yet"
@@ -157,6 +161,8 @@ class Converger:
             if record.started_at is None:
                 log.info("kernel_adopted", kernel_id=str(kernel_id), name=record.spec.name)
                 record = record.model_copy(update={"started_at": kernel.created_at, "host_port": kernel.port})
+            if record.ended_for == _AGENT_STOPPED and kernel.phase == "running" and not self._exiting:
+                record = record.model_copy(update={"ended_for": None})  # it outlived the agent that was to stop it
             if kernel.phase == "exited" and _is_news(kernel, record):
                 record = record.model_copy(
                     update={"ending": ending_of(kernel, await self._tail(kernel_id), record.ended_for)}
@@ -228,7 +234,8 @@ class Converger:
         self._table.forget(kernel_id)
 
     async def _stop_all(self, most_s: float) -> None:
-        """Stop every running kernel, with SIGKILL after its grace, at most `most_s`."""
+        """Stop every running kernel, with SIGKILL after its grace, at most `most_s`; none of them failed, so that is why."""
+        self._exiting = True
         with suppress(RuntimeUnavailable):  # with what the last starts made
             await self._note(dict(await self._runtime.list()))
         running = [kernel_id for kernel_id, seen in self._table.seen.items() if seen.phase == "running"]
@@ -238,6 +245,10 @@ class Converger:
             else most_s
             for kernel_id in running
         }
+        for kernel_id in running:
+            record = self._table.records.get(kernel_id)
+            if record is not None and record.ended_for is None:
+                self._table.put(record.model_copy(update={"ended_for": _AGENT_STOPPED}))
         log.info("kernels_ending", count=len(running))
         results = await asyncio.gather(
             *(self._runtime.stop(kernel_id, grace) for kernel_id, grace in graces.items()), return_exceptions=True

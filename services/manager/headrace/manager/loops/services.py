@@ -40,7 +40,7 @@ from headrace.manager.loops.desired import desired_replicas, settled
 from headrace.manager.loops.first_replicas import Start, create_first
 from headrace.manager.loops.row_errors import error_text, skip_row
 from headrace.manager.metrics import ENDED, SESSIONS, STARTS_FAILED
-from headrace.manager.store import ends, events, receipts, sessions
+from headrace.manager.store import ends, events, failed_starts, receipts, sessions
 
 log = structlog.get_logger()
 CHUNK = 200
@@ -238,14 +238,15 @@ class ServicesLoop:
                 return 0
             starts = [(service, action.revision_id) for action in actions if isinstance(action, Create)]
             await sessions.create_many(con, starts)
-            for action in actions:
-                await self._act(con, service, action, revs)
+            done = [action for action in actions if await self._act(con, service, action, revs)]
+        _count(done)
         log.info("service_reconciled", service_id=str(service.id), actions=[_short(action) for action in actions])
         return len(actions)
 
     async def _act(
         self, con: Connection, service: ReconciledService, action: Action, revs: dict[SessionId, int]
-    ) -> None:
+    ) -> bool:
+        """Write one action. Return False for the end of a replica that is recorded already, as when one drains that failed."""
         match action:
             case Create():
                 pass  # all of them at once, before the others
@@ -253,13 +254,11 @@ class ServicesLoop:
                 if await sessions.leave(con, action, revs[action.id]):
                     await receipts.left(con, action)
             case Failed():
-                STARTS_FAILED.inc()
-                await sessions.record_failure(con, service.id, action)
+                await failed_starts.keep(con, service.id, service.project_id, action)
             case Ended():
-                ENDED.inc()
-                await ends.keep(con, service.id, service.project_id, action)
+                return await ends.keep(con, service.id, service.project_id, action)
             case Recovered():
-                await sessions.clear_failures(con, service.id)
+                await failed_starts.clear(con, service.id)
             case Served(revision_id):
                 await sessions.mark_served(con, service.id, revision_id)
             case RollBack(revision_id):
@@ -272,6 +271,7 @@ class ServicesLoop:
                     message=f"revision {before} did not start; revision {after} is the current one again",
                     details={"from_revision": before, "revision": after},
                 )
+        return True
 
     async def _with_room(
         self, want: DesiredReplicas, have: list[ObservedReplica], now: datetime
@@ -329,6 +329,18 @@ def _first(service: ReconciledService, now: datetime) -> Start | None:
         return None
     creates = tuple(action.revision_id for action in actions if isinstance(action, Create))
     return Start(service, creates) if creates and len(creates) == len(actions) else None
+
+
+def _count(done: Sequence[Action]) -> None:
+    """Count failed starts and ends, once they are committed."""
+    for action in done:
+        match action:
+            case Failed():
+                STARTS_FAILED.inc()
+            case Ended():
+                ENDED.labels(action.cause).inc()
+            case _:
+                pass
 
 
 def _short(action: Action) -> str:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from headrace.common.contracts.ids import ServiceId
+from headrace.common.contracts.ids import ProjectId, ServiceId
 from headrace.common.contracts.reasons import MAX_TEXT_OF_ONE
 from headrace.common.db.pool import Connection
 from headrace.common.db.queries import Queries
@@ -18,13 +16,13 @@ KEPT = 100
 """Of each service."""
 
 
-async def keep(con: Connection, service_id: ServiceId, project_id: Any, ended: Ended) -> None:
-    """Insert the end, count it, and write a history event."""
+async def keep(con: Connection, service_id: ServiceId, project_id: ProjectId, ended: Ended) -> bool:
+    """Insert the end, count it, and write a history event. Return False if that replica's end is recorded already."""
     row = await con.fetchrow(SQL.keep, ended.id, ended.reason.code, ended.reason.text)
     if ended.counted:
         await con.execute(SQL.count, service_id, ended.ends, ended.held, ended.next_restart_at)
     if row is None:
-        return
+        return False
     await con.execute(SQL.forget, service_id, KEPT - 1)
     details = {
         "replica": str(ended.id),
@@ -43,6 +41,7 @@ async def keep(con: Connection, service_id: ServiceId, project_id: Any, ended: E
         message=ended.reason.text[:MAX_TEXT_OF_ONE],
         details={name: value for name, value in details.items() if value is not None},
     )
+    return True
 
 
 async def newest(con: Connection, service_id: ServiceId, limit: int) -> list[End]:

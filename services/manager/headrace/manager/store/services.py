@@ -46,6 +46,7 @@ def _facts(row: Mapping[str, Any]) -> ServiceFacts:
         published_at=row["published_at"],
         routes_problem=row["routes_problem"],
         rules_problem=row["rules_problem"],
+        last_error=row["last_error"],
     )
 
 

@@ -19,22 +19,26 @@ select * from made
 -- name: find
 -- By id or name, if the user sees it.
 select s.*, p.name as project, u.name as creator, r.number as revision, r.resolved, m.role, v.number as served,
-       nullif(t.generation, 0) as published, t.published_at, t.problem as routes_problem, rt.problem as rules_problem
+       nullif(t.generation, 0) as published, t.published_at, t.problem as routes_problem, rt.problem as rules_problem, e.reason_text as last_error
 from services s join projects p on p.id = s.project_id join users u on u.id = s.created_by join revisions r on r.id = s.revision_id
 left join revisions v on v.id = s.served_revision_id
 left join publications t on t.subject = 'route.' || s.id::text
 left join publications rt on rt.subject = 'rules.' || s.id::text
+-- the newest failed start of those that have one which counts
+left join lateral (select reason_text from start_errors where s.failed_starts > 0 and service_id = s.id order by at desc limit 1) e on true
 left join memberships m on m.project_id = s.project_id and m.user_id = $3
 where s.deleted_at is null and (s.id = $1 or s.name = $2) and ($4 or m.role is not null)
 order by s.id = $1 desc nulls last limit 1
 
 -- name: page
 select s.*, p.name as project, u.name as creator, r.number as revision, r.resolved, v.number as served,
-       nullif(t.generation, 0) as published, t.published_at, t.problem as routes_problem, rt.problem as rules_problem
+       nullif(t.generation, 0) as published, t.published_at, t.problem as routes_problem, rt.problem as rules_problem, e.reason_text as last_error
 from services s join projects p on p.id = s.project_id join users u on u.id = s.created_by join revisions r on r.id = s.revision_id
 left join revisions v on v.id = s.served_revision_id
 left join publications t on t.subject = 'route.' || s.id::text
 left join publications rt on rt.subject = 'rules.' || s.id::text
+-- the newest failed start of those that have one which counts
+left join lateral (select reason_text from start_errors where s.failed_starts > 0 and service_id = s.id order by at desc limit 1) e on true
 where s.deleted_at is null and s.id > $1
   and ($2 or exists (select 1 from memberships m where m.project_id = s.project_id and m.user_id = $3))
   and ($4::uuid is null or s.project_id = $4)

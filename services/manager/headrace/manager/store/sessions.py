@@ -14,15 +14,13 @@ from headrace.common.contracts.vocabulary import SessionStatus
 from headrace.common.db.pool import Connection
 from headrace.common.db.queries import Queries
 from headrace.manager.domain.lifecycle import states
-from headrace.manager.domain.lifecycle.replica_state import Failed, Retire
+from headrace.manager.domain.lifecycle.replica_state import Retire
 from headrace.manager.domain.placement.machines import KERNEL_BYTES, PLAN, PLAN_KIB, with_plan
 from headrace.manager.domain.placement.scheduler import Machine, Placement, Request, Waiting
 from headrace.manager.domain.records.sessions import LiveSession, ObservedRevs, ReconciledService
 from headrace.manager.domain.variants.resolved_spec import ResolvedSpec
 
 SQL = Queries.beside(__file__)
-ERRORS_KEPT = 100
-"""Failed starts kept per service: as many as are shown."""
 
 
 async def create(
@@ -123,18 +121,6 @@ async def unchanged(con: Connection, seen: Mapping[ServiceId, ObservedRevs]) -> 
     for row in await con.fetch(SQL.lock_live, list(revs)):
         live[row["service_id"]][row["id"]] = row["rev"]
     return {service_id for service_id in revs if ObservedRevs(revs[service_id], live[service_id]) == seen[service_id]}
-
-
-async def record_failure(con: Connection, service_id: ServiceId, failed: Failed) -> None:
-    """Insert a failed start and count it. Of each service the newest `ERRORS_KEPT` are kept."""
-    await con.execute(SQL.count_failures, service_id, failed.failed_starts, failed.next_start_at)
-    await con.execute(SQL.keep_error, failed.id, service_id, failed.reason.code, failed.reason.text)
-    await con.execute(SQL.forget_errors, service_id, ERRORS_KEPT - 1)
-
-
-async def clear_failures(con: Connection, service_id: ServiceId) -> None:
-    """Reset the count of failed starts."""
-    await con.execute(SQL.count_failures, service_id, 0, None)
 
 
 async def set_problem(con: Connection, service_id: ServiceId, problem: str | None) -> None:

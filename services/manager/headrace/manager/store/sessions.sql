@@ -86,17 +86,6 @@ with moved as (
 )
 select id from moved
 
--- name: keep_error
-insert into start_errors (session_id, service_id, reason_code, reason_text) values ($1, $2, $3, $4) on conflict (session_id) do nothing
-
--- name: forget_errors
--- Deletes all but the newest $2 errors of the service.
-delete from start_errors e where e.service_id = $1 and (e.at, e.session_id) < (
-    select o.at, o.session_id from start_errors o where o.service_id = $1 order by o.at desc, o.session_id desc offset $2 limit 1)
-
--- name: count_failures
-update services set failed_starts = $2, next_start_at = $3, rev = rev + 1 where id = $1
-
 -- name: set_problem
 update services set problem = $2 where id = $1 and problem is distinct from $2
 

@@ -38,7 +38,7 @@ def service_detail(
     note: Reason | None = None,
 ) -> ServiceDetail:
     """Return the service with its replicas, failed starts and ends in operation. `folders`: names of mounted folders."""
-    state = status_of(facts, replicas, reach, now, last_error=errors[0].reason_text if errors else "")
+    state = status_of(facts, replicas, reach, now)
     return ServiceDetail(
         **_fields(facts, state, proxy_url),
         effective=effective_view(facts.resolved, folders),

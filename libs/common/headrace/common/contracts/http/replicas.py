@@ -55,8 +55,8 @@ class RouteError(View):
 
 
 class ReplicaEnd(View):
-    """End of a replica in operation: after it had served, or of a revision that had. The newest 100 per service are
-    kept.
+    """End of a replica in operation: its container exited, or it failed its health checks and was replaced, after it
+    had served; or a failed start of a revision that had. One per replica; the newest 100 per service are kept.
     """
 
     at: AwareDatetime
@@ -65,7 +65,8 @@ class ReplicaEnd(View):
     agent_id: AgentId | None
     started_at: AwareDatetime
     reason: Annotated[Reason, said_of("kernel", "session")]
-    """With the last lines of its log, as far as its machine had them."""
+    """The failed check; or how it exited, with the last lines of its log as far as its machine had them."""
     exit_code: int | None
+    """None if it failed its health checks."""
     signal: str | None
     """Name of the signal that ended it."""

@@ -38,6 +38,7 @@ class KernelReason(CodeOfOne):
     EXITED = "exited", "its program ended with an exit code"
     KILLED_BY_SIGNAL = "killed-by-signal", "its program ended by a signal"
     OUT_OF_MEMORY = "out-of-memory", "it was killed for using more memory than its slot"
+    AGENT_STOPPED = "agent-stopped", "its machine's agent was stopped in order, and its containers with it"
     VANISHED = "vanished", "the runtime does not know it any more: it was removed from outside"
     KERNEL_VANISHED = "kernel-vanished", "its machine does not report it any more, and Headrace did not stop it"
 

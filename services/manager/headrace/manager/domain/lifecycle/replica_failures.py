@@ -21,6 +21,7 @@ def is_failed_start(want: DesiredReplicas, replica: ObservedReplica) -> bool:
     return (
         want.goal == "running"
         and not replica.lost
+        and not replica.stopped_with_agent
         and not replica.was_healthy
         and replica.status in {"placed", "running"}
         and replica.revision_id == want.revision_id
@@ -29,18 +30,26 @@ def is_failed_start(want: DesiredReplicas, replica: ObservedReplica) -> bool:
 
 def is_end(want: DesiredReplicas, replica: ObservedReplica) -> bool:
     """Return whether a dead replica ended in operation, or failed to start although its revision had served."""
-    if want.goal != "running" or replica.lost or replica.status not in {"placed", "running", "draining"}:
+    if want.goal != "running" or replica.lost or replica.stopped_with_agent:
+        return False
+    if replica.status not in {"placed", "running", "draining"}:
         return False
     if replica.was_healthy:
         return replica.dead
     return replica.revision_id == want.before and replica.status != "draining"
 
 
+def is_unhealthy_end(replica: ObservedReplica) -> bool:
+    """Return whether a replica that leaves ended in operation by its health checks: it served, runs, and fails them."""
+    return replica.was_healthy and replica.health == "unhealthy" and not replica.dead and not replica.lost
+
+
 def failures(want: DesiredReplicas, failed: Sequence[ObservedReplica], now: datetime) -> list[Failed]:
     """Return the failed starts to record; replicas started together count once, because they fail for one reason."""
     fresh = any(want.last_failed_at is None or r.created_at > want.last_failed_at for r in failed)
     count = want.failed_starts + fresh
-    return [Failed(r.id, r.reason, count, now + backoff(count)) for r in failed]
+    until = now + backoff(count)
+    return [Failed(r.id, r.reason, count, until, fresh=fresh and at == 0) for at, r in enumerate(failed)]
 
 
 def ends(
@@ -48,7 +57,8 @@ def ends(
 ) -> list[Ended]:
     """Return the ends in operation to record; those of `target`, the revision of their replacements, count, a round once.
 
-    The first end in a row is replaced at once, the next after 1, 2, 4 … seconds.
+    The first end in a row is replaced at once, the next after 1, 2, 4 … seconds. One that was replaced because its health
+    checks failed delays nothing: its replacement was made while it could still have recovered.
     """
     counted = [r for r in ended if r.revision_id == target and r.status != "draining"]
     count, held, until = want.ends, want.held, want.next_restart_at
@@ -57,10 +67,15 @@ def ends(
         fresh = [r for r in counted if want.last_end_at is None or r.created_at >= want.last_end_at]
         first = bool(fresh) and all(_ran_well(r, now) for r in fresh)
         count = 1 if first else max(1, count + bool(fresh))
+    missing = [r for r in counted if not is_unhealthy_end(r)]
+    if missing:
         waiting = want.held if until is not None and now < until else 0
-        held = waiting + len(counted) if count > 1 else 0
+        held = waiting + len(missing) if count > 1 else 0
         until = now + backoff(count - 1) if count > 1 else None
-    return [Ended(r.id, r.reason, count, held, until, counted=r in counted) for r in ended]
+    return [
+        Ended(r.id, r.reason, count, held, until, counted=r in counted, cause="exited" if r.dead else "unhealthy")
+        for r in ended
+    ]
 
 
 def _ran_well(replica: ObservedReplica, now: datetime) -> bool:

@@ -11,6 +11,7 @@ from typing import Literal
 
 from headrace.common.contracts.ids import RevisionId, SessionId
 from headrace.common.contracts.reasons import Reason
+from headrace.common.contracts.reasons.kernel import KernelReason
 from headrace.common.contracts.vocabulary import HealthStatus, KernelState, SessionStatus
 from headrace.manager.domain.lifecycle import states
 from headrace.manager.domain.records.services import Goal
@@ -84,6 +85,11 @@ class ObservedReplica:
         return self.kernel_state in {"exited", "failed"}
 
     @property
+    def stopped_with_agent(self) -> bool:
+        """Whether it ended because its agent was stopped in order, and its containers with it: nothing failed."""
+        return self.dead and self.reason.code == KernelReason.AGENT_STOPPED
+
+    @property
     def perhaps_serving(self) -> bool:
         """Whether it was serving in the last report of its machine."""
         return states.ready(self.status, self.kernel_state, self.health)
@@ -124,6 +130,12 @@ class Failed:
     reason: Reason
     failed_starts: int
     next_start_at: datetime
+    fresh: bool = False
+    """Whether it is the first of a new round: replicas started together count as one failed start, and are one event."""
+
+
+EndCause = Literal["exited", "unhealthy"]
+"""Cause of the end of a replica in operation: its container exited, or its health checks failed and it was replaced."""
 
 
 @dataclass(frozen=True)
@@ -137,6 +149,7 @@ class Ended:
     next_restart_at: datetime | None
     counted: bool = True
     """Whether it counts for the backoff; one that drained, or that an update replaces anyway, does not."""
+    cause: EndCause = "exited"
 
 
 @dataclass(frozen=True)

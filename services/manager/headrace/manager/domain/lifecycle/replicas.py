@@ -33,6 +33,7 @@ from headrace.manager.domain.lifecycle.replica_failures import (
     failures,
     is_end,
     is_failed_start,
+    is_unhealthy_end,
     recovery,
 )
 from headrace.manager.domain.lifecycle.replica_state import (
@@ -97,18 +98,21 @@ def decide(want: DesiredReplicas, have: Sequence[ObservedReplica], now: datetime
     active = [r for r in alive if r.status in states.ACTIVE]
     failed = [r for r in over if is_failed_start(want, r)]
     kept = _fallback_revision(want, active)
-    ended_now = ends(want, [r for r in over if is_end(want, r)], kept or want.revision_id, now)
-    actions += [*failures(want, failed, now), *ended_now]
+    dead = [r for r in over if is_end(want, r)]
+    actions += failures(want, failed, now)
     if want.goal != "running":
         away = Reason.of(_AWAY[want.goal], f"the service is {want.goal}")
         return [*actions, *(_retire(want, r, now, away) for r in active)]
     if want.roll_back and want.gave_up and want.before is not None and not failed:
-        return [*actions, RollBack(want.before)]  # the next pass sees what is wanted then
+        ended_now = ends(want, dead, kept or want.revision_id, now)
+        return [*actions, *ended_now, RollBack(want.before)]  # the next pass sees what is wanted then
     if not failed:
         actions += recovery(want, active)
     actions += _served(want, active)
     room_is_made = len(alive) > len(active) or bool(over)
-    actions += _surplus(want, active, kept, now, room_is_made=room_is_made)
+    leaving = _surplus(want, active, kept, now, room_is_made=room_is_made)
+    ended_now = ends(want, [*dead, *_gone_unhealthy(active, leaving)], kept or want.revision_id, now)
+    actions += [*leaving, *ended_now]
     if ended_now:
         want = replace(want, held=ended_now[0].held, next_restart_at=ended_now[0].next_restart_at)
     return [*actions, *_missing(want, active, kept, now, failed=bool(failed))]
@@ -190,6 +194,12 @@ def _missing(
         missing = min(missing, want.replicas + surge - len(current) - others)
     starts = [Create(want.revision_id)] * max(0, missing - held)
     return [*([Create(kept)] * before if kept is not None else []), *starts]
+
+
+def _gone_unhealthy(active: Sequence[ObservedReplica], leaving: Sequence[Retire]) -> list[ObservedReplica]:
+    """Return the leaving replicas that ended in operation by failed health checks."""
+    gone = {retire.id for retire in leaving if retire.reason.code == SessionReason.UNHEALTHY_REPLACED}
+    return [r for r in active if r.id in gone and is_unhealthy_end(r)]
 
 
 def _surplus(

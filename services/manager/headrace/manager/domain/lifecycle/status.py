@@ -67,11 +67,13 @@ class Reachability:
 
 
 def status_of(
-    facts: ServiceFacts, replicas: Sequence[LiveReplica], reach: Reachability, now: datetime, *, last_error: str = ""
+    facts: ServiceFacts, replicas: Sequence[LiveReplica], reach: Reachability, now: datetime
 ) -> StatusOfService:
     """Return the status of a service by its replicas, and by the app-proxies and tables between them and callers."""
     service = facts.service
-    state = service_status(service, replicas, now, last_error=last_error, revision=facts.revision, served=facts.served)
+    state = service_status(
+        service, replicas, now, last_error=facts.last_error or "", revision=facts.revision, served=facts.served
+    )
     if not facts.running:
         return state
     state = with_tables(state, facts.routes_problem, facts.rules_problem)
@@ -257,7 +259,7 @@ def _while_deploying(
 ) -> Reason:
     worst = _worst(service, replicas)
     if worst is not None:
-        text = f"{count}; {worst.reason_text}{_own_place(service, worst, serving)}{ended}"
+        text = f"{count}; {worst.reason_text}{_own_place(service, worst, serving)}{ended}{_failed_before(service, last_error)}"
         return Reason.read(worst.reason_code, text)
     if service.failed_starts and service.next_start_at is not None and service.next_start_at > now:
         wait = max(1, round((service.next_start_at - now).total_seconds()))
@@ -266,7 +268,15 @@ def _while_deploying(
     if ended and service.next_restart_at is not None and service.next_restart_at > now:
         wait = max(1, round((service.next_restart_at - now).total_seconds()))
         return Reason.of(ServiceReason.ENDED_RESTARTING, f"{count}{ended}; the next start is in {wait} s")
-    return Reason.of(ServiceReason.STARTING, f"{count}; replicas are about to be started")
+    text = f"{count}; replicas are about to be started{_failed_before(service, last_error)}"
+    return Reason.of(ServiceReason.STARTING, text)
+
+
+def _failed_before(service: Service, last_error: str) -> str:
+    """Return the text about failed starts while another one is under way; empty when none failed."""
+    if not service.failed_starts:
+        return ""
+    return f"; start {service.failed_starts} of {MAX_FAILED_STARTS} failed{_and(last_error)}"
 
 
 def _own_place(service: Service, worst: LiveReplica, serving: Sequence[LiveReplica]) -> str:

@@ -79,6 +79,8 @@ class ServiceFacts:
     """Why its newest route table cannot be built."""
     rules_problem: str | None = None
     """Why its newest rule table cannot be built."""
+    last_error: str | None = None
+    """Text of its newest failed start, while starts of its current revision fail."""
 
     @property
     def running(self) -> bool:
