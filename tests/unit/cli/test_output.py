@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,22 @@ def test_lists_are_arrays_in_json_and_tables_for_people(cli: Cli, there: FakeMan
     assert head.startswith("SERVICE")
     assert [row.split()[0] for row in rows] == ["one", "two"]
     assert max(map(len, [head, *rows])) <= 100
+
+
+def test_the_list_says_beside_the_table_why_services_are_not_as_wanted(cli: Cli, there: FakeManagerApi) -> None:
+    failing = {"code": "start-failed-retrying", "text": "0 of 1 replicas healthy; start 2 of 5 failed: " + "x" * 300}
+    good: dict[str, Any] = {"status": "healthy", "phase": "deployed", "healthy_replicas": 1}
+    services = [service_view("one", **good), service_view("two", reason=failing)]
+    there.on("GET", "/v1/services", {"items": services, "next": None})
+    said = cli("service", "ls").err
+    assert said.startswith("two: start 2 of 5 failed: xxx")
+    assert len(said) <= len("two: ") + 200 + len("\n")
+    assert cli("service", "ls", "--json").err == ""
+    there.on("GET", "/v1/services", {"items": [service_view(f"s{n}") for n in range(12)], "next": None})
+    assert cli("service", "ls").err.splitlines()[9:] == [
+        "s9: it is deploying",
+        "2 more are not as wanted: headrace service show NAME says why",
+    ]
 
 
 def test_an_empty_list_is_an_empty_array(cli: Cli, there: FakeManagerApi) -> None:

@@ -319,7 +319,7 @@ def test_nothing_is_kept_for_what_can_never_fit() -> None:
             "a would need 34359738368 bytes of memory, 34359738367 of 34359738368 free",
         ),
         ({"held": {"cpu": 9}}, {"cpu": 1}, "insufficient-slots", "a would need 1 cpu, 0 of 8 free"),
-        ({}, {"cuda.device": 1}, "insufficient-gpus", "a has no GPU"),
+        ({}, {"cuda.device": 1}, "exceeds-every-machine", "a has no GPU"),
         ({"gpus": ["1", "0.5"]}, {"cuda.device": 2}, "insufficient-gpus", "a would need 2 whole GPUs, 1 of 2 free"),
         (
             {"gpus": ["0.2"]},
@@ -353,6 +353,32 @@ def test_a_reason_has_the_arithmetic_in_it(
     waiting = refused([machine(**place)], request(slots=slots))  # type: ignore[arg-type]  # test facts
     assert waiting.code == code
     assert waiting.text.split(": ", 1)[1] == words
+
+
+def test_what_no_machine_could_ever_hold_is_told_from_what_is_only_held_by_others_now() -> None:
+    full, small = machine("full", gpus=["0", "0"]), machine("small", gpus=["1"])
+    two, three = request(slots={"cuda.device": 2}), request(slots={"cuda.device": 3})
+    now = refused([full, small], two)
+    assert (now.code, now.text.partition(": ")[0]) == ("insufficient-gpus", "no machine fits")
+    never = refused([full, small], three)
+    assert never.code == "exceeds-every-machine"
+    assert never.text == (
+        "no machine is large enough, even when empty: small would need 3 whole GPUs, 1 of 1 free; "
+        "full would need 3 whole GPUs, 0 of 2 free"
+    )
+    assert refused([small], request(slots={"cpu": 9})).code == "exceeds-every-machine", "whatever the resource is"
+
+
+@pytest.mark.parametrize("obstacle", [{"disk_low": True}, {"address_refused": True}])
+def test_a_machine_that_cannot_be_used_for_the_moment_may_still_be_the_one_that_is_large_enough(
+    obstacle: dict[str, Any],
+) -> None:
+    small, large = machine("small", gpus=["1"]), replace(machine("large", gpus=["1", "1"]), **obstacle)
+    waiting = refused([small, large], request(slots={"cuda.device": 2}))
+    assert (waiting.code, waiting.text.partition(": ")[0]) == ("insufficient-gpus", "no machine fits")
+    assert refused([small, large], request(slots={"cuda.device": 3})).code == "exceeds-every-machine"
+    elsewhere = machine("elsewhere", gpus=["1", "1"], resource_group="lab")
+    assert refused([small, elsewhere], request(slots={"cuda.device": 2})).code == "exceeds-every-machine"
 
 
 def test_a_machine_whose_plan_is_full_takes_no_more_and_says_why() -> None:
@@ -566,6 +592,7 @@ def check_words(ledger: Ledger, ask: Request, waits: Waiting, kept: dict[str, tu
     assert away == len(ledger.machines) - len(eligible)
     never = eligible and not any(ledger.fits(name, ask, empty=True) for name in eligible)
     assert text.startswith("no machine is large enough, even when empty: " if never else "no machine fits: ")
+    assert (waits.code == "exceeds-every-machine") == bool(never)
 
 
 @given(machines=fleets(), requests=queues(), data=st.data())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -10,6 +11,7 @@ from headrace.cli.command import Commands, command
 from headrace.cli.commands.flags import OfProject
 from headrace.cli.output import Columns
 from headrace.cli.session import Session
+from headrace.cli.text import cell
 from headrace.common.contracts.http.services import ServiceView
 from headrace.common.contracts.vocabulary import ServicePhase, ServiceStatus
 
@@ -23,6 +25,9 @@ SERVICE_COLUMNS: Columns[ServiceView] = (
     ("RUNTIME", lambda s: s.runtime),
     ("UPDATED", lambda s: s.updated_at),
 )
+_MOST_NOTES = 10
+_MOST_REASON = 200
+"""Characters of a reason beside the list; `service show` has the whole of it."""
 
 
 def register(app: Commands) -> None:
@@ -43,4 +48,23 @@ def ls(
     found = session.client.services.list(
         project=project, status=status, phase=phase, owner=owner, q=query, mine=mine or None
     )
-    session.output.table(found, SERVICE_COLUMNS, empty="no services")
+    listed = list(found)
+    session.output.table(listed, SERVICE_COLUMNS, empty="no services")
+    if not session.output.as_json:
+        for line in _troubles(listed):
+            session.output.note(line)
+
+
+def _troubles(services: Sequence[ServiceView]) -> list[str]:
+    """Return a line for each service that is not as it is wanted, with its reason: the first of them."""
+    troubled = [s for s in services if s.phase in {"deploying", "failed"} or s.status == "degraded"]
+    lines = [cell(f"{service.name}: {_reason(service)}") for service in troubled[:_MOST_NOTES]]
+    more = len(troubled) - len(lines)
+    return [*lines, f"{more} more are not as wanted: headrace service show NAME says why"] if more else lines
+
+
+def _reason(service: ServiceView) -> str:
+    """Return the reason without the count that the list has a column for, cut to a line."""
+    counted = f"{service.healthy_replicas} of {service.replicas} replicas healthy; "
+    text = service.reason.text.removeprefix(counted)
+    return text if len(text) <= _MOST_REASON else f"{text[: _MOST_REASON - 1]}…"

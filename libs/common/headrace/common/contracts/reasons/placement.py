@@ -6,15 +6,21 @@ from headrace.common.contracts.reasons import CodeOfOne
 
 
 class PlacementReason(CodeOfOne):
-    """Placement: why a pending session has no machine. The code is that of the machine closest to fitting."""
+    """Placement: why a pending session has no machine. The code is that of the machine closest to fitting; if none of
+    them would do even when empty, `exceeds-every-machine`.
+    """
 
     WAITING_FOR_MACHINE = "waiting-for-machine", "placement has not considered it yet"
     NO_MACHINES = "no-machines", "no machine reports"
     INSUFFICIENT_GPUS = (
         "insufficient-gpus",
-        "the machine closest to fitting has too few GPUs free, or none large enough",
+        "the machine closest to fitting has too few GPUs free, or too little of one",
     )
     INSUFFICIENT_SLOTS = "insufficient-slots", "the machine closest to fitting has too little of another resource free"
+    EXCEEDS_EVERY_MACHINE = (
+        "exceeds-every-machine",
+        "no machine of its resource group and architecture that reports is large enough, even when empty: waiting does not help",
+    )
     KEPT_FOR_OLDER = "kept-for-older", "the machine that fits is reserved for a session that has waited longer"
     OTHER_GROUP = "other-group", "the machines are in other resource groups"
     OTHER_ARCHITECTURE = "other-architecture", "the machines are of another architecture than the image"

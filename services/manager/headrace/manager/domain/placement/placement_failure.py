@@ -81,7 +81,7 @@ class PlacementFailures:
         """Return (code, text): the nearest misses one by one, the number of other eligible machines, and the ineligible ones.
 
         `kept`: the machine that would fit but is reserved for an older session; `possible`: some machine would fit when
-        empty.
+        empty, or with its disk or address in order.
         """
         near = self._near(demand)
         if kept is not None or not near.lack_gpus_only(demand):
@@ -119,8 +119,12 @@ class PlacementFailures:
         if len(self._nodes) > len(misses):
             parts.append(f"{len(self._nodes) - len(misses)} more do not fit either")
         parts += [words for _, words in self._away]
-        start = "no machine fits" if possible or not misses else "no machine is large enough, even when empty"
-        return (misses or self._away)[0][0], f"{start}: {'; '.join(parts)}"
+        if possible or not misses:
+            return (misses or self._away)[0][0], f"no machine fits: {'; '.join(parts)}"
+        return (
+            PlacementReason.EXCEEDS_EVERY_MACHINE,
+            f"no machine is large enough, even when empty: {'; '.join(parts)}",
+        )
 
     def _miss(self, node: NodeCapacity, gpus: str | None, demand: Demand) -> tuple[PlacementReason, str]:
         """Return (code, text) of everything that is missing on this machine."""

@@ -42,6 +42,9 @@ RESERVE_UNTIL = timedelta(minutes=15)
 _NOTHING_LEAVES = "none is kept for it, because nothing that is in its way is about to leave"
 _NO_LONGER = "none is kept for it any more, because it has waited for more than 15 min"
 
+_PASSING = frozenset({PlacementReason.DISK_LOW, PlacementReason.ADDRESS_NOT_ALLOWED})
+"""Obstacles that an operator can remove: the machine counts as one that would be large enough."""
+
 _Eligibility = tuple[str, str | None, bool]
 """Resource group, architecture, and whether there is no image."""
 
@@ -146,7 +149,8 @@ class _DemandClass:
     def why(self, kept: tuple[Request, NodeCapacity] | None) -> tuple[PlacementReason, str]:
         """Return (code, text) of the failure, computed once for all sessions of the class; call it when all are placed."""
         if self._why is None:
-            self._why = self.pool.why(self.demand, kept, possible=self.possible())
+            possible = self.possible() or self.pool.unusable_would_fit(self.demand)
+            self._why = self.pool.why(self.demand, kept, possible=possible)
         return self._why
 
 
@@ -187,19 +191,28 @@ class _Pool:
         self._eligibility = eligibility
         self._scale = scale
         excluded, able = ExcludedMachines(group=eligibility[0], architecture=eligibility[1]), []
+        unusable: list[NodeCapacity] = []
         for node in nodes:
             obstacle = _obstacle(node.machine, eligibility)
             excluded.add(obstacle)
             if obstacle is None:
                 able.append(node)
+            elif obstacle in _PASSING:
+                unusable.append(node)
         self.index = CandidateIndex(able, scale.one)
         self._failures = PlacementFailures(self.index.nodes, excluded.all(), scale)
-        sizes = {(len(node.machine.gpus), *node.machine.total, *node.machine.total.values()): node for node in able}
-        self.empty = CandidateIndex((node.emptied(scale) for node in sizes.values()), scale.one)
-        """One node of each size, with nothing on it."""
+        self._unusable = unusable
+        self._unusable_empty: CandidateIndex | None = None
+        self.empty = _empty(able, scale)
         self._once_left: CandidateIndex | None = None
         """Nodes that something leaves, as they would be once it has gone: an upper bound, since what is free only shrinks."""
         self._leaving: dict[str, NodeCapacity] = {}
+
+    def unusable_would_fit(self, demand: Demand) -> bool:
+        """Return whether a machine that cannot be used for the moment would fit it when empty."""
+        if self._unusable_empty is None:
+            self._unusable_empty = _empty(self._unusable, self._scale)
+        return self._unusable_empty.first(demand, 0) is not None
 
     def to_keep(self, demand: Demand) -> NodeCapacity | None:
         """Return the node to reserve: it fits once leaving sessions have gone, and has the most of what is requested."""
@@ -225,6 +238,12 @@ class _Pool:
         if kept is not None and kept[1].fits(demand) and _obstacle(kept[1].machine, self._eligibility) is None:
             in_the_way = (kept[1], kept[0].id)
         return self._failures.reason(demand, possible=possible, kept=in_the_way)
+
+
+def _empty(nodes: Sequence[NodeCapacity], scale: ResourceScale) -> CandidateIndex:
+    """Return an index of one node of each size, with nothing on it."""
+    sizes = {(len(node.machine.gpus), *node.machine.total, *node.machine.total.values()): node for node in nodes}
+    return CandidateIndex((node.emptied(scale) for node in sizes.values()), scale.one)
 
 
 def _obstacle(machine: Machine, eligibility: _Eligibility) -> PlacementReason | None:
