@@ -54,7 +54,7 @@ def disagreements(tally: Tally, numbers: ScrapedMetrics, receipts: Iterable[Drai
     answered = numbers.by("headrace_proxy_requests_total", "code")
     refused = numbers.by("headrace_proxy_refused_total", "reason")
     ours = sum(number for reason, number in refused.items() if reason not in _CUT)
-    broken = numbers.of("headrace_proxy_broken_answers_total")
+    broken = numbers.of("headrace_proxy_interrupted_responses_total")
     begun = seen["done"] + seen["told"] + seen["aborted"] + seen["left"]
     ended_badly = seen["told"] + seen["aborted"]
     wrong = [f"{seen[never]} streams were {never}" for never in NEVER if seen[never]]

@@ -86,7 +86,7 @@ def _of_the_app_proxy() -> list[str]:
         "",
         "### Requests that were sent again",
         "",
-        *_table(("`why`", "meaning"), retried),
+        *_table(("`reason`", "meaning"), retried),
         "",
     ]
 

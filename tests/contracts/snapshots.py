@@ -15,7 +15,7 @@ from headrace.common.contracts.messages.envelope import Message
 from headrace.common.contracts.messages.logs import LogChunk
 from headrace.manager.api.app import ENDPOINTS
 from headrace.manager.api.openapi import make_document
-from tests.contracts import lifecycle_table, reasons_page, request_states, settings_page
+from tests.contracts import lifecycle_table, metrics_page, reasons_page, request_states, settings_page
 
 ROOT = Path(__file__).parents[2]
 FOLDER = "tests/contracts"
@@ -47,7 +47,7 @@ def snapshots() -> dict[str, str]:
     document = make_document(ENDPOINTS, version=_ANY_VERSION)
     pages = {"docs/contracts.md": _page(), "docs/settings.md": settings_page.page()}
     pages |= {"docs/architecture.md": lifecycle_table.page(), "docs/data-plane.md": request_states.page()}
-    pages |= {"docs/reasons.md": reasons_page.page()}
+    pages |= {"docs/reasons.md": reasons_page.page(), "docs/metrics.md": metrics_page.page()}
     return texts | {f"{FOLDER}/openapi.json": _json(document)} | pages
 
 

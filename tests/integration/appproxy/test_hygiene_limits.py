@@ -37,7 +37,7 @@ async def test_head_limits_are_the_settings(tmp_path: Path, data: bytes, status:
         told = await raw_request(world.port, data + b"\r\n\r\n")  # to the end: the connection is closed
         assert told.startswith(b"HTTP/1.1 %d " % status)
         assert reason.encode() in told
-        assert f'why="{reason}"' in await world.metrics()
+        assert f'headrace_proxy_malformed_total{{reason="{reason}"' in await world.metrics()
         assert (await raw_request(world.port, HEAD + b"\r\n", until=b"\r\n")).startswith(b"HTTP/1.1 200 ")
         assert len(replica.seen) == 1
 

@@ -77,7 +77,7 @@ async def test_sigterm_of_a_worker_under_load_loses_nothing(tmp_path: Path) -> N
             return await two.metric('headrace_proxy_requests_total{code="200"') == total
 
         await eventually(counted, what="every answer is counted once")
-        assert await two.metric("headrace_proxy_broken_answers_total") == 0
+        assert await two.metric("headrace_proxy_interrupted_responses_total") == 0
         await eventually(lambda: two.open == 0)
 
 
@@ -111,7 +111,7 @@ async def test_sigkill_of_a_worker_costs_what_was_open_on_it_and_nothing_else(tm
         receipt = two.traffic.snapshot().drains[session].receipt
         assert (receipt.started, receipt.finished, receipt.cut) == (20, len(lived), len(died))
         assert two.open == 0
-        assert await two.metric("headrace_proxy_broken_answers_total{") == len(died)
+        assert await two.metric("headrace_proxy_interrupted_responses_total{") == len(died)
         await two.apply(first.model_copy(update={"generation": 3, "routes": (path,)}))
         assert {answer.status for answer in await from_both(two.port)} == {200}
 

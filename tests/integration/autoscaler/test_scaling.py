@@ -255,7 +255,7 @@ async def test_health_page_and_metrics(manager: FakeManager, autoscaler: Running
         assert (await http.get("/readyz")).json() == {"status": "ok", "failing": {}}
 
         async def counted() -> bool:
-            return 'headrace_autoscaler_looks{code="metric-missing"} 1.0' in (await http.get("/metrics")).text
+            return 'headrace_autoscaler_rules{reason="metric-missing"} 1.0' in (await http.get("/metrics")).text
 
         await eventually(counted)
 

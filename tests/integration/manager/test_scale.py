@@ -273,7 +273,7 @@ async def test_a_trial_run_that_cannot_be_handled_is_logged_once(pool: Pool, mon
         for _ in range(3):
             await watched.one()
     assert PASSED_OVER.labels("validations")._value.get() == before + 3
-    assert [entry["loop"] for entry in logged if entry["event"] == "row_passed_over"] == ["validations"]
+    assert [entry["loop"] for entry in logged if entry["event"] == "row_skipped"] == ["services"]
 
 
 async def test_one_bad_service_costs_itself(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:

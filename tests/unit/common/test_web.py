@@ -11,6 +11,7 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict
 
 from headrace.common.contracts.problems import Problem, QuotaExceeded
+from headrace.common.contracts.readiness import ManagerCheck
 from headrace.common.web.app import WebServer, make_app
 
 
@@ -36,7 +37,7 @@ def _app(error: Exception | None = None) -> web.Application:
             raise error
         return web.json_response({"size": Body.model_validate_json(await request.read()).size})
 
-    app = make_app(checks={"bus": lambda: "not connected"}, max_body_bytes=1000)
+    app = make_app(checks={ManagerCheck.BUS: lambda: "not connected"}, max_body_bytes=1000)
     app.router.add_post("/things", handler)
     return app
 

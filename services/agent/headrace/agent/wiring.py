@@ -47,6 +47,7 @@ from headrace.agent.stats import Sampler
 from headrace.common.bus.connect import Bus, Login
 from headrace.common.bus.link import Link
 from headrace.common.contracts.messages.reports import Machine
+from headrace.common.contracts.readiness import AgentCheck
 from headrace.common.runtime.clock import SYSTEM_CLOCKS, Clocks
 from headrace.common.runtime.files import remove_leftovers
 from headrace.common.runtime.service import Task
@@ -185,8 +186,8 @@ def make_agent(settings: Settings, edges: Edges) -> Agent:
     converger.after_change = prober.sync
     app = make_app(
         checks={
-            "bus": link.check,
-            "runtime": lambda: converger.runtime_error,
+            AgentCheck.BUS: link.check,
+            AgentCheck.RUNTIME: lambda: converger.runtime_error,
         }
     )
     admin = WebServer(app, host=settings.admin_host, port=settings.admin_port, name="admin")

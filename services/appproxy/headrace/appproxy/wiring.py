@@ -32,6 +32,7 @@ from headrace.appproxy.settings import Settings
 from headrace.common.bus.connect import Bus, Login
 from headrace.common.bus.link import Link
 from headrace.common.contracts.messages.routes import RouteTable
+from headrace.common.contracts.readiness import AppProxyCheck, AppProxyWarning, ReadinessCheck
 from headrace.common.runtime.clock import SYSTEM_CLOCKS, Clocks
 from headrace.common.runtime.loop import Loop
 from headrace.common.runtime.service import Task
@@ -142,10 +143,14 @@ async def build(
             admin_app(
                 checks=_checks(traffic, listeners, feed, tables),
                 warnings={
-                    "bus": lambda: f"{away}; serving from the last tables" if (away := link.check()) else None,
-                    "open-files": lambda: capacity.warning,
-                    "connections": lambda: capacity.full(traffic.snapshot().connections),
-                    "listeners": lambda: "; ".join(f"{p}: {why}" for p, why in listeners.failed.items()) or None,
+                    AppProxyWarning.BUS: lambda: (
+                        f"{away}; serving from the last tables" if (away := link.check()) else None
+                    ),
+                    AppProxyWarning.OPEN_FILES: lambda: capacity.warning,
+                    AppProxyWarning.CONNECTIONS: lambda: capacity.full(traffic.snapshot().connections),
+                    AppProxyWarning.LISTENERS: lambda: (
+                        "; ".join(f"{p}: {why}" for p, why in listeners.failed.items()) or None
+                    ),
                 },
                 tables=tables,
                 snapshot=traffic.snapshot,
@@ -197,7 +202,9 @@ def _traffic(settings: Settings, tables: RouteTables, registry: StatsRegistry, c
     return InlineWorker(settings, list(tables), registry, clocks)
 
 
-def _checks(traffic: Traffic, listeners: Listeners, feed: TableFeed, tables: RouteTables) -> dict[str, Check]:
+def _checks(
+    traffic: Traffic, listeners: Listeners, feed: TableFeed, tables: RouteTables
+) -> dict[ReadinessCheck, Check]:
     def serving() -> str | None:
         if traffic.stopping:
             return "stopping"
@@ -206,4 +213,4 @@ def _checks(traffic: Traffic, listeners: Listeners, feed: TableFeed, tables: Rou
     def routes() -> str | None:
         return None if feed.synced or len(tables) else "no route tables: none on disk, and the bus was not read yet"
 
-    return {"traffic": serving, "tables": routes}
+    return {AppProxyCheck.TRAFFIC: serving, AppProxyCheck.TABLES: routes}

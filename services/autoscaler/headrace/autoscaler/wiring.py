@@ -32,10 +32,11 @@ from headrace.common.bus.connect import Bus, Login
 from headrace.common.bus.consume import LastValues
 from headrace.common.bus.link import Link
 from headrace.common.contracts.messages.rules import RuleTable
+from headrace.common.contracts.readiness import AutoscalerCheck, ReadinessCheck
 from headrace.common.runtime.clock import SYSTEM_CLOCKS, Clocks
 from headrace.common.runtime.loop import Loop
 from headrace.common.runtime.service import Task
-from headrace.common.web.app import WebServer, make_app
+from headrace.common.web.app import Check, WebServer, make_app
 
 log = structlog.get_logger()
 
@@ -119,10 +120,10 @@ def make_autoscaler(settings: Settings, edges: Edges) -> Autoscaler:
 
 
 def _admin(settings: Settings, link: Link, tick: Tick, rules: LastValues[RuleTable]) -> WebServer:
-    checks = {
-        "bus": link.check,
-        "rules": lambda: None if rules.synced.is_set() else "the rule tables were not read yet",
-        "redis": lambda: tick.paused,
+    checks: dict[ReadinessCheck, Check] = {
+        AutoscalerCheck.BUS: link.check,
+        AutoscalerCheck.RULES: lambda: None if rules.synced.is_set() else "the rule tables were not read yet",
+        AutoscalerCheck.REDIS: lambda: tick.paused,
     }
     return WebServer(
         make_app(checks=checks), host=settings.admin_host, port=settings.admin_port, name="admin", drain_s=1.0

@@ -8,8 +8,10 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from headrace.manager.domain.lifecycle.replica_state import EndCause
 
-SESSIONS = Gauge("headrace_manager_sessions", "Live sessions, as the services loop saw them last.", ["status"])
-STARTS_FAILED = Counter("headrace_manager_failed_starts_total", "Replicas that ended before they were healthy.")
+SESSIONS = Gauge("headrace_manager_sessions", "Sessions of the installation by status, without ended ones.", ["status"])
+STARTS_FAILED = Counter(
+    "headrace_manager_failed_starts_total", "Replicas that ended or were given up before they were healthy."
+)
 ENDED = Counter(
     "headrace_manager_ended_replicas_total",
     "Replicas that ended in operation: their container exited, or they failed their health checks and were replaced.",
@@ -17,21 +19,27 @@ ENDED = Counter(
 )
 for _cause in get_args(EndCause):
     ENDED.labels(_cause)  # from the start: a rate over a series that begins with its first end misses that
-PLACED = Counter("headrace_manager_placed_sessions_total", "Sessions that got a machine.")
-WAITING = Gauge("headrace_manager_waiting_sessions", "Sessions that found no machine in the last pass.")
-PLACING_SECONDS = Histogram(
-    "headrace_manager_placing_seconds",
-    "Time to decide on all pending sessions of one pass.",
+PLACED = Counter("headrace_manager_placed_sessions_total", "Sessions placed on a machine.")
+UNPLACED = Gauge("headrace_manager_unplaced_sessions", "Pending sessions that fitted on no machine in the last pass.")
+PLACEMENT_SECONDS = Histogram(
+    "headrace_manager_placement_seconds",
+    "Duration of the placement decision for all pending sessions of a pass, without database.",
     buckets=(0.001, 0.01, 0.05, 0.2, 1, 5),
 )
-PASSED_OVER = Counter("headrace_manager_passed_over_total", "Rows that a loop could not handle and skipped.", ["loop"])
-DROPPED = Counter("headrace_manager_dropped_rows_total", "Rows deleted after their retention, by kind.", ["kind"])
+SKIPPED_ROWS = Counter(
+    "headrace_manager_skipped_rows_total", "Rows that a loop could not handle and skipped.", ["loop"]
+)
+DELETED_ROWS = Counter("headrace_manager_deleted_rows_total", "Rows deleted at the end of their retention.", ["kind"])
 FOLDERS_MEASURED = Counter(
     "headrace_manager_measured_folders_total",
-    "Folders walked to check their stored size.",
+    "Model folders whose stored size was compared with their files.",
     ["outcome"],
 )
-TABLES_PUBLISHED = Counter("headrace_manager_published_total", "Plans and tables that were published.", ["message"])
+TABLES_PUBLISHED = Counter(
+    "headrace_manager_published_total", "Plans, route tables and rule tables published on the bus.", ["message"]
+)
 TABLES_UNBUILT = Gauge(
-    "headrace_manager_unbuilt_tables", "Plans and tables that cannot be made from what is stored.", ["message"]
+    "headrace_manager_unbuilt_tables",
+    "Plans, route tables and rule tables that cannot be built from what is stored; the previous ones are in force.",
+    ["message"],
 )

@@ -15,6 +15,7 @@ from headrace.common.bus.connect import Bus, Login
 from headrace.common.contracts.messages.plans import NodePlan
 from headrace.common.contracts.messages.routes import RouteTable
 from headrace.common.contracts.messages.rules import RuleTable
+from headrace.common.contracts.readiness import ManagerCheck
 from headrace.common.db.migrate import migrate
 from headrace.common.db.pool import Pool, open_pool
 from headrace.common.runtime.clock import SYSTEM_CLOCKS, Clocks
@@ -160,7 +161,7 @@ def make_manager(settings: Settings, edges: Edges) -> Manager:
         settings, edges, pokes=pokes, outcomes=outcomes, reader=BusLogReader(bus), proxies=proxies
     )
     api = WebServer(
-        make_api(use_cases, checks={"bus": inbox.check, "loops": loops.check}),
+        make_api(use_cases, checks={ManagerCheck.BUS: inbox.check, ManagerCheck.LOOPS: loops.check}),
         host=settings.listen_host,
         port=settings.listen_port,
         name="api",

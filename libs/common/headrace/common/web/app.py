@@ -14,6 +14,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from headrace.common.contracts.readiness import ReadinessCheck
 from headrace.common.obs.metrics import HTTP_SECONDS
 from headrace.common.web.connections import Connections, within_descriptors
 from headrace.common.web.problems import REQUEST_ID, as_problem, problem_response
@@ -64,8 +65,8 @@ def _finish(request: web.Request, response: web.StreamResponse, request_id: str,
 
 def make_app(
     *,
-    checks: Mapping[str, Check] | None = None,
-    warnings: Mapping[str, Check] | None = None,
+    checks: Mapping[ReadinessCheck, Check] | None = None,
+    warnings: Mapping[ReadinessCheck, Check] | None = None,
     max_body_bytes: int = 1024 * 1024,
 ) -> web.Application:
     """Return an application with `/livez`, `/readyz` (503 with the reasons of failing checks) and `/metrics`.

@@ -13,6 +13,7 @@ from aiohttp import web
 from headrace.appproxy.dataplane.route_table import RouteTables
 from headrace.appproxy.ipc.snapshot import TrafficSnapshot
 from headrace.common.contracts.messages.routes import RouteTable
+from headrace.common.contracts.readiness import ReadinessCheck
 from headrace.common.web.app import Check, make_app
 
 _HIDDEN = {"token_keys", "revocations", "clients", "token_limits", "routes", "subject"}
@@ -48,8 +49,8 @@ def routes_view(tables: RouteTables, snapshot: TrafficSnapshot) -> list[dict[str
 
 def admin_app(
     *,
-    checks: Mapping[str, Check],
-    warnings: Mapping[str, Check],
+    checks: Mapping[ReadinessCheck, Check],
+    warnings: Mapping[ReadinessCheck, Check],
     tables: RouteTables,
     snapshot: Callable[[], TrafficSnapshot],
 ) -> web.Application:

@@ -1,4 +1,4 @@
-"""Prometheus metrics of the data plane.
+"""Prometheus metrics of the app-proxy, beside those that every service has.
 
 `service` is a name, `revision` and `replica` are ids: cardinality is bounded by the fleet, and series are removed with
 their replica.
@@ -21,23 +21,38 @@ from headrace.common.contracts.ids import ServiceId, SessionId
 
 Id = TypeVar("Id", ServiceId, SessionId)
 
-TABLES = Gauge("headrace_proxy_route_tables", "Route tables in use.")
-BUS_CONNECTED = Gauge("headrace_proxy_bus_connected", "1 while the message bus is connected.")
-CONNECTION_LIMIT = Gauge("headrace_proxy_connection_limit", "Callers' connections that may be open.")
-STORE_FAILURES = Counter("headrace_proxy_table_store_failures_total", "Passes that could not write the tables to disk.")
+TABLES = Gauge("headrace_proxy_route_tables", "Route tables in use: one per service.")
+BUS_CONNECTED = Gauge("headrace_proxy_bus_connected", "1 while the message bus is connected, else 0.")
+CONNECTION_LIMIT = Gauge(
+    "headrace_proxy_connection_limit",
+    "Most downstream connections that may be open: `max_connections`, or what the limit of open files allows.",
+)
+STORE_FAILURES = Counter("headrace_proxy_table_store_failures_total", "Failed writes of the route tables to disk.")
 
 _PER_REPLICA = ("service", "revision", "replica")
 _HISTOGRAMS = (
-    ("request_seconds", "durations", "From the request's head to the end of the answer (WebSockets are not counted)."),
-    ("time_to_first_byte_seconds", "first_bytes", "From the request's head to the first byte of the answer's body."),
-    ("time_per_event_seconds", "per_event", "Mean time between the events of a stream."),
+    ("request_seconds", "durations", "Time from the request's head to the end of the response; without WebSockets."),
+    (
+        "time_to_first_byte_seconds",
+        "first_bytes",
+        "Time from the request's head to the first byte of the response's content (of streams: TTFT).",
+    ),
+    (
+        "time_per_event_seconds",
+        "per_event",
+        "Mean time between the events of an event stream (TPOT), one observation a stream.",
+    ),
 )
 _COUNTS = (
-    ("sent_bytes", "bytes_sent", "Bytes of answers' bodies that callers got."),
-    ("received_bytes", "bytes_received", "Bytes of requests' bodies."),
-    ("prompt_tokens", "prompt_tokens", "Tokens of prompts, as engines' usage said."),
-    ("completion_tokens", "completion_tokens", "Generated tokens, as engines' usage said."),
-    ("cut_requests", "cut", "Requests that were still open when a grace was over."),
+    ("sent_bytes", "bytes_sent", "Bytes of responses' content sent to callers."),
+    ("received_bytes", "bytes_received", "Bytes of requests' content received from callers."),
+    ("prompt_tokens", "prompt_tokens", "Tokens of prompts, by the `usage` of engines' responses."),
+    ("completion_tokens", "completion_tokens", "Generated tokens, by the `usage` of engines' responses."),
+    (
+        "cut_requests",
+        "cut",
+        "Requests cut because they were still open at a drain's deadline or at the end of the shutdown.",
+    ),
 )
 
 
@@ -66,8 +81,10 @@ class TrafficCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """Yield every metric family."""
         snapshot = self._snapshot()
-        yield GaugeMetricFamily("headrace_proxy_workers", "Processes that carry traffic.", value=self._alive())
-        yield GaugeMetricFamily("headrace_proxy_connections", "Callers' connections.", value=snapshot.connections)
+        yield GaugeMetricFamily("headrace_proxy_workers", "Worker processes that serve.", value=self._alive())
+        yield GaugeMetricFamily(
+            "headrace_proxy_connections", "Open downstream connections.", value=snapshot.connections
+        )
         yield from self._per_replica()
         yield from self._per_service()
         yield from self._current_gauges(snapshot)
@@ -75,22 +92,22 @@ class TrafficCollector(Collector):
     def _per_replica(self) -> Iterator[Metric]:
         requests = CounterMetricFamily(
             "headrace_proxy_requests",
-            "Requests that went to a replica, by the status that the caller got (left: the caller went).",
+            "Requests sent to a replica, by the status that the caller got.",
             labels=[*_PER_REPLICA, "code"],
         )
-        broken = CounterMetricFamily(
-            "headrace_proxy_broken_answers",
-            "Answers that began and could not be finished.",
-            labels=[*_PER_REPLICA, "why"],
+        interrupted = CounterMetricFamily(
+            "headrace_proxy_interrupted_responses",
+            "Responses that were interrupted after their head was sent, by reason.",
+            labels=[*_PER_REPLICA, "reason"],
         )
         for stats in self._registry:
             labels = _labels(stats)
             for code, number in sorted(stats.codes.items()):
                 requests.add_metric([*labels, str(code) if code else "left"], number)
             for why, number in sorted(stats.broken.items()):
-                broken.add_metric([*labels, why], number)
+                interrupted.add_metric([*labels, why], number)
         yield requests
-        yield broken
+        yield interrupted
         for name, attribute, text in _COUNTS:
             family = CounterMetricFamily(f"headrace_proxy_{name}", text, labels=_PER_REPLICA)
             for stats in self._registry:
@@ -104,20 +121,28 @@ class TrafficCollector(Collector):
 
     def _per_service(self) -> Iterator[Metric]:
         refused = CounterMetricFamily(
-            "headrace_proxy_refused", "Requests that no replica got, by why.", labels=["service", "reason"]
+            "headrace_proxy_refused",
+            "Requests refused before a replica got them, by reason.",
+            labels=["service", "reason"],
         )
         retries = CounterMetricFamily(
-            "headrace_proxy_retries", "Requests sent again, by why.", labels=["service", "why"]
+            "headrace_proxy_retries",
+            "Retries: requests sent to a replica again, by reason.",
+            labels=["service", "reason"],
         )
         ejections = CounterMetricFamily(
-            "headrace_proxy_ejections", "Replicas ejected after failures.", labels=["service"]
+            "headrace_proxy_ejections", "Ejections of replicas by outlier detection.", labels=["service"]
         )
         preflights = CounterMetricFamily(
             "headrace_proxy_preflights",
-            "CORS preflight requests of browsers that the proxy answered.",
+            "CORS preflight requests answered.",
             labels=["service"],
         )
-        queue = HistogramMetricFamily("headrace_proxy_queue_seconds", "Waits for a free replica.", labels=["service"])
+        queue = HistogramMetricFamily(
+            "headrace_proxy_queue_seconds",
+            "Time that requests spent in the queue, however it ended.",
+            labels=["service"],
+        )
         for stats in self._registry.services.values():
             for reason, number in sorted(stats.refused.items()):
                 refused.add_metric([stats.service, reason], number)
@@ -131,14 +156,16 @@ class TrafficCollector(Collector):
         preflights.add_metric([""], self._registry.preflights)
         yield from (refused, retries, ejections, preflights, queue)
         malformed = CounterMetricFamily(
-            "headrace_proxy_malformed", "Bytes that were no request, by why.", labels=["why"]
+            "headrace_proxy_malformed",
+            "Malformed requests: bytes that HTTP does not allow, by reason.",
+            labels=["reason"],
         )
         for why, number in sorted(self._registry.malformed.items()):
             malformed.add_metric([why], number)
         yield malformed
         illegal = CounterMetricFamily(
             "headrace_proxy_illegal_transitions",
-            "Requests ended by a step that their state machine does not know: mistakes of the proxy's own.",
+            "Requests ended by a transition that is not in the table of states: a bug of the app-proxy.",
             labels=["state", "event"],
         )
         for step, number in sorted(self._registry.illegal_transitions.items()):
@@ -147,13 +174,15 @@ class TrafficCollector(Collector):
 
     def _current_gauges(self, snapshot: TrafficSnapshot) -> Iterator[Metric]:
         names = {table.service_id: table.name for table in self._tables}
-        in_flight = GaugeMetricFamily("headrace_proxy_in_flight", "Requests open at this moment.", labels=_PER_REPLICA)
+        in_flight = GaugeMetricFamily(
+            "headrace_proxy_in_flight", "Requests open on a replica now.", labels=_PER_REPLICA
+        )
         replicas = {stats.session_id: _labels(stats) for stats in self._registry}
         for table in self._tables:  # the registry has a replica only after its first request has ended
             replicas |= {r.session_id: [table.name, str(r.revision_id), str(r.session_id)] for r in table.routes}
         for session_id, labels in replicas.items():
             in_flight.add_metric(labels, snapshot.in_flight.get(session_id, 0))
-        queued = GaugeMetricFamily("headrace_proxy_queued", "Requests that wait for a replica.", labels=["service"])
+        queued = GaugeMetricFamily("headrace_proxy_queued", "Requests in the queue now.", labels=["service"])
         for service_id, waiting in snapshot.queues.items():
             queued.add_metric([names.get(service_id, "")], waiting.requests)
         yield in_flight

@@ -10,7 +10,7 @@ from nats.errors import NoRespondersError
 
 from headrace.autoscaler.domain.firing import PendingRequest
 from headrace.autoscaler.domain.policy import RuleEvaluation, cooldown_end
-from headrace.autoscaler.metrics import DECISIONS
+from headrace.autoscaler.metrics import SCALE_REQUESTS
 from headrace.autoscaler.records import ScalingRecords
 from headrace.autoscaler.rule_tables import RuleTables, WatchedService
 from headrace.common.bus.connect import Bus
@@ -66,12 +66,12 @@ class ScaleRequester:
         self._tables.learn(service, reply.wanted, generation=generation)
         if not reply.applied:
             await self._records.dropped(service)
-            DECISIONS.labels("refused").inc()
+            SCALE_REQUESTS.labels("refused").inc()
             log.info("scale_refused", service_id=str(service), rule_id=str(pending.rule_id), why=reply.reason.text)
             text = f"{evaluation.reason.text}; the manager refused: {reply.reason.text}"
             return replace(evaluation, reason=Reason.of(ScalingReason.REFUSED, text)), False
         await self._records.done(service, pending)
-        DECISIONS.labels("applied").inc()
+        SCALE_REQUESTS.labels("applied").inc()
         log.info(
             "scaled",
             service_id=str(service),
@@ -84,7 +84,7 @@ class ScaleRequester:
     async def _unanswered(
         self, watched: WatchedService, evaluation: RuleEvaluation, problem: BusUnavailable | MalformedMessage
     ) -> RuleEvaluation:
-        DECISIONS.labels("unanswered").inc()
+        SCALE_REQUESTS.labels("unanswered").inc()
         log.warning("scale_unanswered", service_id=str(watched.table.service_id), why=problem.detail)
         if isinstance(problem.__cause__, NoRespondersError):  # no manager got the request: it was not applied
             await self._records.dropped(watched.table.service_id)

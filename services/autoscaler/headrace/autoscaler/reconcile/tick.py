@@ -20,7 +20,7 @@ from headrace.autoscaler.domain.firing import RequestOutcome, awaiting_answer, s
 from headrace.autoscaler.domain.observation import AveragingWindow
 from headrace.autoscaler.domain.policy import RuleEvaluation, ScalingInput, Verdict, decide
 from headrace.autoscaler.leases import Leases
-from headrace.autoscaler.metrics import DECISIONS, LEASED, PAUSED, RULES_BY_REASON
+from headrace.autoscaler.metrics import LEASED, PAUSED, RULES_BY_REASON, SCALE_REQUESTS
 from headrace.autoscaler.reconcile.report import Reporter
 from headrace.autoscaler.reconcile.scale_requester import ScaleRequester
 from headrace.autoscaler.records import ScalingRecords
@@ -152,7 +152,7 @@ class Tick:
             return await self._context.requester.fire(watched, evaluation, now)
         except RedisError as error:
             self._recorded.discard(service)
-            DECISIONS.labels("unrecorded").inc()
+            SCALE_REQUESTS.labels("unrecorded").inc()
             log.warning("firing_not_recorded", service_id=str(service), why=_error_text(error))
             return _not_fired(
                 evaluation, ScalingReason.REDIS_AWAY, f"Redis does not answer: {_error_text(error)}"

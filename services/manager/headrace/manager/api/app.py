@@ -10,6 +10,7 @@ from typing import Any
 from aiohttp import web
 
 from headrace.common.contracts.http.installation import Version
+from headrace.common.contracts.readiness import ReadinessCheck
 from headrace.common.web.app import Check, make_app
 from headrace.manager.api import (
     agents,
@@ -99,7 +100,7 @@ def document() -> dict[str, Any]:
     return make_document(ENDPOINTS, version=installed_version())
 
 
-def make_api(use: UseCases, *, checks: Mapping[str, Check] | None = None) -> web.Application:
+def make_api(use: UseCases, *, checks: Mapping[ReadinessCheck, Check] | None = None) -> web.Application:
     """Return the application: `/v1`, and `/livez`, `/readyz` (with `checks`), `/metrics`."""
     app = make_app(checks=checks, max_body_bytes=MAX_BODY_BYTES)
     for endpoint in ENDPOINTS:

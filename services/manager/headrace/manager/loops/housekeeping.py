@@ -10,7 +10,7 @@ from functools import partial
 import structlog
 
 from headrace.common.db.pool import Connection, Pool, transaction
-from headrace.manager.metrics import DROPPED
+from headrace.manager.metrics import DELETED_ROWS
 from headrace.manager.store import retention
 
 log = structlog.get_logger()
@@ -87,7 +87,7 @@ class HousekeepingLoop:
         for _ in range(self._rounds):
             async with transaction(self._pool) as con:
                 dropped = await step(con, self._batch)
-            DROPPED.labels(name).inc(dropped)
+            DELETED_ROWS.labels(name).inc(dropped)
             if dropped < self._batch:
                 return False
         return True

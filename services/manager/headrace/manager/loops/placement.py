@@ -15,7 +15,7 @@ from headrace.common.db.pool import Pool, transaction
 from headrace.common.runtime.clock import Clock
 from headrace.manager.domain.placement.scheduler import Placement, Waiting, place_all
 from headrace.manager.loops.row_errors import error_text, skip_row
-from headrace.manager.metrics import PLACED, PLACING_SECONDS, WAITING
+from headrace.manager.metrics import PLACED, PLACEMENT_SECONDS, UNPLACED
 from headrace.manager.store import sessions
 
 log = structlog.get_logger()
@@ -44,15 +44,15 @@ class PlacementLoop:
             requests, facts, unreadable = await sessions.pending(con, self._most)
             machines, ill = await sessions.machines(con) if requests else ([], {})
         if not facts:
-            WAITING.set(0)
+            UNPLACED.set(0)
             return
         for machine, error in ill.items():
             skip_row("placement", error, known=machine in self._ill, agent_id=machine)
         self._ill = frozenset(ill)
-        with PLACING_SECONDS.time():  # in a thread, so that thousands of sessions do not hold up requests
+        with PLACEMENT_SECONDS.time():  # in a thread, so that thousands of sessions do not hold up requests
             placed, waiting = await asyncio.to_thread(place_all, machines, requests, self._clock())
         waiting += [_not_placeable(ill_id, facts[ill_id][1], error) for ill_id, error in unreadable.items()]
-        WAITING.set(len(waiting))
+        UNPLACED.set(len(waiting))
         for batch in _batches([(placement, facts[placement.id][0]) for placement in placed]):
             await self._commit(batch)
         news = [(w, facts[w.id][0]) for w in waiting if facts[w.id][1] != w.code.bounded(w.text)]

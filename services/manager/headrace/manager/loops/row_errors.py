@@ -8,16 +8,17 @@ from __future__ import annotations
 import structlog
 from pydantic import ValidationError
 
-from headrace.manager.metrics import PASSED_OVER
+from headrace.manager.metrics import SKIPPED_ROWS
+from headrace.manager.usecases.ports import LoopName
 
 log = structlog.get_logger()
 
 
-def skip_row(loop: str, error: Exception, *, known: bool = False, **row: str) -> None:
+def skip_row(loop: LoopName, error: Exception, *, known: bool = False, **row: str) -> None:
     """Count a skipped row, and log it unless it is `known`: it recurs in each pass."""
-    PASSED_OVER.labels(loop).inc()
+    SKIPPED_ROWS.labels(loop).inc()
     if not known:
-        log.error("row_passed_over", loop=loop, **row, exc_info=error)
+        log.error("row_skipped", loop=loop, **row, exc_info=error)
 
 
 def error_text(error: Exception) -> str:

@@ -219,7 +219,7 @@ class ServicesLoop:
             except DATABASE_ERRORS:
                 raise
             except Exception as error:  # noqa: BLE001 - it costs itself
-                skip_row("validations", error, known=row.id in self._ill_validations, session_id=str(row.id))
+                skip_row("services", error, known=row.id in self._ill_validations, session_id=str(row.id))
                 ill.add(row.id)
         self._ill_validations = frozenset(ill)
         return acted
