@@ -44,7 +44,7 @@ from tests.support.wait import eventually
 SERVICES, REPLICAS, RULES = 1000, 3, 5
 SAMPLES, SECONDS, IN_MESSAGE = 10_000, 5, 100
 """Samples a second, for how long, and how many in a message."""
-AGENT, MOST_WAIT_S = AgentId("agent-1"), 60.0
+AGENT, MAX_WAIT_S = AgentId("agent-1"), 60.0
 METRICS = ("cpu_util", "mem_util", "vllm:num_requests_waiting", "vllm:kv_cache_usage_perc", "vllm:num_requests_running")
 KERNEL = {
     "cpu_util": 50.0,
@@ -133,7 +133,7 @@ async def ingest(
         await asyncio.to_thread(sender.start)
         until, cpu = _taken() + SAMPLES * SECONDS, time.process_time()
         go.set()
-        await eventually(lambda: _taken() >= until, within_s=MOST_WAIT_S, every_s=0.05)
+        await eventually(lambda: _taken() >= until, within_s=MAX_WAIT_S, every_s=0.05)
         spent = time.process_time() - cpu
         flush.stop()
     sender.terminate()

@@ -33,7 +33,7 @@ from headrace.embedded.stack import EmbeddedServers
 
 ROUNDS = 5
 SMALL_FILES, SMALL_BYTES, IN_DIRECTORY, LARGE_BYTES = 5_000, 4096, 100, 512 * 2**20
-LEAST_FILES_S, LEAST_SHARE, COMMAND_S = 500, 0.5, 600.0
+MIN_FILES_PER_S, MIN_SHARE, COMMAND_S = 500, 0.5, 600.0
 
 
 async def measure(folder: Path) -> dict[str, float]:
@@ -140,7 +140,7 @@ def show(found: dict[str, float]) -> bool:
             f"{SMALL_FILES / net(f'small_{way}_highest'):.0f} to {SMALL_FILES / net(f'small_{way}_lowest'):.0f}; "
             f"{seconds / found['small_cp']:.1f} times as long as cp -r"
         )
-        cases.append(Case(f"small files {way}", SMALL_FILES / seconds, "at least", LEAST_FILES_S, "/s", note))
+        cases.append(Case(f"small files {way}", SMALL_FILES / seconds, "at least", MIN_FILES_PER_S, "/s", note))
     plain = found["large_cp"] + found["large_sync"]
     for way, beside, what in (
         ("up", plain + 2 * found["large_sha"], "cp, sync and twice sha256sum"),
@@ -152,7 +152,7 @@ def show(found: dict[str, float]) -> bool:
             f"{mib / seconds:.0f} MiB/s, {mib / net(f'large_{way}_highest'):.0f} to {mib / net(f'large_{way}_lowest'):.0f}; "
             f"beside {mib / beside:.0f}"
         )
-        cases.append(Case(f"a large file {way}, times {what}", beside / seconds, "at least", LEAST_SHARE, "", note))
+        cases.append(Case(f"a large file {way}, times {what}", beside / seconds, "at least", MIN_SHARE, "", note))
     return judge(cases)
 
 

@@ -42,7 +42,7 @@ from tests.support import many_rows
 from tests.support.wait import eventually
 
 MACHINES, KERNELS, EVERY_S, MEASURED_S = 500, 8, 2.0, 20.0
-SILENT, MOST_WAIT_S = 50, 60.0
+SILENT, MAX_WAIT_S = 50, 60.0
 TARGETS = {"cores": 0.5, "behind_s": 2.0, "lost_within_s": 10.0}
 Row = tuple[AgentId, KernelId, SessionId]
 
@@ -86,7 +86,7 @@ async def _measure() -> dict[str, float]:
             target=send_reports, args=(servers.nats_url, user, password, rows, silence), daemon=True
         )
         sender.start()
-        await eventually(lambda: _all_reported(pool), within_s=MOST_WAIT_S, every_s=0.1)
+        await eventually(lambda: _all_reported(pool), within_s=MAX_WAIT_S, every_s=0.1)
         found = await _cost(pool)
         silence.set()
         found["lost_within_s"] = await _until_lost(pool, agents)
@@ -130,7 +130,7 @@ async def _until_lost(pool: Pool, agents: AgentLiveness) -> float:
         await agents.one_pass()
         return bool(await pool.fetchval("select count(*) from agents where lost_at is not null") >= SILENT)
 
-    await eventually(lost, within_s=MOST_WAIT_S, every_s=0.5)
+    await eventually(lost, within_s=MAX_WAIT_S, every_s=0.5)
     return time.monotonic() - started
 
 

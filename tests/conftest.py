@@ -15,7 +15,7 @@ from _pytest.logging import LogCaptureHandler
 from tests.support.groups import order
 
 pytest_plugins = ["tests.support.backends", "tests.support.effort", "tests.support.failures"]
-MOST_OF_A_VALUE = 40
+MAX_VALUE_CHARS = 40
 # plain: a rich traceback takes a fifth of a second to draw, and outages log many
 structlog.configure(
     processors=[
@@ -58,9 +58,9 @@ def pytest_make_parametrize_id(val: object) -> str | None:
 
     All workers must generate the same names, and signed tokens end differently in each.
     """
-    if isinstance(val, str | bytes) and len(val) > MOST_OF_A_VALUE:
+    if isinstance(val, str | bytes) and len(val) > MAX_VALUE_CHARS:
         text = val if isinstance(val, str) else val.decode("latin-1")
-        return text[:MOST_OF_A_VALUE].encode("unicode_escape").decode()
+        return text[:MAX_VALUE_CHARS].encode("unicode_escape").decode()
     return None
 
 

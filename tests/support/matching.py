@@ -20,7 +20,7 @@ from tests.support.effort import examples
 Then = Callable[[int], bool]
 Items = list[tuple[Any, Any]]
 _STEPS = 200_000
-MOST_INPUTS = 600
+MAX_INPUTS = 600
 """Inputs that one pattern is tried with at night; fewer of the same ones in other runs."""
 _IGNORECASE, _DOTALL = int(re.IGNORECASE), int(re.DOTALL)
 _REPEATS = (c.MAX_REPEAT, c.MIN_REPEAT, c.POSSESSIVE_REPEAT)
@@ -258,7 +258,7 @@ def hard_inputs(pattern: re.Pattern[Any], times: int) -> Iterator[list[int]]:
     whole = tuple(_shortest(parsed, flags))
     pumps |= {whole[:40]} if whole else set()
     shapes = list(product(sorted(prefixes), sorted(pumps), ((0x80,), (0x0A, 0x21), ())))
-    most = examples(MOST_INPUTS)
+    most = examples(MAX_INPUTS)
     if len(shapes) > most:  # the same ones at each call, so that two lengths can be compared
         shapes = random.Random(0).sample(shapes, most)
     for prefix, pump, end in shapes:

@@ -55,3 +55,9 @@ def test_each_thing_stands_once_in_its_section_and_every_row_is_whole() -> None:
     assert [
         what for what, times in Counter((section, cells[0]) for section, cells in rows()).items() if times > 1
     ] == []
+
+
+def test_a_constant_that_bounds_something_is_a_max_or_min_of_it() -> None:
+    assert [
+        f"{path}: {word}" for path, words in WORDS.items() for word in words if re.match("_?(MOST|LEAST)_", word)
+    ] == []

@@ -12,7 +12,7 @@ from headrace.common.contracts.reasons.proxy import ModelReason, ProxyReason, Re
 Kind = Literal["get", "post", "fleet", "stream", "socket"]
 SAFE: frozenset[Kind] = frozenset({"get", "socket"})
 """What the app-proxy may send again after it may have run: GET, and so the handshake of a WebSocket, before it was answered."""
-MOST_RUNS = 3
+MAX_RUNS = 3
 """A safe request is sent again at most twice (docs/data-plane.md)."""
 SLACK_S = 1.0
 """How long before a fault's moment the last effect of a request may lie: between a signal and its note."""
@@ -175,7 +175,7 @@ def _broken_rules(one: RequestRecord, runs: Sequence[Execution], faults: Sequenc
     times = len(runs)
     if one.kind not in SAFE and times > 1:
         yield f"ran {times} times, though it is not safe to send it again"
-    if times > MOST_RUNS:
+    if times > MAX_RUNS:
         yield f"ran {times} times; a safe request is sent again at most twice"
     if one.outcome == "200":
         if times == 0:

@@ -95,7 +95,7 @@ async def test_links_and_special_files_do_not_come_down(api: ManagerApi, tmp_pat
     for number in range(200):
         (root / f"link-{number}").symlink_to("a")
     told = left_out(await fetched(api, folder))
-    assert (told["count"], len(told["entries"])) == (204, packing.MOST_LEFT_OUT)
+    assert (told["count"], len(told["entries"])) == (204, packing.MAX_LISTED_LEFT_OUT)
     assert unpacked(await selected(api, folder, "out/secret", "secret", "pipe", "a", "absent")) == {"a": b"1"}
 
 
@@ -206,7 +206,7 @@ def test_an_archive_reads_a_directory_once_however_many_files_it_has(
     content = b"".join(iter(Packer(tree).piece, b""))
     assert len(unpacked(content)) == 4402
     assert seen <= 3001 + 4402, "once to look whether it is a file, once to read"
-    monkeypatch.setattr(packing, "MOST_NAMES", 1000)
+    monkeypatch.setattr(packing, "MAX_REMEMBERED_NAMES", 1000)
     assert unpacked(b"".join(iter(Packer(tree).piece, b""))) == unpacked(content), "in several steps"
 
 

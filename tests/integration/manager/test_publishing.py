@@ -308,7 +308,7 @@ async def test_the_slow_look_reads_few_tables_at_once_and_stops_once_it_took_lon
     found = []
     for most in (60.0, 60.0, -1.0, 60.0):
         facts.reads.clear()
-        monkeypatch.setattr(publishing_loop, "LOOK_MOST_S", most)
+        monkeypatch.setattr(publishing_loop, "MAX_LOOK_S", most)
         await publishing.one_pass()
         found.append(list(facts.reads))
     assert found == [[20] * 5, [10], [20], [20] * 4 + [10]]

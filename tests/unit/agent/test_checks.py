@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.agent.checks import HealthChecker
-from headrace.agent.domain.answerhead import MOST_HEAD_BYTES, MOST_INTERIM, NotHttpError, final_head
+from headrace.agent.domain.answerhead import MAX_HEAD_BYTES, MAX_INTERIM_RESPONSES, NotHttpError, final_head
 from headrace.common.contracts.model import HealthCheck
 from tests.support.bytecodes import bytecodes
 from tests.support.ports import free_port
@@ -170,7 +170,7 @@ async def test_a_kept_connection_that_breaks_within_an_answer_is_a_failed_check(
         ([b"HTTP/2.0 200 OK\r\n\r\n"], "its answer is not HTTP"),
         ([b"HTTP/1.1 999 OK\r\n\r\n"], "its answer is not HTTP"),
         ([b"HTTP/1.1 200 OK\r\n", *[b"X: " + b"x" * 1000 + b"\r\n"] * 20], "its answer's head is longer than 16 KiB"),
-        ([b"HTTP/1.1 100 Continue\r\n\r\n"] * (MOST_INTERIM + 1), "more than 8 interim answers (1xx) came"),
+        ([b"HTTP/1.1 100 Continue\r\n\r\n"] * (MAX_INTERIM_RESPONSES + 1), "more than 8 interim answers (1xx) came"),
     ],
 )
 async def test_what_is_no_http_answer_fails_the_check_in_words(pieces: list[bytes], words: str) -> None:
@@ -211,7 +211,7 @@ def test_no_bytes_break_the_reading_of_a_head(content: bytes) -> None:
 
 @pytest.mark.parametrize("field", [b"X: y\r\n", b"\r", b":\r\n", b"Content-Length: 1\r\n", b"x"])
 def test_twice_the_head_is_at_most_twice_the_work(field: bytes) -> None:
-    half = MOST_HEAD_BYTES // 2 // len(field) - 10
+    half = MAX_HEAD_BYTES // 2 // len(field) - 10
 
     def work(count: int) -> int:
         head = b"HTTP/1.1 200 OK\r\n" + field * count + b"\r\n\r\n"

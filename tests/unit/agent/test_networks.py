@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from headrace.agent.domain.networks import (
-    MOST_RESOLVERS,
+    MAX_RESOLVERS,
     PacketFilter,
     bridge_name,
     bridge_prefix,
@@ -81,7 +81,7 @@ def test_name_servers_of_the_machine_are_known_but_none_on_loopback() -> None:
         IPv4Address("10.0.0.2"),
         IPv4Address("8.8.8.8"),
     )
-    assert len(resolvers_in([f"nameserver 10.0.0.{n}" for n in range(1, 99)])) == MOST_RESOLVERS
+    assert len(resolvers_in([f"nameserver 10.0.0.{n}" for n in range(1, 99)])) == MAX_RESOLVERS
 
 
 def test_routes_of_the_machine_are_read_but_not_the_default_one() -> None:

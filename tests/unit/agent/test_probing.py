@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from headrace.agent.checks import CheckResult
-from headrace.agent.domain.health import LEAST_AT_ONCE, MOST_AT_ONCE
+from headrace.agent.domain.health import MAX_CONCURRENT_CHECKS, MIN_CONCURRENT_CHECKS
 from headrace.agent.runtime.interface import PortProblem
 from headrace.common.contracts.ids import KernelId, new_uuid
 from headrace.common.contracts.model import HealthCheck
@@ -45,15 +45,15 @@ def check(**changes: object) -> HealthCheck:
     return HealthCheck.model_validate({"path": "/", "interval": 0.01, "max_retries": 0, "initial_delay": 0} | changes)
 
 
-@pytest.mark.parametrize(("retries", "most"), [(0, LEAST_AT_ONCE), (20, 22), (10_000, MOST_AT_ONCE)])
+@pytest.mark.parametrize(("retries", "most"), [(0, MIN_CONCURRENT_CHECKS), (20, 22), (10_000, MAX_CONCURRENT_CHECKS)])
 async def test_of_a_program_that_hangs_as_many_checks_are_under_way_as_decide_and_no_more(
     tmp_path: Path, retries: int, most: int
 ) -> None:
     async with probed(tmp_path, check(max_retries=retries)) as world:
-        await eventually(lambda: world.clock.reads > 3 * MOST_AT_ONCE + 100)
+        await eventually(lambda: world.clock.reads > 3 * MAX_CONCURRENT_CHECKS + 100)
         assert world.checker.asked == most
         world.checker.answers.set()
-        if retries < MOST_AT_ONCE:
+        if retries < MAX_CONCURRENT_CHECKS:
             await eventually(lambda: is_now(world, "unhealthy"))
 
 

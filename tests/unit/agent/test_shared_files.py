@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from headrace.agent.runtime.docker import shared_files
-from headrace.agent.runtime.docker.shared_files import MOST_LEVELS, clear_setuid
+from headrace.agent.runtime.docker.shared_files import MAX_FOLDER_DEPTH, clear_setuid
 
 
 def program(path: Path, mode: int = 0o6755) -> Path:
@@ -64,13 +64,13 @@ def test_a_folder_that_becomes_a_link_meanwhile_is_not_followed(
 def test_the_walk_is_bounded_in_entries_and_depth_and_keeps_no_descriptor(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    within = program(tmp_path.joinpath("folder", *["d"] * MOST_LEVELS, "x"))
+    within = program(tmp_path.joinpath("folder", *["d"] * MAX_FOLDER_DEPTH, "x"))
     beyond = program(within.parent / "d/x")
     before = len(list(Path("/proc/self/fd").iterdir()))
     assert clear_setuid(tmp_path / "folder") == 1
     assert (mode_of(within), mode_of(beyond)) == (0o755, 0o6755)
     assert len(list(Path("/proc/self/fd").iterdir())) <= before  # what earlier tests dropped may be closed meanwhile
-    monkeypatch.setattr(shared_files, "MOST_ENTRIES", 10)
+    monkeypatch.setattr(shared_files, "MAX_VISITED_ENTRIES", 10)
     for number in range(30):
         program(tmp_path / "many" / str(number))
     assert clear_setuid(tmp_path / "many") == 10

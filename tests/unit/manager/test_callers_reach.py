@@ -17,7 +17,7 @@ from headrace.manager.domain.lifecycle.status import (
     with_app_proxies,
     with_tables,
 )
-from headrace.manager.inbox.app_proxies import MOST_AWAY, AppProxyReports
+from headrace.manager.inbox.app_proxies import MAX_ABSENT_PROXIES, AppProxyReports
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 SERVICE = ServiceId(UUID(int=1))
@@ -92,7 +92,7 @@ async def test_of_app_proxies_that_came_and_went_the_last_are_remembered() -> No
         heard.after(4)
         await heard.report(ProxyId(f"proxy-{number}"))
     assert set(heard.proxies.lately()) == {ProxyId(f"proxy-{number}") for number in (47, 48, 49)}
-    assert len(heard.proxies._reports) <= MOST_AWAY + 4
+    assert len(heard.proxies._reports) <= MAX_ABSENT_PROXIES + 4
 
 
 def test_an_app_proxy_is_behind_only_after_it_had_time_to_apply_the_table() -> None:

@@ -128,7 +128,7 @@ def test_a_page_that_looked_at_much_ends_and_the_next_goes_on(tmp_path: Path, mo
 
 
 def test_a_directory_of_too_many_entries_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listing, "MOST_IN_DIRECTORY", 5)
+    monkeypatch.setattr(listing, "MAX_DIRECTORY_ENTRIES", 5)
     make(tmp_path / "f", [f"deep/{file}" for file in range(6)])
     tree = Tree(tmp_path, "f")
     assert [file.path for file in tree.files((), recursive=False, after="", limit=10)[0]] == ["deep"]

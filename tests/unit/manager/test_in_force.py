@@ -12,7 +12,7 @@ from headrace.common.contracts.messages.reports import ProxyReport
 from headrace.manager.domain.in_force import Propagation, in_force
 from headrace.manager.domain.lifecycle.receipts import LastReport
 from headrace.manager.domain.lifecycle.status import Presence
-from headrace.manager.inbox.app_proxies import MOST_AWAY, REMEMBERED_FOR, AppProxyReports
+from headrace.manager.inbox.app_proxies import MAX_ABSENT_PROXIES, REMEMBERED_FOR, AppProxyReports
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 CHAT, ECHO = ServiceId(UUID(int=1)), ServiceId(UUID(int=2))
@@ -76,16 +76,16 @@ async def test_app_proxies_that_went_are_remembered_for_minutes_and_so_many() ->
     async def report(proxy_id: ProxyId) -> None:
         await proxies.heard(ProxyReport(proxy_id=proxy_id, sent_at=now[0], url="http://p", generations={CHAT: 1}))
 
-    for number in range(MOST_AWAY + 5):
+    for number in range(MAX_ABSENT_PROXIES + 5):
         await report(ProxyId(f"old-{number}"))
         now[0] += timedelta(milliseconds=1)
     now[0] += timedelta(seconds=20)
     await report(A)
     assert set(proxies.lately()) == {A}
-    assert set(proxies.remembered()) == {A, *(f"old-{number}" for number in range(5, MOST_AWAY + 5))}
-    assert len(proxies._reports) <= MOST_AWAY + 1 + 5
+    assert set(proxies.remembered()) == {A, *(f"old-{number}" for number in range(5, MAX_ABSENT_PROXIES + 5))}
+    assert len(proxies._reports) <= MAX_ABSENT_PROXIES + 1 + 5
     await report(A)
-    assert len(proxies._reports) == MOST_AWAY + 1
+    assert len(proxies._reports) == MAX_ABSENT_PROXIES + 1
     now[0] += REMEMBERED_FOR
     await report(B)
     assert set(proxies.remembered()) == {A, B}

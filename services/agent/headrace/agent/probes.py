@@ -9,9 +9,9 @@ from typing import cast
 
 from yarl import URL
 
-from headrace.agent.domain.answerhead import MOST_HEAD_BYTES, AnswerHead, NotHttpError, final_head
+from headrace.agent.domain.answerhead import MAX_HEAD_BYTES, AnswerHead, NotHttpError, final_head
 
-_MOST_BODY_BYTES = 64 * 1024
+_MAX_BODY_BYTES = 64 * 1024
 """Longest body that is read to its end to keep the connection."""
 _IDLE_S = 75.0
 """Longest idle time of a connection that is reused: the program may be about to close an older one."""
@@ -51,7 +51,7 @@ class _Connection(asyncio.Protocol):
                 self._left = self._left - len(data) if len(data) <= self._left else None
             return
         self._content += data
-        if b"\n" not in data and len(data) < len(self._content) <= MOST_HEAD_BYTES:
+        if b"\n" not in data and len(data) < len(self._content) <= MAX_HEAD_BYTES:
             return  # no head ends here
         try:
             head = final_head(bytes(self._content))
@@ -65,7 +65,7 @@ class _Connection(asyncio.Protocol):
         answer, self._answer = self._answer, None
         rest, self._content = len(self._content) - head.end, bytearray()
         body = head.body_bytes
-        self._left = body - rest if body is not None and rest <= body <= _MOST_BODY_BYTES else None
+        self._left = body - rest if body is not None and rest <= body <= _MAX_BODY_BYTES else None
         if answer is not None and not answer.done():
             answer.set_result(head.status)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-MOST_HEAD_BYTES = 16 * 1024
-MOST_INTERIM = 8
+MAX_HEAD_BYTES = 16 * 1024
+MAX_INTERIM_RESPONSES = 8
 _SWITCHING_PROTOCOLS = 101
 _STATUS = re.compile(rb"HTTP/1\.([01]) ([1-5]\d\d)(?: .*)?")
 _BEGINNING = b"HTTP/1."
@@ -34,12 +34,12 @@ def final_head(content: bytes) -> AnswerHead | None:
     None while it is incomplete. Raises NotHttpError.
     """
     start = 0
-    for _ in range(MOST_INTERIM + 1):
+    for _ in range(MAX_INTERIM_RESPONSES + 1):
         head = _head(content, start)
         if head is None or head.status >= 200 or head.status == _SWITCHING_PROTOCOLS:
             return head
         start = head.end
-    raise NotHttpError(f"more than {MOST_INTERIM} interim answers (1xx) came")
+    raise NotHttpError(f"more than {MAX_INTERIM_RESPONSES} interim answers (1xx) came")
 
 
 def _head(content: bytes, start: int) -> AnswerHead | None:
@@ -48,9 +48,9 @@ def _head(content: bytes, start: int) -> AnswerHead | None:
     end, width = content.find(b"\r\n\r\n", start), 4
     if end < 0:
         end, width = content.find(b"\n\n", start), 2  # a lone line feed may be taken for the end of a line
-    if end < 0 or end - start > MOST_HEAD_BYTES:
-        if len(content) - start > MOST_HEAD_BYTES:
-            raise NotHttpError(f"its answer's head is longer than {MOST_HEAD_BYTES // 1024} KiB")
+    if end < 0 or end - start > MAX_HEAD_BYTES:
+        if len(content) - start > MAX_HEAD_BYTES:
+            raise NotHttpError(f"its answer's head is longer than {MAX_HEAD_BYTES // 1024} KiB")
         return None
     first, *fields = content[start:end].split(b"\n")
     found = _STATUS.fullmatch(first.rstrip(b"\r"))

@@ -29,7 +29,7 @@ from headrace.common.contracts.vocabulary import HealthStatus
 
 LOOK_S = 0.1
 """Pause between extra probes until the first success. One costs well under a millisecond while nothing listens yet."""
-LEAST_AT_ONCE, MOST_AT_ONCE = 8, 64
+MIN_CONCURRENT_CHECKS, MAX_CONCURRENT_CHECKS = 8, 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Policy:
         As many as decide the state, plus the one before them, within a bound: otherwise a hanging program would become
         unhealthy later than its definition says.
         """
-        return min(MOST_AT_ONCE, max(LEAST_AT_ONCE, self.max_retries + 2))
+        return min(MAX_CONCURRENT_CHECKS, max(MIN_CONCURRENT_CHECKS, self.max_retries + 2))
 
     @classmethod
     def of(cls, check: HealthCheck | None, *, open_within_s: float = math.inf) -> Policy:

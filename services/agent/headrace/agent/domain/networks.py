@@ -15,7 +15,7 @@ PRIVATE = tuple(
     IPv4Network(text) for text in ("10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16")
 )
 """RFC 1918, RFC 6598 and RFC 3927: networks of the data stores, of other machines and of a cloud's metadata service."""
-MOST_RESOLVERS = 8
+MAX_RESOLVERS = 8
 _FILTER_OUT = "FWD"
 _FILTER_INTO = "TO"
 _FILTER_HOST = "IN"
@@ -117,7 +117,7 @@ class PacketFilter:
 
     def _exceptions(self) -> Iterator[str]:
         yield from (f"-d {network}" for network in self.allowed)
-        for resolver in self.resolvers[:MOST_RESOLVERS]:
+        for resolver in self.resolvers[:MAX_RESOLVERS]:
             yield f"-d {resolver} -p udp --dport 53"
             yield f"-d {resolver} -p tcp --dport 53"
 
@@ -134,7 +134,7 @@ def resolvers_in(texts: Sequence[str]) -> tuple[IPv4Address, ...]:
                 continue
             if not address.is_loopback:
                 found[address] = None
-    return tuple(found)[:MOST_RESOLVERS]
+    return tuple(found)[:MAX_RESOLVERS]
 
 
 def routed_in(table: str) -> tuple[IPv4Network, ...]:

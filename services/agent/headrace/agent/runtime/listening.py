@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
 _LISTEN = "0A"
-_MOST_SHOWN = 5
+_MAX_LISTED_LISTENERS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +37,8 @@ def in_words(found: Collection[Listener]) -> str:
     """Return the addresses as text, each once, at most the first few."""
     places = [str(one) for one in sorted(found, key=lambda one: (one.port, one.host))]
     places = list(dict.fromkeys(places))
-    more = len(places) - _MOST_SHOWN
-    return ", ".join(places[:_MOST_SHOWN]) + (f" and {more} more" if more > 0 else "")
+    more = len(places) - _MAX_LISTED_LISTENERS
+    return ", ".join(places[:_MAX_LISTED_LISTENERS]) + (f" and {more} more" if more > 0 else "")
 
 
 def _address(written: str) -> str:

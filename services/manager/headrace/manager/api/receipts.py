@@ -9,7 +9,7 @@ from pydantic import Field
 
 from headrace.common.contracts.http.page import Page
 from headrace.common.contracts.http.receipts import ReceiptView, RolloutReceipt
-from headrace.manager.api.routing import MOST_REVISION, Call, Paging, Reply, Routes, json_reply, revision_of
+from headrace.manager.api.routing import MAX_REVISION, Call, Paging, Reply, Routes, json_reply, revision_of
 
 routes = Routes("services")
 
@@ -17,7 +17,7 @@ routes = Routes("services")
 class ReceiptsQuery(Paging):
     """Query parameters of a list of receipts."""
 
-    revision: Annotated[int, Field(ge=1, le=MOST_REVISION)] | None = None
+    revision: Annotated[int, Field(ge=1, le=MAX_REVISION)] | None = None
     """Only of replicas that made way for this revision."""
 
 

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from headrace.common.contracts.http.page import Page
 from headrace.common.contracts.http.revisions import RevisionDetail, RevisionView
-from headrace.manager.api.routing import MOST_REVISION, Call, Query, Reply, Routes, json_reply, revision_of
+from headrace.manager.api.routing import MAX_REVISION, Call, Query, Reply, Routes, json_reply, revision_of
 
 routes = Routes("services")
 
@@ -18,7 +18,7 @@ class RevisionsQuery(Query):
     """Query parameters of a list of revisions."""
 
     limit: Annotated[int, Field(ge=1, le=500)] = 100
-    cursor: Annotated[int, Field(ge=0, le=MOST_REVISION)] | None = None
+    cursor: Annotated[int, Field(ge=0, le=MAX_REVISION)] | None = None
 
 
 @routes.on(

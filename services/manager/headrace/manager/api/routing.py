@@ -28,7 +28,7 @@ from headrace.manager.domain.access import Actor
 from headrace.manager.usecases.facade import UseCases
 
 M = TypeVar("M", bound=BaseModel)
-MOST_REVISION = 2_147_483_647
+MAX_REVISION = 2_147_483_647
 _BEFORE_ALL = UUID(int=0)
 Reference: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 """Name or id, in a query."""
@@ -209,7 +209,7 @@ class Routes:
 def revision_of(call: Call) -> int:
     """Parse the path's {revision}. Raises NotFound for what is no revision number."""
     number = call["revision"]
-    if not (number.isascii() and number.isdecimal() and len(number) <= 10 and int(number) <= MOST_REVISION):
+    if not (number.isascii() and number.isdecimal() and len(number) <= 10 and int(number) <= MAX_REVISION):
         raise NotFound(f"there is no revision {number}; allowed: a number, as the list of revisions says")
     return int(number)
 

@@ -15,7 +15,7 @@ from headrace.common.contracts.reasons import Reason
 from headrace.common.contracts.reasons.kernel import KernelReason
 
 Network = IPv4Network | IPv6Network
-_MOST_NAMED = 4
+_MAX_LISTED_ADDRESSES = 4
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,9 @@ def problem(said: ReportedAddress, places: AddressPolicy, taken: Mapping[str, st
         )
     if said.allowed is None or canonical(said.address) in map(canonical, said.allowed):
         return None
-    named = ", ".join(said.allowed[:_MOST_NAMED]) + (" …" if len(said.allowed) > _MOST_NAMED else "")
+    named = ", ".join(said.allowed[:_MAX_LISTED_ADDRESSES]) + (
+        " …" if len(said.allowed) > _MAX_LISTED_ADDRESSES else ""
+    )
     return (
         f"it says that it is at {_short(said.address)}; allowed: {named}. An operator allows another address: "
         f"headrace agent address {said.machine} …"

@@ -18,7 +18,7 @@ from headrace.manager.domain.lifecycle.status import Presence
 
 AWAY_AFTER: Final = timedelta(seconds=5)
 """An app-proxy without a report for this long is absent; it reports every second."""
-MOST_SHOWN: Final = 100
+MAX_LISTED_PROXIES: Final = 100
 _NOBODY: Final[Mapping[Presence, Reason]] = {
     "away": Reason.of(
         RevocationReason.APP_PROXY_AWAY,
@@ -85,8 +85,8 @@ def in_force(
     everywhere = bool(applied) and not missing and gathered
     return Propagation(
         in_force=everywhere,
-        applied=tuple(applied[:MOST_SHOWN]),
-        missing=tuple(missing[:MOST_SHOWN]),
+        applied=tuple(applied[:MAX_LISTED_PROXIES]),
+        missing=tuple(missing[:MAX_LISTED_PROXIES]),
         reason=_reason(len(applied), len(missing), presence, everywhere=everywhere),
     )
 

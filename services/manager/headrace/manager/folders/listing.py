@@ -15,7 +15,7 @@ from headrace.common.contracts.vocabulary import FileKind
 from headrace.manager.domain.paths import MAX_DEPTH, MAX_NAME_BYTES
 from headrace.manager.domain.records.folders import FileEntry
 
-MOST_IN_DIRECTORY = 100_000
+MAX_DIRECTORY_ENTRIES = 100_000
 """Bound on entries of a listed directory. Only those on the page are stat'ed."""
 ENOUGH_ENTRIES = 200_000
 """Entries read over all directories, after which a non-empty page ends."""
@@ -92,7 +92,7 @@ class Listing:
         with os.scandir(fd) as entries:
             for count, entry in enumerate(entries):
                 self._looked_at += 1
-                if count >= MOST_IN_DIRECTORY:
+                if count >= MAX_DIRECTORY_ENTRIES:
                     raise _too_many(above.removesuffix("/") or "the folder")
                 path = above + shown(entry.name)
                 directory = entry.is_dir(follow_symlinks=False)
@@ -130,7 +130,7 @@ def names_after(
     def found() -> Iterator[tuple[str, bool]]:
         with os.scandir(fd) as entries:
             for count, entry in enumerate(entries):
-                if count >= MOST_IN_DIRECTORY:
+                if count >= MAX_DIRECTORY_ENTRIES:
                     raise _too_many(where)
                 directory = entry.is_dir(follow_symlinks=False)
                 if shown(entry.name) != entry.name:
@@ -144,7 +144,7 @@ def names_after(
 
 
 def _too_many(where: str) -> Conflict:
-    return Conflict(f"{where}: more than {MOST_IN_DIRECTORY} files in one directory cannot be listed")
+    return Conflict(f"{where}: more than {MAX_DIRECTORY_ENTRIES} files in one directory cannot be listed")
 
 
 def shown(name: str) -> str:

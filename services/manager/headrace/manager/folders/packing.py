@@ -26,11 +26,11 @@ CHANGED: Final = "HEADRACE.changed"
 """Global pax record with the path of a file that changed while it was read: its content is of no single moment."""
 LEFT_OUT: Final = "HEADRACE.left_out"
 """Global pax record at the end with the skipped entries: JSON, `count` and `entries` of `path` and `found`."""
-MOST_LEFT_OUT: Final = 100
+MAX_LISTED_LEFT_OUT: Final = 100
 """Number of skipped entries that are named; all are counted."""
-MOST_NAMES: Final = 20_000
+MAX_REMEMBERED_NAMES: Final = 20_000
 """Bound on remembered names of the directories on the way to the next entry; a larger directory is read again more often."""
-_LEAST_NAMES: Final = 1000
+_MIN_REMEMBERED_NAMES: Final = 1000
 """Minimum of these for each directory."""
 _END: Final = bytes(2 * tarfile.BLOCKSIZE)
 
@@ -113,13 +113,13 @@ class Packer:
         if first and first[0].path == "/".join(self._below):
             yield self._below, False  # a file
         else:
-            yield from self._walk(self._below, MOST_NAMES)
+            yield from self._walk(self._below, MAX_REMEMBERED_NAMES)
 
     def _walk(self, names: tuple[str, ...], left: int) -> Iterator[tuple[tuple[str, ...], bool]]:
-        """Yield the entries of the directory at `names` and below. `left`: remaining part of MOST_NAMES."""
+        """Yield the entries of the directory at `names` and below. `left`: remaining part of MAX_REMEMBERED_NAMES."""
         after, more = "", True
         while more:
-            limit = max(left, _LEAST_NAMES)
+            limit = max(left, _MIN_REMEMBERED_NAMES)
             try:
                 found = self._tree.entries(names, after=after, limit=limit, left_out=partial(self._leave_out, names))
             except NotFound:  # removed meanwhile
@@ -162,7 +162,7 @@ class Packer:
 
     def _leave_out(self, names: tuple[str, ...], name: str, found: str) -> None:
         self.left_out_count += 1
-        if len(self._left_out) < MOST_LEFT_OUT:
+        if len(self._left_out) < MAX_LISTED_LEFT_OUT:
             self._left_out.append({"path": self._name((*names, name)), "found": found})
 
     def _name(self, names: tuple[str, ...]) -> str:

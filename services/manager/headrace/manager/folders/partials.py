@@ -22,7 +22,7 @@ _BLOCK = 1024 * 1024
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-MOST_DIGESTS: Final = 1000
+MAX_DIGESTS: Final = 1000
 """Bound on cached digests of open uploads, a few hundred bytes each."""
 
 
@@ -128,7 +128,7 @@ class Digests:
         with self._lock:
             self._kept[upload_id] = size, digest
             self._kept.move_to_end(upload_id)
-            while len(self._kept) > MOST_DIGESTS:
+            while len(self._kept) > MAX_DIGESTS:
                 self._kept.popitem(last=False)
 
 

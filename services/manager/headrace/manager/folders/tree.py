@@ -19,7 +19,7 @@ from headrace.manager.domain.records.folders import FileEntry
 from headrace.manager.domain.storage_usage import StorageChange, StorageUsage
 from headrace.manager.folders.arriving import FILE_MODE
 from headrace.manager.folders.errors import problems
-from headrace.manager.folders.listing import MOST_IN_DIRECTORY, Listing, entry_of, moment, names_after, shown
+from headrace.manager.folders.listing import MAX_DIRECTORY_ENTRIES, Listing, entry_of, moment, names_after, shown
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -134,8 +134,10 @@ class Tree:
         found: list[str] = []
         with self.directory(()) as fd, os.scandir(fd) as entries:
             for count, entry in enumerate(entries):
-                if count >= MOST_IN_DIRECTORY:
-                    raise Conflict(f"the folder: more than {MOST_IN_DIRECTORY} files in one directory cannot be listed")
+                if count >= MAX_DIRECTORY_ENTRIES:
+                    raise Conflict(
+                        f"the folder: more than {MAX_DIRECTORY_ENTRIES} files in one directory cannot be listed"
+                    )
                 if entry.is_file(follow_symlinks=False):
                     found.append(shown(entry.name))
         return sorted(found)

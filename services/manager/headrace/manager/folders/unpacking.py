@@ -27,13 +27,13 @@ from headrace.manager.folders.group_commit import GroupCommit
 from headrace.manager.folders.partials import Partials
 from headrace.manager.folders.tree import Tree
 
-MOST_ENTRIES: Final = 100_000
-MOST_REFUSED: Final = 1000
+MAX_ARCHIVE_ENTRIES: Final = 100_000
+MAX_LISTED_REFUSED: Final = 1000
 """Number of refused entries that the answer names."""
 SHA256: Final = "HEADRACE.sha256"
 """Pax record with the hexadecimal digest of a file's content, to be verified."""
 _BLOCK: Final = tarfile.BLOCKSIZE
-_MOST_HEADER_BYTES: Final = 16 * 1024
+_MAX_HEADER_BYTES: Final = 16 * 1024
 _SHOWN: Final = 200
 _AT_ONCE: Final = 64
 """Number of files written before they are synced and renamed together."""
@@ -191,8 +191,10 @@ class Unpacker:
         except (tarfile.HeaderError, ValueError) as error:
             raise self._unreadable(f"no header of an entry ({error})") from None
         self._entries += 1
-        if self._entries > MOST_ENTRIES:
-            raise TooLarge(f"the archive has more entries than {MOST_ENTRIES}{self.so_far()}", limit=MOST_ENTRIES)
+        if self._entries > MAX_ARCHIVE_ENTRIES:
+            raise TooLarge(
+                f"the archive has more entries than {MAX_ARCHIVE_ENTRIES}{self.so_far()}", limit=MAX_ARCHIVE_ENTRIES
+            )
         self._entry = self._begin(found)
         return True
 
@@ -204,8 +206,8 @@ class Unpacker:
             raise self._unreadable("an entry without a size")
         entry = _Entry(found.type, found.name, size, -size % _BLOCK)
         if found.type in _EXTENDED:
-            if size > _MOST_HEADER_BYTES:
-                raise self._unreadable(f"an extended header of {size} bytes; allowed: {_MOST_HEADER_BYTES}")
+            if size > _MAX_HEADER_BYTES:
+                raise self._unreadable(f"an extended header of {size} bytes; allowed: {_MAX_HEADER_BYTES}")
             return entry
         entry.name = self._pax.get("path", found.name)
         entry.sha256 = self._pax.get(SHA256)
@@ -342,7 +344,7 @@ class Unpacker:
     def _refuse(self, entry: _Entry, found: str, allowed: str) -> None:
         entry.refused = True
         self.refused_count += 1
-        if len(self._refused) < MOST_REFUSED:
+        if len(self._refused) < MAX_LISTED_REFUSED:
             path = entry.name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")[:4096]
             self._refused.append(LeftOut(path=path, found=found[:_SHOWN], allowed=allowed[:_SHOWN]))
 

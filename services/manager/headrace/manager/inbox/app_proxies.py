@@ -12,7 +12,7 @@ from headrace.manager.domain.lifecycle.receipts import LastReport
 from headrace.manager.domain.lifecycle.status import Presence
 
 REMEMBERED_FOR = timedelta(minutes=10)
-MOST_AWAY = 32
+MAX_ABSENT_PROXIES = 32
 """Bound on remembered absent app-proxies."""
 
 
@@ -106,11 +106,11 @@ class AppProxyReports:
         return bool(self.lately()) and self._since is not None and self._clock() - self._since >= self.gather_for
 
     def remembered(self) -> dict[ProxyId, LastReport]:
-        """Return the newest report of each app-proxy, also of those absent for minutes (at most MOST_AWAY of these)."""
+        """Return the newest report of each app-proxy, also of those absent for minutes (at most MAX_ABSENT_PROXIES of these)."""
         now = self._clock()
         known = {proxy_id: one for proxy_id, one in self._reports.items() if now - one.at <= REMEMBERED_FOR}
         away = sorted((one.at, proxy_id) for proxy_id, one in known.items() if now - one.at > self._forget_after)
-        for _, proxy_id in away[:-MOST_AWAY]:
+        for _, proxy_id in away[:-MAX_ABSENT_PROXIES]:
             del known[proxy_id]
         return known
 

@@ -41,12 +41,12 @@ WORKERS = 3
 """Concurrent batches."""
 AT_ONCE = 32
 """Concurrent publishes per batch."""
-MOST_FAILURES = 5
+MAX_REFUSED_TABLES = 5
 """Number of refused tables after which the pass ends: one refused table does not block the others, this many mean that
 the bus is down."""
 LOOK_S = 1.0
 """Pause between two parts of the slow comparison."""
-LOOK, LOOK_MOST_S = 20, 0.05
+LOOK, MAX_LOOK_S = 20, 0.05
 """Tables that the slow look reads at once; it goes on up to `BATCH` of them, and begins no more after so long."""
 REMOVALS = 500
 """Bound on old removals deleted from the stream, and on removals published again, per verification."""
@@ -206,7 +206,7 @@ class PublishingLoop(Generic[T]):
                 self._cursor, self._whole = "", False
                 break
             self._cursor = keys[-1]
-            if self._monotonic() - self._looked > LOOK_MOST_S:
+            if self._monotonic() - self._looked > MAX_LOOK_S:
                 break
         return self._whole
 
@@ -218,7 +218,7 @@ class PublishingLoop(Generic[T]):
         async def work() -> bool:
             given = batches.pop() if batches else []
             more = await self._publish_batch(given, failures)
-            return (more or bool(batches)) and len(failures) < MOST_FAILURES
+            return (more or bool(batches)) and len(failures) < MAX_REFUSED_TABLES
 
         async def work_on() -> None:
             while await work():
@@ -311,7 +311,7 @@ class PublishingLoop(Generic[T]):
 
         async def send() -> None:
             for table, data in waiting:  # shared by the senders
-                if len(failures) >= MOST_FAILURES:
+                if len(failures) >= MAX_REFUSED_TABLES:
                     self._again[_key(table.address())] = None
                     continue
                 try:

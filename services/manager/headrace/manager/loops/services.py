@@ -51,7 +51,7 @@ AT_ONCE = 4
 """Services reconciled concurrently, each in a transaction of its own: they wait for the database, not for each other."""
 TURN = 500
 """Services reconciled per period without a known change."""
-MOST_VALIDATIONS = 1000
+MAX_VALIDATIONS = 1000
 DATABASE_ERRORS = (
     OSError,
     TimeoutError,
@@ -211,7 +211,7 @@ class ServicesLoop:
 
     async def _validations(self, now: datetime) -> int:
         async with self._pool.acquire(timeout=15) as con:
-            rows = await sessions.live_without_service(con, MOST_VALIDATIONS)
+            rows = await sessions.live_without_service(con, MAX_VALIDATIONS)
         acted, ill = 0, set[SessionId]()
         for row in rows:
             try:

@@ -14,7 +14,7 @@ from headrace.common.db.queries import Queries
 from headrace.manager.domain.records.agents import Agent
 
 M = TypeVar("M", bound=BaseModel)
-_MOST_SLOT_NAMES = 256
+_MAX_SLOT_NAMES = 256
 _COLUMNS = frozenset(Agent.__dataclass_fields__) - {"gpus"}
 SQL = Queries.beside(__file__)
 
@@ -38,7 +38,7 @@ def _readable(model: type[M], told: object) -> tuple[M, ...]:
 
 async def slot_names(con: Connection) -> list[str]:
     """Return the slot names of live machines, 256 at most."""
-    return [row["name"] for row in await con.fetch(SQL.slot_names, _MOST_SLOT_NAMES)]
+    return [row["name"] for row in await con.fetch(SQL.slot_names, _MAX_SLOT_NAMES)]
 
 
 async def page(con: Connection, *, after: str, limit: int) -> list[Agent]:

@@ -18,7 +18,7 @@ FIRST_REPORTS = 3
 """A restarted agent may not have found all its kernels when it sends its first reports."""
 
 
-_MOST_FAILURES = 100
+_MAX_FAILED_CHECKS = 100
 """Count of failed checks beyond which a further one is not stored."""
 
 
@@ -103,7 +103,7 @@ def _kernel(agent_id: AgentId, k: KernelReport) -> dict[str, Any]:
         "host": k.host,
         "port": k.port,
         "exit_code": k.exit_code,
-        "failures": min(k.failures, _MOST_FAILURES),
+        "failures": min(k.failures, _MAX_FAILED_CHECKS),
         "created_at": k.created_at.isoformat() if k.created_at else None,
     }
 

@@ -34,7 +34,7 @@ READ_AT_ONCE = 4
 """Archives of a project sent concurrently."""
 _STEP = StorageUsage(bytes=64 * 1024 * 1024, files=1000)
 """Amount reserved at once."""
-_LEAST_ENTRY_BYTES = 512
+_MIN_ENTRY_BYTES = 512
 _COUNTED_EVERY_S = 300.0
 
 
@@ -173,4 +173,4 @@ def _step(length: int | None) -> StorageUsage:
     """Return the amount to reserve at once: all of a small archive."""
     if length is None:
         return _STEP
-    return StorageUsage(min(_STEP.bytes, length), min(_STEP.files, length // _LEAST_ENTRY_BYTES))
+    return StorageUsage(min(_STEP.bytes, length), min(_STEP.files, length // _MIN_ENTRY_BYTES))

@@ -22,14 +22,14 @@ from headrace.manager.store import folders, projects, services
 
 T = TypeVar("T")
 V = TypeVar("V")
-_MOST_NAMES = 20
+_MAX_LISTED_NAMES = 20
 
 
 async def no_group(con: Connection, name: str) -> InvalidRequest:
     """Return the problem of a resource group that does not exist, with those that do."""
-    names = await services.group_names(con, most=_MOST_NAMES + 1)
-    more = ", …" if len(names) > _MOST_NAMES else ""
-    return InvalidRequest.of("resource_group", name, f"one of {', '.join(names[:_MOST_NAMES])}{more}")
+    names = await services.group_names(con, most=_MAX_LISTED_NAMES + 1)
+    more = ", …" if len(names) > _MAX_LISTED_NAMES else ""
+    return InvalidRequest.of("resource_group", name, f"one of {', '.join(names[:_MAX_LISTED_NAMES])}{more}")
 
 
 def operators_only(actor: Actor, what: str) -> None:

@@ -21,7 +21,7 @@ from headrace.manager.domain.records.replicas import Replica
 from headrace.manager.store import services
 
 LOOK_AGAIN_S: Final = 1.0
-MOST_WAIT_S: Final = 10.0
+MAX_WAIT_S: Final = 10.0
 """Longest delay between two attempts to read a log."""
 
 
@@ -86,7 +86,7 @@ class LogFollower:
                 problem = await self._read(current.agent_id, current.kernel_id, part)
                 if problem is None:
                     return
-                wait_s = min(MOST_WAIT_S, wait_s * 2) if self._problem is not None else LOOK_AGAIN_S
+                wait_s = min(MAX_WAIT_S, wait_s * 2) if self._problem is not None else LOOK_AGAIN_S
                 await self._failed(current, problem)
                 if (since := self._position.since()) is not None:
                     part = LogRange(None, since)

@@ -24,7 +24,7 @@ from headrace.manager.usecases.ports import LogReader
 from headrace.manager.usecases.validations import trial_run
 
 Write: TypeAlias = Callable[[str], Awaitable[None]]
-MOST_ENDED = 20
+MAX_ENDED_KERNELS = 20
 """Bound on replicas ended since, whose remaining log is returned."""
 
 
@@ -50,7 +50,7 @@ class Logs:
     ) -> LogSource:
         """Return the logs of one replica, or of all live ones (of the last one, when none is live).
 
-        With `since` also those that ended from then on, the newest MOST_ENDED. Raises NotFound.
+        With `since` also those that ended from then on, the newest MAX_ENDED_KERNELS. Raises NotFound.
         """
         async with self._pool.acquire() as con:
             facts = await service_for(con, actor, reference, "viewer")
@@ -60,7 +60,7 @@ class Logs:
                 if found is None:
                     raise NotFound(f"service {facts.service.name} has no replica {replica}")
                 return LogSource((found,), service_id, whole=False)
-            ended = [] if since is None else await services.ended_since(con, service_id, since, limit=MOST_ENDED)
+            ended = [] if since is None else await services.ended_since(con, service_id, since, limit=MAX_ENDED_KERNELS)
             gone = [await services.replica(con, session_id, service_id) for session_id in ended]
             live = (await services.replicas(con, [service_id]))[service_id]
             found_all = [*(replica for replica in gone if replica is not None), *live]

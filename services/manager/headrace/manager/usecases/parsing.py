@@ -13,7 +13,7 @@ from headrace.common.contracts.ids import ProjectId
 from headrace.common.contracts.problems import Unavailable
 from headrace.common.contracts.reasons.api import ApiReason
 from headrace.manager.threads import in_thread
-from headrace.manager.usecases.project_limiter import MOST_WAITING, ProjectLimiter
+from headrace.manager.usecases.project_limiter import MAX_WAITING_CALLS, ProjectLimiter
 
 T = TypeVar("T")
 _THREADS = 2
@@ -24,7 +24,7 @@ _BUSY = ApiReason.DEFINITIONS_BUSY
 class ParserPool:
     """Runs slow pure functions, in threads apart from those of folder storage."""
 
-    def __init__(self, *, most_waiting: int = MOST_WAITING) -> None:
+    def __init__(self, *, most_waiting: int = MAX_WAITING_CALLS) -> None:
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="parsing")
         self._turns = ProjectLimiter(at_once=1, most_waiting=most_waiting, work="read definition files", reason=_BUSY)
 

@@ -15,7 +15,7 @@ from headrace.common.contracts.reasons.api import ApiReason
 
 AT_ONCE = 2
 """Threads for files that one project may use."""
-MOST_WAITING = 16
+MAX_WAITING_CALLS = 16
 _TIMEOUT_S = 60.0
 
 
@@ -29,7 +29,7 @@ class ProjectLimiter:
         self,
         *,
         at_once: int = AT_ONCE,
-        most_waiting: int = MOST_WAITING,
+        most_waiting: int = MAX_WAITING_CALLS,
         work: str = "list or move files",
         reason: ApiReason = ApiReason.FOLDERS_BUSY,
     ) -> None:

@@ -7,9 +7,9 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
-MOST_ENTRIES = 200_000
+MAX_VISITED_ENTRIES = 200_000
 """Bound on entries visited in one folder after one container."""
-MOST_LEVELS = 64
+MAX_FOLDER_DEPTH = 64
 """Bound on the depth of nested folders."""
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -26,16 +26,16 @@ def clear_setuid(folder: Path) -> int:
     waiting: list[tuple[str, ...]] = [()]
     top = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        while waiting and looked < MOST_ENTRIES:
+        while waiting and looked < MAX_VISITED_ENTRIES:
             steps = waiting.pop()
             with suppress(OSError):
                 fd = _opened(top, steps)
                 try:
-                    folders, looked_here, found_here = clear_in(fd, MOST_ENTRIES - looked)
+                    folders, looked_here, found_here = clear_in(fd, MAX_VISITED_ENTRIES - looked)
                 finally:
                     os.close(fd)
                 looked, found = looked + looked_here, found + found_here
-                if len(steps) < MOST_LEVELS:
+                if len(steps) < MAX_FOLDER_DEPTH:
                     waiting += [(*steps, name) for name in folders]
     finally:
         os.close(top)

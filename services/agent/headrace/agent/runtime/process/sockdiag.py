@@ -22,7 +22,7 @@ _INODE_AT = 68
 """In inet_diag_msg: 4 bytes, the socket's id (48), then expires, rqueue, wqueue, uid and this."""
 _READ = 256 * 1024
 _TIMEOUT_S = 2.0
-_MOST_READS = 10_000
+_MAX_READS = 10_000
 
 
 def listening_sockets() -> list[tuple[int, str]]:
@@ -42,7 +42,7 @@ def _request(family: int) -> bytes:
 
 
 def _answers(netlink: socket.socket) -> Iterator[tuple[int, str]]:
-    for _ in range(_MOST_READS):
+    for _ in range(_MAX_READS):
         content = netlink.recv(_READ)
         at = 0
         while at + _HEADER.size <= len(content):

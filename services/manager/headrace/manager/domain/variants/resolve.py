@@ -34,9 +34,9 @@ DEFAULT_SLOTS = {CPU: Decimal(1), MEM: Decimal(2**30)}
 RESERVED_NAMES = frozenset({"HEADRACE_PORT", "HEADRACE_MODEL_PATH"})
 RESERVED_PREFIXES = ("HEADRACE_KERNEL_", "HEADRACE_SESSION_", "HEADRACE_SERVICE_", "HEADRACE_AGENT_", "BACKENDAI_")
 _TOO_WIDE = frozenset({"/", "/home", HOME, "/tmp", "/var", "/root"})  # noqa: S108 - paths in the kernel, not here
-_MOST_LEVELS = 32
-_MOST_PATH_BYTES = 1024
-_MOST_BYTES = 64 * 1024
+_MAX_PATH_DEPTH = 32
+_MAX_PATH_BYTES = 1024
+_MAX_SPEC_BYTES = 64 * 1024
 """Size limit of a resolved spec: a machine's whole plan is one message, which one service must not fill."""
 _FORBIDDEN_TARGETS = ("/proc", "/sys", "/dev", "/etc", "/bin", "/sbin", "/lib", "/usr")
 
@@ -100,10 +100,12 @@ def resolve(spec: RevisionSpec, inputs: Inputs) -> ResolvedSpec:
 def _check_size(resolved: ResolvedSpec) -> None:
     parts = resolved.model_dump(mode="json", include={"command", "environ", "pre_start_actions", "mounts"})
     size = len(resolved.model_dump_json().encode())
-    if size > _MOST_BYTES:
+    if size > _MAX_SPEC_BYTES:
         largest = max(parts, key=lambda name: len(json.dumps(parts[name])))
         found = f"{size} bytes in command, environment, pre-start actions and mounts together"
-        error = _error(largest, found, f"at most {_MOST_BYTES} bytes; put large texts into files of the model folder")
+        error = _error(
+            largest, found, f"at most {_MAX_SPEC_BYTES} bytes; put large texts into files of the model folder"
+        )
         raise wording.refusal([error])
 
 
@@ -226,8 +228,8 @@ def _normal(path: str) -> str:
 def _unusable(target: str) -> str | None:
     if any(ord(character) < 32 or character in ":," for character in target):
         return "a path without control characters, colon and comma"
-    if target.count("/") > _MOST_LEVELS or len(target.encode()) > _MOST_PATH_BYTES:
-        return f"a path of at most {_MOST_LEVELS} levels and {_MOST_PATH_BYTES} bytes"
+    if target.count("/") > _MAX_PATH_DEPTH or len(target.encode()) > _MAX_PATH_BYTES:
+        return f"a path of at most {_MAX_PATH_DEPTH} levels and {_MAX_PATH_BYTES} bytes"
     if target in _TOO_WIDE:
         return f"a path of its own, for example {HOME}/data"
     if any(target == root or target.startswith(f"{root}/") for root in _FORBIDDEN_TARGETS):
