@@ -159,7 +159,7 @@ async def test_a_stopped_worker_is_replaced_and_who_waits_for_it_is_served(tmp_p
             os.kill(pid, signal.SIGSTOP)
             waiting = [asyncio.create_task(ask(world.port)) for _ in range(10)]
             assert {answer.status for answer in await asyncio.gather(*waiting)} == {200}
-        (said,) = [one for one in logs if one["event"] == "worker_hangs"]
+        (said,) = [one for one in logs if one["event"] == "worker_hung"]
         assert (said["pid"], said["why"]) == (pid, "stopped")
         assert traffic.pids != [pid]
         await eventually(lambda: _gone(pid))

@@ -9,7 +9,7 @@ import pytest
 from headrace.common.contracts.ids import ProjectId, ServiceId, new_uuid
 from headrace.common.runtime.clock import utc_now
 from headrace.manager.loops.placement import PlacementLoop
-from headrace.manager.metrics import PASSED_OVER
+from headrace.manager.metrics import SKIPPED_ROWS
 from headrace.manager.store import sessions
 from tests.support import many_rows
 from tests.support.worlds.manager import ManagerWorld
@@ -61,11 +61,11 @@ async def test_a_session_whose_spec_cannot_be_read_says_so_and_the_others_are_pl
     bad_service, good_service = await world.service("bad"), await world.service("good")
     await world.pool.execute(f"update revisions set resolved = '{stored}' where service_id = $1", bad_service)
     [bad], [good] = await _wait(world, bad_service, 1), await _wait(world, good_service, 1)
-    before = PASSED_OVER.labels("placement")._value.get()
+    before = SKIPPED_ROWS.labels("placement")._value.get()
     found = await _placed(world)
     assert found[good][0] == "placed"
     assert found[bad] == ("pending", "not-placeable", f"it cannot be placed with what is stored: {why}")
-    assert PASSED_OVER.labels("placement")._value.get() == before + 1
+    assert SKIPPED_ROWS.labels("placement")._value.get() == before + 1
 
 
 @pytest.mark.parametrize("machine", ["{}", '{"runtime": "process", "gpus": [1]}', '{"runtime": ["process"]}', "[]"])
@@ -73,10 +73,10 @@ async def test_a_machine_that_cannot_be_read_gets_nothing_and_the_others_do(worl
     await many_rows.machines(world.pool, 2)
     await world.pool.execute(f"update agents set machine = '{machine}' where id = 'm-1'")
     ids = await _wait(world, await world.service("s"), 3)
-    before = PASSED_OVER.labels("placement")._value.get()
+    before = SKIPPED_ROWS.labels("placement")._value.get()
     found = await _placed(world)
     assert {found[session] for session in ids} == {("placed", "placed", "placed on m-2")}
-    assert PASSED_OVER.labels("placement")._value.get() == before + 1
+    assert SKIPPED_ROWS.labels("placement")._value.get() == before + 1
 
 
 async def test_a_machine_that_the_database_cannot_count_costs_what_would_go_there(world: ManagerWorld) -> None:

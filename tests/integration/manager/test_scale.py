@@ -24,7 +24,7 @@ from headrace.manager.domain.records.sessions import ReconciledService
 from headrace.manager.inbox.app_proxies import AppProxyReports
 from headrace.manager.loops import services as services_loop
 from headrace.manager.loops.services import ServicesLoop
-from headrace.manager.metrics import PASSED_OVER
+from headrace.manager.metrics import SKIPPED_ROWS
 from headrace.manager.store import services, sessions
 from tests.support import many_rows
 from tests.support.wait import eventually
@@ -268,11 +268,11 @@ async def test_a_trial_run_that_cannot_be_handled_is_logged_once(pool: Pool, mon
     )
     monkeypatch.setattr(trial, "decide", Mock(side_effect=ValueError("no such thing")))
     watched = Watched(pool, monkeypatch)
-    before = PASSED_OVER.labels("validations")._value.get()
+    before = SKIPPED_ROWS.labels("validations")._value.get()
     with capture_logs() as logged:
         for _ in range(3):
             await watched.one()
-    assert PASSED_OVER.labels("validations")._value.get() == before + 3
+    assert SKIPPED_ROWS.labels("validations")._value.get() == before + 3
     assert [entry["loop"] for entry in logged if entry["event"] == "row_skipped"] == ["services"]
 
 
@@ -289,9 +289,9 @@ async def test_one_bad_service_costs_itself(pool: Pool, monkeypatch: pytest.Monk
     revision = await pool.fetchval("select revision_id from services where id = $1", bad)
     monkeypatch.setattr(services_loop, "decide", failing)
     watched = Watched(pool, monkeypatch)
-    before = PASSED_OVER.labels("services")._value.get()
+    before = SKIPPED_ROWS.labels("services")._value.get()
     await watched.one()
-    assert PASSED_OVER.labels("services")._value.get() == before + 1
+    assert SKIPPED_ROWS.labels("services")._value.get() == before + 1
     made = {row["service_id"] for row in await pool.fetch("select service_id from sessions")}
     assert len(made) == 9
     assert bad not in made

@@ -57,6 +57,6 @@ def test_a_request_that_is_not_http_leaves_one_line_without_what_was_sent(log_fo
     done = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     first, *lines = done.stderr.splitlines()
-    assert "listening" in first
+    assert "server_started" in first
     assert ["request_unreadable" in line for line in lines] == [True, True, True]
     assert "hunter2" not in done.stderr

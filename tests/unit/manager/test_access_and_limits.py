@@ -17,7 +17,7 @@ from headrace.common.contracts.ids import KeyId, ServiceId, TokenId, UserId, new
 from headrace.common.contracts.problems import Conflict, InvalidRequest, QuotaExceeded, Unavailable
 from headrace.common.contracts.vocabulary import Role
 from headrace.common.contracts.wording import Refused
-from headrace.manager.domain import bounds, names, quota
+from headrace.manager.domain import names, object_limits, quota
 from headrace.manager.domain.access import Actor, lasts_too_long, latest_key_end, may, refusal, sees
 from headrace.manager.domain.lifecycle.signals import signal_of
 from headrace.manager.domain.paths import MAX_DEPTH, MAX_NAME_BYTES, MAX_PATH_BYTES, modified_ns, split_path
@@ -87,10 +87,10 @@ def test_by_a_key_that_has_just_ended_no_time_is_left_to_give() -> None:
 
 
 def test_one_more_than_a_bound_is_refused_with_how_many_are_there() -> None:
-    bounds.check("project p", "folders", 9, 10)
+    object_limits.check("project p", "folders", 9, 10)
     for there in (10, 11):
         with pytest.raises(Conflict, match=f"project p: found {there} folders; allowed: at most 10") as refused:
-            bounds.check("project p", "folders", there, 10)
+            object_limits.check("project p", "folders", there, 10)
         assert refused.value.extra == {"field": "folders", "found": f"{there} folders", "allowed": "at most 10"}
 
 

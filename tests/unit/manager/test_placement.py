@@ -25,7 +25,7 @@ from headrace.manager.domain.placement.scheduler import (
     Machine,
     Placement,
     Request,
-    Waiting,
+    Unplaced,
     place_all,
     preemption_candidates,
 )
@@ -76,7 +76,7 @@ def held(placement: Placement) -> list[tuple[str, str, Decimal]]:
     return [(g.gpu_id, g.slot, g.amount) for g in placement.grants]
 
 
-def refused(machines: Sequence[Machine], *requests: Request) -> Waiting:
+def refused(machines: Sequence[Machine], *requests: Request) -> Unplaced:
     """The reason of the last one."""
     return place_all(machines, requests, NOW)[1][-1]
 
@@ -133,7 +133,7 @@ def test_what_names_an_image_runs_on_every_kind_of_machine() -> None:
 
 
 def test_without_machines_the_reason_says_so() -> None:
-    assert refused([], request()) == Waiting(
+    assert refused([], request()) == Unplaced(
         SessionId(UUID(int=1)), PlacementReason.NO_MACHINES, "no machine is alive; add one or start its agent"
     )
 
@@ -556,7 +556,7 @@ def test_every_decision_and_every_word_is_true(machines: list[Machine], requests
             check_words(ledger, ask, waits[ask.id], kept)
 
 
-def check_words(ledger: Ledger, ask: Request, waits: Waiting, kept: dict[str, tuple[str, Request]]) -> None:
+def check_words(ledger: Ledger, ask: Request, waits: Unplaced, kept: dict[str, tuple[str, Request]]) -> None:
     """Recheck the arithmetic of a reason against what is free after all placements."""
     text = waits.text
     eligible = [name for name in ledger.machines if ledger.may_go(name, ask)]

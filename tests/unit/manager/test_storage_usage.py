@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.common.contracts.problems import QuotaExceeded
-from headrace.manager.domain.bounds import Bounds
+from headrace.manager.domain.object_limits import ObjectLimits
 from headrace.manager.domain.storage_usage import StorageUsage, grant, lacking, limits
 
 amounts = st.builds(StorageUsage, st.integers(0, 10**15), st.integers(0, 10**9))
@@ -37,7 +37,7 @@ def test_near_the_limit_no_more_is_taken_than_is_needed() -> None:
 
 
 def test_the_quota_of_the_project_beats_the_installation_s_and_the_refusal_has_the_arithmetic() -> None:
-    limit = limits({"storage": Decimal(3 * 2**30), "cpu": Decimal(4)}, Bounds(stored_files_per_project=7))
+    limit = limits({"storage": Decimal(3 * 2**30), "cpu": Decimal(4)}, ObjectLimits(stored_files_per_project=7))
     assert limit == {"storage": 3 * 2**30, "files": 7}
     with pytest.raises(
         QuotaExceeded, match=r"would hold 4 GiB of storage: 2 GiB are held and 2 GiB are asked for; its limit is 3 GiB"

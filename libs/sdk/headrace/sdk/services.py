@@ -128,7 +128,7 @@ class Services:
         return self._transport.one(ReplicaView, "PUT", path, body=PutWeight(weight=weight))
 
     def receipts(self, service: object, *, revision: int | None = None) -> Iterator[ReceiptView]:
-        """Yield the drain summaries of replicas that left (of `revision`), newest first: what became of their open
+        """Yield the receipts of replicas that left (of `revision`), newest first: what became of their open
         requests.
         """
         from headrace.common.contracts.http.receipts import ReceiptView  # noqa: PLC0415 - see client.py
@@ -136,7 +136,7 @@ class Services:
         return self._transport.items(ReceiptView, f"{_of(service)}/receipts", {"revision": revision})
 
     def rollout_receipt(self, service: object, revision: int) -> RolloutReceipt:
-        """Return the drain summary of the rollout of this revision, as far as known."""
+        """Return the receipt of the rollout of this revision, as far as known."""
         return self._receipt(service, revision)
 
     def _receipt(self, service: object, revision: int, *, patience_s: float | None = None) -> RolloutReceipt:
@@ -155,7 +155,7 @@ class Services:
         linger_s: float = 5.0,
         progress: Callable[[RolloutReceipt], None] | None = None,
     ) -> RolloutReceipt:
-        """Return the rollout's drain summary once it is complete.
+        """Return the rollout's receipt once it is complete.
 
         It may be incomplete `linger_s` after the last drain ended (an app-proxy fell silent), and after `timeout_s`.
         """

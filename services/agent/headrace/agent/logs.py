@@ -133,11 +133,13 @@ class LogServer:
                 return  # the reader has left
             except (NatsError, TimeoutError, OSError) as broken:
                 log.info(
-                    "log_stream_broken", kernel_id=str(request.kernel_id), error=str(broken) or type(broken).__name__
+                    "log_stream_disconnected",
+                    kernel_id=str(request.kernel_id),
+                    error=str(broken) or type(broken).__name__,
                 )
                 return
             except Exception:  # the stream's boundary: one log must not take the agent down
-                log.exception("log_stream_broke", kernel_id=str(request.kernel_id))
+                log.exception("log_stream_failed", kernel_id=str(request.kernel_id))
                 error = "the agent could not read it; its own log says more"
             await self._finish(request.reply_to, LogChunk(sequence=sequence, eof=True, error=error))
 
@@ -145,7 +147,7 @@ class LogServer:
         try:
             await self._deliver(subject, chunk)
         except (NatsError, TimeoutError, OSError):
-            log.info("log_reader_left_at_the_end", subject=subject)
+            log.info("log_end_not_sent", subject=subject)
 
     async def _deliver(self, subject: str, chunk: LogChunk) -> None:
         await self._bus.client.request(subject, chunk.encode(), timeout=_ACKNOWLEDGED_S)

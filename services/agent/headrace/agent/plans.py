@@ -67,7 +67,7 @@ class Plans:
             self._take(plan)
             self._saved = False
             self.save()
-            log.info("plan_taken", generation=plan.generation, kernels=len(plan.kernels))
+            log.info("plan_applied", generation=plan.generation, kernels=len(plan.kernels))
         elif self.confirmed.is_set():
             return
         self.confirmed.set()

@@ -77,7 +77,9 @@ async def build(
         tables = RouteTables()
         store = await _stored(settings, tables)
         capacity = _capacity(settings)
-        log.info("data_plane", workers=settings.workers, compiled=not (route_table.__file__ or "").endswith(".py"))
+        log.info(
+            "data_plane_started", workers=settings.workers, compiled=not (route_table.__file__ or "").endswith(".py")
+        )
         bus = Bus()
         stack.push_async_callback(bus.close)
         stats = StatsRegistry()
@@ -189,7 +191,7 @@ def _capacity(settings: Settings) -> ConnectionCapacity:
         settings.workers, descriptor_limit(), settings.max_connections, settings.max_open_requests
     )
     if capacity.warning is not None:
-        log.warning("connections_bounded", why=capacity.warning)
+        log.warning("connection_limit_reduced", why=capacity.warning)
     return capacity
 
 

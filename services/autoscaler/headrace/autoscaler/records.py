@@ -108,7 +108,7 @@ def _state(fields: Mapping[bytes, bytes]) -> ServiceState:
             elif what == "pending":
                 state.pending = _decoded(json.loads(value))
         except (ValueError, KeyError, TypeError):  # another version's: it must not stop the service
-            log.warning("record_unread", field=name.decode(errors="replace"))
+            log.warning("record_unreadable", field=name.decode(errors="replace"))
     return state
 
 

@@ -63,7 +63,7 @@ class RuleTables:
         if table.removed or not table.rules:
             if self._watched.pop(service, None) is not None or table.removed:
                 self.removed.add(service)
-                log.info("rules_removed", service_id=str(service), generation=table.generation)
+                log.info("rule_table_removed", service_id=str(service), generation=table.generation)
         else:
             self.removed.discard(service)
             self._watched[service] = WatchedService.of(table)
@@ -77,7 +77,7 @@ class RuleTables:
         service = ServiceId(UUID(subject.rsplit(".", 1)[-1]))
         self._generations.pop(service, None)  # its publisher may start generations anew
         if self._watched.pop(service, None) is not None:
-            log.info("rules_gone", service_id=str(service))
+            log.info("rule_table_expired", service_id=str(service))
         SERVICES.set(len(self._watched))
 
     def learn(self, service: ServiceId, wanted: int, *, generation: int) -> None:

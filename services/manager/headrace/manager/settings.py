@@ -13,7 +13,7 @@ from pydantic_settings import SettingsConfigDict
 
 from headrace.common.runtime.settings import ServiceSettings
 from headrace.manager.domain.addresses import AddressPolicy
-from headrace.manager.domain.bounds import USUAL, Bounds
+from headrace.manager.domain.object_limits import DEFAULT_LIMITS, ObjectLimits
 from headrace.manager.domain.own_ports import port_range
 from headrace.manager.folders.errors import RESERVE_BYTES
 
@@ -56,29 +56,29 @@ class Settings(ServiceSettings):
     loopback and link-local addresses. Name those of your machines, and `127.0.0.0/8` where agents and app-proxies share one."""
     replica_ports: Annotated[str, StringConstraints(pattern=r"^[0-9]{1,5}-[0-9]{1,5}$")] = "20000-32767"
     """Host ports on which replicas may be: what the agents' `port_range` says, and nothing that runs besides on machines."""
-    services_per_project: Annotated[int, Field(ge=1, le=100_000)] = USUAL.services_per_project
+    services_per_project: Annotated[int, Field(ge=1, le=100_000)] = DEFAULT_LIMITS.services_per_project
     """Further ones are refused, as with all that follow."""
-    folders_per_project: Annotated[int, Field(ge=1, le=100_000)] = USUAL.folders_per_project
-    uploads_per_project: Annotated[int, Field(ge=1, le=100_000)] = USUAL.uploads_per_project
+    folders_per_project: Annotated[int, Field(ge=1, le=100_000)] = DEFAULT_LIMITS.folders_per_project
+    uploads_per_project: Annotated[int, Field(ge=1, le=100_000)] = DEFAULT_LIMITS.uploads_per_project
     """Uploads that are open."""
-    storage_bytes_per_project: Annotated[int, Field(ge=0)] = USUAL.storage_bytes_per_project
+    storage_bytes_per_project: Annotated[int, Field(ge=0)] = DEFAULT_LIMITS.storage_bytes_per_project
     """What a project's folders may hold, unless its quota has `storage`."""
-    stored_files_per_project: Annotated[int, Field(ge=0)] = USUAL.stored_files_per_project
+    stored_files_per_project: Annotated[int, Field(ge=0)] = DEFAULT_LIMITS.stored_files_per_project
     """Files and directories in them, unless its quota has `files`."""
     measure_folders_every: Annotated[timedelta, Field(ge=timedelta(minutes=1))] = timedelta(days=1)
     """How often each folder is walked to count what uploads did not: files written by containers, or lost in a crash."""
-    validations_per_project: Annotated[int, Field(ge=1, le=10_000)] = USUAL.validations_per_project
+    validations_per_project: Annotated[int, Field(ge=1, le=10_000)] = DEFAULT_LIMITS.validations_per_project
     """Trial runs that have not ended."""
-    members_per_project: Annotated[int, Field(ge=1, le=100_000)] = USUAL.members_per_project
-    revisions_per_service: Annotated[int, Field(ge=2, le=100_000)] = USUAL.revisions_per_service
+    members_per_project: Annotated[int, Field(ge=1, le=100_000)] = DEFAULT_LIMITS.members_per_project
+    revisions_per_service: Annotated[int, Field(ge=2, le=100_000)] = DEFAULT_LIMITS.revisions_per_service
     """Not refused: further ones push out the oldest that nothing uses."""
-    tokens_per_service: Annotated[int, Field(ge=1, le=10_000)] = USUAL.tokens_per_service
+    tokens_per_service: Annotated[int, Field(ge=1, le=10_000)] = DEFAULT_LIMITS.tokens_per_service
     """Tokens that have not expired; revoked ones stand in the service's route table until then."""
-    tokens_per_project: Annotated[int, Field(ge=1, le=10_000)] = USUAL.tokens_per_project
+    tokens_per_project: Annotated[int, Field(ge=1, le=10_000)] = DEFAULT_LIMITS.tokens_per_project
     """Tokens of the whole project: they stand in the route table of each of its services."""
-    clients_per_service: Annotated[int, Field(ge=1, le=10_000)] = USUAL.clients_per_service
-    rules_per_service: Annotated[int, Field(ge=1, le=1000)] = USUAL.rules_per_service
-    keys_per_user: Annotated[int, Field(ge=1, le=10_000)] = USUAL.keys_per_user
+    clients_per_service: Annotated[int, Field(ge=1, le=10_000)] = DEFAULT_LIMITS.clients_per_service
+    rules_per_service: Annotated[int, Field(ge=1, le=1000)] = DEFAULT_LIMITS.rules_per_service
+    keys_per_user: Annotated[int, Field(ge=1, le=10_000)] = DEFAULT_LIMITS.keys_per_user
     """API keys that have not expired."""
     lost_after: timedelta = timedelta(seconds=8)
     """A machine that is silent for so long is lost, and its replicas are replaced."""
@@ -98,9 +98,9 @@ class Settings(ServiceSettings):
     """Services that were deleted (with all that is theirs), tokens, clients and keys that are over, and machines that are away."""
 
 
-def bounds(settings: Settings) -> Bounds:
+def object_limits(settings: Settings) -> ObjectLimits:
     """Return how many objects of a kind there may be."""
-    return Bounds(**{field.name: getattr(settings, field.name) for field in fields(Bounds)})
+    return ObjectLimits(**{field.name: getattr(settings, field.name) for field in fields(ObjectLimits)})
 
 
 def address_policy(settings: Settings) -> AddressPolicy:

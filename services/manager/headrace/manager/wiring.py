@@ -39,7 +39,7 @@ from headrace.manager.loops.publishing import PublishingLoop
 from headrace.manager.loops.receipts import ReceiptsLoop
 from headrace.manager.loops.runner import LoopRunner
 from headrace.manager.loops.services import ServicesLoop
-from headrace.manager.settings import Settings, address_policy, bounds, secret_bytes
+from headrace.manager.settings import Settings, address_policy, object_limits, secret_bytes
 from headrace.manager.signing import Vault
 from headrace.manager.store import tables
 from headrace.manager.usecases.agents import Agents
@@ -226,30 +226,30 @@ def make_use_cases(
 ) -> UseCases:
     """Return all use cases on these edges and ports."""
     pool, storage, clock = edges.pool, edges.storage, edges.clocks.utc
-    most, own_ports = bounds(settings), OwnPorts.parse(settings.endpoint_ports, settings.reserved_ports)
+    limits, own_ports = object_limits(settings), OwnPorts.parse(settings.endpoint_ports, settings.reserved_ports)
     max_bytes = settings.upload_limit_bytes
     vault = Vault(secret_bytes(settings))
     resolver = Resolver(storage)
-    services = Services(pool, resolver, proxies, pokes, clock, own_ports, most, proxy_url=settings.public_proxy_url)
-    account = StorageAccount(pool, most)
-    folders = Folders(pool, storage, account, most)
+    services = Services(pool, resolver, proxies, pokes, clock, own_ports, limits, proxy_url=settings.public_proxy_url)
+    account = StorageAccount(pool, limits)
+    folders = Folders(pool, storage, account, limits)
     revocations = Revocations(pool, proxies, clock)
     return UseCases(
         auth=Authentication(pool, vault),
-        projects=Projects(pool, most),
-        users=Users(pool, vault, most),
+        projects=Projects(pool, limits),
+        users=Users(pool, vault, limits),
         folders=folders,
-        uploads=Uploads(pool, storage, folders, account, max_bytes=max_bytes, kept_for=UPLOADS_KEPT_FOR, most=most),
+        uploads=Uploads(pool, storage, folders, account, max_bytes=max_bytes, kept_for=UPLOADS_KEPT_FOR, limits=limits),
         archives=Archives(pool, storage, folders, account, max_bytes=max_bytes, monotonic=edges.clocks.monotonic),
         services=services,
-        changes=Changes(pool, resolver, services, pokes, own_ports, most),
+        changes=Changes(pool, resolver, services, pokes, own_ports, limits),
         replicas=Replicas(pool, pokes),
         receipts=Receipts(pool),
-        tokens=Tokens(pool, SigningKeys(vault), pokes, clock, most, revocations),
-        clients=Clients(pool, pokes, most, revocations),
-        rules=Rules(pool, outcomes, pokes, most),
+        tokens=Tokens(pool, SigningKeys(vault), pokes, clock, limits, revocations),
+        clients=Clients(pool, pokes, limits, revocations),
+        rules=Rules(pool, outcomes, pokes, limits),
         history=History(pool),
         logs=Logs(pool, reader, clock),
-        validations=Validations(pool, resolver, pokes, most),
+        validations=Validations(pool, resolver, pokes, limits),
         agents=Agents(pool, address_policy(settings)),
     )

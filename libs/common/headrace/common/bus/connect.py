@@ -125,7 +125,7 @@ class Bus:
             text = str(error) or type(error).__name__
             if text not in said:  # the same for each of many attempts
                 said.add(text)
-                log.warning("bus_error", error=text)
+                log.warning("bus_connection_failed", error=text)
 
         client = Client()
         try:

@@ -161,7 +161,7 @@ class LastValues(Generic[M]):
                     await self.read_stored()
                     self.synced.set()
                 except BusUnavailable as problem:
-                    log.warning("last_values_unread", stream=self._stream, why=problem.detail)
+                    log.warning("last_values_not_read", stream=self._stream, why=problem.detail)
                     every = min(every, 1.0)
                 with suppress(TimeoutError):
                     async with asyncio.timeout(every):

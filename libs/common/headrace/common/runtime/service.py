@@ -63,7 +63,7 @@ async def run_tasks(tasks: Iterable[Task], stop: asyncio.Event, *, grace_s: floa
         task.stop()
         _, pending = await asyncio.wait([handle], timeout=grace_s)
         if pending:
-            log.warning("task_cut", task=task.name, after_s=grace_s)
+            log.warning("task_cancelled", task=task.name, after_s=grace_s)
             await cancel(handle)
     results = await asyncio.gather(*handles, return_exceptions=True)
     for result in results:

@@ -153,7 +153,7 @@ class WebServer:
             made = self._connections.guard(self._new_protocol)
             listening = await asyncio.get_running_loop().create_server(made, self._host, self._port, backlog=1024)
             self.port = listening.sockets[0].getsockname()[1]
-            log.info("listening", server=self.name, host=self._host, port=self.port)
+            log.info("server_started", server=self.name, host=self._host, port=self.port)
             self.started.set()
             await self._stop.wait()
         finally:

@@ -249,7 +249,7 @@ class Converger:
             record = self._table.records.get(kernel_id)
             if record is not None and record.ended_for is None:
                 self._table.put(record.model_copy(update={"ended_for": _AGENT_STOPPED}))
-        log.info("kernels_ending", count=len(running))
+        log.info("kernels_stop_requested", count=len(running))
         results = await asyncio.gather(
             *(self._runtime.stop(kernel_id, grace) for kernel_id, grace in graces.items()), return_exceptions=True
         )

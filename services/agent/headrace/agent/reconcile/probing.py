@@ -141,7 +141,7 @@ class Prober:
         except (
             Exception
         ):  # the watcher's boundary: one kernel must not take the agent down; the next sync() begins anew
-            log.exception("health_watch_broke", kernel_id=str(kernel_id))
+            log.exception("health_check_failed", kernel_id=str(kernel_id))
             if self._watched.get(kernel_id) is watched:
                 del self._watched[kernel_id]
 

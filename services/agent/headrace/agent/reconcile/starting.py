@@ -104,7 +104,7 @@ class Starter:
         ) as error:  # the start's boundary: whoever waits for the replica must hear that it does not come
             if is_full(error):
                 raise RuntimeUnavailable("the disk is full") from error
-            log.exception("kernel_start_broke", kernel_id=str(spec.kernel_id), name=spec.name)
+            log.exception("kernel_start_crashed", kernel_id=str(spec.kernel_id), name=spec.name)
             self._note_broken(spec, error)
         finally:
             START_SECONDS.labels(outcome).observe(time.monotonic() - started)

@@ -82,7 +82,7 @@ class Listeners:
             if self.before_serving is not None:
                 await self.before_serving()
             await self._listen(None, self._shared)
-            log.info("listening", server="shared", host=self._settings.listen_host, port=self.port)
+            log.info("server_started", server="shared", host=self._settings.listen_host, port=self.port)
             self.started.set()
             await self._one_pass()
             self._inherited.close_unclaimed()

@@ -117,7 +117,7 @@ class DataPlane:
             await asyncio.sleep(0.02)
         self.requests.stopping = True
         if self.requests.open:
-            log.warning("requests_cut", open=len(self.requests.open))
+            log.warning("requests_aborted", open=len(self.requests.open))
         for exchange in list(self.requests.open):
             exchange.cut(ProxyReason.SHUTTING_DOWN)
         await asyncio.sleep(0)
@@ -152,7 +152,7 @@ class DataPlane:
         for task in late:
             task.cancel()
         if late:
-            log.warning("close_cut", what="tasks", open=len(late))
+            log.warning("shutdown_step_aborted", what="tasks", open=len(late))
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _sweep(self) -> None:
@@ -189,7 +189,7 @@ async def _in_time(what: str, close: Callable[[], Awaitable[None]]) -> None:
         async with asyncio.timeout(CLOSE_S):
             await close()
     except TimeoutError:
-        log.warning("close_cut", what=what)
+        log.warning("shutdown_step_aborted", what=what)
 
 
 async def _probe(backend: Backend, replica: Replica) -> None:

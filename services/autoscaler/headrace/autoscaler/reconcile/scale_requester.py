@@ -73,7 +73,7 @@ class ScaleRequester:
         await self._records.done(service, pending)
         SCALE_REQUESTS.labels("applied").inc()
         log.info(
-            "scaled",
+            "service_scaled",
             service_id=str(service),
             rule_id=str(pending.rule_id),
             wanted=reply.wanted,

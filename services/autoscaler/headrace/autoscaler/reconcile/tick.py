@@ -173,7 +173,7 @@ class Tick:
 
     def _resume(self) -> None:
         if self.paused is not None:
-            log.info("ticks_running")
+            log.info("ticks_resumed")
         self.paused = None
         PAUSED.set(0)
 

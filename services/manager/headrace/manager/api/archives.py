@@ -105,7 +105,7 @@ async def _send(
                 async with asyncio.timeout(_READER_S):
                     await response.write(piece)
         except (Problem, TimeoutError) as error:
-            log.warning("archive_broken_off", folder=name, error=str(error) or "the reader did not go on")
+            log.warning("archive_aborted", folder=name, error=str(error) or "the reader did not go on")
             if call.request.transport is not None:
                 call.request.transport.abort()  # an orderly end would look like a whole archive
             return response

@@ -11,7 +11,7 @@ from decimal import Decimal
 
 from headrace.common.contracts.slots import FILES, STORAGE
 from headrace.manager.domain import quota
-from headrace.manager.domain.bounds import Bounds
+from headrace.manager.domain.object_limits import ObjectLimits
 
 AMPLE = 4
 """While this many steps are left, a whole step is reserved at once; nearer to the limit only what is needed, for the
@@ -65,9 +65,9 @@ def _certain(off: int, gained: int, lost: int) -> int:
     return off + lost if off < -lost else 0
 
 
-def limits(project_quota: Mapping[str, Decimal] | None, most: Bounds) -> dict[str, Decimal]:
+def limits(project_quota: Mapping[str, Decimal] | None, defaults: ObjectLimits) -> dict[str, Decimal]:
     """Return a project's storage limits: its quota's where set, else those of the installation."""
-    usual = StorageUsage(most.storage_bytes_per_project, most.stored_files_per_project).slots()
+    usual = StorageUsage(defaults.storage_bytes_per_project, defaults.stored_files_per_project).slots()
     return {slot: (project_quota or {}).get(slot, limit) for slot, limit in usual.items()}
 
 

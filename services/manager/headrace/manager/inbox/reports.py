@@ -63,7 +63,7 @@ class NodeReports:
             if len(some) == 1:
                 log.exception("report_not_written", agent=some[0].agent_id)
                 return
-            log.warning("reports_not_written_together", machines=len(some), why=str(error) or type(error).__name__)
+            log.warning("report_batch_not_written", machines=len(some), why=str(error) or type(error).__name__)
             for report in some:
                 await self.heard([report])
 

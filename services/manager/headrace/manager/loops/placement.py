@@ -13,7 +13,7 @@ from headrace.common.contracts.ids import SessionId
 from headrace.common.contracts.reasons.placement import PlacementReason
 from headrace.common.db.pool import Pool, transaction
 from headrace.common.runtime.clock import Clock
-from headrace.manager.domain.placement.scheduler import Placement, Waiting, place_all
+from headrace.manager.domain.placement.scheduler import Placement, Unplaced, place_all
 from headrace.manager.loops.row_errors import error_text, skip_row
 from headrace.manager.metrics import PLACED, PLACEMENT_SECONDS, UNPLACED
 from headrace.manager.store import sessions
@@ -74,7 +74,7 @@ class PlacementLoop:
             if isinstance(error, asyncpg.DataError):
                 await self._refused(*batch[0], error)
                 return
-            log.info("placement_lost_a_race", session_id=str(batch[0][0].id), error=str(error))
+            log.info("placement_conflicted", session_id=str(batch[0][0].id), error=str(error))
             self._poke("placement")
             return
         if bound:
@@ -88,12 +88,12 @@ class PlacementLoop:
             await sessions.set_wait_reasons(con, [(waiting, rev)])
 
 
-def _not_placeable(session_id: SessionId, reason: str, error: Exception, where: str = "") -> Waiting:
+def _not_placeable(session_id: SessionId, reason: str, error: Exception, where: str = "") -> Unplaced:
     """Return the placement failure of a skipped session; `reason` is its present one."""
     code = PlacementReason.NOT_PLACEABLE
     text = code.bounded(f"it cannot be placed{where} with what is stored: {error_text(error)}")
     skip_row("placement", error, known=text == reason, session_id=str(session_id))
-    return Waiting(session_id, code, text)
+    return Unplaced(session_id, code, text)
 
 
 def _batches(rows: Sequence[T]) -> Iterator[Sequence[T]]:

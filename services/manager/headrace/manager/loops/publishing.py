@@ -180,7 +180,7 @@ class PublishingLoop(Generic[T]):
         if over:
             async with transaction(self._pool) as con:
                 await publications.forget(con, over)
-            log.info("removals_forgotten", message=self._kind.__name__, subjects=len(over))
+            log.info("tombstones_deleted", message=self._kind.__name__, subjects=len(over))
 
     async def _compare_some(self) -> bool:
         """Compare some more tables with their last publication. Return whether the comparison continues without a pause.

@@ -1,4 +1,4 @@
-"""Receipts loop: stores drain summaries from app-proxies' reports; whichever manager received one does it."""
+"""Receipts loop: stores the receipts of drains from app-proxies' reports; whichever manager received one does it."""
 
 from __future__ import annotations
 

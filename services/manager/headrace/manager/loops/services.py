@@ -184,7 +184,7 @@ class ServicesLoop:
         except DATABASE_ERRORS:
             raise
         except Exception:  # of one of them: each is handled alone then, and says what is wrong with it
-            log.warning("not_created_together", services=len(services), exc_info=True)
+            log.warning("replica_batch_not_created", services=len(services), exc_info=True)
             return set()
         for service_id in changed:
             self._queue.requeue(service_id)

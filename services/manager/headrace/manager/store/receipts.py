@@ -1,4 +1,4 @@
-"""Queries: drain summaries (receipts)."""
+"""Queries: receipts of drains."""
 
 from __future__ import annotations
 

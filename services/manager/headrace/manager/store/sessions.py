@@ -16,7 +16,7 @@ from headrace.common.db.queries import Queries
 from headrace.manager.domain.lifecycle import states
 from headrace.manager.domain.lifecycle.replica_state import Retire
 from headrace.manager.domain.placement.machines import KERNEL_BYTES, PLAN, PLAN_KIB, with_plan
-from headrace.manager.domain.placement.scheduler import Machine, Placement, Request, Waiting
+from headrace.manager.domain.placement.scheduler import Machine, Placement, Request, Unplaced
 from headrace.manager.domain.records.sessions import LiveSession, ObservedRevs, ReconciledService
 from headrace.manager.domain.variants.resolved_spec import ResolvedSpec
 
@@ -252,7 +252,7 @@ async def place(con: Connection, batch: Iterable[tuple[Placement, int]]) -> int:
     return len(await con.fetch(SQL.place, rows))
 
 
-async def set_wait_reasons(con: Connection, batch: Iterable[tuple[Waiting, int]]) -> None:
+async def set_wait_reasons(con: Connection, batch: Iterable[tuple[Unplaced, int]]) -> None:
     """Store why each of these sessions waits."""
     rows = [
         {"session_id": str(entry.id), "rev": rev, "code": entry.code, "text": entry.code.bounded(entry.text)}

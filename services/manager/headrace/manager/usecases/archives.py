@@ -126,7 +126,7 @@ class Archives:
                 yield piece
                 piece = await self._storage.call(packer.piece)
             if packer.left_out_count:
-                log.info("archive_left_out", folder=str(folder.id), entries=packer.left_out_count)
+                log.info("archive_entries_skipped", folder=str(folder.id), entries=packer.left_out_count)
 
         return pieces()
 

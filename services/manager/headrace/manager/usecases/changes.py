@@ -17,7 +17,7 @@ from headrace.common.contracts.reasons.service import NoteReason
 from headrace.common.contracts.revision import RevisionSpec
 from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.manager.domain.access import Actor
-from headrace.manager.domain.bounds import Bounds
+from headrace.manager.domain.object_limits import ObjectLimits
 from headrace.manager.domain.own_ports import OwnPorts
 from headrace.manager.domain.records.revisions import Revision
 from headrace.manager.domain.records.services import ServiceFacts
@@ -35,14 +35,20 @@ class Changes:
     """Use cases that change services."""
 
     def __init__(
-        self, pool: Pool, resolver: Resolver, services: Services, pokes: Pokes, own_ports: OwnPorts, most: Bounds
+        self,
+        pool: Pool,
+        resolver: Resolver,
+        services: Services,
+        pokes: Pokes,
+        own_ports: OwnPorts,
+        limits: ObjectLimits,
     ) -> None:
         self._own_ports = own_ports
         self._pool = pool
         self._resolver = resolver
         self._services = services
         self._pokes = pokes
-        self._most = most
+        self._limits = limits
 
     async def update(self, actor: Actor, reference: str, change: UpdateService) -> ServiceDetail:
         """Update the given fields. A spec becomes a new revision, which replaces the replicas without downtime.
@@ -254,7 +260,7 @@ class Changes:
         number = await revisions.last_number(con, facts.service.id) + 1
         revision_id = RevisionId(new_uuid())
         await revisions.insert(con, revision_id, facts.service.id, number, spec, resolved, message, actor.user_id)
-        await revisions.forget(con, facts.service.id, before=number - self._most.revisions_per_service + 1)
+        await revisions.forget(con, facts.service.id, before=number - self._limits.revisions_per_service + 1)
         return number, revision_id
 
     async def _record(

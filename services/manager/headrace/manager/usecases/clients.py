@@ -12,9 +12,9 @@ from headrace.common.contracts.http.tokens import UpdateCaller
 from headrace.common.contracts.ids import ClientId, new_uuid
 from headrace.common.contracts.problems import NotFound
 from headrace.common.db.pool import Connection, Pool, transaction
-from headrace.manager.domain import bounds
+from headrace.manager.domain import object_limits
 from headrace.manager.domain.access import Actor
-from headrace.manager.domain.bounds import Bounds
+from headrace.manager.domain.object_limits import ObjectLimits
 from headrace.manager.domain.records.clients import Client
 from headrace.manager.domain.records.services import ServiceFacts
 from headrace.manager.signing import new_client_secret
@@ -29,11 +29,11 @@ from headrace.manager.views.clients import client_view, new_client_view
 class Clients:
     """Use cases of named clients. App-proxies apply each change within a second."""
 
-    def __init__(self, pool: Pool, pokes: Pokes, most: Bounds, revocations: Revocations) -> None:
+    def __init__(self, pool: Pool, pokes: Pokes, limits: ObjectLimits, revocations: Revocations) -> None:
         self._pool = pool
         self._revocations = revocations
         self._pokes = pokes
-        self._most = most
+        self._limits = limits
 
     async def create(self, actor: Actor, reference: str, new: CreateClient) -> NewClient:
         """Create a client; its secret is returned only here. Raises NotFound, Forbidden, NameTaken, Conflict."""
@@ -42,7 +42,7 @@ class Clients:
         async with transaction(self._pool) as con:
             facts = await locked_service(con, actor, reference, "member")  # one at a time, so that the count holds
             there = await clients.living(con, facts.service.id)
-            bounds.check(f"service {facts.service.name}", "clients", there, self._most.clients_per_service)
+            object_limits.check(f"service {facts.service.name}", "clients", there, self._limits.clients_per_service)
             made = await clients.insert(
                 con,
                 client_id,

@@ -14,9 +14,9 @@ from headrace.common.contracts.ids import new_uuid
 from headrace.common.contracts.problems import InUse, NotFound, Problem
 from headrace.common.contracts.vocabulary import Role, UsageMode
 from headrace.common.db.pool import Pool, transaction
-from headrace.manager.domain import bounds
+from headrace.manager.domain import object_limits
 from headrace.manager.domain.access import Actor
-from headrace.manager.domain.bounds import Bounds
+from headrace.manager.domain.object_limits import ObjectLimits
 from headrace.manager.domain.paths import split_path
 from headrace.manager.domain.records.folders import Folder
 from headrace.manager.folders.storage import FolderStorage
@@ -34,11 +34,11 @@ _REMOVAL_S = 600.0
 class Folders:
     """Use cases of folders and their files. `project` disambiguates a name that several projects use."""
 
-    def __init__(self, pool: Pool, storage: FolderStorage, account: StorageAccount, most: Bounds) -> None:
+    def __init__(self, pool: Pool, storage: FolderStorage, account: StorageAccount, limits: ObjectLimits) -> None:
         self._pool = pool
         self._storage = storage
         self._account = account
-        self._most = most
+        self._limits = limits
         self.turns = ProjectLimiter()
         """Limiter of projects' long operations."""
 
@@ -48,7 +48,7 @@ class Folders:
             project = await project_or_only(con, actor, new.project, "member")
             await projects.lock(con, project.id)
             _, there = await projects.in_use(con, project.id)
-            bounds.check(f"project {project.name}", "folders", there, self._most.folders_per_project)
+            object_limits.check(f"project {project.name}", "folders", there, self._limits.folders_per_project)
             folder = await folders.insert(con, project.id, new.name, new.usage_mode)
             details = {"folder": new.name, "folder_id": str(folder.id), "usage_mode": new.usage_mode}
             await events.record(con, actor, "folder.created", project_id=project.id, details=details)

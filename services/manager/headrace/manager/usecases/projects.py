@@ -20,9 +20,9 @@ from headrace.common.contracts.problems import Conflict, InUse, InvalidRequest, 
 from headrace.common.contracts.reasons import Reason
 from headrace.common.contracts.wording import Refused
 from headrace.common.db.pool import Connection, Pool, transaction
-from headrace.manager.domain import bounds, quota, storage_usage
+from headrace.manager.domain import object_limits, quota, storage_usage
 from headrace.manager.domain.access import Actor
-from headrace.manager.domain.bounds import Bounds
+from headrace.manager.domain.object_limits import ObjectLimits
 from headrace.manager.domain.placement import known_slots
 from headrace.manager.domain.records.projects import Project
 from headrace.manager.domain.records.users import User
@@ -42,9 +42,9 @@ def _limits(project: Project, change: UpdateProject) -> dict[str, Decimal] | Non
 class Projects:
     """Use cases of projects, their members and quotas."""
 
-    def __init__(self, pool: Pool, most: Bounds) -> None:
+    def __init__(self, pool: Pool, limits: ObjectLimits) -> None:
         self._pool = pool
-        self._most = most
+        self._limits = limits
 
     async def whoami(self, actor: Actor) -> WhoAmI:
         """Return the caller and the projects that the caller is a member of."""
@@ -126,7 +126,7 @@ class Projects:
             project = await project_for(con, actor, reference, "viewer")
             used = await projects.used(con, project.id)
             held = await folders.stored(con, project.id)
-        limits = {**(project.quota or {}), **storage_usage.limits(project.quota, self._most)}
+        limits = {**(project.quota or {}), **storage_usage.limits(project.quota, self._limits)}
         return usage_view({**used, **held.slots()}, limits)
 
     async def members(self, actor: Actor, reference: str, *, after: UUID, limit: int) -> Page[MemberView]:
@@ -145,7 +145,7 @@ class Projects:
             if body.role != "owner":
                 await self._keep_an_owner(con, project, user)
             there = await projects.other_members(con, project.id, user.id)
-            bounds.check(f"project {project.name}", "members", there, self._most.members_per_project)
+            object_limits.check(f"project {project.name}", "members", there, self._limits.members_per_project)
             await projects.put_member(con, project.id, user.id, body.role)
             details = {"user": user.name, "role": body.role}
             await events.record(con, actor, "member.put", project_id=project.id, details=details)

@@ -15,7 +15,7 @@ from headrace.manager.views.receipts import receipt_view, rollout_view
 
 
 class Receipts:
-    """Use cases of drain summaries. All raise NotFound for a service that the caller does not see."""
+    """Use cases of receipts. All raise NotFound for a service that the caller does not see."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool

@@ -14,9 +14,9 @@ from headrace.common.contracts.ids import ServiceId
 from headrace.common.contracts.problems import NotFound
 from headrace.common.contracts.rule import RuleSpec
 from headrace.common.db.pool import Connection, Pool, transaction
-from headrace.manager.domain import bounds
+from headrace.manager.domain import object_limits
 from headrace.manager.domain.access import Actor
-from headrace.manager.domain.bounds import Bounds
+from headrace.manager.domain.object_limits import ObjectLimits
 from headrace.manager.domain.records.rules import Rule
 from headrace.manager.domain.records.services import ServiceFacts
 from headrace.manager.store import events, rules
@@ -28,18 +28,18 @@ from headrace.manager.views.rules import rule_view
 class Rules:
     """Use cases of autoscaling rules."""
 
-    def __init__(self, pool: Pool, outcomes: RuleOutcomes, pokes: Pokes, most: Bounds) -> None:
+    def __init__(self, pool: Pool, outcomes: RuleOutcomes, pokes: Pokes, limits: ObjectLimits) -> None:
         self._pool = pool
         self._outcomes = outcomes
         self._pokes = pokes
-        self._most = most
+        self._limits = limits
 
     async def add(self, actor: Actor, reference: str, spec: RuleSpec) -> RuleView:
         """Add a rule. Raises NotFound, Forbidden, Conflict when the service has too many."""
         async with transaction(self._pool) as con:
             facts = await locked_service(con, actor, reference, "member")  # one at a time, so that the count holds
             there = await rules.count(con, facts.service.id)
-            bounds.check(f"service {facts.service.name}", "rules", there, self._most.rules_per_service)
+            object_limits.check(f"service {facts.service.name}", "rules", there, self._limits.rules_per_service)
             made = await rules.insert(con, facts.service.id, spec, actor.user_id)
             await self._record(con, actor, facts, "rule.added", made.id, spec)
         self._pokes.poke("rules", "plans")

@@ -15,10 +15,10 @@ from headrace.common.contracts.reasons.service import NameReason
 from headrace.common.contracts.vocabulary import ServicePhase, ServiceStatus
 from headrace.common.db.pool import Connection, Pool
 from headrace.common.runtime.clock import Clock
-from headrace.manager.domain import bounds, names, quota
+from headrace.manager.domain import names, object_limits, quota
 from headrace.manager.domain.access import Actor
-from headrace.manager.domain.bounds import Bounds
 from headrace.manager.domain.lifecycle.status import Reachability
+from headrace.manager.domain.object_limits import ObjectLimits
 from headrace.manager.domain.own_ports import OwnPorts
 from headrace.manager.domain.placement import known_slots
 from headrace.manager.domain.records.services import NewService, ServiceFacts
@@ -48,7 +48,7 @@ class Services:
         pokes: Pokes,
         clock: Clock,
         own_ports: OwnPorts,
-        most: Bounds,
+        limits: ObjectLimits,
         *,
         proxy_url: str,
     ) -> None:
@@ -59,7 +59,7 @@ class Services:
         self._proxy_url = proxy_url.rstrip("/")
         self._pokes = pokes
         self._clock = clock
-        self._most = most
+        self._limits = limits
 
     async def create(self, actor: Actor, new: CreateService) -> ServiceDetail:
         """Create a service and its first revision.
@@ -100,7 +100,7 @@ class Services:
             raise NotFound(f"there is no project {new.project.name}")
         if not room.has_group:
             raise await no_group(con, new.resource_group)
-        if room.project.quota is not None or room.services + _AT_ONCE > self._most.services_per_project:
+        if room.project.quota is not None or room.services + _AT_ONCE > self._limits.services_per_project:
             return None
         await hold_folders(con, new.resolved)
         return await services.create(con, new, actor)
@@ -113,7 +113,7 @@ class Services:
         if locked is None:
             raise NotFound(f"there is no project {new.project.name}")
         there, _ = await projects.in_use(con, new.project.id)
-        bounds.check(f"project {new.project.name}", "services", there, self._most.services_per_project)
+        object_limits.check(f"project {new.project.name}", "services", there, self._limits.services_per_project)
         await hold_folders(con, new.resolved)
         used = await projects.used(con, new.project.id) if locked.quota is not None else {}
         quota.check(new.project.name, locked.quota, used, quota.times(new.resolved.slots, new.wanted))

@@ -10,7 +10,7 @@ from uuid import UUID
 from headrace.common.contracts.problems import NotFound
 from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.manager.domain import storage_usage
-from headrace.manager.domain.bounds import Bounds
+from headrace.manager.domain.object_limits import ObjectLimits
 from headrace.manager.domain.records.folders import Folder
 from headrace.manager.domain.storage_usage import StorageChange, StorageUsage
 from headrace.manager.store import folders, projects
@@ -19,9 +19,9 @@ from headrace.manager.store import folders, projects
 class StorageAccount:
     """Storage accounting of projects. Callers have authorised."""
 
-    def __init__(self, pool: Pool, most: Bounds) -> None:
+    def __init__(self, pool: Pool, limits: ObjectLimits) -> None:
         self._pool = pool
-        self._most = most
+        self._limits = limits
 
     async def check(self, con: Connection, folder: Folder, more: StorageUsage) -> None:
         """Lock the project until the transaction ends.
@@ -56,4 +56,4 @@ class StorageAccount:
         if project is None:
             raise NotFound("the project is gone")
         used = await folders.stored(con, project.id)
-        return storage_usage.grant(project.name, storage_usage.limits(project.quota, self._most), used, needed, step)
+        return storage_usage.grant(project.name, storage_usage.limits(project.quota, self._limits), used, needed, step)

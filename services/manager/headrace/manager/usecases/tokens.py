@@ -15,9 +15,9 @@ from headrace.common.contracts.problems import Conflict, InvalidRequest, NotFoun
 from headrace.common.contracts.vocabulary import Role
 from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.common.runtime.clock import Clock
-from headrace.manager.domain import bounds
+from headrace.manager.domain import object_limits
 from headrace.manager.domain.access import Actor
-from headrace.manager.domain.bounds import Bounds
+from headrace.manager.domain.object_limits import ObjectLimits
 from headrace.manager.signing import SigningKey, Vault
 from headrace.manager.store import events, projects, services, tokens
 from headrace.manager.usecases.caller_bodies import caller_change
@@ -70,14 +70,17 @@ class Tokens:
     """Use cases of tokens. `scope` selects whether the reference is a service's or a project's."""
 
     def __init__(
-        self, pool: Pool, keys: SigningKeys, pokes: Pokes, clock: Clock, most: Bounds, revocations: Revocations
+        self, pool: Pool, keys: SigningKeys, pokes: Pokes, clock: Clock, limits: ObjectLimits, revocations: Revocations
     ) -> None:
         self._pool = pool
         self._revocations = revocations
         self._keys = keys
         self._pokes = pokes
         self._clock = clock
-        self._most: dict[TokenScope, int] = {"service": most.tokens_per_service, "project": most.tokens_per_project}
+        self._limits: dict[TokenScope, int] = {
+            "service": limits.tokens_per_service,
+            "project": limits.tokens_per_project,
+        }
 
     async def create(self, actor: Actor, scope: TokenScope, reference: str, new: CreateToken) -> NewToken:
         """Create a token; it is returned only here. Raises NotFound, Forbidden, Conflict; InvalidRequest for a bad date."""
@@ -88,7 +91,7 @@ class Tokens:
             target = await _target(con, actor, scope, reference, "member")
             await _hold(con, target)  # one at a time, so that the count holds
             there = await tokens.living(con, target.subject)
-            bounds.check(target.words, "tokens that have not expired", there, self._most[scope])
+            object_limits.check(target.words, "tokens that have not expired", there, self._limits[scope])
             key = await self._keys.current(con)
             made = await tokens.insert(
                 con,

@@ -13,9 +13,9 @@ from headrace.common.contracts.http.page import Page
 from headrace.common.contracts.ids import new_uuid
 from headrace.common.contracts.problems import ChecksumMismatch, Conflict, InvalidRequest, NotFound, TooLarge
 from headrace.common.db.pool import Pool, transaction
-from headrace.manager.domain import bounds
+from headrace.manager.domain import object_limits
 from headrace.manager.domain.access import Actor
-from headrace.manager.domain.bounds import USUAL, Bounds
+from headrace.manager.domain.object_limits import DEFAULT_LIMITS, ObjectLimits
 from headrace.manager.domain.paths import modified_ns, split_path
 from headrace.manager.domain.records.folders import Folder
 from headrace.manager.domain.records.uploads import Upload
@@ -48,7 +48,7 @@ class Uploads:
         max_bytes: int,
         kept_for: timedelta,
         idle_s: float = 60.0,
-        most: Bounds = USUAL,
+        limits: ObjectLimits = DEFAULT_LIMITS,
     ) -> None:
         self._pool = pool
         self._storage = storage
@@ -57,7 +57,7 @@ class Uploads:
         self.max_bytes = max_bytes
         self._kept_for = kept_for
         self._idle_s = idle_s
-        self._most = most
+        self._limits = limits
 
     async def create(
         self,
@@ -87,7 +87,7 @@ class Uploads:
             # one at a time, so that the count holds
             await self._account.check(con, folder, StorageUsage(size_bytes, len(names)))
             there = await folders.open_uploads(con, folder.project_id)
-            bounds.check("the project", "open uploads", there, self._most.uploads_per_project)
+            object_limits.check("the project", "open uploads", there, self._limits.uploads_per_project)
             upload = await folders.insert_upload(
                 con, folder.id, "/".join(names), size_bytes, sha256, actor.user_id, modified_ns(modified)
             )

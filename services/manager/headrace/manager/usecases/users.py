@@ -11,9 +11,9 @@ from headrace.common.contracts.http.users import CreateUser, UpdateUser, UserVie
 from headrace.common.contracts.ids import KeyId, new_uuid
 from headrace.common.contracts.problems import Conflict, InvalidRequest, NotFound
 from headrace.common.db.pool import Connection, Pool, transaction
-from headrace.manager.domain import access, bounds
+from headrace.manager.domain import access, object_limits
 from headrace.manager.domain.access import Actor
-from headrace.manager.domain.bounds import Bounds
+from headrace.manager.domain.object_limits import ObjectLimits
 from headrace.manager.domain.records.users import User
 from headrace.manager.signing import Vault, new_api_key
 from headrace.manager.store import events, users
@@ -25,10 +25,10 @@ from headrace.manager.views.users import user_view
 class Users:
     """Use cases of users and API keys. Operators act for everybody, others for themselves."""
 
-    def __init__(self, pool: Pool, vault: Vault, most: Bounds) -> None:
+    def __init__(self, pool: Pool, vault: Vault, limits: ObjectLimits) -> None:
         self._pool = pool
         self._vault = vault
-        self._most = most
+        self._limits = limits
 
     async def create(self, actor: Actor, new: CreateUser) -> UserView:
         """Create a user. Raises Forbidden, NameTaken."""
@@ -72,8 +72,10 @@ class Users:
             await users.lock(con, user.id)  # one at a time, so that the count holds
             end = await users.ending(con, user.id, key_id)
             _check_end(new.expires_in_s, access.latest_key_end(actor, user.id), end.now)
-            bounds.check(f"user {user.name}", "keys", await users.count_keys(con, user.id), self._most.keys_per_user)
-            await users.drop_expired(con, user.id, keep=self._most.keys_per_user)
+            object_limits.check(
+                f"user {user.name}", "keys", await users.count_keys(con, user.id), self._limits.keys_per_user
+            )
+            await users.drop_expired(con, user.id, keep=self._limits.keys_per_user)
             made = await users.insert_key(con, key_id, user.id, new.name, self._vault.hash(secret), new.expires_in_s)
             details = {"user": user.name, "key_id": str(key_id), "name": new.name}
             await events.record(con, actor, "key.created", details=details)
@@ -106,8 +108,8 @@ class Users:
             )
             if after is None:
                 raise NotFound(f"{user.name} has no key {key}")
-            bounds.check(
-                f"user {user.name}", "keys", await users.count_keys(con, user.id) - 1, self._most.keys_per_user
+            object_limits.check(
+                f"user {user.name}", "keys", await users.count_keys(con, user.id) - 1, self._limits.keys_per_user
             )
             details = {"user": user.name, "key_id": str(key_id), **change.model_dump(mode="json", exclude_unset=True)}
             await events.record(con, actor, "key.updated", details=details)

@@ -12,10 +12,10 @@ from headrace.common.contracts.reasons.session import SessionReason
 from headrace.common.contracts.revision import RevisionSpec
 from headrace.common.contracts.vocabulary import Role
 from headrace.common.db.pool import Connection, Pool, transaction
-from headrace.manager.domain import bounds, quota
+from headrace.manager.domain import object_limits, quota
 from headrace.manager.domain.access import Actor
-from headrace.manager.domain.bounds import Bounds
 from headrace.manager.domain.lifecycle import states
+from headrace.manager.domain.object_limits import ObjectLimits
 from headrace.manager.domain.records.validations import TrialRun
 from headrace.manager.store import events, projects, services, sessions, validations
 from headrace.manager.usecases.context import as_id, authorise, no_group, project_or_only
@@ -38,11 +38,11 @@ async def trial_run(con: Connection, actor: Actor, session_id: UUID, needed: Rol
 class Validations:
     """Use cases of trial runs. The services loop gives the verdict and ends them."""
 
-    def __init__(self, pool: Pool, resolver: Resolver, pokes: Pokes, most: Bounds) -> None:
+    def __init__(self, pool: Pool, resolver: Resolver, pokes: Pokes, limits: ObjectLimits) -> None:
         self._pool = pool
         self._resolver = resolver
         self._pokes = pokes
-        self._most = most
+        self._limits = limits
 
     async def start(self, actor: Actor, new: StartValidation) -> ValidationView:
         """Start a trial run. Raises NotFound, Forbidden, InvalidDefinition, InvalidRequest, QuotaExceeded."""
@@ -59,8 +59,11 @@ class Validations:
             if not await services.group_exists(con, new.resource_group):
                 raise await no_group(con, new.resource_group)
             there = await validations.living(con, project.id)
-            bounds.check(
-                f"project {project.name}", "validations that have not ended", there, self._most.validations_per_project
+            object_limits.check(
+                f"project {project.name}",
+                "validations that have not ended",
+                there,
+                self._limits.validations_per_project,
             )
             await hold_folders(con, resolved)
             quota.check(project.name, locked.quota, await projects.used(con, project.id), resolved.slots)

@@ -1,4 +1,4 @@
-"""Views of drain summaries (receipts)."""
+"""Views of receipts of drains."""
 
 from __future__ import annotations
 

@@ -177,7 +177,7 @@ def rm(session: Session, service: Service, yes: Yes = False, wait: Wait = False,
 def finish(
     session: Session, service: ServiceDetail, until: Until | None, timeout_s: float, *, rollout: bool = False
 ) -> None:
-    """Wait if asked to, then print the service in short (or its JSON); after a `rollout` its drain summary too."""
+    """Wait if asked to, then print the service in short (or its JSON); after a `rollout` its receipt too."""
     started = time.monotonic()
     found = service if until is None else wait_for(session, service.name, until, timeout_s)
     receipt = None

@@ -1,4 +1,4 @@
-"""Output of drain summaries: `headrace service receipts`, and the line at the end of an update."""
+"""Output of receipts: `headrace service receipts`, and the line at the end of an update."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def receipts(
     ] = None,
     last: Annotated[int, typer.Option("--last", metavar="COUNT", min=1, help="How many at most.")] = 100,
 ) -> None:
-    """List the drain summaries of replicas that left: what became of their open requests; newest first."""
+    """List the receipts of replicas that left: what became of their open requests; newest first."""
     found = list(islice(session.client.services.receipts(service, revision=revision), last))
     session.output.table(found, _COLUMNS, empty="no replica has drained yet")
     if revision is not None and not session.output.as_json:
@@ -58,7 +58,7 @@ def receipts(
 
 
 def receipt_line(receipt: RolloutReceipt) -> str:
-    """Format a rollout's drain summary as a sentence."""
+    """Format a rollout's receipt as a sentence."""
     if receipt.complete and not receipt.replicas:
         return f"no replica that served had to make way for revision {receipt.revision}"
     words = _words(receipt, f"{count(receipt.replicas, 'replica')} that made way for revision {receipt.revision}")

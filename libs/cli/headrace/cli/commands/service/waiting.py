@@ -48,7 +48,7 @@ def wait_for(session: Session, service: str, until: Until, timeout_s: float) -> 
 
 
 def wait_for_receipt(session: Session, service: ServiceDetail, timeout_s: float) -> RolloutReceipt:
-    """Return the drain summary of the service's rollout once it is complete, or `timeout_s` is over."""
+    """Return the receipt of the service's rollout once it is complete, or `timeout_s` is over."""
     with session.output.live() as show:
 
         def progress(receipt: RolloutReceipt) -> None:

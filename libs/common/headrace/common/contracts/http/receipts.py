@@ -1,4 +1,4 @@
-"""Drain summaries (receipts) of replicas and rollouts."""
+"""Receipts: what drains and rollouts cost callers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Counts(View):
 
 
 class ReceiptView(Counts):
-    """Drain summary of one replica, summed over app-proxies."""
+    """Receipt of one replica's drain, summed over app-proxies."""
 
     replica: SessionId
     revision: int
@@ -49,7 +49,7 @@ class ReceiptView(Counts):
 
 
 class RolloutReceipt(Counts):
-    """Drain summary of the rollout of one revision: the sum over the replicas that it replaced."""
+    """Receipt of the rollout of one revision: the sum over the replicas that it replaced."""
 
     revision: int
     replicas: NonNegativeInt
@@ -61,4 +61,4 @@ class RolloutReceipt(Counts):
     """Time at which the last of them left; None before."""
     waiting_for: tuple[ProxyId, ...]
     complete: bool
-    """True if all drain summaries are complete, and no replica of an earlier revision is left."""
+    """True if all receipts are complete, and no replica of an earlier revision is left."""

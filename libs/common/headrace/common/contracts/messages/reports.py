@@ -110,7 +110,7 @@ class NodeReport(Message):
 
 
 class DrainReceipt(Part):
-    """Drain summary of one replica: outcomes of its requests since this app-proxy first saw it drain. Counts only grow."""
+    """Receipt of one replica's drain: outcomes of its requests since this app-proxy first saw it drain. Counts only grow."""
 
     started: NonNegativeInt
     """Open when the drain began."""
@@ -137,7 +137,7 @@ class DrainingRoute(Part):
 class ProxyReport(Message):
     """App-proxy → manager, every second and at once on change: applied table generations, and draining replicas.
 
-    A drained route is reported for another ten minutes, so that its drain summary arrives.
+    A drained route is reported for another ten minutes, so that its receipt arrives.
     """
 
     subject: ClassVar = "report.proxy.{proxy_id}"

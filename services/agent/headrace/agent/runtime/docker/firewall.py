@@ -46,7 +46,7 @@ class Firewall:
                 before, self.problem = self.problem, await self._apply()
                 self._looked_at = time.monotonic()
                 if self.problem != before:
-                    log.info("container_firewall", in_force=self.problem is None, why=self.problem)
+                    log.info("container_firewall_changed", in_force=self.problem is None, why=self.problem)
             return self.problem
 
     async def remove(self) -> None:

@@ -110,7 +110,7 @@ class SessionNetworks:
             async with self._lock:
                 left = await self._remove_all_but(used)
         except (EngineError, RuntimeUnavailable) as error:
-            log.warning("networks_not_swept", why=str(error))
+            log.warning("networks_not_removed", why=str(error))
         finally:
             self._sweep_due |= left
 

@@ -260,10 +260,10 @@ class DockerRuntime:
             try:
                 count = await asyncio.to_thread(clear_setuid, folder)
             except OSError as error:  # the engine's machine need not be this one, and nothing else can be done about it
-                log.warning("setuid_programs_not_looked_for", container=name, folder=folder.name, error=error.strerror)
+                log.warning("setuid_programs_not_checked", container=name, folder=folder.name, error=error.strerror)
                 continue
             if count:
-                log.warning("setuid_programs_disarmed", container=name, folder=folder.name, count=count)
+                log.warning("setuid_programs_cleared", container=name, folder=folder.name, count=count)
 
     async def _writable(self, name: str) -> Sequence[Path]:
         """Return the folders on this machine that are mounted writable into the container."""

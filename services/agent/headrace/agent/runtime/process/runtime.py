@@ -64,7 +64,7 @@ class ProcessRuntime:
         self._exits = ExitWatcher()
         self._groups = groups
         log.info(
-            "memory_of_kernels",
+            "memory_limits_chosen",
             bounded=self._groups is not None,
             groups=str(self._groups.base) if self._groups else None,
         )

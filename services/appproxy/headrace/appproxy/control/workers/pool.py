@@ -261,7 +261,7 @@ class WorkerPool:
         self._drain_totals.add(worker.snapshot, time.monotonic())
         worker.snapshot = TrafficSnapshot()
         if worker.leaving:
-            log.info("worker_left", worker=worker.number, pid=worker.pid, how=worker.exit_reason)
+            log.info("worker_exited", worker=worker.number, pid=worker.pid, how=worker.exit_reason)
         self._process_acknowledgements()
         self._heard.set()
         self.notify()
@@ -288,7 +288,7 @@ class WorkerPool:
         for worker in self._workers:
             if (why := worker.hang_reason(now_s)) is not None:
                 silent_s = round(now_s - worker.heard_s, 3)
-                log.error("worker_hangs", worker=worker.number, pid=worker.pid, why=why, silent_s=silent_s)
+                log.error("worker_hung", worker=worker.number, pid=worker.pid, why=why, silent_s=silent_s)
                 worker.kill()
 
     def _close_ports(self) -> None:

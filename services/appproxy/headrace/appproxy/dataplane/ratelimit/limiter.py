@@ -161,7 +161,7 @@ class RateLimiter:
                 self._unsettled.popleft()
         self._lost.clear()
         self._unavailable = False
-        log.info("shared_limits_found")
+        log.info("shared_limits_restored")
 
     async def _until_lost(self, at_most_s: float) -> None:
         with suppress(TimeoutError):

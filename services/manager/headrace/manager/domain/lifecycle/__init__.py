@@ -1,1 +1,1 @@
-"""Session lifecycle: states and transitions, replica decisions, service status, trial runs, drain summaries."""
+"""Session lifecycle: states and transitions, replica decisions, service status, trial runs, receipts of drains."""

@@ -1,4 +1,4 @@
-"""Drain summaries (receipts), merged from the reports of app-proxies. Pure.
+"""Receipts of drains, merged from the reports of app-proxies. Pure.
 
 Counts only grow and merging takes the larger, so that reports may arrive in any order and any number of times.
 """

@@ -10,10 +10,10 @@ from headrace.manager.domain.placement.capacity import Demand, NodeCapacity
 _FANOUT: Final = 16
 
 
-class Bounds:
-    """Upper bounds of the free capacity of some nodes.
+class CapacityBound:
+    """Upper bound of the free capacity of some nodes.
 
-    Free capacity only shrinks, so they stay valid; a search tightens them.
+    Free capacity only shrinks, so it stays valid; a search tightens it.
     """
 
     __slots__ = ("best", "free", "unused")
@@ -32,7 +32,7 @@ class Bounds:
         return True
 
 
-class Block(Bounds):
+class Block(CapacityBound):
     """Leaf of the index: adjacent nodes, and the position of the first."""
 
     __slots__ = ("end", "nodes", "start")
@@ -60,7 +60,7 @@ class Block(Bounds):
         return None
 
 
-class Branch(Bounds):
+class Branch(CapacityBound):
     """Inner node of the index: adjacent blocks or branches."""
 
     __slots__ = ("end", "parts", "start")

@@ -90,7 +90,7 @@ class Placement:
 
 
 @dataclass(frozen=True)
-class Waiting:
+class Unplaced:
     """Placement failure: the reason, with numbers, why a session stays pending."""
 
     id: SessionId

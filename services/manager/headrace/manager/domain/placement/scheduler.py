@@ -21,7 +21,7 @@ from headrace.common.contracts.ids import SessionId
 from headrace.common.contracts.reasons.placement import PlacementReason
 from headrace.manager.domain.placement.candidate_index import CandidateIndex
 from headrace.manager.domain.placement.capacity import Demand, NodeCapacity, ResourceScale
-from headrace.manager.domain.placement.machines import Grant, Machine, Placement, Request, Waiting
+from headrace.manager.domain.placement.machines import Grant, Machine, Placement, Request, Unplaced
 from headrace.manager.domain.placement.placement_failure import ExcludedMachines, PlacementFailures
 
 __all__ = [
@@ -31,7 +31,7 @@ __all__ = [
     "Machine",
     "Placement",
     "Request",
-    "Waiting",
+    "Unplaced",
     "place_all",
     "preemption_candidates",
 ]
@@ -51,7 +51,7 @@ _Eligibility = tuple[str, str | None, bool]
 
 def place_all(
     machines: Sequence[Machine], requests: Sequence[Request], now: datetime
-) -> tuple[list[Placement], list[Waiting]]:
+) -> tuple[list[Placement], list[Unplaced]]:
     """Place the sessions that fit, oldest first. Return placements and, for each other session, why it waits.
 
     Reasons refer to what is free after all these placements. A placed session never takes a machine from an older one
@@ -101,9 +101,9 @@ def _keep(demand_class: _DemandClass, waited: timedelta) -> tuple[NodeCapacity |
 
 def _waiting(
     request: Request, demand_class: _DemandClass, note: str, kept: tuple[Request, NodeCapacity] | None
-) -> Waiting:
+) -> Unplaced:
     code, text = demand_class.why(kept)
-    return Waiting(request.id, code, f"{text}; {note}" if note else text)
+    return Unplaced(request.id, code, f"{text}; {note}" if note else text)
 
 
 class _DemandClass:

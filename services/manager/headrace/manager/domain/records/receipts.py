@@ -1,4 +1,4 @@
-"""Records of drain summaries (receipts)."""
+"""Records of receipts of drains."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from headrace.manager.domain.lifecycle.receipts import DrainShares
 
 @dataclass(frozen=True)
 class Receipt:
-    """Drain summary of one replica."""
+    """Receipt of one replica's drain."""
 
     session_id: SessionId
     revision: int

@@ -11,7 +11,7 @@ from headrace.common.contracts.problems import Conflict, row
 
 
 @dataclass(frozen=True)
-class Bounds:
+class ObjectLimits:
     """Object count limits of an installation, by kind. The settings have the same names."""
 
     services_per_project: int = 2000
@@ -36,7 +36,7 @@ class Bounds:
     keys_per_user: int = 100
 
 
-USUAL = Bounds()
+DEFAULT_LIMITS = ObjectLimits()
 
 
 def check(whose: str, what: str, there: int, most: int) -> None:
