@@ -312,6 +312,7 @@ class Exchange(RequestHandler):
     def reply(self, answer: bytes) -> None:
         """Write a complete local reply, and end."""
         closes = self.closes
+        self.record.bytes_sent = len(answer) - answer.index(b"\r\n\r\n") - 4
         self.end(Event.REPLIED, answer)
         self.downstream.finished(closes=closes, now_s=self.record.ended_s)
 
