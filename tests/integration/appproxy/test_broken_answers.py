@@ -53,10 +53,9 @@ async def test_a_cut_answer_never_looks_whole(world: AppProxyWorld, head: bytes,
         raw = await raw_request(world.port, b"GET /chat/ HTTP/1.1\r\nHost: x\r\n\r\n", then=(b"partial", arrived.set))
         assert b"partial" in raw
         assert not raw.endswith(b"0\r\n\r\n")
-        assert (
-            'headrace_proxy_interrupted_responses_total{replica="00000000-0000-0000-0000-000000000371"'
-            in await world.metrics()
-        )
+        lines = (await world.metrics()).splitlines()
+        cut = [line for line in lines if line.startswith("headrace_proxy_interrupted_responses_total{")]
+        assert ['replica="00000000-0000-0000-0000-000000000371"' in line for line in cut] == [True]
 
 
 async def test_an_answer_whose_rest_is_malformed_breaks_off_at_once(world: AppProxyWorld) -> None:
@@ -81,7 +80,7 @@ async def test_an_answer_whose_rest_is_malformed_breaks_off_at_once(world: AppPr
         await eventually(lambda: world.open_requests == 0)
         lines = (await world.metrics()).splitlines()
         cut = [line for line in lines if line.startswith("headrace_proxy_interrupted_responses_total{")]
-        assert [line.endswith('reason="bad-response"} 1.0') for line in cut] == [True]
+        assert ['reason="bad-response"' in line and line.endswith(" 1.0") for line in cut] == [True]
 
 
 async def test_http_1_0_callers_see_the_loss_too(world: AppProxyWorld) -> None:

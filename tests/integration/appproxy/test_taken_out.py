@@ -96,7 +96,7 @@ async def test_safe_requests_leave_a_replica_that_was_taken_out_and_others_stay(
     else:
         assert not any(post.done() for post in posts), "it may have run: it goes on where it is"
     page = await hung.world.metrics()
-    assert 'headrace_proxy_retries_total{service="chat",reason="replica-taken-out"} 10.0' in page
+    assert 'headrace_proxy_retries_total{reason="replica-taken-out",service="chat"} 10.0' in page
 
 
 async def test_they_stay_while_nobody_else_serves_and_leave_once_somebody_does(hung: Hung) -> None:
