@@ -268,11 +268,11 @@ async def test_a_trial_run_that_cannot_be_handled_is_logged_once(pool: Pool, mon
     )
     monkeypatch.setattr(trial, "decide", Mock(side_effect=ValueError("no such thing")))
     watched = Watched(pool, monkeypatch)
-    before = SKIPPED_ROWS.labels("validations")._value.get()
+    before = SKIPPED_ROWS.labels("services")._value.get()
     with capture_logs() as logged:
         for _ in range(3):
             await watched.one()
-    assert SKIPPED_ROWS.labels("validations")._value.get() == before + 3
+    assert SKIPPED_ROWS.labels("services")._value.get() == before + 3
     assert [entry["loop"] for entry in logged if entry["event"] == "row_skipped"] == ["services"]
 
 

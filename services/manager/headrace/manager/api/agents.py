@@ -23,17 +23,21 @@ class AgentsQuery(Query):
 
 
 @routes.on(
-    "GET", "/v1/agents", query=AgentsQuery, replies={200: Reply("Machines.", Page[AgentView])}, problems=(Forbidden,)
+    "GET",
+    "/v1/agents",
+    query=AgentsQuery,
+    replies={200: Reply("A page of machines.", Page[AgentView])},
+    problems=(Forbidden,),
 )
 async def list_agents(call: Call) -> web.Response:
-    """Return the machines (operators)."""
+    """List the machines (operators)."""
     page = call.query(AgentsQuery)
     return json_reply(await call.use.agents.page(call.actor, after=page.cursor or "", limit=page.limit))
 
 
 @routes.on("GET", "/v1/agents/{agent}", replies={200: Reply("The machine.", AgentDetail)}, problems=(Forbidden,))
 async def show_agent(call: Call) -> web.Response:
-    """Return one machine with its GPUs and kernels (operators)."""
+    """Get a machine with its GPUs and kernels (operators)."""
     return json_reply(await call.use.agents.show(call.actor, call["agent"]))
 
 
@@ -45,5 +49,8 @@ async def show_agent(call: Call) -> web.Response:
     problems=(Forbidden,),
 )
 async def update_agent(call: Call) -> web.Response:
-    """Say at which addresses a machine's replicas may be (operators)."""
+    """Set the addresses that a machine's replicas may have (operators).
+
+    A reported address that is not among them gets no traffic, and the machine no replicas (`address-not-allowed`).
+    """
     return json_reply(await call.use.agents.update(call.actor, call["agent"], call.body(UpdateAgent)))

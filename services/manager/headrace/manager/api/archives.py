@@ -44,13 +44,14 @@ class ArchiveQuery(FolderQuery):
     "/v1/folders/{folder}/archive",
     query=ArchiveQuery,
     raw_body=TAR,
-    replies={200: Reply("What was taken, and what was refused and why.", ArchiveReceipt)},
+    replies={200: Reply("The number of stored entries, and the refused ones with their reasons.", ArchiveReceipt)},
     problems=(Forbidden, Conflict, QuotaExceeded, TooLarge, InsufficientStorage, UnsupportedMediaType),
 )
 async def take_archive(call: Call) -> web.Response:
-    """Put the files and directories of a tar archive (not compressed) into the folder (members).
+    """Upload files and directories to the folder, as a tar archive without compression (members).
 
-    Each file is in its place, whole, as soon as it came; a refused entry costs itself. A pax record `HEADRACE.sha256` is checked.
+    Each file is replaced atomically as soon as it was received. An entry that is refused does not stop the others, and the
+    answer names it. The digest in a pax record `HEADRACE.sha256` is verified.
     """
     if call.request.content_type != TAR:
         raise UnsupportedMediaType(f"the body is {call.request.content_type}; allowed: {TAR}")
@@ -70,9 +71,10 @@ async def take_archive(call: Call) -> web.Response:
     problems=(Conflict,),
 )
 async def send_archive(call: Call) -> web.StreamResponse:
-    """Return the files and directories at `path` as a tar archive. One that breaks off has no end.
+    """Download the files and directories at `path` as a tar archive.
 
-    A pax record `HEADRACE.sha256` has a small file's digest; `HEADRACE.changed` follows a file that changed while it was read.
+    An interrupted archive lacks the two zero blocks at its end. A pax record `HEADRACE.sha256` has the digest of a small
+    file; `HEADRACE.changed` follows a file that changed while it was read.
     """
     query = call.query(ArchiveQuery)
     return await _send(call, call.use.archives.read(call.actor, call["folder"], query.project, query.path))
@@ -87,7 +89,7 @@ async def send_archive(call: Call) -> web.StreamResponse:
     problems=(Conflict,),
 )
 async def send_selection(call: Call) -> web.StreamResponse:
-    """Return the files at these paths as a tar archive; what is no file, or gone, is not in it."""
+    """Download the files at these paths as a tar archive; paths that are no file are left out."""
     project, paths = call.query(FolderQuery).project, call.body(Selection).paths
     return await _send(call, call.use.archives.read(call.actor, call["folder"], project, "", paths))
 

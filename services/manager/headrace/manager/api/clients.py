@@ -20,18 +20,18 @@ ONE = f"{ALL}/{{client}}"
     "POST",
     ALL,
     body=CreateClient,
-    replies={201: Reply("The client, its secret shown once.", NewClient)},
+    replies={201: Reply("The client, with its secret, which is shown once.", NewClient)},
     problems=(Forbidden, NameTaken, Conflict),
 )
 async def create_client(call: Call) -> web.Response:
-    """Make a client that calls with basic auth, `name:secret` (members). The secret is shown in this answer only."""
+    """Create a named client, which calls with basic auth (members). The secret is in this response only."""
     client = await call.use.clients.create(call.actor, call["service"], call.body(CreateClient))
     return json_reply(client, status=201)
 
 
-@routes.on("GET", ALL, query=Paging, replies={200: Reply("Clients.", Page[ClientView])})
+@routes.on("GET", ALL, query=Paging, replies={200: Reply("A page of clients.", Page[ClientView])})
 async def list_clients(call: Call) -> web.Response:
-    """Return the service's named clients without their secrets."""
+    """List the service's named clients, without their secrets."""
     page = call.query(Paging)
     found = await call.use.clients.page(call.actor, call["service"], after=page.after, limit=page.limit)
     return json_reply(found)
@@ -39,7 +39,7 @@ async def list_clients(call: Call) -> web.Response:
 
 @routes.on("PATCH", ONE, body=UpdateCaller, replies={200: Reply("The client.", ClientView)}, problems=(Forbidden,))
 async def update_client(call: Call) -> web.Response:
-    """Change a client's limits and share (members); app-proxies know within a second."""
+    """Change a client's rate limits and share of the queue (members). App-proxies apply it within a second."""
     body = call.body(UpdateCaller)
     return json_reply(await call.use.clients.update(call.actor, call["service"], call["client"], body))
 
@@ -47,15 +47,15 @@ async def update_client(call: Call) -> web.Response:
 @routes.on(
     "POST",
     f"{ONE}/rotate",
-    replies={200: Reply("The client, its new secret shown once.", NewClient)},
+    replies={200: Reply("The client, with its new secret, which is shown once.", NewClient)},
     problems=(Forbidden,),
 )
 async def rotate_client(call: Call) -> web.Response:
-    """Give a client another secret (members); app-proxies refuse the old one within a second."""
+    """Rotate a client's secret (members). App-proxies refuse the old one within a second; the response says which do already."""
     return json_reply(await call.use.clients.rotate(call.actor, call["service"], call["client"]))
 
 
 @routes.on("DELETE", ONE, replies=REVOKED, problems=(Forbidden,))
 async def revoke_client(call: Call) -> web.Response:
-    """End a client (members); app-proxies refuse it within a second, and its name is free. The answer says which do already."""
+    """Delete a client (members). App-proxies refuse it within a second; the response says which do already."""
     return json_reply(await call.use.clients.revoke(call.actor, call["service"], call["client"]))

@@ -12,10 +12,13 @@ routes = Routes("services")
 
 
 @routes.on(
-    "GET", "/v1/services/{service}/decisions", query=Paging, replies={200: Reply("Decisions.", Page[ScaleDecisionView])}
+    "GET",
+    "/v1/services/{service}/decisions",
+    query=Paging,
+    replies={200: Reply("A page of changes.", Page[ScaleDecisionView])},
 )
 async def list_decisions(call: Call) -> web.Response:
-    """Return changes of the wanted replicas, by rules and by users, newest first."""
+    """List the changes of the wanted number of replicas, by users and by autoscaling rules, newest first."""
     page = call.query(Paging)
     return json_reply(
         await call.use.history.decisions(call.actor, call["service"], before=page.cursor, limit=page.limit)

@@ -71,16 +71,20 @@ class FilesQuery(FolderQuery):
     problems=(Forbidden, NameTaken, NotFound, InsufficientStorage),
 )
 async def create_folder(call: Call) -> web.Response:
-    """Create an empty folder (members)."""
+    """Create an empty model folder (members)."""
     folder = await call.use.folders.create(call.actor, call.body(CreateFolder))
     return json_reply(folder, status=201, location=f"/v1/folders/{folder.id}")
 
 
 @routes.on(
-    "GET", "/v1/folders", query=FoldersQuery, replies={200: Reply("Folders.", Page[FolderView])}, problems=(NotFound,)
+    "GET",
+    "/v1/folders",
+    query=FoldersQuery,
+    replies={200: Reply("A page of folders.", Page[FolderView])},
+    problems=(NotFound,),
 )
 async def list_folders(call: Call) -> web.Response:
-    """Return the folders of the caller's projects."""
+    """List the model folders of the caller's projects."""
     query = call.query(FoldersQuery)
     found = await call.use.folders.page(
         call.actor, project=query.project, usage_mode=query.usage_mode, after=query.after, limit=query.limit
@@ -90,7 +94,7 @@ async def list_folders(call: Call) -> web.Response:
 
 @routes.on("GET", "/v1/folders/{folder}", query=FolderQuery, replies={200: Reply("The folder.", FolderView)})
 async def show_folder(call: Call) -> web.Response:
-    """Return one folder."""
+    """Get a model folder."""
     return json_reply(await call.use.folders.show(call.actor, call["folder"], call.query(FolderQuery).project))
 
 
@@ -98,11 +102,11 @@ async def show_folder(call: Call) -> web.Response:
     "DELETE",
     "/v1/folders/{folder}",
     query=DeleteFolderQuery,
-    replies={204: Reply("Done.")},
+    replies={204: Reply("Deleted.")},
     problems=(Forbidden, InUse),
 )
 async def delete_folder(call: Call) -> web.Response:
-    """Delete a folder with its files (members), unless a service needs it, also to roll back."""
+    """Delete a model folder with its files (members). 409 `in-use` while a service needs it, also for a rollback."""
     query = call.query(DeleteFolderQuery)
     await call.use.folders.delete(call.actor, call["folder"], query.project, force=query.force)
     return no_content()
@@ -112,11 +116,11 @@ async def delete_folder(call: Call) -> web.Response:
     "GET",
     "/v1/folders/{folder}/files",
     query=FilesQuery,
-    replies={200: Reply("Files.", Page[FileView])},
+    replies={200: Reply("A page of entries.", Page[FileView])},
     problems=(Conflict,),
 )
 async def list_files(call: Call) -> web.Response:
-    """Return the files at `path`, by path; with `recursive` also those in directories below."""
+    """List the entries of the directory at `path`, by path; with `recursive` also those of directories below."""
     query = call.query(FilesQuery)
     found = await call.use.folders.files(
         call.actor,
@@ -140,12 +144,12 @@ async def list_files(call: Call) -> web.Response:
         200: Reply(
             "The file.", media_type="application/octet-stream", headers=(Header("ETag", "Differs for another content"),)
         ),
-        206: Reply("The wanted part.", media_type="application/octet-stream"),
+        206: Reply("The range of bytes.", media_type="application/octet-stream"),
     },
     problems=(Conflict, RangeNotSatisfiable),
 )
 async def download_file(call: Call) -> web.StreamResponse:
-    """Return a file's bytes, or one range of them."""
+    """Download a file, or one range of its bytes."""
     project = call.query(FolderQuery).project
     async with call.use.folders.opened(call.actor, call["folder"], project, call["path"]) as file:
         return await _send(call, file)
@@ -155,11 +159,11 @@ async def download_file(call: Call) -> web.StreamResponse:
     "DELETE",
     "/v1/folders/{folder}/files/{path:.+}",
     query=FolderQuery,
-    replies={204: Reply("Done.")},
+    replies={204: Reply("Deleted.")},
     problems=(Forbidden, Conflict),
 )
 async def delete_file(call: Call) -> web.Response:
-    """Delete a file, or a directory with all it holds (members)."""
+    """Delete a file, or a directory with its content (members)."""
     await call.use.folders.delete_file(call.actor, call["folder"], call.query(FolderQuery).project, call["path"])
     return no_content()
 

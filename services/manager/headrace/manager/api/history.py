@@ -11,8 +11,13 @@ from headrace.manager.api.routing import Call, Paging, Reply, Routes, json_reply
 routes = Routes("services")
 
 
-@routes.on("GET", "/v1/services/{service}/history", query=Paging, replies={200: Reply("Changes.", Page[HistoryEntry])})
+@routes.on(
+    "GET",
+    "/v1/services/{service}/history",
+    query=Paging,
+    replies={200: Reply("A page of changes.", Page[HistoryEntry])},
+)
 async def list_history(call: Call) -> web.Response:
-    """Return who changed what and when, with which message, newest first."""
+    """List the changes of the service: who, what, when, and the message given, newest first."""
     page = call.query(Paging)
     return json_reply(await call.use.history.entries(call.actor, call["service"], before=page.cursor, limit=page.limit))

@@ -10,19 +10,21 @@ from headrace.common.contracts.problems import Conflict
 from headrace.manager.api.routing import Call, Paging, Reply, Routes, json_reply, no_content
 
 routes = Routes("projects")
-GONE = {204: Reply("Done.")}
+GONE = {204: Reply("Deleted.")}
 
 
-@routes.on("POST", "/v1/users/{user}/keys", body=CreateKey, replies={201: Reply("The key, shown once.", NewKey)})
+@routes.on(
+    "POST", "/v1/users/{user}/keys", body=CreateKey, replies={201: Reply("The key, which is shown once.", NewKey)}
+)
 async def create_key(call: Call) -> web.Response:
-    """Make an API key (operators: for anybody; others: for themselves). It is shown in this answer only."""
+    """Create an API key (operators: for any user; others: for themselves). It is in this response only."""
     key = await call.use.users.create_key(call.actor, call["user"], call.body(CreateKey))
     return json_reply(key, status=201)
 
 
-@routes.on("GET", "/v1/users/{user}/keys", query=Paging, replies={200: Reply("Keys.", Page[KeyView])})
+@routes.on("GET", "/v1/users/{user}/keys", query=Paging, replies={200: Reply("A page of keys.", Page[KeyView])})
 async def list_keys(call: Call) -> web.Response:
-    """Return a user's API keys without their secrets."""
+    """List a user's API keys, without their secrets."""
     page = call.query(Paging)
     found = await call.use.users.keys(call.actor, call["user"], after=page.after, limit=page.limit)
     return json_reply(found)
@@ -36,12 +38,12 @@ async def list_keys(call: Call) -> web.Response:
     problems=(Conflict,),
 )
 async def update_key(call: Call) -> web.Response:
-    """Change an API key's name and end (operators: anybody's; others: their own)."""
+    """Change an API key's name and expiry (operators: of any user; others: their own)."""
     return json_reply(await call.use.users.update_key(call.actor, call["user"], call["key_id"], call.body(UpdateKey)))
 
 
 @routes.on("DELETE", "/v1/users/{user}/keys/{key_id}", replies=GONE)
 async def delete_key(call: Call) -> web.Response:
-    """Delete an API key; it is refused from the next request on."""
+    """Delete an API key. It is refused from the next request on."""
     await call.use.users.delete_key(call.actor, call["user"], call["key_id"])
     return no_content()

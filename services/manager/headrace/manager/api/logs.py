@@ -15,7 +15,7 @@ from headrace.manager.api.routing import Call, Query, Reply, Routes
 from headrace.manager.usecases.logs import LogSource
 
 routes = Routes("operation")
-TEXT = {200: Reply("Lines `<UTC timestamp> <text>`, as they come.", media_type="text/plain")}
+TEXT = {200: Reply("Lines `<UTC timestamp> <text>`, as they arrive.", media_type="text/plain")}
 
 
 def _in_utc(moment: datetime) -> datetime:
@@ -52,7 +52,7 @@ class ServiceLogQuery(LogQuery):
     problems=(BusUnavailable, TooManyRequests),
 )
 async def service_logs(call: Call) -> web.StreamResponse:
-    """Return the log of a replica or of all. Following ends when the service is gone or the caller leaves."""
+    """Read the logs of a service's replicas, or of one. With `follow` the response ends when the service is deleted."""
     query = call.query(ServiceLogQuery)
     source = await call.use.logs.of_service(call.actor, call["service"], query.replica, since=query.since)
     return await _stream(call, source, query)
@@ -62,7 +62,7 @@ async def service_logs(call: Call) -> web.StreamResponse:
     "GET", "/v1/validations/{validation}/logs", query=LogQuery, replies=TEXT, problems=(BusUnavailable, TooManyRequests)
 )
 async def validation_logs(call: Call) -> web.StreamResponse:
-    """Return the log of a trial run; following begins before it has a machine and ends with it."""
+    """Read the log of a trial run. With `follow` it may be asked for before the run has a machine, and ends with the run."""
     source = await call.use.logs.of_validation(call.actor, call["validation"])
     return await _stream(call, source, call.query(LogQuery))
 

@@ -45,6 +45,11 @@ class ProblemDocument(BaseModel):
     errors: list[dict[str, Any]] | None = None
 
 
+_DESCRIPTION = """\
+Serve machine-learning models on a fleet of GPU machines. Errors are problem documents (RFC 9457). In parentheses stands who may \
+call, where that is not every user in the project: its members and owners, its owners, or operators of the installation."""
+
+
 def make_document(endpoints: Sequence[Endpoint], *, version: str) -> dict[str, Any]:
     """Return the document of these endpoints."""
     schemas, references = _schemas(endpoints)
@@ -56,7 +61,7 @@ def make_document(endpoints: Sequence[Endpoint], *, version: str) -> dict[str, A
         "info": {
             "title": "Headrace",
             "version": version,
-            "description": "Serve machine-learning models on a fleet of GPU machines. Errors are problem documents (RFC 9457).",
+            "description": _DESCRIPTION,
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}],

@@ -17,7 +17,7 @@ from headrace.common.contracts.problems import Conflict, Forbidden, InUse, NameT
 from headrace.manager.api.routing import Call, Paging, Reply, Routes, json_reply, no_content
 
 routes = Routes("projects")
-GONE = {204: Reply("Done.")}
+GONE = {204: Reply("Deleted.")}
 
 
 @routes.on(
@@ -33,16 +33,16 @@ async def create_project(call: Call) -> web.Response:
     return json_reply(project, status=201, location=f"/v1/projects/{project.id}")
 
 
-@routes.on("GET", "/v1/projects", query=Paging, replies={200: Reply("Projects.", Page[ProjectView])})
+@routes.on("GET", "/v1/projects", query=Paging, replies={200: Reply("A page of projects.", Page[ProjectView])})
 async def list_projects(call: Call) -> web.Response:
-    """Return the caller's projects (operators: all)."""
+    """List the caller's projects (operators: all)."""
     page = call.query(Paging)
     return json_reply(await call.use.projects.page(call.actor, after=page.after, limit=page.limit))
 
 
 @routes.on("GET", "/v1/projects/{project}", replies={200: Reply("The project.", ProjectView)})
 async def show_project(call: Call) -> web.Response:
-    """Return one project."""
+    """Get a project."""
     return json_reply(await call.use.projects.show(call.actor, call["project"]))
 
 
@@ -54,26 +54,28 @@ async def show_project(call: Call) -> web.Response:
     problems=(Forbidden,),
 )
 async def update_project(call: Call) -> web.Response:
-    """Change a project's description (owners) and quota (operators); a quota holds for what is asked for from then on."""
+    """Change a project's description (owners) and quota (operators). A lower quota stops nothing that runs."""
     return json_reply(await call.use.projects.update(call.actor, call["project"], call.body(UpdateProject)))
 
 
 @routes.on("DELETE", "/v1/projects/{project}", replies=GONE, problems=(Forbidden, InUse))
 async def delete_project(call: Call) -> web.Response:
-    """Delete a project (owners) that has no services and folders any more."""
+    """Delete a project (owners). 409 `in-use` while it has services or folders."""
     await call.use.projects.delete(call.actor, call["project"])
     return no_content()
 
 
-@routes.on("GET", "/v1/projects/{project}/usage", replies={200: Reply("Amounts by slot.", Usage)})
+@routes.on("GET", "/v1/projects/{project}/usage", replies={200: Reply("Usage and limit of each slot.", Usage)})
 async def show_usage(call: Call) -> web.Response:
-    """Return what the running services of a project want together; its quota is compared with this."""
+    """Get the resources that the project's running services and folders use, which its quota limits."""
     return json_reply(await call.use.projects.usage(call.actor, call["project"]))
 
 
-@routes.on("GET", "/v1/projects/{project}/members", query=Paging, replies={200: Reply("Members.", Page[MemberView])})
+@routes.on(
+    "GET", "/v1/projects/{project}/members", query=Paging, replies={200: Reply("A page of members.", Page[MemberView])}
+)
 async def list_members(call: Call) -> web.Response:
-    """Return the members of a project."""
+    """List the members of a project."""
     page = call.query(Paging)
     found = await call.use.projects.members(call.actor, call["project"], after=page.after, limit=page.limit)
     return json_reply(found)
@@ -87,13 +89,13 @@ async def list_members(call: Call) -> web.Response:
     problems=(Forbidden, Conflict),
 )
 async def put_member(call: Call) -> web.Response:
-    """Give a user a role in a project (owners)."""
+    """Add a member to a project, or change a member's role (owners)."""
     body = call.body(PutMember)
     return json_reply(await call.use.projects.put_member(call.actor, call["project"], call["user"], body))
 
 
 @routes.on("DELETE", "/v1/projects/{project}/members/{user}", replies=GONE, problems=(Forbidden, Conflict))
 async def remove_member(call: Call) -> web.Response:
-    """Take a user's role in a project (owners)."""
+    """Remove a member from a project (owners). A project keeps at least one owner."""
     await call.use.projects.remove_member(call.actor, call["project"], call["user"])
     return no_content()

@@ -25,10 +25,10 @@ class ReceiptsQuery(Paging):
     "GET",
     "/v1/services/{service}/receipts",
     query=ReceiptsQuery,
-    replies={200: Reply("Receipts.", Page[ReceiptView])},
+    replies={200: Reply("A page of receipts.", Page[ReceiptView])},
 )
 async def list_receipts(call: Call) -> web.Response:
-    """Return what became of the requests that were open when replicas left, the newest drain first; kept for 90 days."""
+    """List the receipts of the service's drains, newest first: what became of the requests that were open. Kept for 90 days."""
     query = call.query(ReceiptsQuery)
     found = await call.use.receipts.page(
         call.actor, call["service"], revision=query.revision, before=query.cursor, limit=query.limit
@@ -37,8 +37,8 @@ async def list_receipts(call: Call) -> web.Response:
 
 
 @routes.on(
-    "GET", "/v1/services/{service}/revisions/{revision}/receipt", replies={200: Reply("The sum.", RolloutReceipt)}
+    "GET", "/v1/services/{service}/revisions/{revision}/receipt", replies={200: Reply("The receipt.", RolloutReceipt)}
 )
 async def show_rollout_receipt(call: Call) -> web.Response:
-    """Return what the change to a revision cost callers: the sum over the replicas that it replaced."""
+    """Get the receipt of a revision's rollout: the sum over the replicas that it replaced."""
     return json_reply(await call.use.receipts.of_rollout(call.actor, call["service"], revision_of(call)))

@@ -19,9 +19,9 @@ routes = Routes("services")
     problems=(Forbidden, Conflict),
 )
 async def put_weight(call: Call) -> web.Response:
-    """Set a replica's share of new requests against the other replicas' (members); app-proxies know within a second.
+    """Set a replica's traffic weight relative to the other replicas' (members). App-proxies apply it within a second.
 
-    100 is usual; 0 takes it out of turn. A replica that takes its place later has 100 again.
+    The default is 100; with 0 it gets no new requests. A replica that replaces it has 100 again.
     """
     weight = call.body(PutWeight).weight
     return json_reply(await call.use.replicas.weigh(call.actor, call["service"], call["replica"], weight))

@@ -25,16 +25,16 @@ class RevisionsQuery(Query):
     "GET",
     "/v1/services/{service}/revisions",
     query=RevisionsQuery,
-    replies={200: Reply("Revisions.", Page[RevisionView])},
+    replies={200: Reply("A page of revisions.", Page[RevisionView])},
 )
 async def list_revisions(call: Call) -> web.Response:
-    """Return the service's revisions, oldest first."""
+    """List the service's revisions, oldest first."""
     page = call.query(RevisionsQuery)
     found = await call.use.history.revisions(call.actor, call["service"], after=page.cursor or 0, limit=page.limit)
     return json_reply(found)
 
 
-@routes.on("GET", "/v1/services/{service}/revisions/{revision}", replies={200: Reply("It.", RevisionDetail)})
+@routes.on("GET", "/v1/services/{service}/revisions/{revision}", replies={200: Reply("The revision.", RevisionDetail)})
 async def show_revision(call: Call) -> web.Response:
-    """Return one revision: what was asked for, and what its replicas are started with."""
+    """Get a revision: the spec as it was given, and as its replicas are started with it."""
     return json_reply(await call.use.history.revision(call.actor, call["service"], revision_of(call)))

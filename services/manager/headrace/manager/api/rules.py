@@ -21,13 +21,15 @@ routes = Routes("services")
     problems=(Forbidden, Conflict),
 )
 async def add_rule(call: Call) -> web.Response:
-    """Add an autoscaling rule (members)."""
+    """Create an autoscaling rule (members)."""
     return json_reply(await call.use.rules.add(call.actor, call["service"], call.body(RuleSpec)), status=201)
 
 
-@routes.on("GET", "/v1/services/{service}/rules", query=Paging, replies={200: Reply("Rules.", Page[RuleView])})
+@routes.on(
+    "GET", "/v1/services/{service}/rules", query=Paging, replies={200: Reply("A page of rules.", Page[RuleView])}
+)
 async def list_rules(call: Call) -> web.Response:
-    """Return the service's rules, and what each saw and did last."""
+    """List the service's autoscaling rules, each with its latest evaluation."""
     page = call.query(Paging)
     found = await call.use.rules.page(call.actor, call["service"], after=page.after, limit=page.limit)
     return json_reply(found)
@@ -41,7 +43,7 @@ async def list_rules(call: Call) -> web.Response:
     problems=(Forbidden,),
 )
 async def replace_rule(call: Call) -> web.Response:
-    """Write a rule anew (members)."""
+    """Replace an autoscaling rule: fields that are not given get their defaults (members)."""
     body = call.body(RuleSpec)
     return json_reply(await call.use.rules.replace(call.actor, call["service"], call["rule_id"], body))
 
@@ -54,13 +56,13 @@ async def replace_rule(call: Call) -> web.Response:
     problems=(Forbidden,),
 )
 async def update_rule(call: Call) -> web.Response:
-    """Change what is given of a rule (members)."""
+    """Change the given fields of an autoscaling rule (members)."""
     body = call.body(UpdateRule)
     return json_reply(await call.use.rules.update(call.actor, call["service"], call["rule_id"], body))
 
 
-@routes.on("DELETE", "/v1/services/{service}/rules/{rule_id}", replies={204: Reply("Removed.")}, problems=(Forbidden,))
+@routes.on("DELETE", "/v1/services/{service}/rules/{rule_id}", replies={204: Reply("Deleted.")}, problems=(Forbidden,))
 async def remove_rule(call: Call) -> web.Response:
-    """Remove a rule (members)."""
+    """Delete an autoscaling rule (members)."""
     await call.use.rules.remove(call.actor, call["service"], call["rule_id"])
     return no_content()

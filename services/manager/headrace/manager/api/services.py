@@ -60,7 +60,7 @@ class NameQuery(Query):
     problems=(Forbidden, NotFound, NameTaken, QuotaExceeded, Conflict, InvalidDefinition),
 )
 async def create_service(call: Call) -> web.Response:
-    """Create a service and its first revision (members). It is deployed in the background."""
+    """Create a service with its first revision (members). Replicas are started in the background."""
     service = await call.use.services.create(call.actor, call.body(CreateService))
     return json_reply(service, status=201, location=f"/v1/services/{service.name}")
 
@@ -69,11 +69,11 @@ async def create_service(call: Call) -> web.Response:
     "GET",
     "/v1/services",
     query=ServicesQuery,
-    replies={200: Reply("Services.", Page[ServiceView])},
+    replies={200: Reply("A page of services.", Page[ServiceView])},
     problems=(NotFound,),
 )
 async def list_services(call: Call) -> web.Response:
-    """Return the services of the caller's projects, oldest first."""
+    """List the services of the caller's projects, oldest first."""
     query = call.query(ServicesQuery)
     found = await call.use.services.page(
         call.actor,
@@ -89,16 +89,19 @@ async def list_services(call: Call) -> web.Response:
 
 
 @routes.on(
-    "GET", "/v1/services/available", query=NameQuery, replies={200: Reply("Whether it is free.", NameAvailability)}
+    "GET",
+    "/v1/services/available",
+    query=NameQuery,
+    replies={200: Reply("Whether the name is available.", NameAvailability)},
 )
 async def is_available(call: Call) -> web.Response:
-    """Return whether a new service may have this name, and why not."""
+    """Check whether a new service may have this name, and why not."""
     return json_reply(await call.use.services.available(call.query(NameQuery).name))
 
 
 @routes.on("GET", "/v1/services/{service}", replies=DETAIL)
 async def show_service(call: Call) -> web.Response:
-    """Return one service with its replicas and the errors of failed starts."""
+    """Get a service with its replicas and the errors of failed starts."""
     return json_reply(await call.use.services.detail(call.actor, call["service"]))
 
 
@@ -110,9 +113,9 @@ async def show_service(call: Call) -> web.Response:
     problems=(Forbidden, NameTaken, Conflict, QuotaExceeded, InvalidDefinition),
 )
 async def update_service(call: Call) -> web.Response:
-    """Change what is given (members). A spec becomes a new revision, which replaces the replicas without downtime.
+    """Change the given fields of a service (members). A spec becomes a new revision, which is rolled out without downtime.
 
-    All else holds at once, without a restart: app-proxies know of it within a second.
+    Other fields apply without a restart of replicas; app-proxies apply them within a second.
     """
     return json_reply(await call.use.changes.update(call.actor, call["service"], call.body(UpdateService)))
 
@@ -121,29 +124,32 @@ async def update_service(call: Call) -> web.Response:
     "DELETE",
     "/v1/services/{service}",
     problems=(Forbidden,),
-    replies={204: Reply("It is gone."), 202: Reply("Its replicas stop first; then it is gone.", ServiceDetail)},
+    replies={
+        204: Reply("It is deleted."),
+        202: Reply("Its replicas drain and stop; then it is deleted.", ServiceDetail),
+    },
 )
 async def delete_service(call: Call) -> web.Response:
-    """Delete a service (members)."""
+    """Delete a service with its tokens, rules and history (members). 202 while its replicas drain and stop."""
     detail = await call.use.changes.delete(call.actor, call["service"])
     return no_content() if detail is None else json_reply(detail, status=202)
 
 
 @routes.on("POST", "/v1/services/{service}/start", replies=DETAIL, problems=(Forbidden, Conflict, QuotaExceeded))
 async def start_service(call: Call) -> web.Response:
-    """Run the wanted replicas of a stopped service (members)."""
+    """Start a stopped service with its wanted number of replicas (members)."""
     return json_reply(await call.use.changes.start(call.actor, call["service"]))
 
 
 @routes.on("POST", "/v1/services/{service}/stop", replies=DETAIL, problems=(Forbidden, Conflict))
 async def stop_service(call: Call) -> web.Response:
-    """Drain and stop all replicas; the configuration is kept (members)."""
+    """Stop a service: all replicas are drained and stopped, everything else is kept (members)."""
     return json_reply(await call.use.changes.stop(call.actor, call["service"]))
 
 
 @routes.on("POST", "/v1/services/{service}/restart", replies=DETAIL, problems=(Forbidden, Conflict, QuotaExceeded))
 async def restart_service(call: Call) -> web.Response:
-    """Replace all replicas without downtime (members): the current revision again, under a new number."""
+    """Restart a service: its current revision is rolled out again without downtime, as a new revision (members)."""
     return json_reply(await call.use.changes.restart(call.actor, call["service"]))
 
 
@@ -154,7 +160,7 @@ async def restart_service(call: Call) -> web.Response:
     problems=(Forbidden, Conflict, QuotaExceeded, InvalidDefinition),
 )
 async def retry_service(call: Call) -> web.Response:
-    """Clear the errors of failed starts and try again (members). Definition files that changed make a new revision."""
+    """Retry failed starts at once, and forget their errors (members). Definition files that changed become a new revision."""
     return json_reply(await call.use.changes.retry(call.actor, call["service"]))
 
 
@@ -166,5 +172,5 @@ async def retry_service(call: Call) -> web.Response:
     problems=(Forbidden, Conflict, QuotaExceeded),
 )
 async def roll_back_service(call: Call) -> web.Response:
-    """Make an earlier revision the newest one (members)."""
+    """Roll back to an earlier revision, which is rolled out as a new one (members)."""
     return json_reply(await call.use.changes.rollback(call.actor, call["service"], call.body(Rollback)))

@@ -14,57 +14,63 @@ from headrace.manager.usecases.tokens import TokenScope
 routes = Routes("tokens")
 OF_SERVICE = "/v1/services/{service}/tokens"
 OF_PROJECT = "/v1/projects/{project}/tokens"
-NEW = {201: Reply("The token, shown once.", NewToken)}
-MANY = {200: Reply("Tokens.", Page[TokenView])}
+NEW = {201: Reply("The token, which is shown once.", NewToken)}
+MANY = {200: Reply("A page of tokens.", Page[TokenView])}
 ONE = {200: Reply("The token.", TokenView)}
-REVOKED = {200: Reply("It is revoked, and refused at these app-proxies.", RevocationView)}
+REVOKED = {200: Reply("It is revoked; the app-proxies that refuse it already.", RevocationView)}
 
 
 @routes.on("POST", OF_SERVICE, body=CreateToken, replies=NEW, problems=(Forbidden, Conflict))
 async def create_token(call: Call) -> web.Response:
-    """Make a token for callers of the service (members). It is shown in this answer only."""
+    """Create a token for callers of the service (members). It is in this response only."""
     return await _create(call, "service")
 
 
 @routes.on("GET", OF_SERVICE, query=Paging, replies=MANY)
 async def list_tokens(call: Call) -> web.Response:
-    """Return the service's tokens without their secrets."""
+    """List the service's tokens, without their secrets."""
     return await _list(call, "service")
 
 
 @routes.on("PATCH", f"{OF_SERVICE}/{{token_id}}", body=UpdateToken, replies=ONE, problems=(Forbidden, Conflict))
 async def update_token(call: Call) -> web.Response:
-    """Change a token's name, limits and share (members); the token stays as it is; app-proxies know within a second."""
+    """Change a token's name, rate limits and share of the queue (members). App-proxies apply it within a second."""
     return await _update(call, "service")
 
 
 @routes.on("DELETE", f"{OF_SERVICE}/{{token_id}}", replies=REVOKED, problems=(Forbidden,))
 async def revoke_token(call: Call) -> web.Response:
-    """Revoke a token (members); app-proxies refuse it within a second, and end what it has open. The answer says which do already."""
+    """Revoke a token (members). App-proxies refuse it and end its open requests within a second.
+
+    The response says which app-proxies do already.
+    """
     return await _revoke(call, "service")
 
 
 @routes.on("POST", OF_PROJECT, body=CreateToken, replies=NEW, problems=(Forbidden, Conflict))
 async def create_project_token(call: Call) -> web.Response:
-    """Make a token that opens every service of the project, later ones too (members). It is shown in this answer only."""
+    """Create a token for all services of the project, later ones too (members). It is in this response only."""
     return await _create(call, "project")
 
 
 @routes.on("GET", OF_PROJECT, query=Paging, replies=MANY)
 async def list_project_tokens(call: Call) -> web.Response:
-    """Return the project's tokens (not those of its services) without their secrets."""
+    """List the project's tokens (not those of its services), without their secrets."""
     return await _list(call, "project")
 
 
 @routes.on("PATCH", f"{OF_PROJECT}/{{token_id}}", body=UpdateToken, replies=ONE, problems=(Forbidden, Conflict))
 async def update_project_token(call: Call) -> web.Response:
-    """Change a project token's name, limits (which count at each service by itself) and share (members)."""
+    """Change a project token's name, rate limits (counted at each service by itself) and share of the queue (members)."""
     return await _update(call, "project")
 
 
 @routes.on("DELETE", f"{OF_PROJECT}/{{token_id}}", replies=REVOKED, problems=(Forbidden,))
 async def revoke_project_token(call: Call) -> web.Response:
-    """Revoke a project token (members); app-proxies refuse it within a second, and end what it has open. The answer says which do already."""
+    """Revoke a project token (members). App-proxies refuse it and end its open requests within a second.
+
+    The response says which app-proxies do already.
+    """
     return await _revoke(call, "project")
 
 

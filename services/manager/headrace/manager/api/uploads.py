@@ -70,10 +70,12 @@ def _tus(handler: Handler) -> Handler:
     "OPTIONS",
     "/v1/folders/{folder}/uploads",
     public=True,
-    replies={204: Reply("What is supported.", headers=(Header("Tus-Max-Size", "Most bytes of a file"),))},
+    replies={
+        204: Reply("What is supported, in header fields.", headers=(Header("Tus-Max-Size", "Most bytes of a file"),))
+    },
 )
 async def options(call: Call) -> web.Response:
-    """Say which parts of tus are supported."""
+    """Get the supported version and extensions of tus (resumable uploads)."""
     return no_content(
         Tus_Resumable=VERSION,
         Tus_Version=VERSION,
@@ -93,10 +95,10 @@ class UploadsQuery(Paging):
     "GET",
     "/v1/folders/{folder}/uploads",
     query=UploadsQuery,
-    replies={200: Reply("Uploads that are not complete.", Page[UploadView])},
+    replies={200: Reply("A page of incomplete uploads.", Page[UploadView])},
 )
 async def list_uploads(call: Call) -> web.StreamResponse:
-    """Return the resumable uploads into the folder that are not complete, oldest first."""
+    """List the folder's incomplete resumable uploads, oldest first."""
     query = call.query(UploadsQuery)
     return json_reply(
         await call.use.uploads.page(call.actor, call["folder"], query.project, after=query.after, limit=query.limit)
@@ -109,12 +111,12 @@ async def list_uploads(call: Call) -> web.StreamResponse:
     query=FolderQuery,
     headers=(_TUS, _LENGTH, _METADATA),
     bytes_allowed=True,
-    replies={201: Reply("Begun.", headers=(Header("Location", "Where the parts go"), _OFFSET))},
+    replies={201: Reply("Created.", headers=(Header("Location", "Where the parts go"), _OFFSET))},
     problems=(*_PROBLEMS, TooLarge, Conflict, QuotaExceeded, ChecksumMismatch, Locked),
 )
 @_tus
 async def create_upload(call: Call) -> web.StreamResponse:
-    """Begin an upload (members). The file takes its place, all at once, when its last byte has arrived."""
+    """Create a resumable upload (members). The file is moved into its place, atomically, when its last byte was received."""
     project = call.query(FolderQuery).project
     length = _number(call.request, "Upload-Length")
     metadata = _metadata(call.request.headers.get("Upload-Metadata", ""))
@@ -141,12 +143,17 @@ async def create_upload(call: Call) -> web.StreamResponse:
     "/v1/folders/{folder}/uploads/{upload}",
     query=FolderQuery,
     headers=(_TUS,),
-    replies={200: Reply("How far it is.", headers=(_OFFSET, Header("Upload-Length", "Size of the file in bytes")))},
+    replies={
+        200: Reply(
+            "The offset and size, in header fields.",
+            headers=(_OFFSET, Header("Upload-Length", "Size of the file in bytes")),
+        )
+    },
     problems=_PROBLEMS,
 )
 @_tus
 async def show_upload(call: Call) -> web.StreamResponse:
-    """Say how many bytes have arrived. 404 once the file is complete."""
+    """Get the offset of an upload: the bytes received. 404 once the file is complete."""
     project = call.query(FolderQuery).project
     upload, offset = await call.use.uploads.offset(call.actor, call["folder"], project, call["upload"])
     return web.Response(headers={"Upload-Offset": str(offset), "Upload-Length": str(upload.size_bytes)})
@@ -163,7 +170,7 @@ async def show_upload(call: Call) -> web.StreamResponse:
 )
 @_tus
 async def append_to_upload(call: Call) -> web.StreamResponse:
-    """Add bytes at the offset. What arrives before the connection breaks is kept."""
+    """Append bytes to an upload, at its offset. What was received before a lost connection is kept."""
     if call.request.content_type != OCTETS:
         raise UnsupportedMediaType(f"the body is {call.request.content_type}; allowed: {OCTETS}")
     offset = _number(call.request, "Upload-Offset")
@@ -179,12 +186,12 @@ async def append_to_upload(call: Call) -> web.StreamResponse:
     "/v1/folders/{folder}/uploads/{upload}",
     query=FolderQuery,
     headers=(_TUS,),
-    replies={204: Reply("Forgotten.")},
+    replies={204: Reply("Cancelled.")},
     problems=(*_PROBLEMS, Locked),
 )
 @_tus
 async def cancel_upload(call: Call) -> web.StreamResponse:
-    """Forget an upload that is not complete."""
+    """Cancel an incomplete upload, and delete its bytes."""
     await call.use.uploads.cancel(call.actor, call["folder"], call.query(FolderQuery).project, call["upload"])
     return no_content()
 

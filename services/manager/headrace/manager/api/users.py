@@ -20,9 +20,11 @@ async def create_user(call: Call) -> web.Response:
     return json_reply(await call.use.users.create(call.actor, call.body(CreateUser)), status=201)
 
 
-@routes.on("GET", "/v1/users", query=Paging, replies={200: Reply("Users.", Page[UserView])}, problems=(Forbidden,))
+@routes.on(
+    "GET", "/v1/users", query=Paging, replies={200: Reply("A page of users.", Page[UserView])}, problems=(Forbidden,)
+)
 async def list_users(call: Call) -> web.Response:
-    """Return all users (operators)."""
+    """List all users (operators)."""
     page = call.query(Paging)
     return json_reply(await call.use.users.page(call.actor, after=page.after, limit=page.limit))
 
@@ -35,5 +37,5 @@ async def list_users(call: Call) -> web.Response:
     problems=(Forbidden, Conflict),
 )
 async def update_user(call: Call) -> web.Response:
-    """Change a user (operators); it holds from the next request on."""
+    """Change a user (operators). It applies from the user's next request on."""
     return json_reply(await call.use.users.update(call.actor, call["user"], call.body(UpdateUser)))

@@ -19,19 +19,21 @@ routes = Routes("operation")
     problems=(Forbidden, NotFound, Conflict, QuotaExceeded, InvalidDefinition),
 )
 async def start_validation(call: Call) -> web.Response:
-    """Try a spec once without creating a service (members)."""
+    """Start a trial run: a spec is started once, without a service, and gets a verdict (members)."""
     run = await call.use.validations.start(call.actor, call.body(StartValidation))
     return json_reply(run, status=201, location=f"/v1/validations/{run.id}")
 
 
 @routes.on("GET", "/v1/validations/{validation}", replies={200: Reply("The trial run.", ValidationView)})
 async def show_validation(call: Call) -> web.Response:
-    """Return how a trial run stands, and its verdict once it is done."""
+    """Get a trial run's state, and its verdict once it has one."""
     return json_reply(await call.use.validations.show(call.actor, call["validation"]))
 
 
-@routes.on("DELETE", "/v1/validations/{validation}", replies={204: Reply("It ends.")}, problems=(Forbidden,))
+@routes.on(
+    "DELETE", "/v1/validations/{validation}", replies={204: Reply("It is being stopped.")}, problems=(Forbidden,)
+)
 async def stop_validation(call: Call) -> web.Response:
-    """End a trial run (members)."""
+    """Stop a trial run (members)."""
     await call.use.validations.stop(call.actor, call["validation"])
     return no_content()

@@ -12,5 +12,5 @@ routes = Routes("projects")
 
 @routes.on("GET", "/v1/whoami", replies={200: Reply("The caller.", WhoAmI)})
 async def whoami(call: Call) -> web.Response:
-    """Return who the caller is, and the role in each of the caller's projects."""
+    """Get the caller's user, and role in each project."""
     return json_reply(await call.use.projects.whoami(call.actor))
