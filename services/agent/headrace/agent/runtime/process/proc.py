@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import time
 from collections import defaultdict
@@ -19,6 +20,8 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 _PASSES = 100
 _LAST_MOMENT_S = 0.02
 """Time to look for children that processes start while they are being killed."""
+_EXIT_S = 2.0
+"""Time in all for killed processes to exit; one that waits for a disk does not before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +63,11 @@ class ProcessIds:
 def end_all(found: Callable[[], Collection[int]]) -> int:
     """Kill the processes that `found` returns, until it returns none that lives; return how many. Blocks.
 
-    Each is opened as a pidfd and then looked for again, so that a reused pid is not killed.
+    Each is opened as a pidfd and then looked for again, so that a reused pid is not killed. Their exit is waited for: a
+    process that exits has no environment any more by which it would be found again, and still holds its files and ports.
     """
     ended: set[int] = set()
+    exit_by_s = time.monotonic() + _EXIT_S
     for _ in range(_PASSES):
         held: dict[int, int] = {}
         try:
@@ -75,6 +80,7 @@ def end_all(found: Callable[[], Collection[int]]) -> int:
             for pid in living:
                 with suppress(ProcessLookupError, PermissionError):
                     signal.pidfd_send_signal(held[pid], signal.SIGKILL)
+            _wait_for_exit({held[pid] for pid in living}, exit_by_s)
         finally:
             for pidfd in held.values():
                 os.close(pidfd)
@@ -83,6 +89,16 @@ def end_all(found: Callable[[], Collection[int]]) -> int:
         ended |= living
         time.sleep(_LAST_MOMENT_S)
     return len(ended)
+
+
+def _wait_for_exit(pidfds: set[int], until_s: float) -> None:
+    poller = select.poll()
+    for pidfd in pidfds:
+        poller.register(pidfd, select.POLLIN)
+    while pidfds and (left_s := until_s - time.monotonic()) > 0:
+        for pidfd, _ in poller.poll(left_s * 1000):
+            poller.unregister(pidfd)
+            pidfds.remove(pidfd)
 
 
 def _is(pid: int, ticks: int) -> bool:
