@@ -34,6 +34,7 @@ LABELS: Final[Mapping[str, str]] = {
     "reason of headrace_bus_refused_total": "`malformed`; `foreign`: the content names another sender or addressee than the"
     " subject; `too-many-waiting`: they arrive faster than they are handled",
     "status": "one of " + ", ".join(f"`{status}`" for status in get_args(SessionStatus) if status != "ended"),
+    "cause": "`exited`: its container; `unhealthy`: it failed its health checks, and was replaced",
     "kind": "one of " + ", ".join(f"`{kind}`" for kind in sorted({*get_args(retention.Kind), "leftovers"})),
     "outcome of headrace_manager_measured_folders_total": "`as-counted`, `corrected`; `busy`: it changed meanwhile, and is"
     " measured again",
