@@ -25,8 +25,8 @@ SERVICE_COLUMNS: Columns[ServiceView] = (
     ("RUNTIME", lambda s: s.runtime),
     ("UPDATED", lambda s: s.updated_at),
 )
-_MOST_NOTES = 10
-_MOST_REASON = 200
+_MAX_NOTES = 10
+_MAX_REASON_CHARS = 200
 """Characters of a reason beside the list; `service show` has the whole of it."""
 
 
@@ -58,7 +58,7 @@ def ls(
 def _troubles(services: Sequence[ServiceView]) -> list[str]:
     """Return a line for each service that is not as it is wanted, with its reason: the first of them."""
     troubled = [s for s in services if s.phase in {"deploying", "failed"} or s.status == "degraded"]
-    lines = [cell(f"{service.name}: {_reason(service)}") for service in troubled[:_MOST_NOTES]]
+    lines = [cell(f"{service.name}: {_reason(service)}") for service in troubled[:_MAX_NOTES]]
     more = len(troubled) - len(lines)
     return [*lines, f"{more} more are not as wanted: headrace service show NAME says why"] if more else lines
 
@@ -67,4 +67,4 @@ def _reason(service: ServiceView) -> str:
     """Return the reason without the count that the list has a column for, cut to a line."""
     counted = f"{service.healthy_replicas} of {service.replicas} replicas healthy; "
     text = service.reason.text.removeprefix(counted)
-    return text if len(text) <= _MOST_REASON else f"{text[: _MOST_REASON - 1]}…"
+    return text if len(text) <= _MAX_REASON_CHARS else f"{text[: _MAX_REASON_CHARS - 1]}…"
