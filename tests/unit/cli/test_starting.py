@@ -6,13 +6,21 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Final
 
 import pytest
 
 from headrace.cli.app import ENTRIES, LazyGroup
 from headrace.cli.command import Commands
+from tests.support.fakes.manager_api import KEY, FakeManagerApi, service_view
 
-HEAVY = ("pydantic", "httpx", "rich", "yaml", "asyncio")
+HEAVY = ("pydantic", "http.client", "ssl", "rich", "yaml", "asyncio")
+NEVER = {"rich", "yaml", "asyncio", "httpx", "httpcore", "h11", "importlib.metadata", "urllib.request", "http.cookiejar"}
+"""What no call to the API needs: painters, readers of files, a second HTTP library, and what looks through all installed
+packages."""
+COMMAND_MODULES: Final = 400
+HELP_MODULES: Final = 200
+"""Bounds of the modules that a list of services and a help text load, the interpreter's own included."""
 LOADED = """
 import sys
 from headrace.cli.__main__ import main
@@ -21,12 +29,12 @@ print("loaded", *(name for name, module in sys.modules.items() if module is not 
 """
 
 
-def loaded(home: Path, *words: str, program: str = LOADED) -> set[str]:
+def loaded(home: Path, *words: str, program: str = LOADED, **environ: str) -> set[str]:
     """Return the modules that a run of the program, or of `headrace WORDS`, has imported."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("HEADRACE_", "XDG_"))}
     ran = subprocess.run(
         [sys.executable, "-c", program, *words],
-        env={**kept, "HOME": str(home)},
+        env={**kept, "HOME": str(home), **environ},
         capture_output=True,
         text=True,
         check=True,
@@ -36,13 +44,35 @@ def loaded(home: Path, *words: str, program: str = LOADED) -> set[str]:
 
 
 def test_help_loads_nothing_that_only_calls_need(tmp_path: Path) -> None:
-    assert loaded(tmp_path, "--help").isdisjoint(HEAVY)
+    modules = loaded(tmp_path, "--help")
+    assert modules.isdisjoint(HEAVY)
+    assert len(modules) < HELP_MODULES
 
 
 def test_a_command_loads_no_terminal_painter_and_no_file_reader(tmp_path: Path) -> None:
     modules = loaded(tmp_path, "service", "ls")
     assert "headrace.cli.commands.service.listing" in modules
-    assert modules.isdisjoint({"rich", "yaml", "httpx._main", "headrace.cli.commands.folder"})
+    assert modules.isdisjoint({*NEVER, "headrace.cli.commands.folder"})
+
+
+AT_THE_END = """
+import atexit, gc, sys
+before = gc.get_freeze_count()
+atexit.register(lambda: print("loaded", "frozen" if gc.get_freeze_count() > before + 10_000 else "searched"))
+from headrace.cli.__main__ import main
+main(sys.argv[1:])
+"""
+
+
+def test_a_command_that_is_answered_loads_few_modules(tmp_path: Path, there: FakeManagerApi) -> None:
+    there.on("GET", "/v1/services", {"items": [service_view()], "next": None})
+    modules = loaded(tmp_path, "--url", there.url, "service", "ls", "--json", HEADRACE_API_KEY=KEY)
+    assert modules.isdisjoint(NEVER)
+    assert len(modules) < COMMAND_MODULES
+
+
+def test_what_was_loaded_is_not_searched_for_garbage_at_the_end(tmp_path: Path) -> None:
+    assert loaded(tmp_path, "--help", program=AT_THE_END) == {"frozen"}
 
 
 NOUNS = ("agents", "clients", "folders", "projects", "rules", "services", "tokens", "users", "validations")
@@ -67,7 +97,7 @@ def test_a_command_loads_the_calls_and_commands_of_its_own_noun_only(tmp_path: P
     assert modules.isdisjoint(f"headrace.sdk.{other}" for other in NOUNS if other != noun)
     others = {"service.core", "service.changes", "service.logs", "stack_status", "rule", "folder"}
     assert modules.isdisjoint(f"headrace.cli.commands.{other}" for other in others)
-    assert modules.isdisjoint({"asyncio", "anyio", "rich", "yaml"})
+    assert modules.isdisjoint(NEVER)
 
 
 def test_a_list_of_services_loads_no_models_of_what_is_not_in_it(tmp_path: Path) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast
 from urllib.parse import parse_qs, urlsplit
 
-import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,6 +19,7 @@ from headrace.common.contracts.http.services import CreateService
 from headrace.common.text.loglines import LinesSince, time_of
 from headrace.common.text.logposition import LogPosition
 from headrace.sdk import ApiError, Client, UnreachableError
+from headrace.sdk.connections import BrokenError, ConnectFailedError, Pool, Response
 from headrace.sdk.errors import AnswerLostError
 from headrace.sdk.logs import RECONNECT_S, LogStream
 from headrace.sdk.transport import Transport
@@ -41,7 +43,61 @@ class Time:
         self.at.get(self.waits, lambda: None)()
 
 
-def transport(handle: Callable[[httpx.Request], httpx.Response], time: Time, **more: Any) -> Transport:
+@dataclass(frozen=True)
+class Asked:
+    """A request as the server gets it."""
+
+    method: str
+    target: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A response of the server; a broken one ends with a broken connection."""
+
+    status_code: int
+    content: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    broken: bool = False
+    reason_phrase = ""
+    method = "GET"
+    path = "/x"
+
+    @property
+    def is_success(self) -> bool:
+        return self.status_code < 300
+
+    @property
+    def is_error(self) -> bool:
+        return self.status_code >= 400
+
+    def iter_bytes(self, _block_bytes: int = 0) -> Iterator[bytes]:
+        yield self.content
+        if self.broken:
+            raise BrokenError("the connection was closed in the middle of the answer")
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+@dataclass(frozen=True)
+class PoolOfOne:
+    """Connections to a server that is a function."""
+
+    handle: Callable[[Asked], Answer]
+
+    def send(self, method: str, target: str, **_more: object) -> Response:
+        return cast("Response", self.handle(Asked(method, target)))
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def pool(handle: Callable[[Asked], Answer]) -> Pool:
+    return cast("Pool", PoolOfOne(handle))
+
+
+def transport(handle: Callable[[Asked], Answer], time: Time, **more: Any) -> Transport:
     """A transport whose server is a function."""
     made = Transport(
         "http://there",
@@ -54,19 +110,8 @@ def transport(handle: Callable[[httpx.Request], httpx.Response], time: Time, **m
         clock=lambda: time.now,
         **more,
     )
-    made.http = httpx.Client(verify=False, base_url="http://there", transport=httpx.MockTransport(handle))
+    made.pool = pool(handle)
     return made
-
-
-class Breaking(httpx.SyncByteStream):
-    """A body that ends with a broken connection."""
-
-    def __init__(self, content: bytes) -> None:
-        self.content = content
-
-    def __iter__(self) -> Iterator[bytes]:
-        yield self.content
-        raise httpx.RemoteProtocolError("peer closed connection without sending complete message body")
 
 
 def at(ms: int) -> str:
@@ -142,20 +187,16 @@ def following(time: Time, *answers: bytes | Exception | int) -> tuple[list[str],
     asked: list[dict[str, list[str]]] = []
     left = list(answers)
 
-    def handle(request: httpx.Request) -> httpx.Response:
-        asked.append(parse_qs(urlsplit(str(request.url)).query))
+    def handle(request: Asked) -> Answer:
+        asked.append(parse_qs(urlsplit(request.target).query))
         last = len(left) == 1
         answer = left[0] if last else left.pop(0)
         if isinstance(answer, Exception):
             raise answer
         if isinstance(answer, int):
-            return httpx.Response(answer, json={"title": "x", "detail": f"status {answer}"})
+            return Answer(answer, json.dumps({"title": "x", "detail": f"status {answer}"}).encode())
         headers = {"Date": "Thu, 01 Jan 2026 00:00:00 GMT"}
-        return (
-            httpx.Response(200, content=answer, headers=headers)
-            if last
-            else httpx.Response(200, stream=Breaking(answer), headers=headers)
-        )
+        return Answer(200, answer, headers, broken=not last)
 
     told: list[str] = []
     lines: list[str] = []
@@ -170,7 +211,7 @@ def following(time: Time, *answers: bytes | Exception | int) -> tuple[list[str],
     return lines, told, asked
 
 
-REFUSED = httpx.ConnectError("refused")
+REFUSED = ConnectFailedError("refused")
 
 
 def test_it_goes_on_where_it_was_and_says_so() -> None:
@@ -210,11 +251,11 @@ def test_a_first_answer_that_does_not_come_is_not_repeated() -> None:
 def test_with_no_line_seen_and_none_asked_for_it_goes_on_from_the_first_answer_s_time() -> None:
     asked = []
 
-    def handle(request: httpx.Request) -> httpx.Response:
-        asked.append(parse_qs(urlsplit(str(request.url)).query).get("since"))
+    def handle(request: Asked) -> Answer:
+        asked.append(parse_qs(urlsplit(request.target).query).get("since"))
         if len(asked) == 1:
-            return httpx.Response(200, stream=Breaking(b""), headers={"Date": "Thu, 01 Jan 2026 00:00:00 GMT"})
-        return httpx.Response(200, content=b"")
+            return Answer(200, headers={"Date": "Thu, 01 Jan 2026 00:00:00 GMT"}, broken=True)
+        return Answer(200)
 
     with LogStream(transport(handle, Time()), "/x", {"tail": 0}, follow=True) as log:
         assert list(log) == []
@@ -234,15 +275,13 @@ def test_a_request_waits_for_a_server_that_restarts_and_is_sent_once() -> None:
             client._transport.sleep = time.sleep
             done: list[str] = []
 
-            def handle(request: httpx.Request) -> httpx.Response:
+            def handle(request: Asked) -> Answer:
                 if not starting.is_set():
-                    raise httpx.ConnectError("refused", request=request)
+                    raise ConnectFailedError("refused")
                 done.append(request.method)
-                return httpx.Response(201, json=service_view())
+                return Answer(201, json.dumps(service_view()).encode())
 
-            client._transport.http = httpx.Client(
-                verify=False, base_url=client.url, transport=httpx.MockTransport(handle)
-            )
+            client._transport.pool = pool(handle)
             assert client.services.create(CreateService(name="echo")).name == "echo"
     assert done == ["POST"]
     assert len(told) == 1
@@ -253,8 +292,8 @@ def test_a_request_waits_for_a_server_that_restarts_and_is_sent_once() -> None:
 def test_a_wrong_name_or_certificate_is_not_waited_for(cause: Exception) -> None:
     time = Time()
 
-    def handle(request: httpx.Request) -> httpx.Response:
-        raise httpx.ConnectError(str(cause), request=request) from cause
+    def handle(_: Asked) -> Answer:
+        raise ConnectFailedError(str(cause)) from cause
 
     with pytest.raises(UnreachableError):
         transport(handle, time, patience_s=30.0).send("POST", "/x")
@@ -264,8 +303,8 @@ def test_a_wrong_name_or_certificate_is_not_waited_for(cause: Exception) -> None
 def test_the_wait_has_an_end() -> None:
     time = Time()
 
-    def handle(request: httpx.Request) -> httpx.Response:
-        raise httpx.ConnectError("refused", request=request)
+    def handle(_: Asked) -> Answer:
+        raise ConnectFailedError("refused")
 
     with pytest.raises(UnreachableError):
         transport(handle, time, patience_s=30.0).send("POST", "/x")
@@ -275,9 +314,9 @@ def test_the_wait_has_an_end() -> None:
 def test_an_answer_that_was_lost_after_sending_is_not_asked_for_again() -> None:
     sent = []
 
-    def handle(request: httpx.Request) -> httpx.Response:
+    def handle(request: Asked) -> Answer:
         sent.append(request.method)
-        raise httpx.ReadError("reset", request=request)
+        raise BrokenError("reset")
 
     with pytest.raises(AnswerLostError):
         transport(handle, Time(), patience_s=30.0).send("POST", "/x")

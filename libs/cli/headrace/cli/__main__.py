@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import os
 import signal
 import sys
 from collections.abc import Sequence
-from types import FrameType
+from types import FrameType, ModuleType
 
 from headrace.cli.app import build
 from headrace.cli.errors import ExitCode
 from headrace.cli.session import Session
 
-# What the command line never uses, and would load at each start: httpx's own command line (with rich and pygments) and its
-# asynchronous half, which it imports only where it can, and pydantic's search of all installed packages for plugins.
-for unused in ("httpx._main", "anyio", "trio"):
-    sys.modules.setdefault(unused, None)  # type: ignore[arg-type]  # None: its import fails, as if not installed
-os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+# What the command line never uses, and would load at each start: what looks for plugins of pydantic in all installed
+# packages, and for that reads their metadata. Where pydantic has no such module any more, this has no effect.
+_no_plugins = ModuleType("pydantic.plugin._loader")
+_no_plugins.get_plugins = tuple  # type: ignore[attr-defined]  # as a function of the module; it returns none
+sys.modules.setdefault(_no_plugins.__name__, _no_plugins)
+# The interpreter's last look for garbage would go through all that was loaded, and takes a fifth of a command's time.
+atexit.register(gc.freeze)
 
 SELDOM = 100_000
 """Objects made between two looks for garbage: what a command loads is none, and a tenth of its time would go into looking."""

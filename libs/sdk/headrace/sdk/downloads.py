@@ -14,8 +14,7 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import IO, Final
 
-import httpx
-
+from headrace.sdk.connections import Response
 from headrace.sdk.errors import AnswerLostError, TransferError, UnreachableError
 from headrace.sdk.transport import Query, Transport
 
@@ -168,7 +167,7 @@ def _fetch(
             return
 
 
-def _start(answer: httpx.Response, file: IO[bytes]) -> int:
+def _start(answer: Response, file: IO[bytes]) -> int:
     """Seek to the response's first byte; return the total size, 0 if the server does not tell."""
     part = _RANGE.match(answer.headers.get("Content-Range", "")) if answer.status_code == 206 else None
     if part is not None and int(part[1]) == file.tell():
@@ -180,7 +179,7 @@ def _start(answer: httpx.Response, file: IO[bytes]) -> int:
     return int(answer.headers.get("Content-Length", 0))
 
 
-def _strong_tag(answer: httpx.Response) -> str | None:
+def _strong_tag(answer: Response) -> str | None:
     tag: str | None = answer.headers.get("ETag")
     return tag if tag and not tag.startswith("W/") else None
 

@@ -12,9 +12,8 @@ from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Final
 
-import httpx
-
 from headrace.common.text.logposition import LogPosition
+from headrace.sdk.connections import Response
 from headrace.sdk.errors import AnswerLostError, ApiError, UnexpectedAnswerError, UnreachableError
 from headrace.sdk.transport import Query, Transport
 
@@ -76,7 +75,7 @@ class _Reconnect:
         self.began = ""
         """Server time of the first response."""
 
-    def opened(self, answer: httpx.Response) -> None:
+    def opened(self, answer: Response) -> None:
         """Record a successful reconnect."""
         self._opened_at = self._transport.clock()
         self.began = self.began or answer.headers.get("Date", "")
@@ -140,7 +139,7 @@ def _lines(
     path: str,
     query: Query,
     *,
-    opened: Callable[[httpx.Response], None] | None = None,
+    opened: Callable[[Response], None] | None = None,
     again: bool = False,
 ) -> Generator[str, None, None]:
     patience_s = 0.0 if again else None  # the caller decides how long to reconnect

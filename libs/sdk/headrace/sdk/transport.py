@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import ssl
 import time
@@ -10,50 +11,29 @@ from contextlib import contextmanager
 from functools import partial
 from threading import Event, Timer
 from typing import Any, Final, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
-import httpx
 from pydantic import BaseModel, ValidationError
 
 from headrace.common.contracts.http.page import Page
+from headrace.sdk.connections import BrokenError, ConnectFailedError, Pool, Response, SilentError
 from headrace.sdk.errors import AnswerLostError, ApiError, HeadraceError, UnexpectedAnswerError, UnreachableError
 
 M = TypeVar("M", bound=BaseModel)
 Query = Mapping[str, str | int | float | bool | None]
 
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
-_NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
-_BROKEN = (httpx.ReadError, httpx.RemoteProtocolError, httpx.CloseError)
 _PROBLEM_PREFIX = "urn:headrace:problem:"
 _PAGE_ITEMS = 200
 _SAID_AFTER_S = 1.0
 SLOW_S: Final = 3.0
 """A request without a response for so long is reported once per client."""
-_KEEPALIVE = [
-    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
-    *(
-        (socket.IPPROTO_TCP, number, value)
-        for name, value in {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 4}.items()
-        if (number := getattr(socket, name, None)) is not None
-    ),
-]
-"""TCP keepalive: detects that the server's machine is gone after about 70 s, while following a log."""
 
 
 def segment(value: object) -> str:
     """Quote `value` as one path segment, so that it cannot become another path."""
     text = quote(str(value), safe="")
     return {"": "%20", ".": "%2E", "..": "%2E%2E"}.get(text, text)
-
-
-def _trusted(url: str, *, verify: bool | str) -> bool | ssl.SSLContext:
-    """Return the TLS verification setting.
-
-    For a URL without TLS it is off: loading the system's CA certificates costs as much as a command.
-    """
-    if url.startswith("http://"):
-        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    return ssl.create_default_context(cafile=verify) if isinstance(verify, str) else verify
 
 
 class Transport:
@@ -102,24 +82,16 @@ class Transport:
         )
         self._said_slow = False
         self._patience_s = patience_s
-        self._timeout = httpx.Timeout(timeout_s, connect=connect_timeout_s, pool=timeout_s)
-        self.http = httpx.Client(
-            base_url=self.url,
-            headers={"Authorization": f"Bearer {key}", "User-Agent": "headrace-sdk"},
-            timeout=self._timeout,
-            transport=httpx.HTTPTransport(
-                verify=_trusted(self.url, verify=verify),
-                limits=httpx.Limits(max_connections=100),
-                socket_options=_KEEPALIVE,
-            ),
-        )
+        self._timeout_s = timeout_s
+        self._headers = {"Authorization": f"Bearer {key}", "User-Agent": "headrace-sdk", "Accept": "*/*"}
+        self.pool = Pool(self.url, connect_timeout_s=connect_timeout_s, verify=verify)
 
     def close(self) -> None:
         """Close all connections; open reads fail, and are not retried."""
         self._closing.set()
         for other in tuple(self._others):
             other.close()
-        self.http.close()
+        self.pool.close()
 
     @contextmanager
     def another(self) -> Iterator[Transport]:
@@ -157,8 +129,8 @@ class Transport:
         content: bytes | Iterable[bytes] | None = None,
         headers: Mapping[str, str] | None = None,
         patience_s: float | None = None,
-    ) -> httpx.Response:
-        """Send a request and return its successful response. `patience_s`: overrides the transport's.
+    ) -> Response:
+        """Send a request and return its successful response, read. `patience_s`: overrides the transport's.
 
         Generated `content` needs a Content-Length.
         """
@@ -167,12 +139,15 @@ class Transport:
             # Only what the caller set: the server's own defaults stay in force.
             content = body.model_dump_json(exclude_unset=True).encode()
             sent["Content-Type"] = "application/json"
-        params = _params(query)
+        target = _target(path, query)
 
-        def once() -> httpx.Response:
+        def once() -> Response:
             # a long upload may be answered late
-            with translated(), self._slow(quiet=content is not None and body is None):
-                answer = self.http.request(method, path, params=params, content=content, headers=sent)
+            with self._translated(path), self._slow(quiet=content is not None and body is None):
+                answer = self.pool.send(
+                    method, target, content=content, headers=self._headers | sent, timeout_s=self._timeout_s
+                )
+                _read(answer)
             raise_for_problem(answer)
             return answer
 
@@ -204,28 +179,22 @@ class Transport:
         headers: Mapping[str, str] | None = None,
         endless: bool = False,
         patience_s: float | None = None,
-    ) -> Iterator[httpx.Response]:
+    ) -> Iterator[Response]:
         """Yield the response of a GET with its body unread; `endless` bodies may be silent for any time."""
-        timeout = httpx.Timeout(self._timeout.read, read=None) if endless else self._timeout
-        request = self.http.build_request(
-            "GET", path, params=_params(query), headers=dict(headers or {}), timeout=timeout
-        )
+        target, sent = _target(path, query), self._headers | dict(headers or {})
+        timeout_s = None if endless else self._timeout_s
 
-        def once() -> httpx.Response:
-            with translated(), self._slow():
-                answer = self.http.send(request, stream=True)
-            if answer.is_error:
-                try:
-                    with translated():
-                        answer.read()
-                    raise_for_problem(answer)
-                finally:
-                    answer.close()
+        def once() -> Response:
+            with self._translated(path), self._slow():
+                answer = self.pool.send("GET", target, headers=sent, timeout_s=timeout_s)
+                if not answer.is_success:
+                    _read(answer)
+            raise_for_problem(answer)
             return answer
 
         answer = self._tried("GET", once, patience_s)
         try:
-            with translated():
+            with self._translated(path):
                 yield answer
         finally:
             answer.close()
@@ -240,7 +209,7 @@ class Transport:
 
         def say() -> None:
             self._said_slow = True
-            tell(f"no answer from {self.url} yet, waiting up to {self._timeout.read:g} s")
+            tell(f"no answer from {self.url} yet, waiting up to {self._timeout_s:g} s")
 
         timer = Timer(SLOW_S, say)
         timer.daemon = True
@@ -250,9 +219,17 @@ class Transport:
         finally:
             timer.cancel()
 
-    def _tried(
-        self, method: str, once: Callable[[], httpx.Response], patience_s: float | None = None
-    ) -> httpx.Response:
+    @contextmanager
+    def _translated(self, path: str) -> Iterator[None]:
+        """Convert the connection's errors to the SDK's."""
+        try:
+            yield
+        except ConnectFailedError as error:
+            raise UnreachableError(f"cannot reach {self.url}{path}: {error}") from error
+        except (BrokenError, SilentError) as error:
+            raise AnswerLostError(f"the answer did not come: {error}") from error
+
+    def _tried(self, method: str, once: Callable[[], Response], patience_s: float | None = None) -> Response:
         until = self.clock() + (self._patience_s if patience_s is None else patience_s)
         outage = Outage(self)
         attempt = 0
@@ -260,7 +237,7 @@ class Transport:
             try:
                 return once()
             except (UnreachableError, AnswerLostError) as error:
-                broken = isinstance(error, UnreachableError) or isinstance(error.__cause__, _BROKEN)
+                broken = isinstance(error, UnreachableError) or isinstance(error.__cause__, BrokenError)
                 repeats = method in _SAFE and broken and attempt < self.retries
                 if self.closed or (not repeats and not (may_recover(error) and self.clock() < until)):
                     raise
@@ -306,20 +283,7 @@ def may_recover(error: Exception) -> bool:
     return True
 
 
-@contextmanager
-def translated() -> Iterator[None]:
-    """Convert the HTTP library's errors to the SDK's."""
-    try:
-        yield
-    except _NOT_SENT as error:
-        raise UnreachableError(f"cannot reach {error.request.url.copy_with(query=None)}: {_words(error)}") from error
-    except httpx.HTTPError as error:
-        raise AnswerLostError(f"the answer did not come: {_words(error)}") from error
-    except httpx.StreamError as error:
-        raise AnswerLostError(f"the answer cannot be read: {_words(error)}") from error
-
-
-def parsed(model: type[M], answer: httpx.Response) -> M:
+def parsed(model: type[M], answer: Response) -> M:
     """Parse the body as `model`. Raises UnexpectedAnswerError."""
     try:
         return model.model_validate_json(answer.content)
@@ -327,23 +291,23 @@ def parsed(model: type[M], answer: httpx.Response) -> M:
         where = "; ".join(
             f"{'.'.join(map(str, e['loc'])) or 'body'}: {e['msg']}" for e in error.errors(include_input=False)[:3]
         )
-        text = f"{answer.request.method} {answer.request.url.path}: the answer is not a {model.__name__} ({where})"
+        text = f"{answer.method} {answer.path}: the answer is not a {model.__name__} ({where})"
         raise UnexpectedAnswerError(text) from None
 
 
-def raise_for_problem(answer: httpx.Response) -> None:
+def raise_for_problem(answer: Response) -> None:
     """Raise ApiError for an error response, which was read; UnexpectedAnswerError for a redirect."""
     if answer.is_success:
         return
-    where = f"{answer.request.method} {answer.request.url.path}"
+    where = f"{answer.method} {answer.path}"
     if not answer.is_error:
         raise UnexpectedAnswerError(f"{where}: status {answer.status_code}; is this the manager's URL?")
     raise _api_error(answer, where)
 
 
-def _api_error(answer: httpx.Response, where: str) -> HeadraceError:
+def _api_error(answer: Response, where: str) -> HeadraceError:
     try:
-        found = answer.json()
+        found = json.loads(answer.content)
     except ValueError:  # not JSON, or not text
         found = None
     document = found if isinstance(found, dict) and "title" in found else {}
@@ -367,9 +331,16 @@ def _seconds(value: str | None) -> float | None:
         return None
 
 
-def _words(error: Exception) -> str:
-    return str(error) or type(error).__name__
+def _read(answer: Response) -> None:
+    """Read the whole body, which frees the connection for the next request."""
+    try:
+        _ = answer.content
+    finally:
+        answer.close()
 
 
-def _params(query: Query | None) -> dict[str, str | int | float | bool]:
-    return {name: value for name, value in (query or {}).items() if value is not None}
+def _target(path: str, query: Query | None) -> str:
+    """Return the request target: path and query."""
+    given = {name: value for name, value in (query or {}).items() if value is not None}
+    texts = {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in given.items()}
+    return f"{path}?{urlencode(texts)}" if texts else path

@@ -1,0 +1,240 @@
+"""Connections of the SDK: kept for the next request, not used once the server closed them, and never half an answer."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+import pytest
+
+from headrace.sdk.connections import BrokenError, ConnectFailedError, Pool, SilentError
+from tests.support.wait import until
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+Served = Callable[[socket.socket], None]
+
+
+@contextmanager
+def server(*connections: Served) -> Iterator[tuple[str, list[int]]]:
+    """Serve one connection after another, each by its function; yield the URL and what was accepted."""
+    accepted: list[int] = []
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            for number, served in enumerate(connections):
+                with suppress(OSError):
+                    connection, _ = listening.accept()
+                    accepted.append(number)
+                    with connection:
+                        served(connection)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}", accepted
+        with suppress(OSError):
+            listening.shutdown(socket.SHUT_RDWR)
+        thread.join(20)
+
+
+@contextmanager
+def pool(url: str) -> Iterator[Pool]:
+    made = Pool(url, connect_timeout_s=20, verify=True)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def head(connection: socket.socket) -> bytes:
+    """Read one request's head."""
+    read = b""
+    while b"\r\n\r\n" not in read:
+        block = connection.recv(65_536)
+        if not block:
+            raise ConnectionError
+        read += block
+    return read
+
+
+def answers(*texts: bytes) -> Served:
+    """Answer one request after another; then the connection is closed."""
+
+    def served(connection: socket.socket) -> None:
+        for text in texts:
+            head(connection)
+            connection.sendall(text)
+
+    return served
+
+
+def got(pool: Pool, *, method: str = "GET", timeout_s: float = 20.0) -> bytes:
+    answer = pool.send(method, "/x", headers={}, timeout_s=timeout_s)
+    try:
+        return answer.content
+    finally:
+        answer.close()
+
+
+def test_a_connection_is_kept_for_the_next_request() -> None:
+    with server(answers(OK, OK, OK)) as (url, accepted), pool(url) as connections:
+        assert [got(connections) for _ in range(3)] == [b"ok"] * 3
+    assert accepted == [0]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok",
+        b"HTTP/1.1 200 OK\r\n\r\nok",
+        b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok",
+    ],
+)
+def test_a_connection_that_the_server_closes_is_not_used_again(text: bytes) -> None:
+    with server(answers(text), answers(OK)) as (url, accepted), pool(url) as connections:
+        assert [got(connections) for _ in range(2)] == [b"ok"] * 2
+    assert accepted == [0, 1]
+
+
+def test_an_idle_connection_that_was_closed_meanwhile_costs_no_request() -> None:
+    with server(answers(OK), answers(OK)) as (url, accepted), pool(url) as connections:
+        assert got(connections) == b"ok"
+        until(lambda: not connections.idle[0].fresh)
+        assert got(connections, method="POST") == b"ok"
+    assert accepted == [0, 1]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nno length\r\nhalf\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Le",
+        b"no HTTP\r\n\r\n",
+        b"",
+    ],
+)
+def test_half_an_answer_is_none(text: bytes) -> None:
+    with server(answers(text)) as (url, _), pool(url) as connections, pytest.raises(BrokenError):
+        got(connections)
+
+
+def test_blocks_are_passed_on_as_they_come() -> None:
+    asked = threading.Event()
+
+    def served(connection: socket.socket) -> None:
+        head(connection)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n")
+        assert asked.wait(20)
+        connection.sendall(b"1\r\nb\r\n0\r\n\r\n")
+
+    with server(served) as (url, _), pool(url) as connections:
+        answer = connections.send("GET", "/x", headers={}, timeout_s=20)
+        blocks = answer.iter_bytes()
+        assert next(blocks) == b"a"
+        asked.set()
+        assert list(blocks) == [b"b"]
+        answer.close()
+
+
+def test_a_refusal_that_comes_before_all_was_sent_is_read() -> None:
+    refusal = b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+    def blocks() -> Iterator[bytes]:
+        while True:  # until the server has closed: far less than it says
+            yield b"x" * 65_536
+
+    with server(answers(refusal)) as (url, _), pool(url) as connections:
+        try:
+            answer = connections.send(
+                "PATCH", "/x", content=blocks(), headers={"Content-Length": str(1 << 40)}, timeout_s=20
+            )
+        except BrokenError:
+            return  # the reset overtook the refusal
+        assert answer.status_code == 413
+        answer.close()
+
+
+def test_what_the_content_raises_is_no_failure_of_the_connection() -> None:
+    def blocks() -> Iterator[bytes]:
+        yield b"x"
+        raise OSError("the disk is broken")
+
+    with server(answers(OK)) as (url, _), pool(url) as connections, pytest.raises(OSError, match="disk is broken"):
+        connections.send("PATCH", "/x", content=blocks(), headers={"Content-Length": "2"}, timeout_s=20)
+
+
+def test_a_server_that_is_silent_is_left_after_the_timeout() -> None:
+    left = threading.Event()
+
+    def served(connection: socket.socket) -> None:
+        head(connection)
+        left.wait(20)
+
+    with server(served) as (url, _), pool(url) as connections:
+        with pytest.raises(SilentError):
+            got(connections, timeout_s=0.05)
+        left.set()
+
+
+def test_closing_ends_a_read_that_waits_in_another_thread() -> None:
+    waiting, ended = threading.Event(), list[BaseException]()
+
+    def served(connection: socket.socket) -> None:
+        head(connection)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n")
+        connection.recv(1)
+
+    with server(served) as (url, _):
+        connections = Pool(url, connect_timeout_s=20, verify=True)
+
+        def read() -> None:
+            answer = connections.send("GET", "/x", headers={}, timeout_s=None)
+            try:
+                for _ in answer.iter_bytes():
+                    waiting.set()
+            except BrokenError as error:
+                ended.append(error)
+
+        reading = threading.Thread(target=read)
+        reading.start()
+        assert waiting.wait(20)
+        connections.close()
+        reading.join(20)
+        assert len(ended) == 1
+        with pytest.raises(ConnectFailedError, match="closed"):
+            got(connections)
+
+
+def test_a_request_beyond_the_bound_of_connections_waits_no_longer_than_for_an_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("headrace.sdk.connections.MAX_CONNECTIONS", 1)
+    with server(answers(OK)) as (url, _), pool(url) as connections:
+        answer = connections.send("GET", "/x", headers={}, timeout_s=20)
+        with pytest.raises(ConnectFailedError, match="all 1 connections"):
+            got(connections, timeout_s=0.01)
+        answer.close()
+
+
+@pytest.mark.parametrize("host", ["[::1]", "127.0.0.1"])
+def test_a_path_before_the_api_s_and_either_kind_of_address_are_kept(host: str) -> None:
+    asked: list[bytes] = []
+    family = socket.AF_INET6 if "[" in host else socket.AF_INET
+    with socket.create_server((host.strip("[]"), 0), family=family) as listening:
+
+        def serve() -> None:
+            connection, _ = listening.accept()
+            with connection:
+                asked.append(head(connection))
+                connection.sendall(OK)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        with pool(f"http://{host}:{listening.getsockname()[1]}/behind/") as connections:
+            assert got(connections) == b"ok"
+        thread.join(20)
+    assert asked[0].startswith(b"GET /behind/x HTTP/1.1\r\n")
+    assert f"Host: {host}:".encode() in asked[0]
