@@ -36,6 +36,18 @@ match Client(url, key).services.get("chat").reason.code:
         ...
 ```
 
+A refusal of the management API has one where its type alone does not tell what to do:
+
+```python
+from headrace.sdk import ApiError, ApiReason
+
+try:
+    client.services.stop("chat")
+except ApiError as error:
+    if error.reason == ApiReason.DATABASE_BUSY:  # nothing has changed: try again
+        ...
+```
+
 Codes do not change their meaning. A new version may bring new ones, also where an older one reads them: one that is not known is
 passed on as it came. The OpenAPI document lists the codes that are known (`x-known-values` of `Reason`, and `x-reasons` of each
 field that has one), and leaves the type open.

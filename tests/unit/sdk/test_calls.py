@@ -20,7 +20,15 @@ from headrace.common.contracts.http.users import CreateUser
 from headrace.common.contracts.http.validations import StartValidation
 from headrace.common.contracts.revision import RevisionSpec
 from headrace.common.contracts.rule import Comparator, MetricSource, RuleSpec
-from headrace.sdk import AnswerLostError, ApiError, Client, UnexpectedAnswerError, UnreachableError, transport
+from headrace.sdk import (
+    AnswerLostError,
+    ApiError,
+    ApiReason,
+    Client,
+    UnexpectedAnswerError,
+    UnreachableError,
+    transport,
+)
 from tests.support.fakes.manager_api import KEY, NOW, FakeManagerApi, problem, service_view, uid
 from tests.support.ports import free_port
 
@@ -189,6 +197,25 @@ def test_a_refusal_carries_the_problem(there: FakeManagerApi, client: Client) ->
         client.services.start("echo")
     assert (refused.value.type, refused.value.status, refused.value.errors) == ("invalid-request", 400, tuple(wrong))
     assert refused.value.request_id == "r1"
+
+
+@pytest.mark.parametrize(
+    ("sent", "reason"),
+    [
+        ({"reason": "database-busy"}, ApiReason.DATABASE_BUSY),
+        ({"reason": "of-a-newer-version"}, "of-a-newer-version"),
+        ({"reason": {"code": 1}}, None),
+        ({}, None),
+    ],
+)
+def test_a_refusal_carries_the_reason_as_a_code_to_switch_on(
+    there: FakeManagerApi, client: Client, sent: dict[str, object], reason: str | None
+) -> None:
+    there.on("GET", "/v1/whoami", lambda: problem("unavailable", 503, **sent))
+    with pytest.raises(ApiError) as refused:
+        client.whoami()
+    assert refused.value.reason == reason
+    assert isinstance(refused.value.reason, ApiReason) == isinstance(reason, ApiReason)
 
 
 def test_when_to_come_back(there: FakeManagerApi, client: Client) -> None:

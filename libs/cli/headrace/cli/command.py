@@ -11,9 +11,10 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import MISSING, fields, is_dataclass
+from enum import Enum
 from functools import partial
 from importlib import import_module
-from typing import Annotated, Any, TypeVar, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import typer
 from typer.core import TyperGroup
@@ -40,7 +41,7 @@ class CommandGroup(TyperGroup):
         if cmd_name not in self.commands and (make := self.waiting.get(cmd_name)) is not None:
             single = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
             make(single)
-            self.commands[cmd_name] = typer.main.get_group(single).commands[cmd_name]
+            self.commands[cmd_name] = _with_value_names(typer.main.get_group(single).commands[cmd_name])
         return super().get_command(ctx, cmd_name)
 
 
@@ -78,6 +79,28 @@ def command(where: Commands, name: str) -> Callable[[F], F]:
         return function
 
     return register
+
+
+def _with_value_names(made: Any) -> Any:
+    """Name what an option takes as docs/cli.md does (NUMBER, TEXT, the choices); arguments are named by themselves."""
+    for parameter in made.params:
+        if parameter.param_type_name == "argument":
+            parameter.display_type_rich = _no_type
+        elif not parameter.is_flag:
+            parameter.metavar = parameter.metavar or _value_name(parameter.type_descriptor.annotation)
+    return made
+
+
+def _no_type(ctx: Any) -> None:
+    """Return that there is nothing to show beside the name."""
+
+
+def _value_name(annotation: Any) -> str:
+    if get_origin(annotation) is Literal:
+        return "|".join(get_args(annotation))
+    if isinstance(annotation, type) and issubclass(annotation, Enum):
+        return "|".join(str(member.value) for member in annotation)
+    return "NUMBER" if annotation in {int, float} else "TEXT"
 
 
 def _from_module(module: str, name: str, where: typer.Typer) -> None:

@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from headrace.common.contracts.reasons import Reason
+from headrace.common.contracts.reasons.api import ApiReason
 
 
 class HeadraceError(Exception):
@@ -50,6 +51,16 @@ class ApiError(HeadraceError):
         self.errors = tuple(errors)
         self.document = dict(document or {})
         self.retry_after_s = retry_after_s
+
+    @property
+    def reason(self) -> ApiReason | str | None:
+        """Why the server refused, where the type alone does not tell what to do (503, 507): a member of ApiReason, or the
+        code as it came if this version does not know it. None: none was given.
+        """
+        found = self.document.get("reason")
+        if not isinstance(found, str):
+            return None
+        return next((known for known in ApiReason if known == found), found)
 
     @property
     def request_id(self) -> str | None:

@@ -40,6 +40,9 @@ def disk(found: Disk | None) -> str:
     return f"{words}; it starts no replicas before {size(found.reserve_bytes)} are free"
 
 
+Agent = Annotated[str, typer.Argument(metavar="AGENT", help="Id; see: headrace agent ls.")]
+
+
 def register(app: Commands) -> None:
     """Add the commands."""
     command(app, "ls")(ls)
@@ -52,7 +55,7 @@ def ls(session: Session) -> None:
     session.output.table(session.client.agents.list(), AGENT_COLUMNS, empty="no agents")
 
 
-def show(session: Session, agent: Annotated[str, typer.Argument(metavar="AGENT")]) -> None:
+def show(session: Session, agent: Agent) -> None:
     """Show an agent with its GPUs and kernels."""
     found = session.client.agents.get(agent)
     session.output.facts(
@@ -80,10 +83,10 @@ def show(session: Session, agent: Annotated[str, typer.Argument(metavar="AGENT")
 
 def address(
     session: Session,
-    agent: Annotated[str, typer.Argument(metavar="AGENT")],
+    agent: Agent,
     addresses: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[ADDRESS]...", help="IP addresses or names; they replace those before."),
+        typer.Argument(metavar="ADDRESS", help="IP addresses or names; they replace those before."),
     ] = None,
     unset: Annotated[
         bool, typer.Option("--unset", help="Instead of addresses: the next one that it reports, as for a new agent.")

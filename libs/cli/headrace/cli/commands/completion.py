@@ -33,7 +33,9 @@ def register(app: Commands) -> None:
 
 def completion(
     session: Session,
-    shell: Annotated[Shell | None, typer.Argument(help="Without it: the one of $SHELL.")] = None,
+    shell: Annotated[
+        Shell | None, typer.Argument(metavar="SHELL", help="bash, zsh or fish; without it: the one of $SHELL.")
+    ] = None,
 ) -> None:
     """Print the shell's completion script; load it with: source <(headrace completion bash)."""
     wanted = shell or _own()

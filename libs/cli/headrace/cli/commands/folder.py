@@ -66,7 +66,7 @@ def register(app: Commands) -> None:
 
 def create(
     session: Session,
-    name: Annotated[str, typer.Argument(metavar="NAME")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Unique in its project.")],
     project: Project = None,
     usage_mode: Annotated[
         UsageMode, typer.Option("--usage", help="model folders are served; data and general ones are mounted beside.")
@@ -78,7 +78,9 @@ def create(
 
 
 def ls(
-    session: Session, project: OfProject = None, usage_mode: Annotated[UsageMode | None, typer.Option("--usage")] = None
+    session: Session,
+    project: OfProject = None,
+    usage_mode: Annotated[UsageMode | None, typer.Option("--usage", help="Only those for this use.")] = None,
 ) -> None:
     """List folders."""
     session.output.table(
@@ -94,7 +96,7 @@ def show(session: Session, folder: Folder, project: Project = None) -> None:
 def files(
     session: Session,
     folder: Folder,
-    path: Annotated[str, typer.Argument(metavar="[PATH]", help="Directory in the folder.")] = "",
+    path: Annotated[str, typer.Argument(metavar="PATH", help="Directory in the folder.")] = "",
     recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Also what lies below.")] = False,
     everything: Annotated[
         bool, typer.Option("--all", "-a", help="Also links and special files, which are not downloaded.")
@@ -112,7 +114,7 @@ def upload(
     session: Session,
     folder: Folder,
     paths: Annotated[
-        list[Path], typer.Argument(metavar="PATH...", help="Files, or directories of which the content is sent.")
+        list[Path], typer.Argument(metavar="PATH", help="Files, or directories of which the content is sent.")
     ],
     to: Annotated[str, typer.Option("--to", metavar="PATH", help="Directory in the folder.")] = "",
     allow_partial: Annotated[
@@ -167,7 +169,7 @@ def download(
     session: Session,
     folder: Folder,
     path: Annotated[
-        str, typer.Argument(metavar="[PATH]", help="File or directory in the folder; without it: everything.")
+        str, typer.Argument(metavar="PATH", help="File or directory in the folder; without it: everything.")
     ] = "",
     to: Annotated[Path, typer.Option("--to", metavar="DIRECTORY", help="Where to put it.")] = Path(),
     skip: Annotated[
@@ -275,7 +277,7 @@ def rm(
     session: Session,
     folder: Folder,
     path: Annotated[
-        str, typer.Argument(metavar="[PATH]", help="One file or directory in it; without it: the whole folder.")
+        str, typer.Argument(metavar="PATH", help="One file or directory in it; without it: the whole folder.")
     ] = "",
     project: Project = None,
     yes: Yes = False,

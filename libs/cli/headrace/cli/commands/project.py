@@ -52,8 +52,8 @@ def register(app: Commands) -> None:
 
 def create(
     session: Session,
-    name: Annotated[str, typer.Argument(metavar="NAME")],
-    description: Annotated[str, typer.Option("--description")] = "",
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Unique in the installation.")],
+    description: Annotated[str, typer.Option("--description", help="What it is for, in words.")] = "",
     quota: Annotated[
         list[str] | None,
         typer.Option(
@@ -87,7 +87,7 @@ def show(session: Session, project: Name) -> None:
 def update(
     session: Session,
     project: Name,
-    description: Annotated[str | None, typer.Option("--description")] = None,
+    description: Annotated[str | None, typer.Option("--description", help="What it is for, in words.")] = None,
     quota: Annotated[
         list[str] | None,
         typer.Option(
@@ -133,7 +133,7 @@ def rm(session: Session, project: Name, yes: Yes = False) -> None:
 
 def use(
     session: Session,
-    project: Annotated[str | None, typer.Argument(metavar="[PROJECT]", help="Name or id.")] = None,
+    project: Annotated[str | None, typer.Argument(metavar="PROJECT", help="Name or id.")] = None,
     unset: Annotated[bool, typer.Option("--unset", help="Forget it.")] = False,
 ) -> None:
     """Set the default project of commands, for this server and key; without a name: show it."""

@@ -73,7 +73,7 @@ def add(
     service: Service,
     metric: Annotated[str, typer.Option("--metric", help=_METRIC)],
     comparator: Annotated[str, typer.Option("--comparator", metavar="SIGN", help=_SIGN)],
-    threshold: Annotated[float, typer.Option("--threshold")],
+    threshold: Annotated[float, typer.Option("--threshold", help="Value that the metric is compared with.")],
     step: Annotated[int, typer.Option("--step", help=_STEP)],
     max_replicas: Annotated[int, typer.Option("--max", help=_MAX)],
     min_replicas: Annotated[int, typer.Option("--min", help=_MIN)] = 1,
@@ -104,7 +104,9 @@ def update(
     rule_id: RuleId,
     metric: Annotated[str | None, typer.Option("--metric", help=_METRIC)] = None,
     comparator: Annotated[str | None, typer.Option("--comparator", metavar="SIGN", help=_SIGN)] = None,
-    threshold: Annotated[float | None, typer.Option("--threshold")] = None,
+    threshold: Annotated[
+        float | None, typer.Option("--threshold", help="Value that the metric is compared with.")
+    ] = None,
     step: Annotated[int | None, typer.Option("--step", help=_STEP)] = None,
     max_replicas: Annotated[int | None, typer.Option("--max", help=_MAX)] = None,
     min_replicas: Annotated[int | None, typer.Option("--min", help=_MIN)] = None,

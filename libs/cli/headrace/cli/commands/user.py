@@ -51,7 +51,7 @@ def register(app: Commands) -> None:
 
 def create(
     session: Session,
-    name: Annotated[str, typer.Argument(metavar="NAME")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Unique in the installation.")],
     operator: Annotated[bool, typer.Option("--operator", help="May do everything in every project.")] = False,
 ) -> None:
     """Create a user."""
@@ -107,7 +107,7 @@ def keys(session: Session, user: User) -> None:
 def update_key(
     session: Session,
     user: User,
-    key_id: Annotated[UUID, typer.Argument(metavar="KEY_ID")],
+    key_id: Annotated[UUID, typer.Argument(metavar="KEY_ID", help="See: headrace user keys.")],
     name: Annotated[str | None, typer.Option("--name", help="What the key is for.")] = None,
     expires: Annotated[
         str | None, typer.Option("--expires", metavar="WHEN", help="For example 90d or 2027-12-31.")
@@ -130,7 +130,10 @@ def update_key(
 
 
 def rm_key(
-    session: Session, user: User, key_id: Annotated[UUID, typer.Argument(metavar="KEY_ID")], yes: Yes = False
+    session: Session,
+    user: User,
+    key_id: Annotated[UUID, typer.Argument(metavar="KEY_ID", help="See: headrace user keys.")],
+    yes: Yes = False,
 ) -> None:
     """Revoke an API key."""
     confirmed(f"make the key {key_id} of {user} invalid?", yes=yes)

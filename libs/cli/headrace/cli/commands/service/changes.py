@@ -85,16 +85,19 @@ def update(
             f"Fields: {', '.join(FIELDS)}. Repeatable.",
         ),
     ] = None,
-    replicas: Annotated[int | None, typer.Option("--replicas", "-n")] = None,
+    replicas: Annotated[int | None, typer.Option("--replicas", "-n", help="Wanted replicas.")] = None,
     public: Annotated[
         bool | None, typer.Option("--public/--private", help="Takes effect at once, without a restart.")
     ] = None,
-    description: Annotated[str | None, typer.Option("--description")] = None,
+    description: Annotated[str | None, typer.Option("--description", help="What it is for, in words.")] = None,
     metadata: Annotated[
         list[str] | None, typer.Option("--metadata", metavar="A=B", help="All of it. Repeatable.")
     ] = None,
     tag: Annotated[list[str] | None, typer.Option("--tag", help="All of them. Repeatable.")] = None,
-    drain_grace: Annotated[float | None, typer.Option("--drain-grace", metavar="SECONDS")] = None,
+    drain_grace: Annotated[
+        float | None,
+        typer.Option("--drain-grace", metavar="SECONDS", help="How long open requests may take to finish."),
+    ] = None,
     endpoint_port: Annotated[
         int | None,
         typer.Option(

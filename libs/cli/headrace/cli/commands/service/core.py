@@ -48,14 +48,14 @@ def create(
     spec: SpecFlags,
     traffic: TrafficFlags,
     rollout: RolloutFlags,
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="May stand in --file.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="May stand in --file.")] = None,
     file: Annotated[
         Path | None, typer.Option("--file", "-f", metavar="FILE", help="Request as YAML or JSON; flags win over it.")
     ] = None,
     project: Project = None,
     replicas: Annotated[int | None, typer.Option("--replicas", "-n", help="Wanted replicas (default 1).")] = None,
     public: Annotated[bool | None, typer.Option("--public/--private", help="Whether callers need no token.")] = None,
-    description: Annotated[str | None, typer.Option("--description")] = None,
+    description: Annotated[str | None, typer.Option("--description", help="What it is for, in words.")] = None,
     resource_group: Annotated[
         str | None, typer.Option("--resource-group", help="Machines to use (default: default).")
     ] = None,
@@ -141,7 +141,7 @@ def wait(
 def scale(
     session: Session,
     service: Service,
-    replicas: Annotated[int, typer.Argument(metavar="REPLICAS", min=0, max=10_000)],
+    replicas: Annotated[int, typer.Argument(metavar="REPLICAS", help="Wanted replicas.", min=0, max=10_000)],
     message: Message = "",
     wait: Wait = False,
     timeout: Timeout = 600.0,

@@ -38,9 +38,16 @@ def register(app: Commands) -> None:
 def ls(
     session: Session,
     project: OfProject = None,
-    status: Annotated[ServiceStatus | None, typer.Option("--status")] = None,
-    phase: Annotated[ServicePhase | None, typer.Option("--phase")] = None,
-    owner: Annotated[str | None, typer.Option("--owner", metavar="USER")] = None,
+    status: Annotated[
+        ServiceStatus | None, typer.Option("--status", help="Only those with this status: whether they can serve.")
+    ] = None,
+    phase: Annotated[
+        ServicePhase | None,
+        typer.Option("--phase", help="Only those in this phase: whether they are as they were asked for."),
+    ] = None,
+    owner: Annotated[
+        str | None, typer.Option("--owner", metavar="USER", help="Only those that this user created: name or id.")
+    ] = None,
     query: Annotated[str | None, typer.Option("--query", "-q", metavar="TEXT", help="Part of the name.")] = None,
     mine: Annotated[bool, typer.Option("--mine", help="Only those one created oneself.")] = False,
 ) -> None:

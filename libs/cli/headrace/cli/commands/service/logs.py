@@ -73,7 +73,9 @@ def validate(
         Path | None, typer.Option("--file", "-f", metavar="FILE", help="Spec as YAML or JSON; flags win over it.")
     ] = None,
     project: Project = None,
-    resource_group: Annotated[str | None, typer.Option("--resource-group")] = None,
+    resource_group: Annotated[
+        str | None, typer.Option("--resource-group", help="Machines to use (default: default).")
+    ] = None,
     timeout: Timeout = 600.0,
 ) -> None:
     """Run a spec once without creating a service: print its log, then the verdict. Exit code 5 if it fails."""
