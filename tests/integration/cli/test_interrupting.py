@@ -131,6 +131,7 @@ def test_a_trial_run_that_cannot_be_stopped_does_not_hide_why_the_wait_ended(
 LOST = """
 import os, signal, sys, time
 from headrace.cli import __main__ as entry
+from headrace.cli.signals import RAISED_AGAIN_S
 
 class Dropped:
     def __del__(self):
@@ -142,7 +143,7 @@ def command(**_):
         while True:
             time.sleep(0.01)
     finally:
-        until = time.monotonic() + 3 * entry.RAISED_AGAIN_S
+        until = time.monotonic() + 3 * RAISED_AGAIN_S
         while time.monotonic() < until:
             time.sleep(0.01)
         print("cleaned up")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -166,16 +167,31 @@ def test_what_a_server_found_and_allows_is_said_once(cli: Cli, there: FakeManage
     assert json.loads(cli("project", "create", "blue", "--json").err)["detail"] == detail
 
 
-@pytest.mark.parametrize(("ending", "code"), [(KeyboardInterrupt(), 130), (SystemExit(143), 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_that_comes_while_a_model_is_made_ends_the_command_as_anywhere_else(
-    ending: BaseException, code: int
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, code: int
 ) -> None:
     class Signalled:
         def __repr__(self) -> str:  # pydantic asks for it in between
-            raise ending
+            signal.raise_signal(number)
+            return "not raised"
 
-    with pytest.raises(SchemaError) as caught:
+    def command(**_given: object) -> None:
         SchemaSerializer(core_schema.literal_schema([Signalled()]))
-    assert ended_by_signal(caught.value) == code
-    assert ended_by_signal(SchemaError("Error building `literal` serializer")) is None
-    assert ended_by_signal(ValueError("SystemExit: 143")) is None
+
+    monkeypatch.setattr(entry, "build", lambda: command)
+    ran = cli("whoami")
+    assert (ran.code, ran.err) == (code, "interrupted\n" if number == signal.SIGINT else "")
+
+
+def test_a_model_that_cannot_be_made_is_no_signal(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    def command(**_given: object) -> None:
+        raise SchemaError("Error building `literal` serializer:\n  SystemExit: 143")
+
+    monkeypatch.setattr(entry, "build", lambda: command)
+    with pytest.raises(SchemaError):
+        cli("whoami")
+
+
+def test_an_error_after_a_signal_that_was_handled_is_that_error() -> None:
+    assert ended_by_signal(ValueError("no"), signal.SIGTERM) is None

@@ -5,14 +5,15 @@ from __future__ import annotations
 import atexit
 import gc
 import os
-import signal
 import sys
 from collections.abc import Sequence
-from types import FrameType, ModuleType
+from contextlib import closing
+from types import ModuleType
 
 from headrace.cli.app import build
 from headrace.cli.errors import ExitCode
 from headrace.cli.session import Session
+from headrace.cli.signals import EndingSignals
 
 # What the command line never uses, and would load at each start: what looks for plugins of pydantic in all installed
 # packages, and for that reads their metadata. Where pydantic has no such module any more, this has no effect.
@@ -24,8 +25,6 @@ atexit.register(gc.freeze)
 
 SELDOM = 100_000
 """Objects made between two looks for garbage: what a command loads is none, and a tenth of its time would go into looking."""
-RAISED_AGAIN_S = 0.5
-"""Time after a SIGTERM that had no effect."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -33,7 +32,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     session = Session()
     looks = gc.get_threshold()
     gc.set_threshold(SELDOM, *looks[1:])
-    before = signal.signal(signal.SIGTERM, _end)
+    try:
+        with EndingSignals() as signals, closing(session):
+            return _run(session, argv, signals)
+    finally:
+        gc.set_threshold(*looks)
+
+
+def _run(session: Session, argv: Sequence[str] | None, signals: EndingSignals) -> int:
     try:
         build()(args=None if argv is None else list(argv), prog_name="headrace", obj=session)
     except SystemExit as end:
@@ -51,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Modules that explain errors are only loaded when there is one.
         from headrace.cli.failures import ended_by_signal, explain, report  # noqa: PLC0415
 
-        code = ended_by_signal(error)
+        code = ended_by_signal(error, signals.received())
         if code is not None:
             sys.stderr.write("interrupted\n" if code == ExitCode.INTERRUPTED else "")
             return code
@@ -60,33 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         report(failure, as_json=session.output.as_json)
         return failure.code
-    finally:
-        session.close()
-        gc.set_threshold(*looks)
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGTERM, before)
     return ExitCode.OK
-
-
-def _end(number: int, _frame: FrameType | None) -> None:
-    """Exit so that destructors and context managers run, and clean up a trial run or a partial file.
-
-    Python loses an exception that a signal raises in a destructor or in a callback of C code. So it is raised again,
-    unless it is being handled by then.
-    """
-    ending = SystemExit(128 + number)
-
-    def again(_number: int, _frame: FrameType | None) -> None:
-        handled = sys.exc_info()[1]
-        while handled is not None and handled is not ending:
-            handled = handled.__context__
-        if handled is None:
-            signal.setitimer(signal.ITIMER_REAL, RAISED_AGAIN_S)
-            raise ending
-
-    signal.signal(signal.SIGALRM, again)
-    signal.setitimer(signal.ITIMER_REAL, RAISED_AGAIN_S)
-    raise ending
 
 
 if __name__ == "__main__":

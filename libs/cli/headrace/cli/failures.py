@@ -6,10 +6,10 @@ In one place, so that the same failure looks the same from every command.
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from signal import Signals
 from typing import Any
 
 from pydantic import ValidationError
@@ -28,18 +28,14 @@ from headrace.sdk.errors import (
     WaitTimeoutError,
 )
 
-_SIGNAL_IN_SCHEMA = re.compile(r"(?:KeyboardInterrupt: |SystemExit: (?P<code>\d+))$")
 
-
-def ended_by_signal(error: Exception) -> int | None:
+def ended_by_signal(error: Exception, received: Signals | None) -> int | None:
     """Return the exit code of a command that a signal ended while pydantic built a model; None for any other error.
 
-    Models are built when they are first used, and pydantic converts whatever is raised meanwhile to a SchemaError.
+    Models are built when they are first used, and pydantic converts whatever is raised meanwhile to a SchemaError, which
+    keeps no more of it than its text.
     """
-    found = _SIGNAL_IN_SCHEMA.search(str(error)) if isinstance(error, SchemaError) else None
-    if found is None:
-        return None
-    return int(found["code"]) if found["code"] else ExitCode.INTERRUPTED
+    return 128 + received if received is not None and isinstance(error, SchemaError) else None
 
 
 @dataclass(frozen=True)
