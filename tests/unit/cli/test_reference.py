@@ -51,7 +51,7 @@ def test_no_help_text_shows_a_type_of_the_program(bare: Cli) -> None:
 
 
 def _is_flag(parameter: Any) -> bool:
-    return parameter.param_type_name == "option" and parameter.is_flag
+    return parameter.param_type_name == "option" and bool(parameter.is_flag)
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -8,17 +8,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from headrace.common.contracts.http.folders import FileView, FolderView
 from headrace.sdk.archives import SMALL_BYTES, DownloadItem, batches
 from headrace.sdk.downloads import rounded_ns, write_failure
 from headrace.sdk.errors import ApiError, TreeError
+from headrace.sdk.trees.files import FolderFiles
 from headrace.sdk.trees.jobs import Job, Progress, TransferState, run
 from headrace.sdk.trees.results import LeftOut, TreeFile, TreeProgress, TreeResult, check_count, microseconds
-
-if TYPE_CHECKING:
-    from headrace.sdk.folders import Folders
 
 _KINDS: Final = {"link": "a link", "special": "a special file"}
 _THIS_FILE: Final = {404, 409}
@@ -66,7 +64,7 @@ def _place(view: FileView, start: PurePosixPath, to: Path) -> TreeFile:
 class TreeDownload:
     """Download of a folder, or of a file or directory in it. `close` aborts its requests."""
 
-    def __init__(self, folders: Folders, folder: FolderView, close: Callable[[], None]) -> None:
+    def __init__(self, folders: FolderFiles, folder: FolderView, close: Callable[[], None]) -> None:
         self._folders, self._folder, self._close = folders, folder, close
         self._left_out: list[LeftOut] = []
 

@@ -6,17 +6,15 @@ import json
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from headrace.common.contracts.http.folders import FolderView, RefusedEntry
 from headrace.sdk.archives import BATCH_FILES, SMALL_BYTES, UploadItem, batches
 from headrace.sdk.errors import ApiError
+from headrace.sdk.trees.files import FolderFiles
 from headrace.sdk.trees.jobs import Job, Progress, TransferState, run
 from headrace.sdk.trees.plan import plan_upload
 from headrace.sdk.trees.results import LeftOut, ResumeStore, TreeFile, TreeProgress, TreeResult, microseconds
-
-if TYPE_CHECKING:
-    from headrace.sdk.folders import Folders
 
 _FEW_DIRECTORIES: Final = 20
 """Up to so many directories are listed one by one, else the whole folder."""
@@ -30,7 +28,7 @@ class TreeUpload:
     """Upload of files and directories into a folder. `close` aborts its requests."""
 
     def __init__(
-        self, folders: Folders, folder: FolderView, url: str, resume: ResumeStore | None, close: Callable[[], None]
+        self, folders: FolderFiles, folder: FolderView, url: str, resume: ResumeStore | None, close: Callable[[], None]
     ) -> None:
         self._folders, self._folder, self._url = folders, folder, url
         self._resume, self._close = resume, close
