@@ -46,6 +46,14 @@ def by_name(services: tuple[Service, ...]) -> dict[str, Service]:
     return {service.name: service for service in services}
 
 
+def test_a_service_tells_whether_it_can_serve_at_its_own_listener_which_no_caller_reaches() -> None:
+    there = installation(listen_host="0.0.0.0")
+    services = by_name(default_services(there, {}))
+    assert services["manager"].admin_url == "http://127.0.0.1:8080"
+    assert (services["appproxy"].port, services["appproxy"].admin_url) == (8000, "http://127.0.0.1:15000")
+    assert all(service.ready_url == f"{service.admin_url}/readyz" for service in services.values())
+
+
 def test_the_manager_is_told_everything_it_needs() -> None:
     env = service_environment(installation(), "manager", UserKind.MANAGER, {"PATH": "/bin"})
     assert env == {

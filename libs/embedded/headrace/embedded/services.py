@@ -113,6 +113,11 @@ class Service:
     keeps_sockets: bool = False
     """True if its listening sockets stay open while it is restarted."""
 
+    @property
+    def admin_url(self) -> str:
+        """Listener that has /livez, /readyz and /metrics."""
+        return self.ready_url.removesuffix("/readyz")
+
 
 def admin_names(agents: int) -> tuple[str, ...]:
     """Return the names of the services that have an admin listener of their own (the manager has one port)."""

@@ -29,6 +29,8 @@ class ProcessState(BaseModel):
     pid: int | None
     """None between its exit and its restart."""
     port: int
+    admin_url: str | None = None
+    """Listener of a service that has /livez, /readyz and /metrics; None for PostgreSQL, NATS and Valkey."""
     log: Path
     restarts: int
 

@@ -135,6 +135,7 @@ class _Supervisor:
         self._phase = Phase.STARTING
         self._supervisors: dict[str, ProcessSupervisor] = {}
         self._ports: dict[str, int] = {}
+        self._admin_urls: dict[str, str] = {}
         self._there: Installation | None = None
         self._written = True
 
@@ -244,6 +245,7 @@ class _Supervisor:
             on_change=self._changed,
         )
         self._supervisors[service.name], self._ports[service.name] = supervisor, service.port
+        self._admin_urls[service.name] = service.admin_url
         return supervisor
 
     async def _stop(self, services: Sequence[Service]) -> None:
@@ -301,7 +303,14 @@ class _Supervisor:
                 proxy_url=there.proxy_url,
                 admin_key_file=there.admin_key_file,
                 processes=tuple(
-                    ProcessState(name=name, pid=k.pid, port=self._ports[name], log=k.log, restarts=k.restarts)
+                    ProcessState(
+                        name=name,
+                        pid=k.pid,
+                        port=self._ports[name],
+                        admin_url=self._admin_urls.get(name),
+                        log=k.log,
+                        restarts=k.restarts,
+                    )
                     for name, k in self._supervisors.items()
                     if name in self._ports
                 ),

@@ -168,6 +168,8 @@ def _print(session: Session, view: StatusView, folder: Path) -> None:
             f"API {view.stack.api_url}, endpoints {view.stack.proxy_url}, since {cell(view.stack.started_at)}, runtime {view.stack.runtime}"
         )
         _section(session, view.stack.processes, _process_columns(folder))
+        if any(process.admin_url for process in view.stack.processes):
+            output.line("at ADMIN: /readyz (whether it can serve, and what fails) and /metrics (Prometheus)")
     _section(session, view.agents, AGENT_COLUMNS)
     _section(session, view.services[:_SHOWN_SERVICES], SERVICE_COLUMNS)
     if len(view.services) > _SHOWN_SERVICES:
@@ -195,6 +197,7 @@ def _process_columns(folder: Path) -> Columns[ProcessState]:
         ("STATE", lambda p: "up" if p.pid is not None else "restarting"),
         ("PID", lambda p: p.pid),
         ("ADDRESS", lambda p: f"127.0.0.1:{p.port}"),
+        ("ADMIN", lambda p: p.admin_url),
         ("RESTARTS", lambda p: p.restarts),
         ("LOG", lambda p: short(p.log)),
     )
