@@ -86,17 +86,17 @@ def _of_the_app_proxy() -> list[str]:
     broken = ((f"`{code}`", f"`{interruption_problem(code).type}`", code.broken) for code in ProxyReason if code.broken)
     retried = ((f"`{code}`", code.retried) for code in ProxyReason if code.retried)
     return [
-        "### Answers",
+        "### Refusals",
         "",
         "Whether a retry helps: " + "; ".join(f"*{retry.value}*: {_RETRY[retry]}" for retry in Retry) + ".",
         "",
         *_table(("`reason`", "status", "retry", "meaning"), answers),
         "",
-        "### Answers that broke off",
+        "### Interrupted responses",
         "",
         *_table(("`code`", "`type`", "meaning"), broken),
         "",
-        "### Requests that were sent again",
+        "### Retries",
         "",
         *_table(("`reason`", "meaning"), retried),
         "",
