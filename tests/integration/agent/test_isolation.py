@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -23,11 +24,56 @@ from headrace.common.contracts.messages.plans import KernelSpec
 from headrace.embedded.stack import EmbeddedServers
 from tests.integration.agent.conftest import AGENT, AgentUnderTest, agent_under_test, container, inspect
 from tests.integration.agent.containers import docker
+from tests.support.ports import free_port
 from tests.support.wait import eventually
 
 pytestmark = pytest.mark.docker
-METADATA, PRIVATE, PUBLIC = "169.254.169.254", "10.99.7.1", "198.51.100.7"
-"""Addresses of a machine beside this one; the last is of a documentation network and stands for the internet."""
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A machine beside this one, at addresses that no other test process of this machine uses: `number` is a leased port."""
+
+    number: int
+
+    @property
+    def cable(self) -> str:
+        """Name of this machine's end of the cable to it."""
+        return f"hrt{self.number}"
+
+    @property
+    def metadata(self) -> str:
+        """Link-local, as a cloud's metadata service."""
+        return f"169.254.{self._last_two}"
+
+    @property
+    def private(self) -> str:
+        return f"10.99.{self._last_two}"
+
+    @property
+    def public(self) -> str:
+        """Of the networks for benchmarks (RFC 2544); stands for the internet."""
+        return f"198.18.{self._last_two}"
+
+    @property
+    def this_end(self) -> str:
+        return self._of_the_cable(1)
+
+    @property
+    def other_end(self) -> str:
+        return self._of_the_cable(2)
+
+    @property
+    def ipv6(self) -> str:
+        """The first 48 bits of IPv6 addresses for this test."""
+        return f"2001:db8:{self.number:x}"
+
+    @property
+    def _last_two(self) -> str:
+        return f"{self.number >> 8}.{self.number & 255}"
+
+    def _of_the_cable(self, host: int) -> str:
+        return f"198.19.{self.number >> 8}.{(self.number & 252) + host}"
 
 
 def run(*words: str) -> str:
@@ -35,25 +81,26 @@ def run(*words: str) -> str:
 
 
 @pytest.fixture
-def neighbour() -> Iterator[str]:
-    """Another machine (a network namespace) that serves HTTP on port 8080 of all its addresses; the name of the cable to it."""
-    name = f"hrt{new_uuid().hex[-6:]}"
+def neighbour() -> Iterator[Neighbour]:
+    """Another machine (a network namespace) that serves HTTP on port 8080 of all its addresses."""
+    there = Neighbour(free_port())
+    name, addresses = there.cable, (there.metadata, there.private, there.public)
     run("ip", "netns", "add", name)
     served = None
     try:
         run("ip", "link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", name)
-        run("ip", "addr", "add", "203.0.113.1/30", "dev", name)
+        run("ip", "addr", "add", f"{there.this_end}/30", "dev", name)
         run("ip", "link", "set", name, "up")
         inside = ("ip", "netns", "exec", name)
-        for address in ("203.0.113.2/30", f"{METADATA}/32", f"{PRIVATE}/32", f"{PUBLIC}/32"):
+        for address in (f"{there.other_end}/30", *(f"{address}/32" for address in addresses)):
             run(*inside, "ip", "addr", "add", address, "dev", "eth0")
         run(*inside, "ip", "link", "set", "eth0", "up")
-        run(*inside, "ip", "route", "add", "default", "via", "203.0.113.1")
-        for address in (METADATA, PRIVATE, PUBLIC):
-            run("ip", "route", "add", f"{address}/32", "via", "203.0.113.2")
+        run(*inside, "ip", "route", "add", "default", "via", there.this_end)
+        for address in addresses:
+            run("ip", "route", "add", f"{address}/32", "via", there.other_end)
         command = [*inside, sys.executable, "-m", "http.server", "8080", "--directory", "/var/empty"]
         served = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        yield name
+        yield there
     finally:
         if served is not None:
             served.kill()
@@ -132,13 +179,15 @@ def own_address() -> str:
 
 
 async def test_containers_of_two_projects_reach_neither_each_other_nor_the_machine_nor_what_is_private(
-    isolated: AgentUnderTest, busybox: str, neighbour: str
+    isolated: AgentUnderTest, busybox: str, neighbour: Neighbour
 ) -> None:
     mine, theirs = container(busybox), container(busybox)
     await isolated.plan(mine, theirs)
     rows = [await isolated.kernel(spec, state="running", health="healthy") for spec in (mine, theirs)]
     assert httpx.get(f"http://{own_address()}:{rows[1].port}/etc/passwd", timeout=60, verify=False).status_code == 200
-    await eventually(lambda: httpx.get(f"http://{METADATA}:8080/", timeout=60, verify=False).status_code == 200)
+    await eventually(
+        lambda: httpx.get(f"http://{neighbour.metadata}:8080/", timeout=60, verify=False).status_code == 200
+    )
     bus_like = await asyncio.start_server(_greet, "0.0.0.0", 0)
     async with bus_like:
         bus_port = bus_like.sockets[0].getsockname()[1]
@@ -149,12 +198,12 @@ async def test_containers_of_two_projects_reach_neither_each_other_nor_the_machi
             "its published port at its bridge": (gateway_of(theirs), rows[1].port),
             "a service of the machine": (own_address(), bus_port),
             "a service of the machine at the bridge": (gateway_of(mine), bus_port),
-            "cloud metadata": (METADATA, 8080),
-            "a private address": (PRIVATE, 8080),
+            "cloud metadata": (neighbour.metadata, 8080),
+            "a private address": (neighbour.private, 8080),
         }
         reached = {what: await answers(mine, *where) for what, where in closed.items()}
     assert reached == dict.fromkeys(closed, False)
-    assert await answers(mine, PUBLIC, 8080)
+    assert await answers(mine, neighbour.public, 8080)
     assert await answers(mine, "127.0.0.1", 8000)
     report = await isolated.until(lambda r: r.machine.isolation is not None)
     assert report.machine.isolation is not None
@@ -163,10 +212,10 @@ async def test_containers_of_two_projects_reach_neither_each_other_nor_the_machi
 
 @pytest.mark.parametrize("setting", ["required", "off"])
 async def test_a_container_that_has_ipv6_after_all_reaches_nothing_over_it(
-    bus: Bus, servers: EmbeddedServers, tmp_path: Path, folders: Path, busybox: str, neighbour: str, setting: str
+    bus: Bus, servers: EmbeddedServers, tmp_path: Path, folders: Path, busybox: str, neighbour: Neighbour, setting: str
 ) -> None:
     """Without the packet filter it does reach the machine: so the ways that are tried are real ones."""
-    run("ip", "-6", "addr", "add", "2001:db8::1/64", "dev", neighbour, "nodad")
+    run("ip", "-6", "addr", "add", f"{neighbour.ipv6}:1::1/64", "dev", neighbour.cable, "nodad")
     async with docker_agent_with(bus, servers, tmp_path, folders, DOCKER_FIREWALL=setting) as agent:
         mine, theirs = container(busybox), container(busybox)
         await agent.plan(mine, theirs)
@@ -177,15 +226,15 @@ async def test_a_container_that_has_ipv6_after_all_reaches_nothing_over_it(
         bridge, link_local = bridge_of(agent, mine)
         # As from an engine that gives addresses: one for the container, with the machine as its router.
         inside = ("nsenter", "-t", str(inspect(mine)["State"]["Pid"]), "-n", "ip", "-6")
-        run(*inside, "addr", "add", "2001:db8:7::2/64", "dev", "eth0", "nodad")
+        run(*inside, "addr", "add", f"{neighbour.ipv6}:2::2/64", "dev", "eth0", "nodad")
         run(*inside, "route", "add", "default", "via", link_local, "dev", "eth0")
-        run("ip", "-6", "addr", "add", "2001:db8:7::1/64", "dev", bridge, "nodad")
+        run("ip", "-6", "addr", "add", f"{neighbour.ipv6}:2::1/64", "dev", bridge, "nodad")
         service = await asyncio.start_server(_greet, "::", 0)
         async with service:
             port = service.sockets[0].getsockname()[1]
             open_without = {
                 "the machine at the bridge's link-local address": (f"{link_local}%eth0", port),
-                "the machine at another address": ("2001:db8::1", port),
+                "the machine at another address": (f"{neighbour.ipv6}:1::1", port),
             }
             closed = {"another session's container": (f"{other}%eth0", 8000)}
             ways = open_without | closed
@@ -199,15 +248,15 @@ async def test_a_container_that_has_ipv6_after_all_reaches_nothing_over_it(
 
 
 async def test_a_containers_own_address_is_closed_to_other_machines(
-    isolated: AgentUnderTest, busybox: str, neighbour: str
+    isolated: AgentUnderTest, busybox: str, neighbour: Neighbour
 ) -> None:
     spec = container(busybox)
     await isolated.plan(spec)
     row = await isolated.kernel(spec, state="running", health="healthy")
     connect = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), 3)"
-    there = ("ip", "netns", "exec", neighbour, sys.executable, "-c", connect)
-    run(*there, "203.0.113.1", str(row.port))
-    run("ip", "netns", "exec", neighbour, "ip", "route", "get", address_of(spec))  # the way there is known
+    there = ("ip", "netns", "exec", neighbour.cable, sys.executable, "-c", connect)
+    run(*there, neighbour.this_end, str(row.port))
+    run("ip", "netns", "exec", neighbour.cable, "ip", "route", "get", address_of(spec))  # the way there is known
     with pytest.raises(subprocess.CalledProcessError):
         run(*there, address_of(spec), "8000")
 
@@ -271,7 +320,9 @@ async def test_rules_that_somebody_threw_away_are_there_again_before_the_next_st
     await isolated.plan(first)
     await isolated.kernel(first, state="running")
     before = rules_of(isolated)
-    run("iptables", "-F", "DOCKER-USER")
+    for rule in run("iptables", "-S", "DOCKER-USER").splitlines():  # not those of other agents on this machine
+        if f"{bridge_prefix(str(isolated.data))}+" in rule:
+            run("iptables", "-D", *rule.split()[1:])
     run("ip6tables", "-D", "INPUT", "-i", f"{bridge_prefix(str(isolated.data))}+", "-j", "DROP")
     assert rules_of(isolated) != before
     await isolated.plan(first, second)
