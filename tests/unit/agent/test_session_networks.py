@@ -52,12 +52,12 @@ async def test_a_sweep_that_fails_costs_no_pass_and_is_made_up_for(method: str, 
     engine = Engine(used, unused)
     networks = over(engine)
     engine.fails[method] = error
-    await networks.sweep({used})
+    await networks.sweep({used}, networks.requested)
     assert len(engine.networks) == 2
-    await networks.sweep({used})
+    await networks.sweep({used}, networks.requested)
     assert list(engine.networks) == [str(used)]
     asked = len(engine.calls)
-    await networks.sweep({used})
+    await networks.sweep({used}, networks.requested)
     assert len(engine.calls) == asked  # nothing is left to look for
 
 
@@ -67,13 +67,25 @@ async def test_what_comes_up_during_a_sweep_is_looked_for_in_the_next_and_no_two
 
     async def meanwhile() -> None:
         networks.sweep_soon()
-        await networks.sweep(set())
+        await networks.sweep(set(), networks.requested)
 
     engine.meanwhile = meanwhile
-    await networks.sweep(set())
+    await networks.sweep(set(), networks.requested)
     assert engine.calls == ["GET", "DELETE"]
-    await networks.sweep(set())
+    await networks.sweep(set(), networks.requested)
     assert engine.calls == ["GET", "DELETE", "GET"]
+
+
+async def test_a_sweep_by_an_old_look_does_not_serve_what_ended_after_it() -> None:
+    session = SessionId(new_uuid())
+    engine = Engine(session)
+    networks = over(engine)
+    before = networks.requested
+    networks.sweep_soon()  # its last container went while another task was listing the containers
+    await networks.sweep({session}, before)
+    assert list(engine.networks) == [str(session)]
+    await networks.sweep(set(), networks.requested)
+    assert engine.networks == {}
 
 
 async def test_an_agent_that_stops_before_its_next_sweep_leaves_only_networks_that_have_containers() -> None:

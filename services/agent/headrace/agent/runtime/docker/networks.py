@@ -54,7 +54,10 @@ class SessionNetworks:
         self._lock = asyncio.Lock()
         self._starting: Counter[SessionId] = Counter()
         self._last: IPv4Network | None = None
-        self._sweep_due = True
+        self.requested = 1
+        """Number of the newest request for a sweep."""
+        self._swept = 0
+        """Number of the newest request that was served."""
         self._rules_removed = False
 
     async def isolation(self) -> Isolation:
@@ -94,25 +97,26 @@ class SessionNetworks:
                 del self._starting[session_id]
 
     def sweep_soon(self) -> None:
-        """Make the next sweep() look for networks without a session."""
-        self._sweep_due = True
+        """Request a sweep(): a session may have ended."""
+        self.requested += 1
 
-    async def sweep(self, used: Collection[SessionId]) -> None:
-        """Remove this agent's networks of sessions that are neither in `used` nor starting, if there may be any.
+    async def sweep(self, used: Collection[SessionId], as_of: int) -> None:
+        """Remove this agent's networks of sessions that are neither in `used` nor starting, if one was requested.
 
-        A network that cannot be removed, or not while another one is being created, waits for the next sweep and fails
-        no pass.
+        `as_of` is what `requested` was before `used` was looked up: it cannot show what ended later, and serves no later
+        request. A network that cannot be removed, or not while another one is being created, waits for the next sweep and
+        fails no pass.
         """
-        if not self._sweep_due or self._policy.shared is not None or self._lock.locked():
+        if self._swept >= self.requested or self._policy.shared is not None or self._lock.locked():
             return
-        self._sweep_due, left = False, True
         try:
             async with self._lock:
                 left = await self._remove_all_but(used)
         except (EngineError, RuntimeUnavailable) as error:
             log.warning("networks_not_removed", why=str(error))
-        finally:
-            self._sweep_due |= left
+            return
+        if not left:
+            self._swept = max(self._swept, as_of)
 
     async def _remove_all_but(self, used: Collection[SessionId | str]) -> bool:
         """Remove networks of other sessions; return whether one is left."""
@@ -139,7 +143,7 @@ class SessionNetworks:
     async def close(self) -> None:
         """Run a last sweep, and remove the packet filter if no network is left that needs it."""
         with suppress(EngineError, RuntimeUnavailable):
-            if self._sweep_due and self._policy.shared is None:
+            if self._swept < self.requested and self._policy.shared is None:
                 query = {"all": "true", **self._own()}
                 containers = await self._engine.call("GET", "/containers/json", query=query)
                 await self._remove_all_but({str(one["Labels"].get(f"{LABEL}session")) for one in containers})

@@ -84,10 +84,11 @@ class DockerRuntime:
 
     async def list(self) -> Mapping[KernelId, SeenKernel]:
         """Return the kernels of this agent's containers."""
+        as_of = self._networks.requested
         query = {"all": "true", "filters": filters(label=self._own)}
         listed = await self._call("GET", "/containers/json", query=query)
         seen = await self._states.observe(listed)
-        await self._networks.sweep({kernel.session_id for kernel in seen})
+        await self._networks.sweep({kernel.session_id for kernel in seen}, as_of)
         return {kernel.kernel_id: kernel for kernel in seen}
 
     async def start(self, spec: KernelSpec, prepared: Prepared, before: Before | None) -> None:
