@@ -7,8 +7,10 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -74,6 +76,45 @@ def test_a_process_id_that_went_to_another_program_in_the_meantime_is_not_killed
         assert sent == []  # by its pidfd, never by its number
         stat = read_stat(stranger.pid)
         assert stat is None or not stat.alive
+
+
+def test_what_is_killed_has_exited_before_it_is_looked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a process that takes its time to exit: its environment, by which it was found, goes first."""
+    kill = signal.pidfd_send_signal
+    with program({}) as one, ThreadPoolExecutor(1) as threads:
+        lived: list[bool] = []
+        looked_again = Event()
+
+        def found() -> set[int]:
+            stat = read_stat(one.pid)
+            lived.append(stat is not None and stat.alive)
+            if len(lived) < 3:
+                return {one.pid}
+            looked_again.set()
+            return set()
+
+        def kill_later(pidfd: int, number: int) -> None:
+            def later(own: int) -> None:
+                looked_again.wait(0.1)
+                kill(own, number)
+                os.close(own)
+
+            threads.submit(later, os.dup(pidfd))
+
+        monkeypatch.setattr(proc.signal, "pidfd_send_signal", kill_later)  # type: ignore[attr-defined]
+        assert end_all(found) == 1
+        assert lived == [True, True, False]
+
+
+def test_a_process_that_does_not_exit_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    with program({}) as one:
+        looked: list[int] = []
+        monkeypatch.setattr(proc.signal, "pidfd_send_signal", lambda *_: looked.append(1))  # type: ignore[attr-defined]
+        monkeypatch.setattr(proc, "_EXIT_S", 0.05)
+        monkeypatch.setattr(proc, "_LAST_MOMENT_S", 0.0)
+        assert end_all(lambda: {one.pid}) == 1
+        assert len(looked) == proc._PASSES
+        assert one.poll() is None
 
 
 def test_this_process_is_never_among_those_that_are_ended(tmp_path: Path) -> None:
