@@ -253,11 +253,14 @@ class FakeManagerApi:
         fault = self.faults.popleft() if self.faults else ""
         response = web.StreamResponse(status=206 if start else 200, headers={"ETag": self.tag})
         response.content_length = len(content) - start
+        if fault == "gzip":
+            response.headers["Content-Encoding"] = fault
         if start:
             response.headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
         await response.prepare(request)
-        await response.write(content[start : start + (len(content) - start) // 2] if fault else content[start:])
-        if fault:
+        cut = fault in {"cut", "changed"}
+        await response.write(content[start : start + (len(content) - start) // 2] if cut else content[start:])
+        if cut:
             if fault == "changed":
                 self.files[path], self.tag = content[::-1], '"2"'
             assert request.transport is not None

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import stat
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from headrace.sdk import AnswerLostError, ApiError, Client, TransferError, uploads
+from headrace.sdk import AnswerLostError, ApiError, Client, TransferError, UnexpectedAnswerError, downloads, uploads
 from headrace.sdk.archives import DownloadItem, UploadItem, batches
 from tests.support.fakes.manager_api import FakeManagerApi
 
@@ -212,6 +213,57 @@ def test_a_download_that_fails_leaves_nothing(there: FakeManagerApi, client: Cli
     there.tag = ""  # nothing to continue by
     there.faults.extend(["cut"] * 9)
     with pytest.raises(TransferError):
+        client.folders.download("f", "m", tmp_path / "m")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_disk_begins_to_write_a_download_while_the_rest_comes(
+    there: FakeManagerApi, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there.files["m"] = LARGE
+    there.faults.append("cut")
+    seen: list[tuple[str, int, int]] = []
+
+    def begin(fd: int, start: int, size: int, advice: int) -> None:
+        assert advice == os.POSIX_FADV_DONTNEED
+        assert os.fstat(fd).st_size == start + size, "what is still in a buffer of this process cannot be written"
+        seen.append(("begin", start, size))
+
+    def sync(fd: int) -> None:
+        seen.append(("sync", 0, os.fstat(fd).st_size))
+
+    monkeypatch.setattr(os, "posix_fadvise", begin)
+    monkeypatch.setattr(os, "fsync", sync)
+    monkeypatch.setattr(downloads, "WRITEBACK_BYTES", MIB)
+    client.folders.download("f", "m", tmp_path / "m")
+    assert (tmp_path / "m").read_bytes() == LARGE
+    *begun, synced = seen
+    assert synced == ("sync", 0, len(LARGE)), "everything is on the disk before the file has its name"
+    assert len(begun) >= len(LARGE) // (2 * MIB)
+    assert all(size >= MIB for _, _, size in begun)
+    ends = [start + size for _, start, size in begun]
+    assert all(end <= start for end, (_, start, _) in zip(ends, begun[1:], strict=False)), "each byte once"
+
+
+def test_a_download_needs_no_advice_of_the_file_system(
+    there: FakeManagerApi, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: int) -> None:
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+
+    there.files["m"] = LARGE
+    monkeypatch.setattr(os, "posix_fadvise", refuse)
+    monkeypatch.setattr(downloads, "WRITEBACK_BYTES", MIB)
+    client.folders.download("f", "m", tmp_path / "m")
+    assert (tmp_path / "m").read_bytes() == LARGE
+
+
+def test_a_file_that_something_on_the_way_compressed_is_not_taken_for_the_file(
+    there: FakeManagerApi, client: Client, tmp_path: Path
+) -> None:
+    there.files["m"] = b"12345"
+    there.faults.append("gzip")
+    with pytest.raises(UnexpectedAnswerError, match="gzip"):
         client.folders.download("f", "m", tmp_path / "m")
     assert list(tmp_path.iterdir()) == []
 
