@@ -170,6 +170,16 @@ async def test_values_between_two_flushes_are_summed_up() -> None:
     assert windows.written == [{SERVICE: {(Origin.KERNEL, str(UUID(int=1)), ""): {"cpu_util": [9.0, 3]}}}, {}]
 
 
+async def test_samples_of_a_service_whose_rules_went_before_the_flush_are_not_written() -> None:
+    tables, windows = RuleTables(), FakeWindows()
+    await tables.deliver(table(1))
+    ingester = Ingester(tables, windows)  # type: ignore[arg-type]
+    await ingester.take_kernels(kernels((SERVICE, 1, {"cpu_util": 1.0}, {})))
+    await tables.deliver(table(2, rules=False))
+    await ingester.flush()
+    assert windows.written == [{}]
+
+
 async def test_while_redis_is_away_samples_are_dropped_and_not_kept_for_later() -> None:
     ingester, windows = await gathering()
     windows.away = True

@@ -69,9 +69,14 @@ class Ingester:
     async def flush(self) -> None:
         """Write the buffered samples to Redis.
 
-        What it does not take is dropped: late samples would not serve a window.
+        What it does not take is dropped: late samples would not serve a window. So are those of services whose rules went
+        meanwhile: their keys may have been deleted, and would be there again until they expire.
         """
-        batch = {service: reporters for service, reporters in self._gathered.items() if reporters}
+        batch = {
+            service: reporters
+            for service, reporters in self._gathered.items()
+            if reporters and self._tables.of(service) is not None
+        }
         self._gathered, self._size = {}, 0
         try:
             refused = await self._windows.write(batch)
