@@ -80,7 +80,7 @@ class AgentUnderTest:
                 [sys.executable, "-m", "headrace.agent"], env=os.environ | self.env, stdout=output, stderr=output
             )
 
-    def kill(self, number: int = signal.SIGKILL, within_s: float = 30) -> int:
+    def kill(self, number: int = signal.SIGKILL, within_s: float = 60) -> int:
         """Signal the process and return its exit code."""
         assert self.process is not None
         self.process.send_signal(number)
@@ -96,7 +96,7 @@ class AgentUnderTest:
         try:
             await self.plan()
             self.reports.clear()
-            await self.until(lambda r: r.applied_generation == self.generation and not r.kernels, 40)
+            await self.until(lambda r: r.applied_generation == self.generation and not r.kernels)
             assert self.kill(signal.SIGTERM) == 0, self.log.read_text()[-5000:]
         finally:
             if self.process is not None:

@@ -731,7 +731,7 @@ async def test_a_second_agent_on_the_same_data_is_refused(agent: AgentUnderTest,
     second = AgentUnderTest(agent.bus, agent.env, agent.data, agent.folders, tmp_path / "second.log")
     second.start()
     assert second.process is not None
-    assert second.process.wait(20) == 1
+    assert second.process.wait(60) == 1
     assert "another agent" in second.log.read_text()
 
 

@@ -32,10 +32,10 @@ QUICK = {
     "freshness_s": 1.0,
     "lease_s": 1.0,
     "report_s": 1.0,
-    "ask_timeout_s": 0.5,
-    "patience_s": 3.0,
+    "ask_timeout_s": 30.0,
+    "patience_s": 60.0,
 }
-"""Times short enough for a test."""
+"""Times short enough for a test. Those after which an answer counts as lost are long: a loaded machine answers late."""
 
 
 @pytest.fixture

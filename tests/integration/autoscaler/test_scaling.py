@@ -34,7 +34,7 @@ def out(**changes: Any) -> RuleSpec:
 
 
 async def test_a_rule_fires_once_per_cooldown(manager: FakeManager, fleet: Fleet, autoscaler: Running) -> None:
-    service = Service.of(out(cooldown_s=2))
+    service = Service.of(out(cooldown_s=2, max_replicas=3))
     await manager.put(service)
     fleet.say(service, kernel=HIGH)
     async with autoscaler():
@@ -42,8 +42,9 @@ async def test_a_rule_fires_once_per_cooldown(manager: FakeManager, fleet: Fleet
         first = manager.applied[0]
         assert (first.from_wanted, first.wanted, first.observed) == (1, 2, 95.0)
         assert first.reason.text == "cpu_util 95 > 80 (mean over 1 of 1 live kernels): 1 → 2 replicas"
-        await eventually(lambda: manager.codes(service)[-1:] == ["cooling-down"])
         await eventually(lambda: service.wanted == 3)
+        await eventually(lambda: manager.codes(service)[-1:] == ["above-maximum"])
+        assert "cooling-down" in manager.codes(service)
     gaps = manager.applied[1].decided_at - manager.applied[0].decided_at
     assert gaps.total_seconds() >= 2.0
     fired = [outcome for outcome in manager.outcomes[service.rules[0].rule_id] if outcome.fired]
@@ -168,7 +169,7 @@ async def test_a_lost_answer_leads_to_one_change_and_its_cooldown(
     await manager.put(service)
     fleet.say(service, kernel=HIGH)
     manager.mute = True
-    async with autoscaler():
+    async with autoscaler(ask_timeout_s=0.5):
         await eventually(lambda: manager.codes(service)[-1:] == ["cooling-down"])
     assert "no-answer" in manager.codes(service)
     assert len(manager.requests) == 1
@@ -182,7 +183,7 @@ async def test_an_answer_that_never_comes_blocks_for_a_while_only(
     await manager.put(service)
     fleet.say(service, kernel=HIGH)
     manager.mute, manager.publishing = True, False
-    async with autoscaler(patience_s=1.0):
+    async with autoscaler(ask_timeout_s=0.5, patience_s=1.0):
         await eventually(lambda: "awaiting-answer" in manager.codes(service))
         manager.mute, manager.publishing = False, True
         await eventually(lambda: len(manager.requests) >= 2)

@@ -89,7 +89,7 @@ async def test_a_command_that_waits_ends_at_once_and_in_order(
     assert program.returncode == code, said
     assert said == ("interrupted\n" if code == 130 else "")
     if "-f" in words:
-        assert deploying.log_closed.wait(5)
+        assert deploying.log_closed.wait(60)
 
 
 @pytest.mark.parametrize("name", sorted(set(WAITS) - {"wait", "logs"}))

@@ -185,7 +185,7 @@ def test_a_model_that_cannot_be_loaded_ends_the_process_with_the_reason(folder: 
     shutil.copy(folder / "config.json", broken)
     command = [*definition_command(folder), "--model-path", str(broken)]
     with model_server(command, tmp_path / "broken.log", healthy=False) as server:
-        assert server.process.wait(20) == 1
+        assert server.process.wait(60) == 1
         assert "could not be loaded" in server.log.read_text()
 
 

@@ -20,6 +20,8 @@ from tests.support.wait import until
 
 ASK: dict[str, Any] = {"messages": [{"role": "user", "content": "How does a mill work?"}]}
 CHAT = "/v1/chat/completions"
+SOON_S = 60.0
+"""A Python that starts or ends may take seconds on a loaded machine."""
 
 
 def counts(engine: ModelServer) -> dict[str, Any]:
@@ -41,13 +43,14 @@ async def ask(engine: ModelServer, **body: Any) -> httpx.Response:
 
 
 def test_health_is_503_until_the_load_time_is_over(start: Start) -> None:
-    engine = start("--load-s", "0.7", healthy=False)
+    engine = start("--load-s", "600", healthy=False)
     until(lambda: engine.health() is not None)
     assert engine.health() == 503
     refused = engine.http.post(CHAT, json=ASK)
     assert (refused.status_code, refused.json()["error"]["code"]) == (503, "model_loading")
     assert refused.headers["retry-after"] == "1"
-    engine.wait_healthy()
+    change(engine, load_s=0)
+    assert engine.health() == 200
     assert engine.http.post(CHAT, json=ASK).status_code == 200
 
 
@@ -152,23 +155,23 @@ def test_it_crashes_when_told_to(engine: ModelServer) -> None:
     change(engine, answer_tokens=5)  # another setting does not start the countdown again
     with pytest.raises(httpx.TransportError):
         engine.http.post(CHAT, json=ASK)
-    assert engine.process.wait(5) == 7
+    assert engine.process.wait(SOON_S) == 7
 
 
 def test_it_can_crash_at_its_start_and_now(start: Start, engine: ModelServer) -> None:
-    assert start("--crash-after-requests", "0", "--crash-exit-code", "3", healthy=False).process.wait(5) == 3
+    assert start("--crash-after-requests", "0", "--crash-exit-code", "3", healthy=False).process.wait(SOON_S) == 3
     change(engine, crash_after_requests=0)
-    assert engine.process.wait(5) == 1
+    assert engine.process.wait(SOON_S) == 1
 
 
 def test_wrong_flags_and_a_taken_port_end_it_with_a_reason(start: Start, engine: ModelServer) -> None:
     wrong = start("--failure-rate", "2", healthy=False)
-    assert wrong.process.wait(5) == 2
+    assert wrong.process.wait(SOON_S) == 2
     assert "failure_rate: found '2', allowed is 0 to 1" in wrong.log.read_text()
     mistyped = start(env={"HEADRACE_ENGINE_LOAD": "2"}, healthy=False)
-    assert mistyped.process.wait(5) == 2
+    assert mistyped.process.wait(SOON_S) == 2
     taken = start("--port", str(engine.port), healthy=False)
-    assert taken.process.wait(5) == 1
+    assert taken.process.wait(SOON_S) == 1
     assert "address already in use" in taken.log.read_text()
 
 
@@ -181,7 +184,7 @@ def test_a_stop_finishes_open_requests(start: Start, stop: int) -> None:
         engine.process.send_signal(stop)
         until(lambda: _refuses_connections(engine.port))
         assert [line for line in lines if line][-1] == "data: [DONE]"
-    assert engine.process.wait(5) == 0
+    assert engine.process.wait(SOON_S) == 0
 
 
 def test_a_stop_does_not_wait_for_ever(start: Start) -> None:
@@ -198,7 +201,7 @@ def test_a_stop_does_not_wait_for_ever(start: Start) -> None:
     caller.start()
     until(lambda: counts(engine)["running"] == 1)
     assert engine.stop() == 0
-    caller.join(5)
+    caller.join(SOON_S)
     assert len(failures) == 1
 
 
@@ -217,7 +220,7 @@ async def test_the_websocket_echoes_text_and_bytes_and_is_closed_at_the_stop(eng
             await socket_.recv()
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == 1001
-    assert await asyncio.to_thread(engine.process.wait, 5) == 0
+    assert await asyncio.to_thread(engine.process.wait, SOON_S) == 0
 
 
 async def test_many_streams_at_once_are_all_finished(start: Start) -> None:
