@@ -214,3 +214,35 @@ def test_what_would_fit_no_empty_machine_is_refused_without_a_look_at_each_size(
 
     few, many = (cost(machines, 60) - cost(machines, 20) for machines in (100, 800))
     assert many < few * 1.25, f"{few / 40:.0f} bytecodes each on 100 machines, {many / 40:.0f} on 800"
+
+
+def test_machines_that_lack_one_thing_each_do_not_hide_the_one_that_has_all() -> None:
+    """The bounds of many machines together say that it may fit; of these, one does."""
+    fleet = [
+        machine(f"m{number:02}", held={"cpu": 7} if number % 2 else {"mem": "31g"}) for number in range(3 * 16 + 1)
+    ]
+    ask = request(slots={"cpu": 4, "mem": "16g"})
+    _, (waiting,) = place_all(fleet, [ask], NOW)
+    assert waiting.code == "insufficient-slots"
+    (placed,), _ = place_all([*fleet, machine("z")], [ask], NOW)
+    assert placed.machine_id == "z"
+
+
+def test_a_gpu_of_which_a_part_leaves_is_kept_for_the_share_that_it_will_have() -> None:
+    leaving = machine("a", gpus=["0.3"], leaving_gpus={"gpu-0": Decimal("0.5")})
+    _, (waiting,) = place_all([leaving], [request(slots={"cuda.shares": "0.7"}, age_s=100)], NOW)
+    assert waiting.text.endswith("a is kept for it")
+    _, (waiting,) = place_all([leaving], [request(slots={"cuda.shares": "0.9"}, age_s=100)], NOW)
+    assert "none is kept for it" in waiting.text
+
+
+def test_what_an_older_session_took_is_not_kept_for_one_that_asks_after_it() -> None:
+    leaving = machine("a", held={"cpu": 5}, leaving={"cpu": Decimal(4)})  # 3 free, 7 once it has left
+    oldest = request(1, slots={"cpu": 8}, age_s=300)
+    takes = request(2, slots={"cpu": 3}, age_s=200)
+    asks = request(3, slots={"cpu": 7}, age_s=100)
+    placed, (_, waiting) = place_all([leaving], [oldest, takes, asks], NOW)
+    assert [placement.id for placement in placed] == [takes.id]
+    assert "none is kept for it" in waiting.text
+    _, (_, alone) = place_all([leaving], [oldest, asks], NOW)
+    assert alone.text.endswith("a is kept for it")
