@@ -197,7 +197,7 @@ async def test_a_container_that_went_while_its_end_was_waited_for_is_stopped() -
 
 
 async def test_a_container_that_cannot_be_stopped_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(docker_runtime, "_KILL_S", 0.01)
+    monkeypatch.setattr(docker_runtime, "KILL_S", 0.01)
     with pytest.raises(RuntimeUnavailable, match="cannot be stopped: busy"):
         await over(ScriptedEngine({r"POST .*/kill": EngineError(500, "busy")})).stop(KERNEL, 0.0)
     hangs = ScriptedEngine({r"POST .*/wait": asyncio.Event()})

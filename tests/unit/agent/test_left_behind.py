@@ -110,10 +110,10 @@ def test_a_process_that_does_not_exit_is_not_waited_for_for_ever(monkeypatch: py
     with program({}) as one:
         looked: list[int] = []
         monkeypatch.setattr(proc.signal, "pidfd_send_signal", lambda *_: looked.append(1))  # type: ignore[attr-defined]
-        monkeypatch.setattr(proc, "_EXIT_S", 0.05)
-        monkeypatch.setattr(proc, "_LAST_MOMENT_S", 0.0)
+        monkeypatch.setattr(proc, "EXIT_S", 0.05)
+        monkeypatch.setattr(proc, "LAST_MOMENT_S", 0.0)
         assert end_all(lambda: {one.pid}) == 1
-        assert len(looked) == proc._PASSES
+        assert len(looked) == proc.PASSES
         assert one.poll() is None
 
 

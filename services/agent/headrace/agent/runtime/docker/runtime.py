@@ -44,7 +44,7 @@ from headrace.common.contracts.reasons.kernel import KernelReason
 
 log = structlog.get_logger()
 _EVENTS = ["start", "die", "oom", "destroy"]
-_KILL_S = 30.0
+KILL_S = 30.0
 _QUIET_S = 10.0
 
 
@@ -121,7 +121,7 @@ class DockerRuntime:
     async def stop(self, kernel_id: KernelId, grace_s: float) -> None:
         """Send SIGTERM to the program (its init forwards it), and SIGKILL to the whole container after the grace."""
         name = self._name(kernel_id)
-        for number, wait_s in (("SIGTERM", grace_s), ("SIGKILL", _KILL_S)):
+        for number, wait_s in (("SIGTERM", grace_s), ("SIGKILL", KILL_S)):
             try:
                 await self._call("POST", f"/containers/{name}/kill", query={"signal": number})
             except EngineError as error:
@@ -130,7 +130,7 @@ class DockerRuntime:
                 raise RuntimeUnavailable(f"the container cannot be stopped: {error}") from error
             if await self._ends(name, wait_s):
                 return
-        raise RuntimeUnavailable(f"the container did not end within {_KILL_S:g} s of SIGKILL")
+        raise RuntimeUnavailable(f"the container did not end within {KILL_S:g} s of SIGKILL")
 
     async def remove(self, kernel_id: KernelId) -> None:
         """Remove the container and its anonymous volumes, and with a session's last container its network."""
@@ -251,7 +251,7 @@ class DockerRuntime:
         """Remove the container, also one of an interrupted start, and clear setuid bits of files it left behind."""
         writable = await self._writable(name)
         try:
-            await self._call("DELETE", f"/containers/{name}", query={"force": "true", "v": "true"}, timeout_s=_KILL_S)
+            await self._call("DELETE", f"/containers/{name}", query={"force": "true", "v": "true"}, timeout_s=KILL_S)
         except EngineError as error:
             if error.status == 409:  # somebody else's removal is under way
                 raise RuntimeUnavailable(f"the container cannot be removed yet: {error}") from error

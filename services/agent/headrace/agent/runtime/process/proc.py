@@ -17,10 +17,10 @@ from headrace.common.runtime.procfs import Stat, boot_id, read_stat
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
-_PASSES = 100
-_LAST_MOMENT_S = 0.02
+PASSES = 100
+LAST_MOMENT_S = 0.02
 """Time to look for children that processes start while they are being killed."""
-_EXIT_S = 2.0
+EXIT_S = 2.0
 """Time in all for killed processes to exit; one that waits for a disk does not before."""
 
 
@@ -67,8 +67,8 @@ def end_all(found: Callable[[], Collection[int]]) -> int:
     process that exits has no environment any more by which it would be found again, and still holds its files and ports.
     """
     ended: set[int] = set()
-    exit_by_s = time.monotonic() + _EXIT_S
-    for _ in range(_PASSES):
+    exit_by_s = time.monotonic() + EXIT_S
+    for _ in range(PASSES):
         held: dict[int, int] = {}
         try:
             for pid in found():
@@ -87,7 +87,7 @@ def end_all(found: Callable[[], Collection[int]]) -> int:
         if not living:
             break
         ended |= living
-        time.sleep(_LAST_MOMENT_S)
+        time.sleep(LAST_MOMENT_S)
     return len(ended)
 
 
