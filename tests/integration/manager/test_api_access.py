@@ -9,10 +9,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from headrace.common.contracts.ids import new_uuid
+from headrace.common.contracts.apikeys import new_api_key
+from headrace.common.contracts.ids import KeyId, new_uuid
 from headrace.common.db.pool import Pool
 from headrace.manager.api.app import ENDPOINTS
 from headrace.manager.signing import Vault
+from headrace.manager.usecases.auth import Authentication
 from headrace.manager.usecases.bootstrap import bootstrap
 from headrace.manager.usecases.tokens import SigningKeys
 from tests.support.api import TUS, Api
@@ -283,6 +285,18 @@ async def test_keys_that_are_over_do_not_pile_up(api: ManagerApi) -> None:
         await api.pool.fetchval("select count(*) from api_keys k join users u on u.id = k.user_id where u.name = 'ann'")
         == 101
     )
+
+
+async def test_the_first_start_takes_the_key_that_lies_in_the_file(pool: Pool, tmp_path: Path) -> None:
+    vault, file = Vault(bytes(32)), tmp_path / "admin.key"
+    key, _ = new_api_key(KeyId(new_uuid()))
+    file.write_text(f"{key}\n")
+    await asyncio.gather(*(bootstrap(pool, vault, SigningKeys(vault), file) for _ in range(3)))
+    assert file.read_text() == f"{key}\n"
+    assert (await Authentication(pool, vault).actor(f"Bearer {key}", "127.0.0.1")).operator
+    await pool.execute("delete from api_keys")
+    await bootstrap(pool, vault, SigningKeys(vault), file)
+    assert file.read_text() != f"{key}\n", "a key that was deleted does not come back"
 
 
 async def test_a_first_start_by_many_managers_makes_one_of_everything(pool: Pool, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from headrace.common.contracts.apikeys import new_api_key, parse_api_key
 from headrace.common.contracts.ids import KeyId, ServiceId, TokenId, UserId, new_uuid
 from headrace.common.contracts.problems import Conflict, InvalidRequest, QuotaExceeded, Unavailable
 from headrace.common.contracts.vocabulary import Role
@@ -21,7 +22,7 @@ from headrace.manager.domain import names, object_limits, quota
 from headrace.manager.domain.access import Actor, lasts_too_long, latest_key_end, may, refusal, sees
 from headrace.manager.domain.lifecycle.signals import signal_of
 from headrace.manager.domain.paths import MAX_DEPTH, MAX_NAME_BYTES, MAX_PATH_BYTES, modified_ns, split_path
-from headrace.manager.signing import SigningKey, Vault, new_api_key, parse_api_key
+from headrace.manager.signing import SigningKey, Vault
 
 SOMEBODY = Actor(UserId(new_uuid()), "somebody", operator=False)
 OPERATOR = Actor(UserId(new_uuid()), "root", operator=True)

@@ -5,12 +5,10 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
-import re
 import secrets
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 import jwt
 from cryptography.exceptions import InvalidTag
@@ -19,12 +17,11 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from headrace.common.contracts.ids import KeyId, ProjectId, ServiceId, TokenId
+from headrace.common.contracts.ids import ProjectId, ServiceId, TokenId
 from headrace.common.contracts.messages.routes import LIMITS_CLAIM, SHARE_CLAIM, RateLimits
 from headrace.common.contracts.problems import Unavailable
 from headrace.common.contracts.reasons.api import ApiReason
 
-_KEY = re.compile(r"hr_([0-9a-f]{32})_([A-Za-z0-9_-]{43})")
 _NONCE_BYTES = 12
 
 
@@ -63,18 +60,6 @@ class Vault:
 
 def _derive(secret: bytes, purpose: bytes) -> bytes:
     return HKDF(algorithm=SHA256(), length=32, salt=None, info=purpose).derive(secret)
-
-
-def new_api_key(key_id: KeyId) -> tuple[str, str]:
-    """Generate an API key; return (the key as its user gets it, its secret part)."""
-    secret = secrets.token_urlsafe(32)
-    return f"hr_{key_id.hex}_{secret}", secret
-
-
-def parse_api_key(text: str) -> tuple[UUID, str] | None:
-    """Return (key id, secret); None when `text` is not an API key."""
-    match = _KEY.fullmatch(text)
-    return (UUID(match.group(1)), match.group(2)) if match else None
 
 
 def new_client_secret() -> tuple[str, str]:

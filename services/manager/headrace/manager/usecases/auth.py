@@ -5,10 +5,11 @@ Nothing is cached: a deleted key is refused by the next request.
 
 from __future__ import annotations
 
+from headrace.common.contracts.apikeys import parse_api_key
 from headrace.common.contracts.problems import Unauthenticated
 from headrace.common.db.pool import Pool
 from headrace.manager.domain.access import Actor
-from headrace.manager.signing import Vault, parse_api_key
+from headrace.manager.signing import Vault
 from headrace.manager.store import users
 
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+from headrace.common.contracts.apikeys import new_api_key, parse_api_key
 from headrace.common.contracts.ids import KeyId, new_uuid
 from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.common.runtime.files import write_atomically
 from headrace.manager.domain.access import Actor
 from headrace.manager.domain.records.users import User
-from headrace.manager.signing import Vault, new_api_key, parse_api_key
+from headrace.manager.signing import Vault
 from headrace.manager.store import events, installation, projects, users
 from headrace.manager.usecases.tokens import SigningKeys
 
@@ -25,8 +26,9 @@ _KEY_NAME = "first-key"
 async def bootstrap(pool: Pool, vault: Vault, keys: SigningKeys, admin_key_file: Path | None) -> None:
     """Create what is missing. Idempotent; many managers may run it at once.
 
-    A key file that is missing, or whose key is unknown here (another database), is written anew with mode 0600; the key
-    that this replaces is deleted. Raises OSError when the file cannot be written; nothing has changed then.
+    At the first start the key in the file becomes the first admin's. Later a file that is missing, or whose key is unknown
+    here (another database; or it was deleted, and must not come back), is written anew with mode 0600; the key that this
+    replaces is deleted. Raises OSError when the file cannot be written; nothing has changed then.
     """
     present = await asyncio.to_thread(_read, admin_key_file) if admin_key_file else None
     async with transaction(pool) as con:
@@ -34,13 +36,15 @@ async def bootstrap(pool: Pool, vault: Vault, keys: SigningKeys, admin_key_file:
         admin = await users.find(con, ADMIN) or await users.insert(con, ADMIN, operator=True)
         actor = Actor(admin.id, "headrace", operator=True)
         await keys.current(con)
-        if await installation.first_start(con):
+        first = await installation.first_start(con)
+        if first:
             project = await projects.insert(con, DEFAULT_PROJECT, "The first project", None)
             await projects.put_member(con, project.id, admin.id, "owner")
             await events.record(con, actor, "installation.created", project_id=project.id)
         if admin_key_file and not await _is_known(con, vault, present):
-            key = await _new_key(con, vault, admin)
-            await asyncio.to_thread(_write, admin_key_file, key)
+            if not (first and await _adopted(con, vault, admin, present)):
+                key = await _new_key(con, vault, admin)
+                await asyncio.to_thread(_write, admin_key_file, key)
             await events.record(con, actor, "key.created", details={"user": ADMIN, "name": _KEY_NAME})
 
 
@@ -50,6 +54,15 @@ async def _is_known(con: Connection, vault: Vault, text: str | None) -> bool:
         return False
     stored = await users.by_key(con, parsed[0])
     return stored is not None and vault.matches(parsed[1], stored.secret_hash)
+
+
+async def _adopted(con: Connection, vault: Vault, admin: User, text: str | None) -> bool:
+    """Make the key in the file the first admin's; return False if there is none."""
+    parsed = parse_api_key(text.strip()) if text else None
+    if parsed is None:
+        return False
+    await users.insert_key(con, KeyId(parsed[0]), admin.id, _KEY_NAME, vault.hash(parsed[1]), None)
+    return True
 
 
 async def _new_key(con: Connection, vault: Vault, admin: User) -> str:

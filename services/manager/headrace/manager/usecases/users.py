@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
+from headrace.common.contracts.apikeys import new_api_key
 from headrace.common.contracts.http.keys import CreateKey, KeyView, NewKey, UpdateKey
 from headrace.common.contracts.http.page import Page
 from headrace.common.contracts.http.users import CreateUser, UpdateUser, UserView
@@ -15,7 +16,7 @@ from headrace.manager.domain import access, object_limits
 from headrace.manager.domain.access import Actor
 from headrace.manager.domain.object_limits import ObjectLimits
 from headrace.manager.domain.records.users import User
-from headrace.manager.signing import Vault, new_api_key
+from headrace.manager.signing import Vault
 from headrace.manager.store import events, users
 from headrace.manager.usecases.context import as_id, make_page, operators_only
 from headrace.manager.views.keys import key_view, new_key_view
