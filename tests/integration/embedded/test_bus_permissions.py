@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 import nats
 import pytest
@@ -19,6 +21,7 @@ from headrace.common.bus.permissions import embedded_users
 from headrace.embedded.blocking import servers_in_thread
 from headrace.embedded.stack import EmbeddedServers
 from tests.support.wait import eventually
+from tests.support.worlds.installation import Ports, installed, nats_running, on_this_machine
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +30,33 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer
         tmp_path_factory.mktemp("bus") / "data", only={"nats"}, users=embedded_users(2), durable=False
     ) as running:
         yield running
+
+
+Connect = Callable[..., Awaitable[Client]]
+
+
+@pytest.fixture(scope="module", params=["passwords", "signed identities"])
+def connect(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connect]:
+    """Connects a user to the embedded server, and to one with the files that `headrace init` makes."""
+    if request.param == "passwords":
+        running: EmbeddedServers = request.getfixturevalue("servers")
+
+        async def by_password(name: str, **options: Any) -> Client:
+            user, password = running.nats_user(name)
+            return await nats.connect(running.nats_url, user=user, password=password, **options)
+
+        yield by_password
+        return
+    data, ports = tmp_path_factory.mktemp("installation"), Ports()
+    folder = installed(data / "etc", on_this_machine(ports, data / "data", "agent-1", "agent-2"))
+    tls = ssl.create_default_context(cafile=folder / "tls/ca.crt")
+
+    async def by_identity(name: str, **options: Any) -> Client:
+        file = folder / f"bus/{'proxy-1' if name == 'appproxy' else name}.creds"
+        return await nats.connect(f"tls://127.0.0.1:{ports.nats}", user_credentials=file, tls=tls, **options)
+
+    with nats_running(folder, data / "data"):
+        yield by_identity
 
 
 class User:
@@ -40,11 +70,9 @@ class User:
     async def on_error(self, error: Exception) -> None:
         self.refused.put_nowait(str(error).lower())
 
-    async def connect(self, servers: EmbeddedServers) -> None:
-        user, password = servers.nats_user(self.name)
-        self.bus = await nats.connect(
-            servers.nats_url, user=user, password=password, inbox_prefix=f"_INBOX_{user}", error_cb=self.on_error
-        )
+    async def connect(self, connect: Connect) -> None:
+        inbox = "proxy-1" if self.name == "appproxy" and "identity" in connect.__name__ else self.name
+        self.bus = await connect(self.name, inbox_prefix=f"_INBOX_{inbox}", error_cb=self.on_error)
 
     async def flush(self) -> None:
         """Return when the server has taken all that was sent: nats-py sends the PING of a flush ahead of what waits to be written."""
@@ -70,10 +98,10 @@ class User:
 
 
 @asynccontextmanager
-async def users(servers: EmbeddedServers, *names: str) -> AsyncIterator[list[User]]:
+async def users(connect: Connect, *names: str) -> AsyncIterator[list[User]]:
     made = [User(name) for name in names]
     for user in made:
-        await user.connect(servers)
+        await user.connect(connect)
     try:
         yield made
     finally:
@@ -89,8 +117,8 @@ async def streams(manager: User) -> None:
         await js.publish(subject, subject.encode())
 
 
-async def test_an_agent_reads_its_own_plan_and_no_other(servers: EmbeddedServers) -> None:
-    async with users(servers, "manager", "agent-1") as (manager, agent):
+async def test_an_agent_reads_its_own_plan_and_no_other(connect: Connect) -> None:
+    async with users(connect, "manager", "agent-1") as (manager, agent):
         await streams(manager)
         answer = await agent.bus.request("$JS.API.DIRECT.GET.PLANS.plan.agent.agent-1", b"", timeout=60)
         assert answer.data == b"plan.agent.agent-1"
@@ -128,8 +156,8 @@ async def test_an_agent_reads_its_own_plan_and_no_other(servers: EmbeddedServers
             await agent.must_not_subscribe(subject)
 
 
-async def test_an_agent_reports_answers_and_streams_logs(servers: EmbeddedServers) -> None:
-    async with users(servers, "manager", "agent-1") as (manager, agent):
+async def test_an_agent_reports_answers_and_streams_logs(connect: Connect) -> None:
+    async with users(connect, "manager", "agent-1") as (manager, agent):
         reports = await manager.bus.subscribe("report.agent.*")
         chunks = await manager.bus.subscribe("logs.agent.agent-1.r4nd0m")
         calls = await agent.bus.subscribe("rpc.agent.agent-1.>")
@@ -160,8 +188,8 @@ async def test_an_agent_reports_answers_and_streams_logs(servers: EmbeddedServer
         assert agent.refused.empty()
 
 
-async def test_the_proxy_reads_all_routes_at_once_and_nothing_else(servers: EmbeddedServers) -> None:
-    async with users(servers, "manager", "appproxy") as (manager, proxy):
+async def test_the_proxy_reads_all_routes_at_once_and_nothing_else(connect: Connect) -> None:
+    async with users(connect, "manager", "appproxy") as (manager, proxy):
         await streams(manager)
         inbox = proxy.bus.new_inbox()
         got = await proxy.bus.subscribe(inbox)
@@ -180,8 +208,8 @@ async def test_the_proxy_reads_all_routes_at_once_and_nothing_else(servers: Embe
             await proxy.must_not_subscribe(subject)
 
 
-async def test_nobody_has_a_stream_or_a_manager_write_where_he_may_not(servers: EmbeddedServers) -> None:
-    async with users(servers, "manager", "agent-1", "appproxy") as (manager, agent, proxy):
+async def test_nobody_has_a_stream_or_a_manager_write_where_he_may_not(connect: Connect) -> None:
+    async with users(connect, "manager", "agent-1", "appproxy") as (manager, agent, proxy):
         await streams(manager)
         js = manager.bus.jetstream()
         everything = await manager.bus.subscribe(">")
@@ -210,8 +238,8 @@ async def _all_of(subscription: Subscription) -> list[Msg]:
     return found
 
 
-async def test_the_autoscaler_hears_metrics_and_asks_to_scale(servers: EmbeddedServers) -> None:
-    async with users(servers, "manager", "autoscaler", "agent-1") as (manager, autoscaler, agent):
+async def test_the_autoscaler_hears_metrics_and_asks_to_scale(connect: Connect) -> None:
+    async with users(connect, "manager", "autoscaler", "agent-1") as (manager, autoscaler, agent):
         await streams(manager)
         metrics = await autoscaler.bus.subscribe("metrics.>", queue="autoscaler")
         requests = await manager.bus.subscribe("rpc.manager.scale", queue="manager")

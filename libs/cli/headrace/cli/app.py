@@ -69,6 +69,10 @@ ENTRIES: Mapping[str, Entry] = {
         "stack",
         "Show the local stack: servers, services, agents, addresses and logs; or the server that you are logged in to.",
     ),
+    "init": Entry(
+        "init",
+        "Make an installation's files: secrets, certificates, identities, configuration; again: mend what lacks.",
+    ),
     "login": Entry(
         "login", "Check a server and key, and store them for later commands (in a file that only you can read)."
     ),

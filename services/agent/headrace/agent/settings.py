@@ -25,9 +25,13 @@ class Settings(ServiceSettings):
     id: AgentId
     """The machine's name in Headrace; also the name its bus user is limited to."""
     nats_url: str
+    """nats://host:port, without credentials; tls:// for TLS."""
     nats_user: str = ""
     """Empty: the same as `id`."""
     nats_password: SecretStr = SecretStr("")
+    nats_credentials: Path | None = None
+    """File with the signed identity and key (`.creds`) by which this service logs in, instead of user and password; it is
+    read at each connect."""
     runtime: Literal["docker", "process"] = "docker"
     data_dir: Path
     """The last plan, what is known of each kernel, logs; private to the agent."""

@@ -178,7 +178,12 @@ def make_agent(settings: Settings, edges: Edges) -> Agent:
     reporter = Reporter(bus, settings.id, table, plans, machine, every=settings.report_every, now=now)
     logs = LogServer(bus, settings.id, runtime, table, archive)
     login = Login(
-        settings.nats_url, settings.bus_user, settings.nats_password.get_secret_value(), f"agent {settings.id}"
+        settings.nats_url,
+        settings.bus_user,
+        settings.nats_password.get_secret_value(),
+        f"agent {settings.id}",
+        credentials=settings.nats_credentials,
+        ca_file=settings.ca_file,
     )
     link = Link(bus, login, lambda: serve(bus, settings.id, plans, logs))
     table.on_change = reporter.poke

@@ -29,6 +29,9 @@ class Settings(ServiceSettings):
     nats_url: str = "nats://127.0.0.1:4222"
     nats_user: str = "appproxy"
     nats_password: SecretStr = SecretStr("")
+    nats_credentials: Path | None = None
+    """File with the signed identity and key (`.creds`) by which this service logs in, instead of user and password; it is
+    read at each connect."""
 
     listen_host: str = "0.0.0.0"
     """Address of the shared port; services' own ports are opened on it too."""

@@ -174,7 +174,14 @@ async def build(
 
 def _login(settings: Settings) -> Login:
     password = settings.nats_password.get_secret_value()
-    return Login(settings.nats_url, settings.nats_user, password, f"appproxy-{settings.id}")
+    return Login(
+        settings.nats_url,
+        settings.nats_user,
+        password,
+        f"appproxy-{settings.id}",
+        credentials=settings.nats_credentials,
+        ca_file=settings.ca_file,
+    )
 
 
 async def _stored(settings: Settings, tables: RouteTables) -> TableStore:

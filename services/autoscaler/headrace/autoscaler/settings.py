@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, SecretStr
@@ -25,9 +26,12 @@ class Settings(ServiceSettings):
     id: Slug
     """Name of this autoscaler, unique among those of the installation."""
     nats_url: str
-    """Without credentials: nats://host:port."""
+    """Without credentials: nats://host:port; tls:// for TLS."""
     nats_user: str = "autoscaler"
-    nats_password: SecretStr
+    nats_password: SecretStr = SecretStr("")
+    nats_credentials: Path | None = None
+    """File with the signed identity and key (`.creds`) by which this service logs in, instead of user and password; it is
+    read at each connect."""
     redis_url: SecretStr
     """redis://[[user]:password@]host:port/db; rediss:// for TLS."""
     admin_host: str = "127.0.0.1"

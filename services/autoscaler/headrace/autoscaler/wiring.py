@@ -36,6 +36,7 @@ from headrace.common.contracts.readiness import AutoscalerCheck, ReadinessCheck
 from headrace.common.runtime.clock import SYSTEM_CLOCKS, Clocks
 from headrace.common.runtime.loop import Loop
 from headrace.common.runtime.service import Task
+from headrace.common.runtime.tls import trusting
 from headrace.common.web.app import Check, WebServer, make_app
 
 log = structlog.get_logger()
@@ -47,7 +48,7 @@ def open_redis(settings: Settings) -> Redis:
     A command answers or fails within `redis_timeout_s`, and is tried once more when its connection broke.
     """
     return Redis.from_url(
-        settings.redis_url.get_secret_value(),
+        trusting(settings.redis_url.get_secret_value(), settings.ca_file),
         protocol=2,
         socket_timeout=settings.redis_timeout_s,
         socket_connect_timeout=settings.redis_timeout_s,
@@ -92,7 +93,14 @@ async def build(settings: Settings) -> AsyncIterator[Sequence[Task]]:
         stack.push_async_callback(_release, made.leases)
         rules = LastValues(bus, RuleTable, made.tables.deliver, forget=made.tables.forget)
         password = settings.nats_password.get_secret_value()
-        login = Login(settings.nats_url, settings.nats_user, password, f"autoscaler-{settings.id}")
+        login = Login(
+            settings.nats_url,
+            settings.nats_user,
+            password,
+            f"autoscaler-{settings.id}",
+            credentials=settings.nats_credentials,
+            ca_file=settings.ca_file,
+        )
         link = Link(bus, login, lambda: serve(bus, rules, made.ingester))
         yield [
             _admin(settings, link, made.tick, rules),

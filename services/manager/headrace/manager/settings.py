@@ -6,12 +6,13 @@ from dataclasses import fields
 from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field, SecretStr, StringConstraints
+from pydantic import Field, SecretStr, StringConstraints, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from headrace.common.runtime.settings import ServiceSettings
+from headrace.common.runtime.tls import ServerCertificate, trusting
 from headrace.manager.domain.addresses import AddressPolicy
 from headrace.manager.domain.object_limits import DEFAULT_LIMITS, ObjectLimits
 from headrace.manager.domain.own_ports import port_range
@@ -26,13 +27,22 @@ class Settings(ServiceSettings):
     )
 
     database_url: SecretStr
-    """PostgreSQL, with user and password."""
+    """PostgreSQL, with user and password; with `?sslmode=verify-full`: by TLS."""
     database_connections: Annotated[int, Field(ge=2, le=200)] = 16
     nats_url: str
+    """nats://host:port, without credentials; tls:// for TLS."""
     nats_user: str = "manager"
-    nats_password: SecretStr
+    nats_password: SecretStr = SecretStr("")
+    nats_credentials: Path | None = None
+    """File with the signed identity and key (`.creds`) by which this service logs in, instead of user and password; it is
+    read at each connect."""
     listen_host: str = "127.0.0.1"
     listen_port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    tls_certificate: Path | None = None
+    """Certificate of the API, with its chain (PEM), and then it is served by https only. A file that is replaced is used for
+    new connections within ten seconds."""
+    tls_key: Path | None = None
+    """Its private key (PEM), without a password."""
     max_connections: Annotated[int, Field(ge=16, le=100_000)] = 2000
     """Callers' connections. Above it the one that waits longest without a request in hand is closed for a new one."""
     folders_root: Path
@@ -96,6 +106,24 @@ class Settings(ServiceSettings):
     """History and scale decisions are kept so long."""
     forget_deleted_after: timedelta = timedelta(days=30)
     """Services that were deleted (with all that is theirs), tokens, clients and keys that are over, and machines that are away."""
+
+    @model_validator(mode="after")
+    def _certificate_and_key(self) -> Self:
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ValueError("tls_certificate and tls_key: allowed: both, or none")
+        return self
+
+
+def certificate(settings: Settings) -> ServerCertificate | None:
+    """Return the certificate of the API, if it has one. Raises TlsFileError."""
+    if settings.tls_certificate is None or settings.tls_key is None:
+        return None
+    return ServerCertificate(settings.tls_certificate, settings.tls_key)
+
+
+def database_address(settings: Settings) -> str:
+    """Return the database's URL, with the authority by which it is verified. Secret."""
+    return trusting(settings.database_url.get_secret_value(), settings.ca_file)
 
 
 def object_limits(settings: Settings) -> ObjectLimits:

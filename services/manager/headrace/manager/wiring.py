@@ -39,7 +39,14 @@ from headrace.manager.loops.publishing import PublishingLoop
 from headrace.manager.loops.receipts import ReceiptsLoop
 from headrace.manager.loops.runner import LoopRunner
 from headrace.manager.loops.services import ServicesLoop
-from headrace.manager.settings import Settings, address_policy, object_limits, secret_bytes
+from headrace.manager.settings import (
+    Settings,
+    address_policy,
+    certificate,
+    database_address,
+    object_limits,
+    secret_bytes,
+)
 from headrace.manager.signing import Vault
 from headrace.manager.store import tables
 from headrace.manager.usecases.agents import Agents
@@ -110,7 +117,7 @@ async def build(settings: Settings) -> AsyncIterator[Sequence[Task]]:
 
     Raises MigrationFailed, OSError when the database cannot be reached or a file not written. The bus may come later.
     """
-    database_url = settings.database_url.get_secret_value()
+    database_url = database_address(settings)
     await migrate(database_url)
     async with AsyncExitStack() as stack:
         pool = await stack.enter_async_context(
@@ -143,7 +150,14 @@ def make_manager(settings: Settings, edges: Edges) -> Manager:
     password = settings.nats_password.get_secret_value()
     inbox = BusInbox(
         bus,
-        Login(settings.nats_url, settings.nats_user, password, "manager"),
+        Login(
+            settings.nats_url,
+            settings.nats_user,
+            password,
+            "manager",
+            credentials=settings.nats_credentials,
+            ca_file=settings.ca_file,
+        ),
         listening=agents.listening,
         proxies=proxies,
         outcomes=outcomes,
@@ -166,6 +180,7 @@ def make_manager(settings: Settings, edges: Edges) -> Manager:
         port=settings.listen_port,
         name="api",
         max_connections=settings.max_connections,
+        certificate=certificate(settings),
     )
     return Manager(inbox, loops, pokes, use_cases, api)
 

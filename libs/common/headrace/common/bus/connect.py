@@ -7,13 +7,17 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import structlog
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.errors import UnexpectedEOF
 
+from headrace.common.bus.credentials import CredentialsError, check_credentials
 from headrace.common.contracts.problems import BusUnavailable
+from headrace.common.runtime.tls import TlsFileError, client_context
 
 log = structlog.get_logger()
 REFUSAL_KEPT_S = 60.0
@@ -31,6 +35,24 @@ class Login:
     password: str = field(repr=False)
     name: str
     """Name of the connection in the server's monitoring."""
+    credentials: Path | None = None
+    """Signed identity and key (`.creds`), instead of the password; `user` is then only the name of its inbox."""
+    ca_file: Path | None = None
+    """Authorities of a `tls://` server's certificate; None: the system's."""
+
+    @property
+    def tls(self) -> bool:
+        """True if the connection must be encrypted."""
+        return self.url.startswith("tls://")
+
+
+class _TlsClient(Client):
+    """Client that logs in by TLS only: nats-py would send its password in clear to who offers none."""
+
+    def _connect_command(self) -> bytes:
+        if not self._server_info.get("tls_required"):
+            raise NatsError("nats: the server offers no TLS, and the address asks for it (tls://)")
+        return super()._connect_command()
 
 
 class ConnectError:
@@ -127,13 +149,13 @@ class Bus:
                 said.add(text)
                 log.warning("bus_connection_failed", error=text)
 
-        client = Client()
+        client = _TlsClient() if login.tls else Client()
         try:
             async with asyncio.timeout(timeout_s):
                 await client.connect(
                     login.url,
-                    user=login.user,
-                    password=login.password,
+                    **_proof(login),
+                    tls=client_context(login.ca_file) if login.tls else None,
                     name=login.name,
                     inbox_prefix=f"_INBOX_{login.user}".encode(),
                     connect_timeout=5,
@@ -147,7 +169,7 @@ class Bus:
                     disconnected_cb=disconnected,
                     error_cb=failed,
                 )
-        except (OSError, NatsError, TimeoutError) as error:
+        except (OSError, NatsError, TimeoutError, TlsFileError, CredentialsError) as error:
             with suppress(AssertionError):  # nats-py asserts on closing a client that never connected
                 await client.close()
             timed_out = isinstance(error, TimeoutError)
@@ -175,6 +197,15 @@ class Bus:
         except (NatsError, TimeoutError, OSError):
             log.warning("bus_flush_failed")
         await self._client.close()
+
+
+def _proof(login: Login) -> dict[str, Any]:
+    """Return what the client logs in with. Raises CredentialsError: in a file without any, nats-py would read on
+    for ever."""
+    if login.credentials is None:
+        return {"user": login.user, "password": login.password}
+    check_credentials(login.credentials)
+    return {"user_credentials": login.credentials}
 
 
 def _close_attempt(client: Client) -> None:

@@ -31,6 +31,9 @@ class ServiceSettings(BaseSettings):
     model_config = SettingsConfigDict(extra="forbid", frozen=True)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: LogFormat = "auto"
+    ca_file: Path | None = None
+    """Certificates (PEM) of the authorities by which the bus, the database and Redis are verified where their addresses
+    ask for TLS (`tls://`, `sslmode=verify-full`, `rediss://`). None: the system's."""
 
     @classmethod
     def settings_customise_sources(

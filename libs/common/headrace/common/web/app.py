@@ -7,6 +7,7 @@ import logging
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from uuid import uuid4
 
 import structlog
@@ -16,6 +17,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from headrace.common.contracts.readiness import ReadinessCheck
 from headrace.common.obs.metrics import HTTP_SECONDS
+from headrace.common.runtime.tls import ServerCertificate, TlsFileError
 from headrace.common.web.connections import Connections, within_descriptors
 from headrace.common.web.problems import REQUEST_ID, as_problem, problem_response
 
@@ -23,6 +25,10 @@ log = structlog.get_logger()
 Check = Callable[[], str | None]
 """Readiness check: None when ready, else the reason."""
 
+HANDSHAKE_S = 10.0
+"""Longest TLS handshake."""
+REFRESH_S = 10.0
+"""How often it is looked whether the certificate was replaced."""
 CONNECTIONS = web.AppKey("connections", Connections)
 _REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{1,64}$")
 _MAX_LINE_BYTES = 128 * 1024
@@ -100,7 +106,8 @@ class WebServer:
     """Task that serves an application on one address until it is stopped; then open requests get `drain_s` to finish.
 
     An idle keep-alive connection is closed after `idle_s`; a request's head must be complete within `head_s`. Above
-    `max_connections` the connection that is idle longest is closed; if none is idle, the new one is answered 503.
+    `max_connections` the connection that is idle longest is closed; if none is idle, the new one is answered 503. With
+    `certificate` it is served by TLS only.
     """
 
     def __init__(
@@ -114,8 +121,10 @@ class WebServer:
         idle_s: float = 75.0,
         head_s: float = 10.0,
         max_connections: int = 500,
+        certificate: ServerCertificate | None = None,
     ) -> None:
         self.name = name
+        self._certificate = certificate
         logging.getLogger("aiohttp.server").addFilter(_log_without_content)
         self._runner = web.AppRunner(
             app,
@@ -151,15 +160,37 @@ class WebServer:
         try:
             self._connections.most = within_descriptors(self._max_connections)
             made = self._connections.guard(self._new_protocol)
-            listening = await asyncio.get_running_loop().create_server(made, self._host, self._port, backlog=1024)
+            listening = await asyncio.get_running_loop().create_server(
+                made,
+                self._host,
+                self._port,
+                backlog=1024,
+                ssl=self._certificate.context if self._certificate else None,
+                ssl_handshake_timeout=HANDSHAKE_S if self._certificate else None,
+            )
             self.port = listening.sockets[0].getsockname()[1]
             log.info("server_started", server=self.name, host=self._host, port=self.port)
             self.started.set()
-            await self._stop.wait()
+            await self._stopped()
         finally:
             if listening is not None:
                 listening.close()
             await self._runner.cleanup()
+
+    async def _stopped(self) -> None:
+        """Return when stop() was called; until then use certificates that replace the loaded one."""
+        if self._certificate is None:
+            await self._stop.wait()
+            return
+        while not self._stop.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(REFRESH_S):
+                    await self._stop.wait()
+            try:
+                if self._certificate.refresh():
+                    log.info("certificate_loaded", server=self.name)
+            except TlsFileError as error:  # half replaced, perhaps: the loaded one stays in use
+                log.warning("certificate_not_loaded", server=self.name, why=str(error))
 
 
 def _log_without_content(record: logging.LogRecord) -> bool:

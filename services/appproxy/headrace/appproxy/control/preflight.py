@@ -20,6 +20,7 @@ from headrace.appproxy.control.socket_activation import OWN, SHARED, InheritedSo
 from headrace.appproxy.control.tables_on_disk import FOLDER
 from headrace.appproxy.file_limit import MIN, descriptor_limit
 from headrace.appproxy.settings import Settings
+from headrace.common.runtime.tls import trusting
 
 _PREFIX: Final = Settings.model_config["env_prefix"]
 _ANY: Final = frozenset({"", "0.0.0.0", "::"})
@@ -130,7 +131,8 @@ def _needs_libraries(settings: Settings) -> bool:
 
 
 def _library_errors(settings: Settings) -> list[str]:
-    return [*_redis(settings.redis_url.get_secret_value()), *_spans(settings.otel_endpoint)]
+    redis_url = trusting(settings.redis_url.get_secret_value(), settings.ca_file)
+    return [*_redis(redis_url), *_spans(settings.otel_endpoint)]
 
 
 def _redis(url: str) -> Iterator[str]:

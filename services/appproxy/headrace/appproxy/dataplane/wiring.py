@@ -28,6 +28,7 @@ from headrace.appproxy.settings import Settings
 from headrace.common.contracts.cors import Cors
 from headrace.common.contracts.messages.routes import Route
 from headrace.common.runtime.clock import SYSTEM_CLOCKS, Clocks
+from headrace.common.runtime.tls import trusting
 
 
 def build_data_plane(
@@ -66,7 +67,7 @@ def build_data_plane(
         backends=backends,
         authenticator=Authenticator(remembered=settings.remembered_tokens),
         rate_limiter=RateLimiter(
-            settings.redis_url.get_secret_value(),
+            trusting(settings.redis_url.get_secret_value(), settings.ca_file),
             divided_by=workers,
             timeout_s=settings.redis_timeout_s,
             clock=now,

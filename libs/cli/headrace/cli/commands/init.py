@@ -1,0 +1,154 @@
+"""`headrace init`: the files of an installation on own servers."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import BaseModel
+
+from headrace.cli.command import Commands, command
+from headrace.cli.errors import CliError
+from headrace.cli.parsing import usage
+from headrace.cli.session import Session
+from headrace.install.errors import InstallError
+from headrace.install.make import Made, make, rotate, show
+from headrace.install.plan import Choices, Layout
+
+
+class InstalledFile(BaseModel):
+    """One file, in the output of `headrace init --json`."""
+
+    path: str
+    what: str
+    secret: bool
+    found: str
+
+
+class Installed(BaseModel):
+    """Output of `headrace init --json`."""
+
+    folder: Path
+    ca_fingerprint: str
+    """SHA-256 of the newest authority's certificate."""
+    changed: bool
+    files: tuple[InstalledFile, ...]
+    steps: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def register(app: Commands) -> None:
+    """Add the command."""
+    command(app, "init")(init)
+
+
+def init(
+    session: Session,
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Folder of the files; new, empty, or made by this command.")
+    ],
+    url: Annotated[
+        str | None, typer.Option("--url", metavar="URL", help="https://HOST[:PORT] of the API as callers see it.")
+    ] = None,
+    proxy_url: Annotated[
+        str | None,
+        typer.Option("--proxy-url", metavar="URL", help="Base URL of the endpoints. Default: http://HOST:8000."),
+    ] = None,
+    layout: Annotated[
+        Layout | None, typer.Option("--layout", help="Where servers and services run. Default: compose.")
+    ] = None,
+    name: Annotated[
+        list[str] | None,
+        typer.Option("--name", metavar="HOST", help="Further name or address of API and bus; may be repeated."),
+    ] = None,
+    database: Annotated[
+        str | None, typer.Option("--database", metavar="HOST[:PORT]", help="PostgreSQL, as managers reach it.")
+    ] = None,
+    nats: Annotated[
+        str | None, typer.Option("--nats", metavar="HOST[:PORT]", help="NATS, as the services reach it.")
+    ] = None,
+    redis: Annotated[
+        str | None, typer.Option("--redis", metavar="HOST[:PORT]", help="Redis or Valkey, as the services reach it.")
+    ] = None,
+    data_dir: Annotated[
+        Path | None,
+        typer.Option("--data-dir", metavar="FOLDER", help="Where they keep data. Default: /var/lib/headrace."),
+    ] = None,
+    agent: Annotated[
+        list[str] | None,
+        typer.Option("--agent", metavar="NAME[=ADDRESS]", help="Machine to make an identity for; may be repeated."),
+    ] = None,
+    list_files: Annotated[bool, typer.Option("--show", help="List each file and what it is; change nothing.")] = False,
+    rotate_what: Annotated[
+        str | None,
+        typer.Option(
+            "--rotate",
+            metavar="WHAT",
+            help="Replace one secret, and print the steps to take: database-password, redis-password, certificates, ca, bus:NAME.",
+        ),
+    ] = None,
+) -> None:
+    """Make an installation's files: secrets, certificates, identities, configuration; again: mend what lacks."""
+    choices = Choices(
+        url=url,
+        proxy_url=proxy_url,
+        layout=layout,
+        names=name or (),
+        database=database,
+        nats=nats,
+        redis=redis,
+        data=data_dir,
+        agents=agent or (),
+    )
+    if (list_files or rotate_what is not None) and (choices != Choices() or (list_files and rotate_what is not None)):
+        raise usage("--show and --rotate stand alone")
+    now = datetime.now(UTC)
+    try:
+        if list_files:
+            _print(session, show(folder, now), everything=True)
+        elif rotate_what is not None:
+            _print(session, rotate(folder, rotate_what, now))
+        else:
+            _print(session, make(folder, choices, now))
+    except InstallError as error:
+        raise CliError(str(error)) from None
+
+
+def _print(session: Session, made: Made, *, everything: bool = False) -> None:
+    output = session.output
+    if output.as_json:
+        output.record(_installed(made))
+        return
+    shown = [one for one in made.entries if everything or one.found != "unchanged"]
+    width = max((len(one.path) for one in shown), default=0)
+    for one in shown:
+        words = [one.what, *(["secret"] if one.secret else []), *([] if one.found == "unchanged" else [str(one.found)])]
+        output.line(f"{one.path:<{width}}  {words[0]}" + (f" ({', '.join(words[1:])})" if words[1:] else ""))
+    edited = [one.path for one in made.entries if one.found == "edited"]
+    if edited:
+        output.note(
+            f"left as they are, since somebody changed them: {', '.join(edited)}; remove one to have it made anew"
+        )
+    if not everything:
+        count = len(made.changed)
+        output.line(f"{made.folder}: " + (f"{count} files written" if count else "nothing to do, all files are there"))
+        output.line(f"fingerprint of the authority (SHA-256): {made.state.authorities[0].fingerprint}")
+    for number, step in enumerate(made.steps, 1):
+        output.line(f"{number}. {step}")
+    for note in made.notes:
+        output.note(f"warning: {note}")
+
+
+def _installed(made: Made) -> Installed:
+    return Installed(
+        folder=made.folder,
+        ca_fingerprint=made.state.authorities[0].fingerprint,
+        changed=bool(made.changed),
+        files=tuple(
+            InstalledFile(path=one.path, what=one.what, secret=one.secret, found=str(one.found)) for one in made.entries
+        ),
+        steps=made.steps,
+        notes=made.notes,
+    )

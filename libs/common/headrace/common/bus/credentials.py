@@ -1,0 +1,35 @@
+"""Credentials files of NATS (`.creds`): claims and seed of one user. Without the library of keys, which clients load at their login."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+_MAX_BYTES: Final = 64 * 1024
+"""Largest file that is read."""
+
+
+class CredentialsError(Exception):
+    """A file holds no credentials; `str()` says why, without its content."""
+
+
+def credentials_file(token: str, seed: str) -> str:
+    """Return the content of a `.creds` file: claims and seed of a user. Secret."""
+    return (
+        f"-----BEGIN NATS USER JWT-----\n{token}\n------END NATS USER JWT------\n\n"
+        f"-----BEGIN USER NKEY SEED-----\n{seed}\n------END USER NKEY SEED------\n"
+    )
+
+
+def check_credentials(file: Path) -> None:
+    """Raise CredentialsError unless `file` holds claims and seed of a user."""
+    try:
+        with file.open("rb") as opened:
+            lines = opened.read(_MAX_BYTES).splitlines()
+    except OSError as error:
+        raise CredentialsError(f"credentials {file}: {error.strerror or error}") from None
+    for begin in (b"-----BEGIN NATS USER JWT-----", b"-----BEGIN USER NKEY SEED-----"):
+        if begin not in lines[:-1] or not lines[lines.index(begin) + 1]:
+            raise CredentialsError(
+                f"credentials {file}: found none; allowed: a .creds file with token and seed of a user"
+            )

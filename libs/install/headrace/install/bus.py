@@ -1,0 +1,110 @@
+"""The NATS server's configuration (operator mode), and the credentials of its users."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from headrace.common.bus.credentials import credentials_file
+from headrace.common.bus.identities import (
+    AccountKeys,
+    account_token,
+    operator_token,
+    public_key,
+    system_user_token,
+    user_token,
+)
+from headrace.common.bus.permissions import EDGE_ACCOUNT, STORE_ACCOUNT, UserKind
+from headrace.install.state import SYSTEM_USER, State, bus_users
+
+_SHARES = {"HEADRACE": STORE_ACCOUNT, "EDGE": EDGE_ACCOUNT}
+
+
+def nats_config(state: State, *, listen: str, store: str, certificate: str, key: str) -> str:
+    """Return the server's configuration. It holds no secret.
+
+    Accounts' claims are stored by the server in `<store>/accounts`, where newer ones replace these (`$SYS.REQ.CLAIMS.UPDATE`).
+    """
+    tokens = _account_tokens(state)
+    system = public_key(state.accounts["SYS"].identity)
+    operator = operator_token(
+        state.operator, name="headrace", system_account=system, issued_at=state.operator_issued_at
+    )
+    return "\n".join(
+        (
+            f"listen: {_quoted(listen)}",
+            'server_name: "headrace-1"',
+            "max_payload: 8MB  # a machine's whole plan is one message",
+            f"tls {{ cert_file: {_quoted(certificate)}, key_file: {_quoted(key)} }}",
+            "jetstream {",
+            f"  store_dir: {_quoted(store)}",
+            "  sync_interval: 2s  # a power cut may lose newer messages; managers detect that and publish them again",
+            "}",
+            f"operator: {operator}",
+            f"system_account: {system}",
+            "resolver {",
+            "  type: full",
+            f"  dir: {_quoted(f'{store}/accounts')}",
+            "  allow_delete: false",
+            '  interval: "2m"',
+            "}",
+            "resolver_preload {",
+            *(f"  {public_key(state.accounts[name].identity)}: {token}  # {name}" for name, token in tokens.items()),
+            "}",
+            "",
+        )
+    )
+
+
+def bus_credentials(state: State) -> dict[str, str]:
+    """Return user → content of its credentials file."""
+    edge, store = state.accounts["EDGE"], state.accounts["HEADRACE"]
+    made = {}
+    for user in bus_users(state.plan):
+        account, identity = store if user.kind is UserKind.MANAGER else edge, state.identities[user.name]
+        token = user_token(
+            account.signing,
+            user,
+            account=public_key(account.identity),
+            public=public_key(identity.seed),
+            issued_at=identity.issued_at,
+        )
+        made[user.name] = credentials_file(token, identity.seed)
+    system, identity = state.accounts["SYS"], state.identities[SYSTEM_USER]
+    token = system_user_token(
+        system.signing,
+        name=SYSTEM_USER,
+        account=public_key(system.identity),
+        public=public_key(identity.seed),
+        issued_at=identity.issued_at,
+    )
+    return {**made, SYSTEM_USER: credentials_file(token, identity.seed)}
+
+
+def account_of(state: State, user: str) -> str:
+    """Return the name of the account of a user of the bus."""
+    if user == SYSTEM_USER:
+        return "SYS"
+    kinds = {one.name: one.kind for one in bus_users(state.plan)}
+    return "HEADRACE" if kinds[user] is UserKind.MANAGER else "EDGE"
+
+
+def _account_tokens(state: State) -> Mapping[str, str]:
+    accounts = {name: public_key(seeds.identity) for name, seeds in state.accounts.items()}
+    return {
+        name: account_token(
+            state.operator,
+            name=name,
+            keys=AccountKeys(accounts[name], public_key(seeds.signing)),
+            issued_at=seeds.issued_at,
+            shares=_SHARES.get(name),
+            accounts=accounts,
+            jetstream=name == "HEADRACE",
+            revoked=seeds.revoked,
+        )
+        for name, seeds in state.accounts.items()
+    }
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)  # NATS' strings have the same escapes

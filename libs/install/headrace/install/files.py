@@ -1,0 +1,226 @@
+"""Every file of an installation, rendered from its state: same state, same files. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from headrace.install.bus import bus_credentials, nats_config
+from headrace.install.plan import Address, Layout, Plan
+from headrace.install.state import SERVERS, SYSTEM_USER, State
+
+STATE: Final = "installation.json"
+STATE_IS: Final = (
+    "all secrets and signing keys, from which the other files follow: no service reads it; keep a copy elsewhere"
+)
+IN_CONTAINERS: Final = "/etc/headrace"
+_COMPOSE_API_PORT: Final = 8443
+_MAX_MEMORY: Final = "256mb"
+"""Of Redis: metric windows are bounded and expire; beyond this a write is refused, so that the machine's memory is not filled."""
+_CERTIFICATE_OF: Final = {"api": "the API", "nats": "NATS", "database": "PostgreSQL", "redis": "Redis or Valkey"}
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """Content of one file; `what` says what it is, for people."""
+
+    content: str = field(repr=False)
+    what: str
+    secret: bool = True
+
+
+def rendered(state: State, folder: Path) -> dict[str, File]:
+    """Return path in the folder → file, without the state's own. `folder`: where it is on this machine."""
+    at = IN_CONTAINERS if state.plan.layout is Layout.COMPOSE else str(folder)
+    return {
+        **_certificates(state),
+        **_bus(state, at),
+        **_database(state, at),
+        **_redis(state, at),
+        **_services(state, at),
+        "admin.key": File(
+            f"{state.admin_key}\n", "API key of the first operator: headrace login --url … --ca tls/ca.crt"
+        ),
+        **(
+            {".env": File(_compose_env(state.plan), "variables of the compose file", secret=False)}
+            if at == IN_CONTAINERS
+            else {}
+        ),
+    }
+
+
+def _certificates(state: State) -> dict[str, File]:
+    authorities = "".join(pair.certificate for pair in state.authorities)
+    files = {"tls/ca.crt": File(authorities, "the authority by which all clients verify the servers", secret=False)}
+    for name in SERVERS:
+        pair, whose = state.certificates[name], _CERTIFICATE_OF[name]
+        files[f"tls/{name}.crt"] = File(pair.certificate, f"certificate of {whose}", secret=False)
+        files[f"tls/{name}.key"] = File(pair.key, f"private key of {whose}")
+    return files
+
+
+def _bus(state: State, at: str) -> dict[str, File]:
+    config = nats_config(
+        state,
+        listen=str(Address(_listen_host(state.plan, state.plan.nats), state.plan.nats.port)),
+        store="/data" if at == IN_CONTAINERS else f"{state.plan.data}/nats",
+        certificate=f"{at}/tls/nats.crt",
+        key=f"{at}/tls/nats.key",
+    )
+    said = {"manager": "the managers", "autoscaler": "the autoscalers", "proxy-1": "app-proxy proxy-1"}
+    said[SYSTEM_USER] = "who replaces accounts in NATS: no service reads it"
+    return {
+        "nats/nats.conf": File(config, "configuration of NATS", secret=False),
+        **{
+            f"bus/{name}.creds": File(content, f"identity on the bus of {said.get(name, f'agent {name}')}")
+            for name, content in bus_credentials(state).items()
+        },
+    }
+
+
+def _database(state: State, at: str) -> dict[str, File]:
+    roles = (
+        "-- As a superuser, connected to the database headrace; may be run again: psql -f roles.sql headrace",
+        "DO $$ BEGIN",
+        "  IF NOT EXISTS (SELECT 1 FROM pg_roles WHERE rolname = 'headrace') THEN CREATE ROLE headrace; END IF;",
+        "END $$;",
+        "ALTER ROLE headrace LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION",
+        f"  PASSWORD '{state.passwords['database']}';",
+        "ALTER DATABASE headrace OWNER TO headrace;",
+        "ALTER SCHEMA public OWNER TO headrace;",
+    )
+    config = (
+        f"# Included by postgresql.conf: include '{at}/postgres/headrace.conf'",
+        "ssl = on",
+        f"ssl_cert_file = '{at}/tls/database.crt'",
+        f"ssl_key_file = '{at}/tls/database.key'",
+        "ssl_min_protocol_version = 'TLSv1.2'",
+        "password_encryption = 'scram-sha-256'",
+    )
+    access = (
+        "# Before other lines of pg_hba.conf: the managers, with a password, by TLS only.",
+        "hostssl headrace headrace all scram-sha-256",
+        "host headrace headrace all reject",
+    )
+    return {
+        "postgres/roles.sql": File(
+            _lines(roles), "role and password of the managers, for PostgreSQL's superuser to run"
+        ),
+        "postgres/headrace.conf": File(_lines(config), "settings of PostgreSQL: TLS", secret=False),
+        "postgres/pg_hba.conf": File(_lines(access), "who may connect to PostgreSQL", secret=False),
+    }
+
+
+def _redis(state: State, at: str) -> dict[str, File]:
+    plan = state.plan
+    lines = (
+        f"bind {_listen_host(plan, plan.redis)}",
+        "port 0",
+        f"tls-port {plan.redis.port}",
+        f'tls-cert-file "{at}/tls/redis.crt"',
+        f'tls-key-file "{at}/tls/redis.key"',
+        f'tls-ca-cert-file "{at}/tls/ca.crt"',
+        "tls-auth-clients no",
+        f"requirepass {state.passwords['redis']}",
+        f'dir "{"/data" if at == IN_CONTAINERS else f"{plan.data}/redis"}"',
+        "appendonly yes",
+        "appendfsync everysec",
+        'save ""',
+        f"maxmemory {_MAX_MEMORY}",
+        "maxmemory-policy noeviction",
+    )
+    return {"redis/redis.conf": File(_lines(lines), "configuration of Redis or Valkey")}
+
+
+def _services(state: State, at: str) -> dict[str, File]:
+    plan = state.plan
+    compose = plan.layout is Layout.COMPOSE
+    everywhere = "0.0.0.0" if compose or not _is_loopback(plan.api.host) else "127.0.0.1"
+    redis_url = f"rediss://:{state.passwords['redis']}@{plan.redis}/0"
+
+    def common(user: str) -> dict[str, Any]:
+        return {
+            "ca_file": f"{at}/tls/ca.crt",
+            "nats_url": f"tls://{plan.nats}",
+            "nats_user": user,
+            "nats_credentials": f"{at}/bus/{user}.creds",
+        }
+
+    manager = {
+        **common("manager"),
+        "database_url": f"postgresql://headrace:{state.passwords['database']}@{plan.database}/headrace?sslmode=verify-full",
+        "listen_host": everywhere,
+        "listen_port": _COMPOSE_API_PORT if compose else plan.api.port,
+        "tls_certificate": f"{at}/tls/api.crt",
+        "tls_key": f"{at}/tls/api.key",
+        "folders_root": f"{plan.data}/folders",
+        "admin_key_file": f"{at}/admin.key",
+        "secret_key": state.secret_key,
+        "public_proxy_url": plan.proxy_url,
+        "replica_networks": _replica_networks(plan),
+    }
+    proxy = {
+        **common("proxy-1"),
+        "id": "proxy-1",
+        "redis_url": redis_url,
+        "listen_host": everywhere,
+        "listen_port": 8000 if compose else plan.proxy.port,
+        "data_dir": f"{plan.data}/appproxy",
+        "advertise_url": plan.proxy_url,
+    }
+    autoscaler = {**common("autoscaler"), "id": "autoscaler-1", "redis_url": redis_url}
+    agents = {
+        agent.name: {
+            **common(agent.name),
+            "id": agent.name,
+            "data_dir": f"{plan.data}/agents/{agent.name}",
+            "folders_root": f"{plan.data}/folders",
+            **({"advertise_host": agent.address, "bind_address": agent.address} if agent.address else {}),
+        }
+        for agent in plan.agents
+    }
+    return {
+        "settings/manager.toml": File(_toml(manager), "settings of the managers (HEADRACE_MANAGER_CONFIG)"),
+        "settings/proxy-1.toml": File(_toml(proxy), "settings of app-proxy proxy-1 (HEADRACE_APPPROXY_CONFIG)"),
+        "settings/autoscaler.toml": File(_toml(autoscaler), "settings of the autoscaler (HEADRACE_AUTOSCALER_CONFIG)"),
+        **{
+            f"settings/{name}.toml": File(
+                _toml(values), f"settings of agent {name} (HEADRACE_AGENT_CONFIG)", secret=False
+            )
+            for name, values in agents.items()
+        },
+    }
+
+
+def _compose_env(plan: Plan) -> str:
+    rows = {"HEADRACE_URL": plan.url, "HEADRACE_API_PORT": plan.api.port, "HEADRACE_PROXY_PORT": plan.proxy.port}
+    return "".join(f"{name}={value}\n" for name, value in rows.items())
+
+
+def _replica_networks(plan: Plan) -> list[str]:
+    """Return the networks of replicas: everywhere, unless a machine is reached by loopback, which must be named."""
+    addresses = [agent.address for agent in plan.agents]
+    if not any(_is_loopback(address) for address in addresses):
+        return []
+    others = sorted({address for address in addresses if address and not _is_loopback(address)})
+    return ["127.0.0.0/8", *(f"{address}/{128 if ':' in address else 32}" for address in others)]
+
+
+def _listen_host(plan: Plan, address: Address) -> str:
+    return "127.0.0.1" if plan.layout is Layout.HOST and _is_loopback(address.host) else "0.0.0.0"
+
+
+def _is_loopback(host: str) -> bool:
+    return host == "localhost" or host.startswith("127.")
+
+
+def _lines(lines: Iterable[str]) -> str:
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _toml(values: Mapping[str, Any]) -> str:
+    """Return settings as TOML: strings, numbers and lists of strings, whose JSON is TOML too."""
+    return "".join(f"{name} = {json.dumps(value, ensure_ascii=False)}\n" for name, value in values.items())

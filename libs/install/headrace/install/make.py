@@ -1,0 +1,114 @@
+"""Making an installation: first run, repair, changed options, rotation; each may be interrupted and run again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from headrace.install.errors import InstallError
+from headrace.install.files import STATE, STATE_IS, rendered
+from headrace.install.folder import Entry, Found, compare, opened, store_state, stored_state, write
+from headrace.install.plan import Choices, planned
+from headrace.install.rotation import rotated
+from headrace.install.state import State, completed
+
+WARN_BEFORE: Final = timedelta(days=30)
+"""A certificate that ends sooner is pointed out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """Result of a run."""
+
+    folder: Path
+    state: State = field(repr=False)
+    entries: tuple[Entry, ...]
+    steps: tuple[str, ...] = ()
+    """What an operator does next, after a rotation."""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def changed(self) -> tuple[Entry, ...]:
+        """Files that were written or repaired."""
+        return tuple(entry for entry in self.entries if entry.found not in {Found.UNCHANGED, Found.EDITED})
+
+
+def make(folder: Path, choices: Choices, now: datetime) -> Made:
+    """Make or mend the installation in `folder`. Raises InstallError, with nothing changed."""
+    if not (folder / STATE).exists():
+        planned(choices, None)  # wrong options leave no folder behind
+    with opened(folder, create=True) as there:
+        stored = stored_state(there)
+        if stored is not None:
+            _check_clock(stored, now)
+        state = completed(planned(choices, stored.plan if stored else None), stored, now)
+        return _apply(there, stored, state, now)
+
+
+def rotate(folder: Path, what: str, now: datetime) -> Made:
+    """Replace one secret of the installation in `folder`. Raises InstallError, with nothing changed."""
+    with opened(folder, create=False) as there:
+        stored = _existing(there)
+        _check_clock(stored, now)
+        rotation = rotated(stored, what, now)
+        return _apply(there, stored, rotation.state, now, steps=rotation.steps)
+
+
+def show(folder: Path, now: datetime) -> Made:
+    """Return how the files in `folder` are found, and change nothing. Raises InstallError."""
+    there = folder.resolve()
+    state = _existing(there)
+    entries = compare(there, rendered(state, there), state.written)
+    return Made(there, state, (_own(Found.UNCHANGED), *entries), notes=_notes(state, now))
+
+
+def _apply(there: Path, stored: State | None, state: State, now: datetime, *, steps: tuple[str, ...] = ()) -> Made:
+    """Write the state, then the files that follow from it, then what was written: the next run mends what lacks."""
+    if state != stored:
+        store_state(there, state)
+    files = rendered(state, there)
+    entries = compare(there, files, state.written)
+    written = {**state.written, **write(there, files, entries)}
+    if written != state.written:
+        state = state.model_copy(update={"written": written})
+        store_state(there, state)
+    own = Found.MADE if stored is None else Found.UPDATED if state != stored else Found.UNCHANGED
+    return Made(there, state, (_own(own), *entries), steps, _notes(state, now))
+
+
+def _own(found: Found) -> Entry:
+    return Entry(STATE, STATE_IS, secret=True, found=found)
+
+
+def _existing(there: Path) -> State:
+    state = stored_state(there)
+    if state is None:
+        raise InstallError(f"{there} holds no installation; allowed: a folder that `headrace init` has made")
+    return state
+
+
+def _check_clock(state: State, now: datetime) -> None:
+    begins = state.authorities[0].begins
+    if now < begins:
+        raise InstallError(
+            f"the clock of this machine says {now:%Y-%m-%d %H:%M} UTC, and the authority in tls/ca.crt is valid from "
+            f"{begins:%Y-%m-%d %H:%M} UTC on; set the clock"
+        )
+    if now >= state.authorities[0].ends:
+        raise InstallError(
+            f"the clock of this machine says {now:%Y-%m-%d %H:%M} UTC, and the authority in tls/ca.crt ended on "
+            f"{state.authorities[0].ends:%Y-%m-%d}; set the clock, or make a new installation"
+        )
+
+
+def _notes(state: State, now: datetime) -> tuple[str, ...]:
+    soon = [
+        f"tls/{name}.crt {'ended' if pair.ends <= now else 'ends'} on {pair.ends:%Y-%m-%d}: headrace init --rotate certificates"
+        for name, pair in state.certificates.items()
+        if pair.ends - now < WARN_BEFORE
+    ]
+    if state.authorities[0].ends - now < WARN_BEFORE:
+        soon.append(f"tls/ca.crt ends on {state.authorities[0].ends:%Y-%m-%d}: headrace init --rotate ca")
+    return tuple(soon)

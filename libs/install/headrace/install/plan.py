@@ -1,0 +1,208 @@
+"""Options of an installation: addresses and names, from which certificates and configuration follow. Pure."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Final, NamedTuple
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict
+
+from headrace.install.errors import InstallError
+
+_HOST: Final = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")
+_NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+MAX_AGENTS: Final = 1000
+MAX_NAMES: Final = 100
+
+
+class Layout(StrEnum):
+    """Where the processes run that the files are for."""
+
+    COMPOSE = "compose"
+    HOST = "host"
+
+
+class Address(NamedTuple):
+    """Host and port of a server."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class Agent(BaseModel):
+    """Machine that is given an identity from the start."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    name: str
+    address: str = ""
+    """Where app-proxies reach its replicas; empty: 127.0.0.1."""
+
+
+class Plan(BaseModel):
+    """Options of an installation, as stored."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    url: str
+    """Base URL of the API as its callers see it."""
+    proxy_url: str
+    """Base URL of the endpoints."""
+    layout: Layout = Layout.COMPOSE
+    names: tuple[str, ...] = ()
+    """Further host names and addresses of the API and the bus."""
+    database: Address
+    nats: Address
+    redis: Address
+    data: str = "/var/lib/headrace"
+    """Folder of the servers' and services' data, where these run."""
+    agents: tuple[Agent, ...] = ()
+
+    @property
+    def api(self) -> Address:
+        """Address of the API in its URL."""
+        return _address_of(self.url, 443)
+
+    @property
+    def proxy(self) -> Address:
+        """Address of the endpoints in their URL."""
+        return _address_of(self.proxy_url, 443 if self.proxy_url.startswith("https") else 80)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choices:
+    """Options as given on a command line; None: as stored, or the default."""
+
+    url: str | None = None
+    proxy_url: str | None = None
+    layout: Layout | None = None
+    names: Sequence[str] = ()
+    database: str | None = None
+    nats: str | None = None
+    redis: str | None = None
+    data: Path | None = None
+    agents: Sequence[str] = ()
+
+
+_SERVERS: Final = {
+    Layout.COMPOSE: (Address("postgres", 5432), Address("nats", 4222), Address("valkey", 6379)),
+    Layout.HOST: (Address("127.0.0.1", 5432), Address("127.0.0.1", 4222), Address("127.0.0.1", 6379)),
+}
+_AGENTS: Final = {Layout.COMPOSE: (Agent(name="agent-1"),), Layout.HOST: (Agent(name="agent-1", address="127.0.0.1"),)}
+
+
+def planned(given: Choices, stored: Plan | None) -> Plan:
+    """Return the plan: what is given, else what is stored, else defaults. Names and agents are added to the stored ones.
+
+    Raises InstallError, naming the option.
+    """
+    url = given.url if given.url is not None else stored.url if stored else None
+    if url is None:
+        raise InstallError("a new installation needs --url; allowed: https://HOST[:PORT] of the API")
+    url = _checked_url(url, "--url", "https")
+    layout = given.layout or (stored.layout if stored else Layout.COMPOSE)
+    if stored is not None and layout != stored.layout:
+        raise InstallError(f"--layout: found {layout}; allowed: {stored.layout}, with which this folder was made")
+    database, nats, redis = (stored.database, stored.nats, stored.redis) if stored else _SERVERS[layout]
+    proxy_url = given.proxy_url or (
+        stored.proxy_url if stored else f"http://{_written(_address_of(url, 443).host)}:8000"
+    )
+    data = given.data if given.data is not None else Path(stored.data if stored else "/var/lib/headrace")
+    if not data.is_absolute():
+        raise InstallError(f"--data-dir: found {data}; allowed: an absolute path")
+    return Plan(
+        url=url,
+        proxy_url=_checked_url(proxy_url, "--proxy-url", "http", "https"),
+        layout=layout,
+        names=_merged(stored.names if stored else (), given.names),
+        database=_address(given.database, "--database", database),
+        nats=_address(given.nats, "--nats", nats),
+        redis=_address(given.redis, "--redis", redis),
+        data=str(data),
+        agents=_agents(stored.agents if stored else (), given.agents) or _AGENTS[layout],
+    )
+
+
+def is_host(text: str) -> bool:
+    """Return True for a host name in lower case, or an IP address."""
+    return _is_ip(text) or _HOST.fullmatch(text) is not None
+
+
+def _is_ip(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _checked_url(text: str, option: str, *schemes: str) -> str:
+    allowed = " or ".join(f"{scheme}://HOST[:PORT]" for scheme in schemes)
+    try:
+        parts = urlsplit(text)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        host, port, parts = "", None, urlsplit("")
+    extra = parts.username is not None or parts.path not in {"", "/"} or parts.query or parts.fragment
+    if parts.scheme not in schemes or not is_host(host) or extra or port == 0:
+        raise InstallError(f"{option}: found {text}; allowed: {allowed}")
+    return f"{parts.scheme}://{_written(host)}{f':{port}' if port else ''}"
+
+
+def _address_of(url: str, default_port: int) -> Address:
+    parts = urlsplit(url)
+    return Address(parts.hostname or "", parts.port or default_port)
+
+
+def _written(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _address(text: str | None, option: str, default: Address) -> Address:
+    if text is None:
+        return default
+    try:
+        parts = urlsplit(f"//{text}")
+        address = Address(parts.hostname or "", parts.port or default.port)
+    except ValueError:
+        address = Address("", 0)
+    if not is_host(address.host) or text.lower() not in {str(address), _written(address.host)}:
+        raise InstallError(f"{option}: found {text}; allowed: HOST or HOST:PORT, without scheme or password")
+    return address
+
+
+def _merged(stored: Sequence[str], given: Sequence[str]) -> tuple[str, ...]:
+    for name in given:
+        if not is_host(name):
+            raise InstallError(f"--name: found {name}; allowed: a host name in lower case, or an IP address")
+    names = tuple(dict.fromkeys([*stored, *given]))
+    if len(names) > MAX_NAMES:
+        raise InstallError(f"--name: found {len(names)} names; allowed: {MAX_NAMES}")
+    return names
+
+
+def _agents(stored: Sequence[Agent], given: Sequence[str]) -> tuple[Agent, ...]:
+    agents = {agent.name: agent for agent in stored}
+    for text in given:
+        name, _, address = text.partition("=")
+        if (
+            not _NAME.fullmatch(name)
+            or name in {"manager", "autoscaler", "proxy-1"}
+            or (address and not is_host(address))
+        ):
+            raise InstallError(
+                f"--agent: found {text}; allowed: NAME or NAME=ADDRESS, the name of small letters, digits and dashes"
+            )
+        agents[name] = Agent(name=name, address=address)
+    if len(agents) > MAX_AGENTS:
+        raise InstallError(
+            f"--agent: found {len(agents)} agents; allowed: {MAX_AGENTS}, further ones join by themselves"
+        )
+    return tuple(agents.values())

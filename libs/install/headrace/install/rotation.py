@@ -1,0 +1,128 @@
+"""Rotation of one secret: the new state, and the steps that an operator takes afterwards. Pure but for chance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from headrace.common.bus.identities import public_key
+from headrace.install.bus import account_of
+from headrace.install.certificates import new_authority
+from headrace.install.errors import InstallError
+from headrace.install.state import State, new_identity, new_password, server_certificates
+
+BUS: Final = "bus:"
+MAX_REVOKED: Final = 1000
+"""Revoked identities of an account: all stand in its claims."""
+_ELSEWHERE: Final = {
+    "admin-key": "its key is replaced by `headrace user key` and `headrace user rm-key`",
+    "secret-key": "what is stored in the database is encrypted with it, and it cannot be replaced yet",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """Result of a rotation."""
+
+    state: State
+    steps: tuple[str, ...]
+
+
+def rotations(state: State) -> list[str]:
+    """Return what can be rotated."""
+    return [*_ROTATIONS, *(f"{BUS}{name}" for name in sorted(state.identities))]
+
+
+def rotated(state: State, what: str, now: datetime) -> Rotation:
+    """Return the state with one secret replaced. Raises InstallError for an unknown `what`, with what is allowed."""
+    if what in _ELSEWHERE:
+        raise InstallError(f"--rotate: found {what}: {_ELSEWHERE[what]}")
+    if what in _ROTATIONS:
+        return _ROTATIONS[what](state, now)
+    name = what.removeprefix(BUS)
+    if not what.startswith(BUS) or name not in state.identities:
+        raise InstallError(f"--rotate: found {what}; allowed: {', '.join(rotations(state))}")
+    return _bus(state, name, now)
+
+
+def _database(state: State, _: datetime) -> Rotation:
+    return Rotation(
+        state.model_copy(update={"passwords": {**state.passwords, "database": new_password()}}),
+        (
+            "Run postgres/roles.sql as PostgreSQL's superuser: the new password is in force for new connections.",
+            "Restart the managers one after another: they read settings/manager.toml. Open connections go on until then.",
+        ),
+    )
+
+
+def _redis(state: State, _: datetime) -> Rotation:
+    return Rotation(
+        state.model_copy(update={"passwords": {**state.passwords, "redis": new_password()}}),
+        (
+            "Restart Redis: it reads redis/redis.conf. Meanwhile app-proxies enforce callers' limits each by itself.",
+            "Restart the app-proxies and autoscalers: they read the new password from their settings.",
+        ),
+    )
+
+
+def _certificates(state: State, now: datetime) -> Rotation:
+    return Rotation(
+        state.model_copy(update={"certificates": server_certificates(state.plan, state.authorities[0], now)}),
+        (
+            "Managers use tls/api.crt and its key within ten seconds, without a restart.",
+            "Let NATS (SIGHUP) and PostgreSQL (SELECT pg_reload_conf()) read theirs, and restart Redis.",
+        ),
+    )
+
+
+def _authority(state: State, now: datetime) -> Rotation:
+    authority = new_authority(state.plan.api.host, now)
+    return Rotation(
+        state.model_copy(
+            update={
+                "authorities": (authority, state.authorities[0]),
+                "certificates": server_certificates(state.plan, authority, now),
+            }
+        ),
+        (
+            "Copy tls/ca.crt, which has the new authority and the one before it, to all machines and to those who use the API.",
+            "Restart the services: they trust both then. Only after that:",
+            "Let NATS (SIGHUP) and PostgreSQL (SELECT pg_reload_conf()) read their certificates, and restart Redis and the managers.",
+            "Rotate once more when the former authority must no longer be trusted by anybody.",
+        ),
+    )
+
+
+def _bus(state: State, name: str, now: datetime) -> Rotation:
+    """Replace a user's key, and revoke the one before it."""
+    account, moment = account_of(state, name), int(now.timestamp())
+    seeds = state.accounts[account]
+    if len(seeds.revoked) >= MAX_REVOKED:
+        raise InstallError(
+            f"--rotate {BUS}{name}: found {len(seeds.revoked)} revoked identities; allowed: {MAX_REVOKED}"
+        )
+    before = state.identities[name]
+    revoked = {**seeds.revoked, public_key(before.seed): moment}
+    newer = seeds.model_copy(update={"revoked": revoked, "issued_at": max(moment, seeds.issued_at + 1)})
+    return Rotation(
+        state.model_copy(
+            update={
+                "accounts": {**state.accounts, account: newer},
+                "identities": {**state.identities, name: new_identity(now)},
+            }
+        ),
+        (
+            f"Copy bus/{name}.creds to where the service reads it: it logs in with it from its next connect on.",
+            "Restart NATS, which reads nats/nats.conf: the former identity is refused from then on. Services reconnect by themselves.",
+        ),
+    )
+
+
+_ROTATIONS: Final[dict[str, Callable[[State, datetime], Rotation]]] = {
+    "database-password": _database,
+    "redis-password": _redis,
+    "certificates": _certificates,
+    "ca": _authority,
+}

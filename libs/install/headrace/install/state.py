@@ -1,0 +1,149 @@
+"""What was generated for an installation, in one private file: everything else in the folder follows from it."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from headrace.common.bus.identities import KeyKind, new_seed
+from headrace.common.bus.permissions import BusUser, UserKind
+from headrace.common.contracts.apikeys import new_api_key
+from headrace.common.contracts.ids import KeyId, new_uuid
+from headrace.install.certificates import KeyPair, new_authority, new_certificate
+from headrace.install.plan import Layout, Plan
+
+PASSWORDS: Final = ("database", "redis")
+SERVERS: Final = ("api", "nats", "database", "redis")
+"""Servers with a certificate."""
+ACCOUNTS: Final = ("HEADRACE", "EDGE", "SYS")
+SYSTEM_USER: Final = "system"
+
+
+class AccountSeeds(BaseModel):
+    """Seeds of a NATS account: its identity, and the key that signs its users."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    identity: str = Field(repr=False)
+    signing: str = Field(repr=False)
+    issued_at: int
+    revoked: Mapping[str, int] = {}
+    """Public key of a user → moment until which its credentials are refused."""
+
+
+class Identity(BaseModel):
+    """User of the bus: its seed, and when its claims were signed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    seed: str = Field(repr=False)
+    issued_at: int
+
+
+class State(BaseModel):
+    """Everything that was generated. Secret."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    v: Literal[1] = 1
+    made_at: datetime
+    plan: Plan
+    passwords: Mapping[str, str] = Field(repr=False)
+    secret_key: str = Field(repr=False)
+    """The managers' key, hexadecimal."""
+    admin_key: str = Field(repr=False)
+    """API key of the first operator."""
+    authorities: tuple[KeyPair, ...]
+    """The signing authority, and after a rotation the one before it, which is still trusted."""
+    certificates: Mapping[str, KeyPair]
+    operator: str = Field(repr=False)
+    operator_issued_at: int
+    accounts: Mapping[str, AccountSeeds]
+    identities: Mapping[str, Identity]
+    written: Mapping[str, str] = {}
+    """File → SHA-256 of its content as it was last written: what differs was changed by somebody."""
+
+
+def completed(plan: Plan, stored: State | None, now: datetime) -> State:
+    """Return the state for this plan: what is stored, with what it lacks generated."""
+    if stored is None:
+        return _new(plan, now)
+    certificates = {
+        name: pair
+        if (pair := stored.certificates.get(name)) is not None and pair.hosts == frozenset(_hosts(plan)[name])
+        else new_certificate(stored.authorities[0], _hosts(plan)[name], now)
+        for name in SERVERS
+    }
+    return stored.model_copy(
+        update={
+            "plan": plan,
+            "certificates": certificates,
+            "identities": _identities(plan, now, stored.identities),
+        }
+    )
+
+
+def bus_users(plan: Plan) -> tuple[BusUser, ...]:
+    """Return the users of the bus, without the system account's."""
+    return (
+        BusUser("manager", UserKind.MANAGER),
+        BusUser("autoscaler", UserKind.AUTOSCALER),
+        BusUser("proxy-1", UserKind.APPPROXY, "proxy-1"),
+        *(BusUser(agent.name, UserKind.AGENT, agent.name) for agent in plan.agents),
+    )
+
+
+def new_password() -> str:
+    """Generate a password of letters and digits, 160 random bits."""
+    return "p" + secrets.token_hex(20)
+
+
+def new_identity(now: datetime) -> Identity:
+    """Generate an identity of a bus user."""
+    return Identity(seed=new_seed("user"), issued_at=int(now.timestamp()))
+
+
+def server_certificates(plan: Plan, authority: KeyPair, now: datetime) -> dict[str, KeyPair]:
+    """Generate the certificates of all servers."""
+    return {name: new_certificate(authority, hosts, now) for name, hosts in _hosts(plan).items()}
+
+
+def _new(plan: Plan, now: datetime) -> State:
+    authority = new_authority(plan.api.host, now)
+    issued_at = int(now.timestamp())
+    key, _ = new_api_key(KeyId(new_uuid()))
+    kind: KeyKind = "account"
+    return State(
+        made_at=now,
+        plan=plan,
+        passwords={name: new_password() for name in PASSWORDS},
+        secret_key=secrets.token_hex(32),
+        admin_key=key,
+        authorities=(authority,),
+        certificates=server_certificates(plan, authority, now),
+        operator=new_seed("operator"),
+        operator_issued_at=issued_at,
+        accounts={
+            name: AccountSeeds(identity=new_seed(kind), signing=new_seed(kind), issued_at=issued_at)
+            for name in ACCOUNTS
+        },
+        identities=_identities(plan, now, {}),
+    )
+
+
+def _identities(plan: Plan, now: datetime, known: Mapping[str, Identity]) -> dict[str, Identity]:
+    names = [SYSTEM_USER, *(user.name for user in bus_users(plan))]
+    return {**known, **{name: new_identity(now) for name in names if name not in known}}
+
+
+def _hosts(plan: Plan) -> dict[str, list[str]]:
+    """Return the host names and addresses of each server's certificate."""
+    here = ["localhost", "127.0.0.1"]
+    service = ["manager"] if plan.layout is Layout.COMPOSE else []
+    return {
+        "api": list(dict.fromkeys([plan.api.host, *service, *plan.names, *here])),
+        "nats": list(dict.fromkeys([plan.nats.host, plan.api.host, *plan.names, *here])),
+        "database": list(dict.fromkeys([plan.database.host, *here])),
+        "redis": list(dict.fromkeys([plan.redis.host, *here])),
+    }

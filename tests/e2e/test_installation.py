@@ -1,0 +1,122 @@
+"""The files of `headrace init` work: real servers and the four services run on them by TLS, and serve a model."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import ssl
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import asyncpg
+import httpx
+import pytest
+
+from headrace.embedded.stack import EmbeddedServers
+from tests.support.ports import free_port
+from tests.support.tls_relay import tls_relay
+from tests.support.wait import eventually
+from tests.support.worlds.installation import (
+    Ports,
+    certificate,
+    installed,
+    nats_running,
+    on_this_machine,
+    services_running,
+    valkey_running,
+)
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+EXAMPLE = Path(__file__).parents[2] / "examples/chat-simulated"
+
+
+@asynccontextmanager
+async def servers(folder: Path, data: Path, ports: Ports) -> AsyncIterator[None]:
+    """Run PostgreSQL, NATS and Valkey as the files in `folder` say, all behind TLS."""
+    plain_redis = free_port()
+    async with EmbeddedServers(data / "database", only={"postgres"}, durable=False) as postgres:
+        superuser = await asyncpg.connect(
+            host="127.0.0.1",
+            port=postgres.server_ports["postgres"],
+            user="postgres",
+            password=postgres.credentials.password("postgres.superuser"),
+            database="headrace",
+            ssl=False,
+        )
+        await superuser.execute((folder / "postgres/roles.sql").read_text())
+        may = await superuser.fetchrow(
+            "select rolsuper, rolcreatedb, rolcreaterole from pg_roles where rolname = 'headrace'"
+        )
+        assert tuple(may) == (False, False, False)
+        await superuser.close()
+        async with (
+            tls_relay(
+                ports.database, postgres.server_ports["postgres"], certificate(folder, "database"), postgres=True
+            ),
+            tls_relay(ports.redis, plain_redis, certificate(folder, "redis")),
+        ):
+            with nats_running(folder, data), valkey_running(folder, data, plain_redis):
+                yield
+
+
+class Operator:
+    """Somebody with the command line, on another machine."""
+
+    def __init__(self, home: Path) -> None:
+        self._environ = {**os.environ, "HOME": str(home), "XDG_CONFIG_HOME": str(home / "config")}
+
+    async def runs(self, *words: str, given: str = "") -> str:
+        """Run a command and return its output. AssertionError if it fails."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "headrace.cli",
+            *words,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=self._environ,
+        )
+        out, error = await process.communicate(given.encode())
+        assert process.returncode == 0, error.decode()
+        return out.decode()
+
+
+async def test_a_model_is_served_by_an_installation_of_these_files(tmp_path: Path) -> None:
+    ports, data, logs = Ports(), tmp_path / "data", tmp_path / "logs"
+    folder = installed(tmp_path / "etc", on_this_machine(ports, data))
+    url, ca = f"https://127.0.0.1:{ports.api}", folder / "tls/ca.crt"
+    async with servers(folder, data, ports), httpx.AsyncClient(verify=ssl.create_default_context(cafile=ca)) as http:
+        with services_running(folder, logs) as pages:
+
+            async def ready() -> bool:
+                try:
+                    answers = [await http.get(page) for page in (f"{url}/readyz", *pages)]
+                except httpx.TransportError:
+                    return False
+                return [answer.status_code for answer in answers] == [200] * 4  # the autoscaler reaches Redis, too
+
+            assert await eventually(ready, within_s=120)
+            operator = Operator(tmp_path)
+            await operator.runs(
+                "login", "--url", url, "--ca", str(ca), "--key", "-", given=(folder / "admin.key").read_text()
+            )
+            await operator.runs("folder", "create", "chat")
+            await operator.runs("folder", "upload", "chat", str(EXAMPLE))
+            await operator.runs("service", "create", "chat", "--folder", "chat", "--replicas", "2", "--wait")
+            token = json.loads(await operator.runs("token", "create", "chat", "--json"))["token"]
+            answer = await http.post(
+                f"http://127.0.0.1:{ports.proxy}/chat/v1/chat/completions",
+                headers={"Authorization": f"Bearer {token}"},
+                json={"model": "chat-simulated", "messages": [{"role": "user", "content": "hello"}]},
+                timeout=60,
+            )
+            assert answer.status_code == 200, answer.text
+            assert answer.json()["choices"]
+    for log in logs.iterdir():
+        for secret in ("hr_", json.loads((folder / "installation.json").read_text())["passwords"]["redis"]):
+            assert secret not in log.read_text(), log

@@ -1,0 +1,356 @@
+"""`headrace init`: what it makes, that it may be run again, what it mends and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import ssl
+import tomllib
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+
+from headrace.agent.settings import Settings as Agent
+from headrace.appproxy.settings import Settings as AppProxy
+from headrace.autoscaler.settings import Settings as Autoscaler
+from headrace.common.runtime.files import write_atomically
+from headrace.common.runtime.settings import ServiceSettings
+from headrace.install import folder as folders
+from headrace.install.errors import InstallError
+from headrace.install.folder import Found
+from headrace.install.make import Made, make, rotate, show
+from headrace.install.plan import Choices, Layout, planned
+from headrace.manager.settings import Settings as Manager
+
+NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
+CHOICES = Choices(url="https://ml.example.com")
+
+
+def tree(folder: Path) -> dict[str, tuple[bytes, int]]:
+    """Return path → content and mode of all files."""
+    return {
+        str(path.relative_to(folder)): (path.read_bytes(), path.stat().st_mode & 0o777)
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Made:
+    return make(tmp_path / "etc", CHOICES, NOW)
+
+
+def test_secret_files_are_their_owner_s_only_and_the_folder_too(made: Made) -> None:
+    assert made.folder.stat().st_mode & 0o777 == 0o700
+    for entry in made.entries:
+        assert (made.folder / entry.path).stat().st_mode & 0o777 == (0o600 if entry.secret else 0o644), entry.path
+    assert {entry.path for entry in made.entries} == set(tree(made.folder))
+
+
+def test_no_file_that_others_may_read_holds_a_secret(made: Made) -> None:
+    state = json.loads((made.folder / "installation.json").read_text())
+    secrets = [
+        *state["passwords"].values(),
+        state["secret_key"],
+        state["admin_key"],
+        state["operator"],
+        *(seed[part] for seed in state["accounts"].values() for part in ("identity", "signing")),
+        *(identity["seed"] for identity in state["identities"].values()),
+    ]
+    for path, (content, mode) in tree(made.folder).items():
+        if mode != 0o600:
+            assert b"PRIVATE KEY" not in content, path
+            assert not [secret for secret in secrets if secret.encode() in content], path
+    assert not [secret for secret in secrets if secret in repr(made)]
+
+
+def test_no_service_has_what_signs_others_or_another_s_identity(made: Made) -> None:
+    state = json.loads((made.folder / "installation.json").read_text())
+    signing = [state["operator"], *(seed[p] for seed in state["accounts"].values() for p in ("identity", "signing"))]
+    signing.append(state["authorities"][0]["key"])
+    seeds = {name: identity["seed"] for name, identity in state["identities"].items()}
+    for path, (content, _) in tree(made.folder).items():
+        if path != "installation.json":
+            assert not [secret for secret in signing if secret.encode() in content], path
+            assert {name for name, seed in seeds.items() if seed.encode() in content} <= {Path(path).stem}, path
+
+
+def test_a_second_run_changes_nothing(made: Made) -> None:
+    before = tree(made.folder)
+    again = make(made.folder, Choices(), NOW + timedelta(days=3))
+    assert again.changed == ()
+    assert make(made.folder, CHOICES, NOW + timedelta(days=3)).changed == ()
+    assert tree(made.folder) == before
+    assert show(made.folder, NOW).changed == ()
+
+
+@pytest.mark.parametrize("lost", ["tls/ca.crt", "bus/manager.creds", "settings/manager.toml", ".env"])
+def test_a_file_that_is_lost_comes_back_as_it_was(made: Made, lost: str) -> None:
+    before = tree(made.folder)
+    (made.folder / lost).unlink()
+    again = make(made.folder, Choices(), NOW)
+    assert [entry.path for entry in again.changed] == [lost]
+    assert tree(made.folder) == before
+
+
+def test_a_run_that_is_killed_after_any_file_is_completed_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count = 0
+    whole = len(tree(make(tmp_path / "whole", CHOICES, NOW).folder))
+
+    def killed(path: Path, content: str) -> None:
+        nonlocal count
+        count -= 1
+        if count < 0:
+            path.with_name(f".{path.name}.1.new").write_text("half")
+            raise KeyboardInterrupt
+        write_atomically(path, content)
+
+    monkeypatch.setattr(folders, "write_atomically", killed)
+    for files in range(whole + 1):
+        folder = tmp_path / str(files)
+        count = files
+        with pytest.raises(KeyboardInterrupt):
+            make(folder, CHOICES, NOW)
+        count = 1000
+        made = make(folder, CHOICES, NOW)
+        assert make(folder, CHOICES, NOW).changed == ()
+        assert not [entry for entry in made.entries if entry.found is Found.EDITED]
+        assert len(tree(folder)) == whole
+
+
+def test_a_file_that_somebody_changed_is_left_and_said(made: Made) -> None:
+    file = made.folder / "settings/proxy-1.toml"
+    file.write_text(file.read_text() + "workers = 4\n")
+    again = make(made.folder, Choices(names=["other.example.com"]), NOW)
+    assert "workers = 4" in file.read_text()
+    assert [entry.path for entry in again.entries if entry.found is Found.EDITED] == ["settings/proxy-1.toml"]
+
+
+def test_a_secret_that_others_could_read_is_closed_again(made: Made) -> None:
+    (made.folder / "admin.key").chmod(0o644)
+    again = make(made.folder, Choices(), NOW)
+    assert [(entry.path, entry.found) for entry in again.changed] == [("admin.key", Found.MODE)]
+    assert (made.folder / "admin.key").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_further_name_makes_new_certificates_of_the_api_and_the_bus_only(made: Made) -> None:
+    again = make(made.folder, Choices(names=["10.1.2.3"]), NOW)
+    written = {entry.path for entry in again.changed}
+    assert written == {"installation.json", "tls/api.crt", "tls/api.key", "tls/nats.crt", "tls/nats.key"}
+    certificate = x509.load_pem_x509_certificate((made.folder / "tls/api.crt").read_bytes())
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert "10.1.2.3" in map(str, names.get_values_for_type(x509.IPAddress))
+    assert "ml.example.com" in names.get_values_for_type(x509.DNSName)
+
+
+SERVICES: dict[str, type[ServiceSettings]] = {
+    "manager": Manager,
+    "proxy-1": AppProxy,
+    "autoscaler": Autoscaler,
+    "agent-1": Agent,
+}
+
+
+@pytest.mark.parametrize("layout", list(Layout))
+@pytest.mark.parametrize("service", list(SERVICES))
+def test_each_service_reads_its_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, service: str, layout: Layout
+) -> None:
+    folder = make(tmp_path / "etc", Choices(url="https://ml.example.com", layout=layout), NOW).folder
+    kind = SERVICES[service]
+    monkeypatch.setenv(f"{kind.model_config['env_prefix']}CONFIG", str(folder / f"settings/{service}.toml"))
+    settings = kind()
+    assert str(settings.ca_file).endswith("/tls/ca.crt")
+    at = "/etc/headrace" if layout is Layout.COMPOSE else str(folder)
+    values = tomllib.loads((folder / f"settings/{service}.toml").read_text())
+    for path in [value for value in values.values() if isinstance(value, str) and value.startswith(at)]:
+        assert (folder / path.removeprefix(f"{at}/")).exists(), path
+
+
+def test_files_hold_addresses_as_they_were_given(tmp_path: Path) -> None:
+    given = Choices(
+        url="https://[2001:db8::1]:8443",
+        layout=Layout.HOST,
+        database="db.example.com:5433",
+        redis="cache.example.com",
+        nats="10.0.0.9",
+        data=tmp_path / "data",
+        agents=["gpu-1=10.0.0.5"],
+    )
+    folder = make(tmp_path / "etc", given, NOW).folder
+    manager = tomllib.loads((folder / "settings/manager.toml").read_text())
+    assert re.match(
+        r"postgresql://headrace:p[0-9a-f]{40}@db\.example\.com:5433/headrace\?sslmode=verify-full$",
+        manager["database_url"],
+    )
+    assert manager["nats_url"] == "tls://10.0.0.9:4222"
+    assert manager["listen_port"] == 8443
+    assert manager["public_proxy_url"] == "http://[2001:db8::1]:8000"
+    proxy = tomllib.loads((folder / "settings/proxy-1.toml").read_text())
+    assert proxy["redis_url"].endswith("@cache.example.com:6379/0")
+    assert tomllib.loads((folder / "settings/gpu-1.toml").read_text())["advertise_host"] == "10.0.0.5"
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (Choices(), "a new installation needs --url; allowed: https://HOST"),
+        (Choices(url="http://ml.example.com"), "--url: found http://ml.example.com; allowed: https://HOST"),
+        (Choices(url="https://"), "--url: found https://; allowed"),
+        (Choices(url="https://ml.example.com/api"), "--url: found"),
+        (Choices(url="https://me:secret@ml.example.com"), "--url: found"),
+        (Choices(url="https://a_b"), "--url: found"),
+        (Choices(url="https://ml.example.com:0"), "--url: found"),
+        (Choices(url="https://ml.example.com:99999"), "--url: found"),
+        (Choices(url="https://x", proxy_url="ftp://x"), "--proxy-url: found ftp://x; allowed: http://"),
+        (
+            Choices(url="https://x", database="postgresql://x"),
+            "--database: found postgresql://x; allowed: HOST or HOST:PORT",
+        ),
+        (Choices(url="https://x", nats="x:y"), "--nats: found x:y; allowed"),
+        (Choices(url="https://x", names=["*"]), "--name: found *; allowed: a host name"),
+        (Choices(url="https://x", agents=["GPU"]), "--agent: found GPU; allowed: NAME or NAME=ADDRESS"),
+        (Choices(url="https://x", agents=["manager"]), "--agent: found manager; allowed"),
+        (Choices(url="https://x", data=Path("data")), "--data-dir: found data; allowed: an absolute path"),
+    ],
+)
+def test_wrong_options_are_refused_and_leave_no_folder(tmp_path: Path, given: Choices, said: str) -> None:
+    with pytest.raises(InstallError, match=re.escape(said)):
+        make(tmp_path / "etc", given, NOW)
+    assert not (tmp_path / "etc").exists()
+
+
+def test_the_layout_stays() -> None:
+    stored = planned(CHOICES, None)
+    with pytest.raises(InstallError, match="--layout: found host; allowed: compose"):
+        planned(Choices(layout=Layout.HOST), stored)
+
+
+def test_a_folder_with_other_files_is_not_taken(tmp_path: Path) -> None:
+    (tmp_path / "notes").write_text("mine")
+    before = tree(tmp_path)
+    acts: list[Callable[[], Made]] = [lambda: make(tmp_path, CHOICES, NOW), lambda: rotate(tmp_path, "ca", NOW)]
+    for act in acts:
+        with pytest.raises(InstallError, match=r"holds other files \(notes\); allowed: a new or empty folder"):
+            act()
+    assert tree(tmp_path) == before
+
+
+def test_a_file_in_place_of_the_folder_is_said(tmp_path: Path) -> None:
+    (tmp_path / "etc").write_text("")
+    with pytest.raises(InstallError, match="cannot be used: Not a directory"):
+        make(tmp_path / "etc", CHOICES, NOW)
+
+
+def test_a_folder_of_another_account_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "etc").mkdir()
+    monkeypatch.setattr(os, "geteuid", lambda: 4242)
+    with pytest.raises(InstallError, match=r"belongs to uid \d+ and this is uid 4242"):
+        make(tmp_path / "etc", CHOICES, NOW)
+    assert tree(tmp_path) == {}
+
+
+def test_two_runs_at_once_are_refused(made: Made) -> None:
+    with (
+        folders.opened(made.folder, create=True),
+        pytest.raises(InstallError, match="another `headrace init` works on"),
+    ):
+        make(made.folder, Choices(), NOW)
+
+
+def test_nothing_is_shown_or_rotated_where_nothing_was_made(tmp_path: Path) -> None:
+    acts: list[Callable[[], Made]] = [lambda: show(tmp_path, NOW), lambda: rotate(tmp_path / "new", "ca", NOW)]
+    for act in acts:
+        with pytest.raises(InstallError, match="holds no installation"):
+            act()
+    assert tree(tmp_path) == {}
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_broken_state_is_said_without_its_content(made: Made) -> None:
+    file = made.folder / "installation.json"
+    before = json.loads(file.read_text())
+    file.write_text(json.dumps({**before, "secret_key": 5}))
+    with pytest.raises(InstallError, match=r"installation\.json cannot be read \(secret_key\)") as error:
+        make(made.folder, Choices(), NOW)
+    assert before["operator"] not in str(error.value)
+
+
+def test_a_clock_outside_the_authority_s_time_is_said_and_nothing_changes(made: Made) -> None:
+    before = tree(made.folder)
+    acts: list[Callable[[datetime], Made]] = [
+        lambda at: make(made.folder, Choices(names=["x"]), at),
+        lambda at: rotate(made.folder, "certificates", at),
+    ]
+    for moment in (NOW - timedelta(days=400), NOW + timedelta(days=4000)):
+        for act in acts:
+            with pytest.raises(InstallError, match=f"the clock of this machine says {moment:%Y-%m-%d}.*set the clock"):
+                act(moment)
+    assert tree(made.folder) == before
+
+
+def test_certificates_that_end_soon_are_pointed_out(made: Made) -> None:
+    assert make(made.folder, Choices(), NOW).notes == ()
+    notes = make(made.folder, Choices(), NOW + timedelta(days=800)).notes
+    assert [note.split()[0] for note in notes] == [f"tls/{name}.crt" for name in ("api", "nats", "database", "redis")]
+    assert all("headrace init --rotate certificates" in note for note in notes)
+
+
+ROTATED = {
+    "database-password": {"settings/manager.toml", "postgres/roles.sql"},
+    "redis-password": {"settings/proxy-1.toml", "settings/autoscaler.toml", "redis/redis.conf"},
+    "certificates": {f"tls/{name}.{kind}" for name in ("api", "nats", "database", "redis") for kind in ("crt", "key")},
+    "ca": {"tls/ca.crt"} | {f"tls/{n}.{kind}" for n in ("api", "nats", "database", "redis") for kind in ("crt", "key")},
+    "bus:agent-1": {"bus/agent-1.creds", "nats/nats.conf"},
+}
+
+
+@pytest.mark.parametrize("what", list(ROTATED))
+def test_a_rotation_replaces_one_secret_and_says_the_steps(made: Made, what: str) -> None:
+    later = NOW + timedelta(days=1)
+    rotation = rotate(made.folder, what, later)
+    assert {entry.path for entry in rotation.changed} == ROTATED[what] | {"installation.json"}
+    assert rotation.steps
+    assert make(made.folder, Choices(), later).changed == ()
+    mentioned = re.findall(r"\b(?:tls|bus|nats|redis|postgres|settings)/[\w.-]+", " ".join(rotation.steps))
+    assert [path for path in mentioned if not (made.folder / path.rstrip(".")).exists()] == []
+
+
+def test_after_a_rotation_of_the_authority_both_are_trusted_and_after_another_one_the_newer_two(made: Made) -> None:
+    def authorities() -> list[bytes]:
+        context = ssl.create_default_context(cafile=made.folder / "tls/ca.crt")
+        return sorted(context.get_ca_certs(binary_form=True))
+
+    first = authorities()
+    rotate(made.folder, "ca", NOW)
+    second = authorities()
+    assert len(second) == 2
+    assert first[0] in second
+    rotate(made.folder, "ca", NOW)
+    assert len(authorities()) == 2
+    assert first[0] not in authorities()
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        (
+            "everything",
+            "--rotate: found everything; allowed: database-password, redis-password, certificates, ca, bus:",
+        ),
+        ("bus:nobody", "--rotate: found bus:nobody; allowed:"),
+        ("secret-key", "cannot be replaced yet"),
+        ("admin-key", "headrace user key"),
+    ],
+)
+def test_what_cannot_be_rotated_is_said_and_nothing_changes(made: Made, what: str, said: str) -> None:
+    before = tree(made.folder)
+    with pytest.raises(InstallError, match=re.escape(said)):
+        rotate(made.folder, what, NOW)
+    assert tree(made.folder) == before
