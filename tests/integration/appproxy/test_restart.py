@@ -189,6 +189,6 @@ async def test_at_the_limit_of_open_files_callers_hear_503_and_no_worker_ends(tm
         finally:
             process.terminate()
             _, said = await asyncio.to_thread(process.communicate)
-    assert said.count("connection_limit_reduced") == 1
+    assert said.count("downstream_limit_reduced") == 1
     assert said.count("worker_started") == 1
     assert "worker_died" not in said

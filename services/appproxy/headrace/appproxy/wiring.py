@@ -198,7 +198,7 @@ def _capacity(settings: Settings) -> ConnectionCapacity:
         settings.workers, descriptor_limit(), settings.max_connections, settings.max_open_requests
     )
     if capacity.warning is not None:
-        log.warning("connection_limit_reduced", why=capacity.warning)
+        log.warning("downstream_limit_reduced", why=capacity.warning)
     return capacity
 
 
