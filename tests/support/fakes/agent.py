@@ -142,11 +142,13 @@ class FakeAgent:
         self._stop.clear()
         watch = LastValues(self._bus, NodePlan, self._planned, subject=f"plan.agent.{self.id}")
         tasks = [asyncio.create_task(watch.run()), asyncio.create_task(self._reporting())]
-        yield self
-        watch.stop()
-        self._stop.set()
-        self._changed.set()
-        await asyncio.gather(*tasks)
+        try:
+            yield self
+        finally:
+            watch.stop()
+            self._stop.set()
+            self._changed.set()
+            await asyncio.gather(*tasks)
 
     async def _reporting(self) -> None:
         while not self._stop.is_set():

@@ -27,6 +27,10 @@ class FakeRuntime:
         self.calls: list[tuple[str, KernelId]] = []
         self.away = False
         """Whether it cannot be asked."""
+        self.looks = 0
+        """How often its kernels were listed."""
+        self.hanging_logs = 0
+        """So many reads of a log hang, before others do not."""
         self.problem: PortProblem | None = None
         """Why an answer from a kernel's port does not count."""
 
@@ -41,6 +45,7 @@ class FakeRuntime:
 
     async def list(self) -> Mapping[KernelId, SeenKernel]:
         self._answer()
+        self.looks += 1
         return dict(self.kernels)
 
     async def start(self, spec: KernelSpec, prepared: Prepared, before: Before | None) -> None:
@@ -68,6 +73,9 @@ class FakeRuntime:
         self.kernels.pop(kernel_id, None)
 
     async def logs(self, kernel_id: KernelId, *, tail: int | None, follow: bool) -> AsyncGenerator[Sequence[str], None]:
+        if self.hanging_logs:
+            self.hanging_logs -= 1
+            await asyncio.Event().wait()
         yield ["2026-01-01T00:00:00Z its last words"]
 
     async def usage(self) -> Mapping[KernelId, Usage]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from headrace.agent.checks import CheckResult
+from headrace.agent.reconcile.converge import TAIL_TRIES
 from headrace.common.contracts.ids import KernelId, new_uuid
 from headrace.common.contracts.messages.plans import KernelSpec
 from tests.support.wait import eventually
@@ -70,6 +71,39 @@ async def test_a_kernel_whose_program_ended_stays_as_it_is_until_it_leaves_the_p
         assert report.exit_code == 3
         assert "its last words" in report.reason.text
         assert world.runtime.calls == [("start", spec.kernel_id)]
+
+
+async def test_last_lines_that_come_late_are_told_after_the_exit(world: AgentWorld) -> None:
+    """As on a machine that is too busy to read a log in the time that the report of an exit may wait."""
+    spec = planned()
+    world.runtime.hanging_logs = 2
+    async with world.running():
+        await world.plan(spec)
+        await eventually(lambda: spec.kernel_id in world.runtime.kernels)
+        world.runtime.ends(spec.kernel_id, 7)
+        await eventually(lambda: is_now(world, spec, state="exited", health="unhealthy"))
+        await eventually(lambda: _told(world, spec).endswith("; last lines: its last words"))
+        assert world.runtime.hanging_logs == 0
+
+
+async def test_a_log_that_never_comes_is_not_asked_for_for_ever(world: AgentWorld) -> None:
+    spec = planned()
+    world.runtime.hanging_logs = 1000
+    async with world.running(reconcile_every=timedelta(seconds=0.1)):
+        await world.plan(spec)
+        await eventually(lambda: spec.kernel_id in world.runtime.kernels)
+        world.runtime.ends(spec.kernel_id, 7)
+        await eventually(lambda: world.runtime.hanging_logs == 1000 - TAIL_TRIES)
+        looks = world.runtime.looks
+        await eventually(lambda: world.runtime.looks > looks + 2)
+        assert world.runtime.hanging_logs == 1000 - TAIL_TRIES
+        assert _told(world, spec) == "its program ended with exit code 7"
+
+
+def _told(world: AgentWorld, spec: KernelSpec) -> str:
+    report = world.report(spec.kernel_id)
+    assert report is not None
+    return report.reason.text
 
 
 async def test_a_runtime_that_is_away_holds_up_a_start_and_forgets_no_kernel(world: AgentWorld) -> None:

@@ -37,6 +37,8 @@ log = structlog.get_logger()
 _TAIL_LINES = 20
 _TAIL_S = 0.15
 """Timeout for reading the end of an exited kernel's log; the report of its exit must not wait longer."""
+TAIL_TRIES = 40
+"""How often the end of one kernel's log is asked for, in a pass each, until it comes in time."""
 
 _BEGUN: Final[Mapping[Operation, Reason]] = {
     "start": Reason.of(KernelReason.PREPARING, "its start has begun"),
@@ -76,6 +78,8 @@ class Converger:
         self._evict_over_memory = evict_over_memory
         self._loop = Loop("converge", self._one_pass, every=every)
         self._operations: dict[KernelId, asyncio.Task[None]] = {}
+        self._unread: dict[KernelId, int] = {}
+        """Exited kernels the end of whose log did not come in time, and how often it was asked for."""
         self._group: asyncio.TaskGroup
         self._stopped = asyncio.Event()
         self._may_start = False
@@ -163,23 +167,31 @@ class Converger:
                 record = record.model_copy(update={"started_at": kernel.created_at, "host_port": kernel.port})
             if record.ended_for == _AGENT_STOPPED and kernel.phase == "running" and not self._exiting:
                 record = record.model_copy(update={"ended_for": None})  # it outlived the agent that was to stop it
-            if kernel.phase == "exited" and _is_news(kernel, record):
-                record = record.model_copy(
-                    update={"ending": ending_of(kernel, await self._tail(kernel_id), record.ended_for)}
-                )
+            if kernel.phase == "exited" and (_is_news(kernel, record) or kernel_id in self._unread):
+                tail = await self._tail(kernel_id)
+                record = record.model_copy(update={"ending": ending_of(kernel, tail, record.ended_for)})
                 log.info("kernel_ended", kernel_id=str(kernel_id), name=record.spec.name, exit_code=kernel.exit_code)
             self._table.put(record)
+        self._unread = {kernel_id: tries for kernel_id, tries in self._unread.items() if kernel_id in seen}
         self._table.observe(seen)
 
     async def _tail(self, kernel_id: KernelId) -> list[str]:
+        """Return the last lines of a kernel's log, as far as they come in time; the next pass asks for the others."""
         lines: list[str] = []
-        with suppress(TimeoutError, RuntimeUnavailable):
+        tries = self._unread.pop(kernel_id, 0) + 1
+        try:
             async with (
                 asyncio.timeout(_TAIL_S),
                 aclosing(self._runtime.logs(kernel_id, tail=_TAIL_LINES, follow=False)) as batches,
             ):
                 async for batch in batches:
                     lines += batch
+        except TimeoutError:
+            if tries < TAIL_TRIES:
+                self._unread[kernel_id] = tries
+                self.poke()
+        except RuntimeUnavailable:
+            pass
         return lines
 
     def _act(self, action: Action) -> None:
