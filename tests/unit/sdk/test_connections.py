@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from headrace.sdk.connections import BrokenError, ConnectFailedError, Pool, SilentError
 from tests.support.wait import until
@@ -238,3 +245,70 @@ def test_a_path_before_the_api_s_and_either_kind_of_address_are_kept(host: str) 
         thread.join(20)
     assert asked[0].startswith(b"GET /behind/x HTTP/1.1\r\n")
     assert f"Host: {host}:".encode() in asked[0]
+
+
+def certificate(folder: Path) -> tuple[Path, Path]:
+    """Write a self-signed certificate for localhost, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    chain, private = folder / "server.pem", folder / "server.key"
+    chain.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    private.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return chain, private
+
+
+def over_tls(chain: Path, private: Path) -> Served:
+    """Return a server of one request over TLS."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(chain, private)
+
+    def serve(connection: socket.socket) -> None:
+        with context.wrap_socket(connection, server_side=True) as encrypted:
+            head(encrypted)
+            encrypted.sendall(OK)
+
+    return serve
+
+
+@pytest.mark.parametrize(
+    ("host", "verify", "accepted"),
+    [
+        ("localhost", "its CA", True),
+        ("localhost", "the system's CAs", False),
+        ("127.0.0.1", "its CA", False),  # a name that the certificate does not have
+        ("127.0.0.1", "nothing", True),
+    ],
+)
+def test_a_certificate_is_accepted_from_a_trusted_authority_for_the_host_s_name_alone(
+    tmp_path: Path, host: str, verify: str, *, accepted: bool
+) -> None:
+    chain, private = certificate(tmp_path)
+    verified: bool | str = {"its CA": str(chain), "the system's CAs": True, "nothing": False}[verify]
+    with server(over_tls(chain, private)) as (url, _):
+        secure = url.replace("http://127.0.0.1", f"https://{host}")
+        client = Pool(secure, connect_timeout_s=20, verify=verified)
+        try:
+            if accepted:
+                answer = client.send("GET", "/", headers={}, timeout_s=20)
+                assert answer.content == b"ok"
+                answer.close()
+            else:
+                with pytest.raises(ConnectFailedError, match="certificate verify failed"):
+                    client.send("GET", "/", headers={}, timeout_s=20)
+        finally:
+            client.close()
