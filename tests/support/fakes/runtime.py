@@ -27,6 +27,10 @@ class FakeRuntime:
         self.calls: list[tuple[str, KernelId]] = []
         self.away = False
         """Whether it cannot be asked."""
+        self.failures: list[Exception] = []
+        """What the next starts raise."""
+        self.ports: list[int] = []
+        """The ports that starts were given."""
         self.looks = 0
         """How often its kernels were listed."""
         self.hanging_logs = 0
@@ -51,6 +55,9 @@ class FakeRuntime:
     async def start(self, spec: KernelSpec, prepared: Prepared, before: Before | None) -> None:
         self._answer()
         self.calls.append(("start", spec.kernel_id))
+        self.ports.append(prepared.host_port)
+        if self.failures:
+            raise self.failures.pop(0)
         prepared.release_port()
         self.kernels[spec.kernel_id] = SeenKernel(
             spec.kernel_id,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from datetime import timedelta
 from pathlib import Path
 
@@ -9,8 +11,10 @@ import pytest
 
 from headrace.agent.checks import CheckResult
 from headrace.agent.reconcile.converge import TAIL_TRIES
+from headrace.agent.runtime.interface import PortTaken, StartRefused
 from headrace.common.contracts.ids import KernelId, new_uuid
 from headrace.common.contracts.messages.plans import KernelSpec
+from headrace.common.contracts.reasons.kernel import KernelReason
 from tests.support.wait import eventually
 from tests.support.worlds.agent import AgentWorld
 from tests.unit.agent.test_convergence import spec_of
@@ -104,6 +108,56 @@ def _told(world: AgentWorld, spec: KernelSpec) -> str:
     report = world.report(spec.kernel_id)
     assert report is not None
     return report.reason.text
+
+
+async def test_a_start_whose_port_was_taken_meanwhile_gets_another_one(world: AgentWorld) -> None:
+    spec = planned()
+    world.runtime.failures = [PortTaken(KernelReason.START_FAILED, "taken")] * 2
+    async with world.running():
+        await world.plan(spec)
+        await eventually(lambda: spec.kernel_id in world.runtime.kernels)
+        assert len(set(world.runtime.ports)) == 3
+        await eventually(lambda: world.report(spec.kernel_id) and _state(world, spec) == "running")
+
+
+async def test_a_start_that_finds_no_port_fails_in_the_end_and_says_so(world: AgentWorld) -> None:
+    spec = planned()
+    world.runtime.failures = [PortTaken(KernelReason.START_FAILED, "the port is taken")] * 3
+    async with world.running():
+        await world.plan(spec)
+        await eventually(lambda: world.report(spec.kernel_id) and _state(world, spec) == "failed")
+        assert _told(world, spec) == "the port is taken"
+        assert len(world.runtime.ports) == 3
+
+
+async def test_a_start_that_breaks_is_told_and_costs_nothing_else(world: AgentWorld) -> None:
+    breaks, other = planned(), planned()
+    world.runtime.failures = [ValueError("no such thing")]
+    async with world.running():
+        await world.plan(breaks)
+        await eventually(lambda: world.report(breaks.kernel_id) and _state(world, breaks) == "failed")
+        assert _told(world, breaks) == "the agent could not start it: no such thing; the agent's log says more"
+        await world.plan(breaks, other)
+        await eventually(lambda: other.kernel_id in world.runtime.kernels)
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+async def test_a_start_that_meets_a_full_disk_is_tried_again(world: AgentWorld, *, wrapped: bool) -> None:
+    spec = planned()
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    refused = StartRefused(KernelReason.START_FAILED, "its folder cannot be made")
+    refused.__cause__ = full
+    world.runtime.failures = [refused if wrapped else full]
+    async with world.running(reconcile_every=timedelta(seconds=0.1)):
+        await world.plan(spec)
+        await eventually(lambda: spec.kernel_id in world.runtime.kernels)
+        assert [what for what, _ in world.runtime.calls] == ["start", "start"]
+
+
+def _state(world: AgentWorld, spec: KernelSpec) -> str:
+    report = world.report(spec.kernel_id)
+    assert report is not None
+    return report.state
 
 
 async def test_a_runtime_that_is_away_holds_up_a_start_and_forgets_no_kernel(world: AgentWorld) -> None:

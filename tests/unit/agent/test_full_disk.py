@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from headrace.agent import disk as disk_module
 from headrace.agent.archive import LogArchive
@@ -166,3 +167,15 @@ def test_an_engine_s_disk_that_is_the_agent_s_or_not_on_this_machine_is_not_look
     (tmp_path / "docker").mkdir()
     root = {"same": tmp_path / "docker", "elsewhere": tmp_path / "not-here", "none": None}[where]
     assert DiskMonitor(tmp_path, 2**60, engine_root=lambda: root).measure_engine() is None
+
+
+def test_a_disk_that_cannot_be_asked_holds_up_no_start_and_is_logged_once(tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    monitor = DiskMonitor(gone, 1)
+    with capture_logs() as logs:
+        assert (monitor.measure(), monitor.shortage()) == (None, None)
+        gone.mkdir()
+        assert monitor.measure() is not None
+        gone.rmdir()
+        assert monitor.measure() is None
+    assert [entry["event"] for entry in logs] == ["disk_unreadable"] * 2, "again after it could be asked"
