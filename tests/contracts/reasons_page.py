@@ -9,6 +9,7 @@ from headrace.appproxy.dataplane.request.local_replies import interruption_probl
 from headrace.common.contracts.reasons import MAX_TEXT, MAX_TEXT_OF_ONE, ReasonCode
 from headrace.common.contracts.reasons.catalogue import CATALOGUES
 from headrace.common.contracts.reasons.proxy import ModelReason, ProxyReason, Retry
+from headrace.common.contracts.vocabulary import SERVICE_PHASES, SERVICE_STATUSES
 
 _RETRY: Final[Mapping[Retry, str]] = {
     Retry.NO: "the same request is refused again",
@@ -56,10 +57,20 @@ field that has one), and leaves the type open.
 
 def page() -> str:
     """Return the page."""
-    lines = [_INTRODUCTION]
+    lines = [_INTRODUCTION, *_states()]
     for catalogue in CATALOGUES.values():
         lines += _section(catalogue)
     return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def _states() -> list[str]:
+    lines = ["## Status and phase of a service", ""]
+    lines += ["`status` says whether it can serve, `phase` whether it has reached its desired state: a service in the "]
+    lines[-1] += "middle of an update is `healthy` and `deploying`. `reason` says why both are so."
+    for field, meanings in (("status", SERVICE_STATUSES), ("phase", SERVICE_PHASES)):
+        rows = ((f"`{value}`", meaning) for value, meaning in meanings.items())
+        lines += ["", *_table((f"`{field}`", "meaning"), rows)]
+    return [*lines, ""]
 
 
 def _section(catalogue: type[ReasonCode]) -> list[str]:

@@ -62,6 +62,13 @@ def test_wrong_usage_ends_with_2(cli: Cli, words: list[str]) -> None:
     assert "Traceback" not in ran.err
 
 
+def test_an_option_of_another_command_is_refused_with_that_commands_name(cli: Cli) -> None:
+    ran = cli("service", "update", "echo", "--max-queued", "3")
+    assert ran.code == 2
+    assert "No such option: --max-queued; it is an option of: headrace service traffic" in ran.err
+    assert "it is an option of" not in cli("service", "show", "echo", "--of-no-command").err
+
+
 def test_a_wrong_value_is_found_before_anything_is_sent(cli: Cli, there: FakeManagerApi) -> None:
     ran = cli("service", "create", "Bad_Name", "--replicas", "-1")
     assert ran.code == 2

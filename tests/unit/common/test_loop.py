@@ -4,9 +4,10 @@ import asyncio
 from datetime import timedelta
 
 import pytest
+from structlog.testing import capture_logs
 
 from headrace.common.runtime import loop as loops
-from headrace.common.runtime.loop import Loop
+from headrace.common.runtime.loop import Loop, PassDeferred
 from tests.support.wait import eventually
 
 LONG = timedelta(hours=1)
@@ -29,6 +30,29 @@ async def test_a_poke_during_a_pass_leads_to_another_pass() -> None:
     loop.stop()
     await task
     assert loop.passes == 2
+
+
+async def test_a_pass_that_waits_for_something_is_logged_once_without_a_traceback_until_another_one_succeeds() -> None:
+    waits_for = ["the bus", "the bus", "the database", None, "the bus"]
+
+    async def one_pass() -> None:
+        if len(waits_for) == 1:
+            loop.stop()
+        why = waits_for.pop(0)
+        if why is not None:
+            raise PassDeferred(why)
+
+    loop = Loop("t", one_pass, every=timedelta(milliseconds=1), pause=NOW)
+    with capture_logs() as logged:
+        await loop.run()
+    assert [(entry["event"], entry["log_level"], entry["why"]) for entry in logged] == [
+        ("pass_deferred", "info", "the bus"),
+        ("pass_deferred", "info", "the database"),
+        ("pass_deferred", "info", "the bus"),
+    ]
+    assert not any("exc_info" in entry for entry in logged)
+    assert loop.passes == 5
+    assert loop.last_success is not None
 
 
 async def test_many_pokes_before_a_pass_are_one_pass() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, get_args
 from uuid import UUID
 
 import pytest
@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from headrace.common.contracts.ids import ProjectId, ProxyId, RevisionId, ServiceId, UserId
 from headrace.common.contracts.reasons import MAX_TEXT
 from headrace.common.contracts.revision import RevisionSpec
+from headrace.common.contracts.vocabulary import SERVICE_PHASES, SERVICE_STATUSES, ServicePhase, ServiceStatus
 from headrace.manager.domain.lifecycle.replica_failures import RAN_WELL
 from headrace.manager.domain.lifecycle.replica_state import MAX_FAILED_STARTS
 from headrace.manager.domain.lifecycle.status import Reachability, StatusOfService, service_status, status_of
@@ -86,6 +87,11 @@ def status(want: Service, *have: One, error: str = "", served: int | None = None
 
 def short(found: StatusOfService) -> tuple[str, str, str]:
     return found.status, found.phase, found.reason.code
+
+
+def test_every_status_and_phase_has_a_meaning_for_the_docs() -> None:
+    assert tuple(SERVICE_STATUSES) == get_args(ServiceStatus)
+    assert tuple(SERVICE_PHASES) == get_args(ServicePhase)
 
 
 def test_healthy_when_as_many_as_wanted_serve() -> None:

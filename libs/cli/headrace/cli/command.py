@@ -22,6 +22,8 @@ from typer.core import TyperGroup
 from headrace.cli.session import current
 
 F = TypeVar("F", bound=Callable[..., None])
+_MOST_NAMED = 5
+"""Commands that the error about an option names."""
 _JSON = Annotated[bool, typer.Option("--json", help="Print JSON: objects, arrays for lists, a line each for streams.")]
 
 
@@ -43,6 +45,28 @@ class CommandGroup(TyperGroup):
             make(single)
             self.commands[cmd_name] = _with_value_names(typer.main.get_group(single).commands[cmd_name])
         return super().get_command(ctx, cmd_name)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that is named; the error about an option that it lacks names the commands that have it."""
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            option, of = getattr(error, "option_name", None), getattr(error, "ctx", None)
+            if isinstance(option, str) and of is not None and of.parent is ctx:
+                self._point_to_others(ctx, error, option, of.info_name)
+            raise
+
+    def _point_to_others(self, ctx: Any, error: Any, option: str, asked: str) -> None:
+        others = [
+            name
+            for name in self.list_commands(ctx)
+            if name != asked and any(option in (*p.opts, *p.secondary_opts) for p in self.get_command(ctx, name).params)
+        ]
+        # what a new thing is made with is changed by another command
+        others = [name for name in others if name != "create"] or others
+        if others:
+            named = ", ".join(f"{ctx.command_path} {name}" for name in others[:_MOST_NAMED])
+            error.message = f"{error.message}; it is an option of: {named}"
 
 
 class Commands(typer.Typer):

@@ -5,7 +5,8 @@ REST models, bus messages and stored rows all spell them so; decisions know the 
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Final, Literal
 
 Role = Literal["owner", "member", "viewer"]
 """Role of a user in a project. Each includes the next: owner, member, viewer."""
@@ -22,8 +23,26 @@ RuntimeVariant = Literal["vllm", "sglang", "nim", "huggingface-tgi", "llama-cpp"
 ServiceStatus = Literal["healthy", "degraded", "unhealthy"]
 """Status: whether a service can serve."""
 
+SERVICE_STATUSES: Final[Mapping[ServiceStatus, str]] = {
+    "healthy": "as many replicas serve as are wanted (of any revision), and callers reach them",
+    "degraded": "fewer serve than are wanted, or callers may lack the newest change: a route or rule table, an app-proxy "
+    "or an own port is behind",
+    "unhealthy": "no replica serves, also where none is wanted, or no app-proxy reports: callers are not served",
+}
+"""Meaning of each status, for the docs."""
+
 ServicePhase = Literal["deploying", "deployed", "stopping", "stopped", "failed"]
 """Phase: whether a service has reached its desired state."""
+
+SERVICE_PHASES: Final[Mapping[ServicePhase, str]] = {
+    "deploying": "fewer replicas of the current revision serve than are wanted, and starting them goes on",
+    "deployed": "as many replicas of the current revision serve as are wanted",
+    "stopping": "it was stopped or deleted, and replicas are still draining or stopping",
+    "stopped": "a user stopped it, and no replica is left",
+    "failed": "too many starts of the current revision failed in a row: none is tried until a user retries; an earlier "
+    "revision may serve meanwhile",
+}
+"""Meaning of each phase, for the docs."""
 
 SessionStatus = Literal["pending", "placed", "running", "draining", "stopping", "ended"]
 """pending: waits for a machine. placed: in a machine's plan. running: its main kernel runs. draining, stopping, ended:

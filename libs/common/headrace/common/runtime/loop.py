@@ -17,6 +17,10 @@ log = structlog.get_logger()
 MAX_REST_S = 0.25
 
 
+class PassDeferred(Exception):  # noqa: N818 - it is no error
+    """A pass cannot be made yet, because something that it needs is not there: a bus that is not connected, as at the start."""
+
+
 class Loop:
     """Reconcile loop: runs `one_pass` after every poke and at least once per `every`, at most once per `pause`.
 
@@ -24,7 +28,8 @@ class Loop:
     of the time under many pokes, and each handles more at once. `poked`: the event that a poke sets, if others than the
     loop's owner poke it.
 
-    A pass that raises is logged and counted; the next pass is the retry. A pass longer than `deadline` is cancelled.
+    A pass that raises is logged and counted; the next pass is the retry. One that raises PassDeferred is logged once for
+    as long as that is so, without a traceback. A pass longer than `deadline` is cancelled.
     """
 
     def __init__(
@@ -49,6 +54,8 @@ class Loop:
         self._monotonic = monotonic
         self._stopping = False
         self.passes = 0
+        self._deferred: str | None = None
+        """What the last pass waited for."""
         self.last_success: float | None = None
         """Time at the end of the last successful pass, by the loop's clock."""
 
@@ -77,17 +84,22 @@ class Loop:
     async def _measured_pass(self) -> float:
         """Run one pass and return its duration in seconds."""
         started = self._monotonic()
-        outcome = "failed"
+        outcome, deferred = "failed", None
         try:
             async with asyncio.timeout(self._deadline.total_seconds()):
                 await self.one_pass()
             outcome = "done"
             self.last_success = self._monotonic()
             LAST_PASS_TIMESTAMP.labels(self.name).set_to_current_time()
+        except PassDeferred as why:
+            outcome, deferred = "deferred", str(why)
+            if deferred != self._deferred:
+                log.info("pass_deferred", loop=self.name, why=deferred)
         except Exception:  # the next pass is the retry
             log.exception("pass_failed", loop=self.name)
         finally:
             self.passes += 1
+            self._deferred = deferred
             took = self._monotonic() - started
             PASS_SECONDS.labels(self.name, outcome).observe(took)
         return took

@@ -26,6 +26,7 @@ from headrace.common.contracts.messages.rules import RuleTable
 from headrace.common.contracts.problems import BusUnavailable
 from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.common.runtime.clock import Monotonic
+from headrace.common.runtime.loop import PassDeferred
 from headrace.manager.domain.records.publications import Content, Publication
 from headrace.manager.loops.row_errors import error_text
 from headrace.manager.metrics import TABLES_PUBLISHED, TABLES_UNBUILT
@@ -128,11 +129,15 @@ class PublishingLoop(Generic[T]):
         self._verified = None
 
     async def one_pass(self) -> None:
-        """Publish every changed table. Raises BusUnavailable when the bus did not take one; the next pass tries again."""
+        """Publish every changed table.
+
+        Raises BusUnavailable when the bus did not take one, and PassDeferred while it is not connected; the next pass
+        tries again.
+        """
         if not self._bus.connected:
             async with transaction(self._pool) as con:
                 await publications.fold_changes(con, self._source.kind)
-            raise BusUnavailable("not connected to NATS")
+            raise PassDeferred("not connected to NATS")
         if self._verified is None or self._monotonic() - self._verified > self._verify_s:
             self._verified = self._monotonic()  # before it, so that a bus that comes back meanwhile is looked at again
             try:

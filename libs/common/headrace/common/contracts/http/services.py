@@ -135,7 +135,9 @@ class ServiceView(View):
     project: str
     description: str
     status: ServiceStatus
+    """Whether it can serve."""
     phase: ServicePhase
+    """Whether it has reached its desired state."""
     reason: Annotated[Reason, said_of("service", "placement", "session", "kernel")]
     replicas: NonNegativeInt
     """Desired number of replicas."""
