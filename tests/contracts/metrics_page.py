@@ -25,7 +25,7 @@ from headrace.manager.store import retention
 _REPLICAS: Final = "a replica's id; removed two minutes after the replica"
 LABELS: Final[Mapping[str, str]] = {
     "loop": "a loop of the service ([architecture.md](architecture.md#loops))",
-    "outcome of headrace_reconcile_pass_seconds": "`done`, `failed`",
+    "outcome of headrace_reconcile_pass_seconds": "`done`, `failed`; `deferred`: what it needs is not there yet (the bus)",
     "method": "an HTTP method",
     "route": "a route as it is declared (`/v1/services/{service}`), or `(none)`: those of the service",
     "code of headrace_http_request_seconds": "a status of HTTP",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 from nats.errors import NoRespondersError
@@ -13,7 +14,7 @@ from headrace.common.bus.connect import Bus, open_bus
 from headrace.common.bus.consume import answering
 from headrace.common.contracts.ids import KernelId, new_uuid
 from headrace.common.contracts.messages.logs import LogChunk, LogsAccepted, LogsRequest
-from headrace.common.contracts.problems import BusUnavailable, NotFound, TooManyRequests
+from headrace.common.contracts.problems import BusUnavailable, MalformedMessage, NotFound, Problem, TooManyRequests
 from headrace.embedded.stack import EmbeddedServers
 from headrace.manager.inbox.logs import BusLogReader
 from tests.support.wait import eventually
@@ -97,3 +98,91 @@ async def test_a_machine_where_too_many_read_logs_is_told_with_the_numbers(bus: 
             await anext(BusLogReader(bus).lines("agent-1", KERNEL, tail=1, follow=True))
     document = refused.value.document()
     assert (document["status"], document["found"], document["allowed"]) == (429, 32, 32)
+
+
+@asynccontextmanager
+async def _sends(servers: EmbeddedServers, *messages: bytes) -> AsyncIterator[None]:
+    """An agent that accepts who wants a log and sends these messages."""
+    user, password = servers.nats_user("agent-1")
+    sending: list[asyncio.Task[None]] = []
+    async with open_bus(servers.nats_url, user=user, password=password, name="agent") as own:
+
+        async def send(request: LogsRequest) -> None:
+            for message in messages:
+                await own.client.request(request.reply_to, message, timeout=30)
+
+        async def accept(request: LogsRequest) -> LogsAccepted:
+            sending.append(asyncio.create_task(send(request)))
+            return LogsAccepted(accepted=True)
+
+        async with answering(own, LogsRequest, accept, subject="rpc.agent.agent-1.logs"):
+            await own.client.flush(timeout=30)
+            yield
+        for task in sending:
+            task.cancel()
+        await asyncio.gather(*sending, return_exceptions=True)
+
+
+def _chunk(sequence: int, *lines: str, **facts: Any) -> bytes:
+    return LogChunk(sequence=sequence, lines=lines, **facts).encode()
+
+
+async def _read(bus: Bus) -> tuple[list[str], Problem | None]:
+    """Read a log to its end; return the lines, and why it broke off."""
+    lines: list[str] = []
+    try:
+        async for line in BusLogReader(bus).lines("agent-1", KERNEL, tail=10, follow=True):
+            lines.append(line)  # noqa: PERF401 - kept when it breaks off
+    except Problem as problem:
+        return lines, problem
+    return lines, None
+
+
+async def test_a_chunk_without_lines_is_a_sign_of_life(bus: Bus, servers: EmbeddedServers) -> None:
+    async with _sends(servers, _chunk(0), _chunk(1, "one", "two"), _chunk(2, eof=True)):
+        assert await _read(bus) == (["", "one", "two", ""], None)
+
+
+@pytest.mark.parametrize(
+    ("second", "problem", "why"),
+    [
+        (_chunk(2, "three"), BusUnavailable, "a part of the log was lost on the way from agent-1"),
+        (_chunk(1, error="the disk is gone"), BusUnavailable, "agent-1: the disk is gone"),
+        (b"{", MalformedMessage, "LogChunk"),
+    ],
+    ids=["a part is lost", "the agent cannot read on", "it is no chunk"],
+)
+async def test_a_log_that_breaks_off_says_why_after_the_lines_that_came(
+    bus: Bus, servers: EmbeddedServers, second: bytes, problem: type[Problem], why: str
+) -> None:
+    async with _sends(servers, _chunk(0, "one"), second):
+        lines, found = await _read(bus)
+    assert lines[0] == "one"
+    assert isinstance(found, problem)
+    assert why in found.detail
+
+
+async def test_an_agent_that_accepts_and_then_says_nothing_has_fallen_silent(
+    bus: Bus, servers: EmbeddedServers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headrace.manager.inbox.logs.SILENCE_S", 0.1)
+    async with _sends(servers):
+        lines, found = await _read(bus)
+    assert lines == []
+    assert isinstance(found, BusUnavailable)
+    assert found.detail.startswith("agent-1 fell silent")
+
+
+async def test_a_reader_says_that_the_bus_is_away_and_can_leave_when_its_connection_is_gone(
+    bus: Bus, servers: EmbeddedServers
+) -> None:
+    BusLogReader(bus).check()
+    with pytest.raises(BusUnavailable):
+        BusLogReader(Bus()).check()
+    user, password = servers.nats_user("manager")
+    async with _sends(servers, _chunk(0, "one")):
+        async with open_bus(servers.nats_url, user=user, password=password, name="manager-2") as own:
+            lines = BusLogReader(own).lines("agent-1", KERNEL, tail=10, follow=True)
+            assert await anext(lines) == "one"
+        await lines.aclose()  # type: ignore[attr-defined]
+    assert [line async for line in lines] == []
