@@ -35,6 +35,8 @@ class FakeRuntime:
         """How often its kernels were listed."""
         self.hanging_logs = 0
         """So many reads of a log hang, before others do not."""
+        self.stops = True
+        """Whether it can stop kernels."""
         self.problem: PortProblem | None = None
         """Why an answer from a kernel's port does not count."""
 
@@ -71,6 +73,8 @@ class FakeRuntime:
 
     async def stop(self, kernel_id: KernelId, grace_s: float) -> None:
         self._answer()
+        if not self.stops:
+            raise RuntimeUnavailable("it cannot stop it")
         self.calls.append(("stop", kernel_id))
         self.kernels[kernel_id] = replace(self.kernels[kernel_id], phase="exited", exit_code=0)
 

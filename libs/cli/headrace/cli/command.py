@@ -22,7 +22,7 @@ from typer.core import TyperGroup
 from headrace.cli.session import current
 
 F = TypeVar("F", bound=Callable[..., None])
-_MOST_NAMED = 5
+_MAX_NAMED = 5
 """Commands that the error about an option names."""
 _JSON = Annotated[bool, typer.Option("--json", help="Print JSON: objects, arrays for lists, a line each for streams.")]
 
@@ -65,7 +65,7 @@ class CommandGroup(TyperGroup):
         # what a new thing is made with is changed by another command
         others = [name for name in others if name != "create"] or others
         if others:
-            named = ", ".join(f"{ctx.command_path} {name}" for name in others[:_MOST_NAMED])
+            named = ", ".join(f"{ctx.command_path} {name}" for name in others[:_MAX_NAMED])
             error.message = f"{error.message}; it is an option of: {named}"
 
 
