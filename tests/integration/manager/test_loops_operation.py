@@ -235,7 +235,9 @@ async def test_failed_starts_are_events_with_their_cause_one_for_each_round(worl
         await healthy_replica(world, service)
         second = await world.revision(service, 2)
         fails(agent, second)
-        await world.set(service, revision_id=second, failed_starts=4)
+        await world.pool.execute(  # at once: a pass in between would count from 0
+            "update services set revision_id = $2, failed_starts = 4, rev = rev + 1 where id = $1", service, second
+        )
         await eventually(lambda: gave_up(world, service))
     events = await world.pool.fetch("select message, details from events where action = 'replica.start-failed'")
     assert [(e["message"], e["details"]["revision"], e["details"]["in_a_row"]) for e in events] == [
