@@ -1,6 +1,6 @@
 # What people and CI run. Everything sets itself up: `make help` lists the commands.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test unit nightly coverage check format bench bench-proxy compile chaos fuzz lock contracts refusals clean
+.PHONY: help setup demo up test unit nightly coverage check format bench bench-proxy compile wheel chaos fuzz lock contracts refusals clean
 BIN := .venv/bin
 unexport PYTHONDONTWRITEBYTECODE # else each worker and each service compiles all anew, and each worker rewrites the assertions
 PARALLEL := -n auto --dist loadgroup --no-loadscope-reorder
@@ -46,6 +46,11 @@ bench: setup  ## Run the benchmarks (ARGS=plans: one); every case is judged, res
 
 compile: setup  ## Make build/compiled: Headrace as its wheel installs it, the data plane compiled (needs a C compiler)
 	@scripts/compile
+
+wheel: setup  ## Make dist/headrace-*.whl (HEADRACE_COMPILE=1: compiled), and serve a model with it on each Python here
+	@mkdir -p build
+	@scripts/wheel
+	@scripts/try_wheel $(PYTHONS)
 
 bench-proxy: setup  ## Measure the app-proxy beside others in one run, into build/bench-proxy.json (ARGS=--quick: does all run?)
 	@$(BIN)/python -m benchmarks.proxy $(ARGS)
