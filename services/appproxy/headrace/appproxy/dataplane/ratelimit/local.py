@@ -78,11 +78,13 @@ class LocalRateLimiter:
         quota, usage = known.quota, known.usage
         if not quota.bounds_anything:
             return UNLIMITED
-        now_s, unix_s = self._clock(), self._wall()
+        now_s = self._clock()
+        unix_s = self._wall() if quota.tokens_per_day else 0.0  # for that limit only: each look at a clock takes time
         code, wait_s = judge(quota, usage, tokens, now_s=now_s, unix_s=unix_s)
         reservation = None
         if code is None:
-            reservation = Reservation(caller, quota, tokens, now_s, int(unix_s // DAY_S))
+            day = int(unix_s // DAY_S) if quota.tokens_per_day else 0
+            reservation = Reservation(caller, quota, tokens, now_s, day)
             charge(quota, usage, reservation, now_s=now_s)
         verdict = verdict_of(quota, usage, code, wait_s, now_s=now_s, unix_s=unix_s, limiter_mode="local")
         verdict.reservation = reservation if quota.needs_settling else None
