@@ -28,7 +28,9 @@ class Load:
     token: str | None
     workers: int = 8
     body: dict[str, object] | None = None
-    pause_s: float = 0.0
+    pause_s: float = 0.05
+    """Between an answer and the worker's next request. Enough requests to be in flight at every moment, and not so many
+    that the load itself takes all cores and what it is about waits for them; 0 where a test counts answers."""
     sent: int = 0
     answers: list[Answer] = field(default_factory=list)
     _stop: asyncio.Event = field(default_factory=asyncio.Event)

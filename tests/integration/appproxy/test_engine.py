@@ -105,7 +105,7 @@ async def test_a_replica_killed_under_load_costs_only_what_ran_on_it(
     with model_server(command, tmp_path / "a.log") as one, model_server(command, tmp_path / "b.log") as two:
         world.apply(table("chat", routes=(route(1, port=one.port), route(2, port=two.port))))
         async with Load(
-            f"{world.url}/chat/v1/chat/completions", None, workers=8, body={**ASK, "max_tokens": 4}
+            f"{world.url}/chat/v1/chat/completions", None, workers=8, body={**ASK, "max_tokens": 4}, pause_s=0
         ) as load:
             await eventually(lambda: len(load.answers) > 100)
             killed = load.sent
@@ -122,7 +122,7 @@ async def test_reading_goes_on_while_a_replica_is_killed(world: AppProxyWorld, t
     command = ["-m", "headrace.engine", "--host", "127.0.0.1", "--port", "{port}", "--model-name", "m"]
     with model_server(command, tmp_path / "a.log") as one, model_server(command, tmp_path / "b.log") as two:
         world.apply(table("chat", routes=(route(1, port=one.port), route(2, port=two.port))))
-        async with Load(f"{world.url}/chat/v1/models", None, workers=8) as load:
+        async with Load(f"{world.url}/chat/v1/models", None, workers=8, pause_s=0) as load:
             await eventually(lambda: len(load.answers) > 100)
             await asyncio.to_thread(one.stop, 9)
             seen = len(load.answers)

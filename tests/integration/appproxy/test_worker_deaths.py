@@ -49,7 +49,7 @@ async def test_sigterm_of_a_worker_under_load_loses_nothing(tmp_path: Path) -> N
             while not enough.is_set():
                 fresh.append(await ask(two.port, "/chat/short"))
 
-        async with asyncio.TaskGroup() as group, Load(url, None, workers=8) as load:
+        async with asyncio.TaskGroup() as group, Load(url, None, workers=8, pause_s=0) as load:
             for _ in range(4):
                 group.create_task(strangers())
             pids = two.traffic.pids
