@@ -6,8 +6,6 @@ import asyncio
 import json
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -28,6 +26,7 @@ from headrace.common.contracts.messages.reports import KernelReport, NodeReport
 from headrace.common.contracts.slots import parse_slots
 from headrace.embedded.stack import EmbeddedServers
 from tests.integration.agent.containers import docker, import_image
+from tests.support.forked import ForkedService
 from tests.support.ports import free_port, port_range
 from tests.support.wait import eventually
 
@@ -68,17 +67,14 @@ class AgentUnderTest:
     data: Path
     folders: Path
     log: Path
-    process: subprocess.Popen[bytes] | None = None
+    process: ForkedService | None = None
     generation: int = 0
     reports: list[NodeReport] = field(default_factory=list)
     samples: list[KernelSample] = field(default_factory=list)
 
     def start(self) -> None:
         """Start the process."""
-        with self.log.open("ab") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "headrace.agent"], env=os.environ | self.env, stdout=output, stderr=output
-            )
+        self.process = ForkedService("agent", os.environ | self.env, self.log)
 
     def kill(self, number: int = signal.SIGKILL, within_s: float = 60) -> int:
         """Signal the process and return its exit code."""

@@ -1,0 +1,7 @@
+"""What the process that services are forked from imports, in the order in which a service does: see forked.py."""
+
+from headrace.common.runtime.lean import load_lean
+
+load_lean()
+
+import headrace.agent.running  # noqa: E402, F401
