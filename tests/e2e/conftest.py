@@ -39,6 +39,10 @@ def python_image() -> Iterator[str]:
     subprocess.run(["docker", "image", "rm", "-f", tag], check=False, capture_output=True, timeout=60)
 
 
+QUICK_RULES = {"HEADRACE_AUTOSCALER_WINDOW_S": "3", "HEADRACE_AGENT_METRICS_EVERY": "PT1S"}
+"""Settings with which a rule follows its metric soon: what it averages over is the same to these tests."""
+
+
 async def _running(stack: Stack) -> AsyncIterator[Stack]:
     await stack.start()
     yield stack
@@ -49,7 +53,13 @@ async def _running(stack: Stack) -> AsyncIterator[Stack]:
 async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
     """Headrace on the process runtime, with four simulated GPUs."""
     async for running in _running(
-        Stack(tmp_path_factory.mktemp("process") / "data", runtime="process", python_image=None, gpus=4)
+        Stack(
+            tmp_path_factory.mktemp("process") / "data",
+            runtime="process",
+            python_image=None,
+            gpus=4,
+            environ=QUICK_RULES,
+        )
     ):
         yield running
 
@@ -58,7 +68,12 @@ async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack
 async def docker_stack(tmp_path_factory: pytest.TempPathFactory, python_image: str) -> AsyncIterator[Stack]:
     """Headrace with its kernels as containers."""
     async for running in _running(
-        Stack(tmp_path_factory.mktemp("docker") / "data", runtime="docker", python_image=python_image)
+        Stack(
+            tmp_path_factory.mktemp("docker") / "data",
+            runtime="docker",
+            python_image=python_image,
+            environ=QUICK_RULES,
+        )
     ):
         yield running
 

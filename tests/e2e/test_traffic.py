@@ -76,10 +76,11 @@ async def test_a_killed_replica_is_replaced_and_nobody_notices_after_half_a_seco
     api = any_stack.api
     token = (await api.token(chat))["token"]
     before = {r["id"] for r in (await api.service(chat))["replica_list"]}
-    async with Load(f"{any_stack.proxy}/{chat}/v1/chat/completions", token, body=_message(max_tokens=2)) as load:
+    body = _message(max_tokens=2)
+    async with Load(f"{any_stack.proxy}/{chat}/v1/chat/completions", token, body=body, pause_s=0) as load:
         await eventually(lambda: len(load.answers) > 20)
-        killed_at = time.monotonic()
         await any_stack.kill_a_replica(chat)
+        killed_at = time.monotonic()
 
         async def replaced() -> bool:
             seen = await api.service(chat)
