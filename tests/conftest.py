@@ -65,14 +65,15 @@ def pytest_make_parametrize_id(val: object) -> str | None:
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Return one worker more than cores, since tests wait for servers and containers half of their time; 0 for tests by name.
+    """Return two workers more than cores; 0 for tests by name.
 
-    Unit tests get one per core: they wait for nothing.
+    Two stacks with their replicas are worked through in a worker each, and these wait for most of their time. Unit tests get one
+    per core: they wait for nothing.
     """
     if all("::" in word for word in config.args):
         return 0
     units = all(word.startswith("tests/unit") for word in config.args)
-    return len(os.sched_getaffinity(0)) + (not units)
+    return len(os.sched_getaffinity(0)) + 2 * (not units)
 
 
 @pytest.fixture(autouse=True)

@@ -58,7 +58,7 @@ async def test_no_server_error_and_nothing_undocumented(api: ManagerApi) -> None
 
 
 def _explore(url: str, key: str) -> list[str]:
-    schema = schemathesis.openapi.from_url(f"{url}/v1/openapi.json")
+    schema = schemathesis.openapi.from_url(f"{url}/v1/openapi.json", timeout=60)
     failures: list[str] = []
     headers = {"Authorization": f"Bearer {key}"}
     with httpx.Client(verify=False, timeout=60, base_url=url, headers=headers) as http:
@@ -101,6 +101,6 @@ def _one(operation: Any, mode: GenerationMode, headers: dict[str, str]) -> None:
         for name in ("project", "folder", "service", "user"):
             if name in (case.path_parameters or {}) and next(count) % 2:
                 case.path_parameters[name] = name  # one that exists
-        case.call_and_validate(headers=headers, checks=CHECKS, timeout=10)
+        case.call_and_validate(headers=headers, checks=CHECKS, timeout=60)
 
     run()
