@@ -200,7 +200,7 @@ async def test_no_password_is_sent_to_a_server_without_tls(servers: EmbeddedServ
     between = await asyncio.start_server(listen, "127.0.0.1", plain)
     async with between:
         await must_be_refused(Login(f"tls://127.0.0.1:{plain}", user, password, "manager"), "offers no tls")
-    assert heard
+    assert await eventually(lambda: heard)
     assert not [data for data in heard if password.encode() in data]
     async with open_bus(servers.nats_url, user=user, password=password, name="plain"):
         pass
