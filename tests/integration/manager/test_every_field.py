@@ -20,7 +20,8 @@ from typer.testing import CliRunner
 from headrace.cli.app import build
 from headrace.cli.config import Config
 from headrace.cli.session import Session
-from headrace.common.contracts.http.agents import UpdateAgent
+from headrace.common.contracts.http.agent_drains import StartDrain
+from headrace.common.contracts.http.agents import ChangeLabels, CordonAgent, UpdateAgent
 from headrace.common.contracts.http.clients import CreateClient
 from headrace.common.contracts.http.folders import CreateFolder, Selection
 from headrace.common.contracts.http.keys import CreateKey, UpdateKey
@@ -58,6 +59,9 @@ ONCE: Final[Mapping[type[BaseModel], str]] = {
     CreateFolder: "revisions name folders, and were checked against what the folder is for; files are what changes in it",
     PutMember: "a role is replaced by the same request, and taken away by DELETE (test_api_access.py)",
     PutWeight: "a weight is replaced by the same request, and 100 is the usual one (test_api_traffic.py)",
+    CordonAgent: "a cordon is replaced by the same request, and taken away by DELETE (test_api_agents.py)",
+    ChangeLabels: "labels are set and taken away one by one (test_api_agents.py)",
+    StartDrain: "a drain is cancelled with the cordon (test_loops_drains.py)",
 }
 """Bodies of requests that make nothing with fields that could be changed, and why."""
 

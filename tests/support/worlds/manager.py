@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -92,8 +92,15 @@ class ManagerWorld:
             await bus.close()
 
     async def service(
-        self, name: str, *, replicas: int = 1, slots: dict[str, str] | None = None, grace_s: float = 5
+        self,
+        name: str,
+        *,
+        replicas: int = 1,
+        slots: dict[str, str] | None = None,
+        grace_s: float = 5,
+        spec: Mapping[str, Any] | None = None,
     ) -> ServiceId:
+        """Insert a service. `spec`: what its replicas have that real agents need."""
         service, revision = new_uuid(), new_uuid()
         async with self.pool.acquire() as con, con.transaction():
             await con.execute(
@@ -107,7 +114,7 @@ class ManagerWorld:
                 grace_s,
                 self.user,
             )
-            await self._insert_revision(con, service, revision, 1, slots)
+            await self._insert_revision(con, service, revision, 1, slots, spec)
         return ServiceId(service)
 
     async def revision(self, service: ServiceId, number: int) -> UUID:
@@ -125,7 +132,13 @@ class ManagerWorld:
         return revision
 
     async def _insert_revision(
-        self, con: Any, service: UUID, revision: UUID, number: int, slots: dict[str, str] | None
+        self,
+        con: Any,
+        service: UUID,
+        revision: UUID,
+        number: int,
+        slots: dict[str, str] | None,
+        spec: Mapping[str, Any] | None = None,
     ) -> None:
         resolved = {
             "runtime": "custom",
@@ -137,6 +150,7 @@ class ManagerWorld:
             "model_path": "/models",
             "health_check": None,
             "slots": slots or {"cpu": "1", "mem": "1024"},
+            **(spec or {}),
         }
         await con.execute(
             "insert into revisions (id, service_id, number, spec, resolved, created_by) values ($1, $2, $3, '{}', $4, $5)",

@@ -222,4 +222,5 @@ class ReplicaSimulation:
         """Whether everything is as wanted and nothing remains to be done."""
         wanted = self.want.replicas if self.want.goal == "running" else 0
         good = [r for r in self.have if r.serving and r.revision_id == self.want.revision_id]
-        return len(good) == wanted == len(self.have) and decide(self.want, self.have, self.now) == []
+        moved = not any(r.moving for r in self.have)
+        return moved and len(good) == wanted == len(self.have) and decide(self.want, self.have, self.now) == []

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from headrace.common.contracts.ids import SessionId
 from headrace.common.contracts.reasons.placement import PlacementReason
 from headrace.common.contracts.slots import parse_slots
+from headrace.manager.domain.cordon import Cordon
 from headrace.manager.domain.placement.machines import KERNEL_BYTES, PLAN, PLAN_KIB, with_plan
 from headrace.manager.domain.placement.scheduler import (
     RESERVE_AFTER,
@@ -633,3 +634,28 @@ def test_a_long_queue_of_different_sessions_that_fit_nowhere_is_refused() -> Non
     requests = [request(n, slots={"cuda.device": 1, "cpu": Decimal(n) / 1000 + 1}) for n in range(4000)]
     placed, waiting = place_all(machines, requests, NOW)
     assert (len(placed), len(waiting)) == (0, 4000)
+
+
+def test_a_cordoned_machine_takes_nothing_and_says_by_whom_since_when_and_why() -> None:
+    cordon = Cordon(NOW, "ada", "new RAM")
+    placed, (waiting,) = place_all([machine("a", cordon=cordon)], [request()], NOW)
+    assert not placed
+    assert waiting.code == PlacementReason.CORDONED
+    assert waiting.text == "no machine fits: a is cordoned by ada since 2026-01-01T00:00:00Z: new RAM"
+    placed, _ = place_all([machine("a", cordon=cordon), machine("b")], [request()], NOW)
+    assert [placement.machine_id for placement in placed] == ["b"]
+
+
+def test_of_many_cordons_two_are_quoted() -> None:
+    cordon = Cordon(NOW, "ada", "")
+    _, (waiting,) = place_all([machine(name, cordon=cordon) for name in "abcd"], [request()], NOW)
+    assert waiting.text.endswith("b is cordoned by ada since 2026-01-01T00:00:00Z; 2 more are cordoned")
+    _, (waiting,) = place_all([machine(name, cordon=cordon) for name in "abc"], [request()], NOW)
+    assert waiting.text.endswith("; 1 more is cordoned")
+
+
+def test_a_machine_that_nearly_fits_counts_before_a_cordoned_one() -> None:
+    small = machine("b", held={"cpu": 7})
+    _, (waiting,) = place_all([machine("a", cordon=Cordon(NOW, "ada", "")), small], [request()], NOW)
+    assert waiting.code == PlacementReason.INSUFFICIENT_SLOTS
+    assert "a is cordoned by ada" in waiting.text

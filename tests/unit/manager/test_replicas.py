@@ -127,6 +127,60 @@ def test_a_service_that_is_not_to_run_lets_go_of_everything_and_starts_nothing(g
     assert not any(isinstance(a, Create | Failed) for a in actions)
 
 
+# Machines that are drained
+
+
+def test_a_replica_whose_machine_is_drained_is_replaced_before_it_leaves() -> None:
+    here = seen(1, moving=True)
+    assert decide(want(1), [here], NOW) == [Create(revision(1))]
+    assert decide(want(1), [here, pending(2)], NOW) == []
+    assert decide(want(1), [here, loading(2)], NOW) == []
+    assert left(decide(want(1), [here, seen(2)], NOW)) == {1: ("draining", "agent-drained")}
+
+
+def test_of_many_on_the_machine_a_quarter_moves_at_once() -> None:
+    here = [seen(number, moving=True) for number in range(1, 9)]
+    assert created(decide(want(8), here, NOW)) == 2
+    there = [seen(number) for number in (11, 12)]
+    actions = decide(want(8), [*here, *there], NOW)
+    assert created(actions) == 0
+    assert [code for _, code in left(actions).values()] == ["agent-drained"] * 2
+
+
+def test_one_that_starts_on_the_machine_leaves_once_its_replacement_has_another() -> None:
+    here = loading(1, moving=True)
+    assert decide(want(1), [here], NOW) == [Create(revision(1))]
+    assert decide(want(1), [here, pending(2)], NOW) == []
+    assert left(decide(want(1), [here, loading(2)], NOW)) == {1: ("stopping", "agent-drained")}
+
+
+def test_a_drain_and_fewer_replicas_start_nothing_and_take_none_that_stays() -> None:
+    have = [seen(1, moving=True), seen(2), seen(3)]
+    assert left(decide(want(2), have, NOW)) == {1: ("draining", "agent-drained")}
+    assert created(decide(want(2), have, NOW)) == 0
+    assert left(decide(want(1), have, NOW)).keys() == {1, 2}
+
+
+def test_a_rollout_meanwhile_takes_the_moving_ones_first() -> None:
+    old = [seen(1, revision_id=revision(0), age_s=500, moving=True), seen(2, revision_id=revision(0))]
+    assert left(decide(want(2), [*old, seen(3)], NOW)) == {1: ("draining", "replaced-by-update")}
+
+
+def test_while_an_update_fails_the_revision_that_serves_is_moved_too() -> None:
+    failing = want(1, revision_id=revision(2), served=revision(1), failed_starts=MAX_FAILED_STARTS)
+    here = seen(1, moving=True)
+    assert decide(failing, [here], NOW) == [Create(revision(1))]
+    assert decide(failing, [here, pending(2)], NOW) == []
+    assert left(decide(failing, [here, seen(2)], NOW)).keys() == {1}
+    starts_here = loading(1, moving=True)
+    assert left(decide(failing, [starts_here], NOW)).keys() == {1}
+
+
+def test_an_ill_one_on_the_machine_is_kept_while_it_could_fill_a_gap() -> None:
+    assert left(decide(want(1), [ill(1, moving=True), loading(2)], NOW)) == {}
+    assert left(decide(want(1), [ill(1, moving=True), seen(2)], NOW)) == {1: ("draining", "unhealthy-replaced")}
+
+
 # The dead and the lost
 
 

@@ -128,6 +128,18 @@ class Managers(RuleBasedStateMachine):
             if key is not None:
                 self.world.fault(key, lost=True)
 
+    @rule(which=WHICH, many=st.integers(1, 3))
+    def a_machine_is_drained(self, which: int, many: int) -> None:
+        for offset in range(many):
+            key = self.one_of(which + offset, "placed", "running", "draining", "stopping")
+            if key is not None:
+                self.world.change(key, moving=True)
+
+    @rule()
+    def drains_are_cancelled(self) -> None:
+        for replica in self.world.have:
+            self.world.change(replica.id, moving=False)
+
     @rule(seconds=st.sampled_from([1, 5, 30, 70]))
     def time_goes_by(self, seconds: int) -> None:
         self.world.now += timedelta(seconds=seconds)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from headrace.sdk.logs import LogStream
     from headrace.sdk.reasons import (
         ApiReason,
+        DrainReason,
         KernelReason,
         ModelReason,
         NameReason,
@@ -46,6 +47,7 @@ __all__ = [
     "ApiError",
     "ApiReason",
     "Client",
+    "DrainReason",
     "HeadraceError",
     "KernelReason",
     "LeftOut",
@@ -88,6 +90,7 @@ _HOME = {
             "ModelReason",
             "ProxyReason",
             "Retry",
+            "DrainReason",
             "KernelReason",
             "NameReason",
             "NoteReason",

@@ -3,6 +3,7 @@
 from headrace.common.contracts.reasons import Reason, ReasonCode
 from headrace.common.contracts.reasons.api import ApiReason
 from headrace.common.contracts.reasons.client import WaitReason
+from headrace.common.contracts.reasons.drain import DrainReason
 from headrace.common.contracts.reasons.kernel import KernelReason
 from headrace.common.contracts.reasons.placement import PlacementReason
 from headrace.common.contracts.reasons.proxy import ModelReason, ProxyReason, Retry
@@ -12,6 +13,7 @@ from headrace.common.contracts.reasons.session import SessionReason
 
 __all__ = [
     "ApiReason",
+    "DrainReason",
     "KernelReason",
     "ModelReason",
     "NameReason",

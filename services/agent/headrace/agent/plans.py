@@ -68,6 +68,10 @@ class Plans:
             self._saved = False
             self.save()
             log.info("plan_applied", generation=plan.generation, kernels=len(plan.kernels))
+            if plan.removed is not None:
+                log.warning(
+                    "machine_removed", why=plan.removed, effect="it stops its kernels, and its reports are refused"
+                )
         elif self.confirmed.is_set():
             return
         self.confirmed.set()

@@ -31,6 +31,7 @@ from headrace.manager.inbox.logs import BusLogReader
 from headrace.manager.inbox.reports import NodeReports
 from headrace.manager.inbox.rule_outcomes import LastRuleOutcomes
 from headrace.manager.loops.agents import AgentLiveness
+from headrace.manager.loops.drains import DrainsLoop
 from headrace.manager.loops.housekeeping import HousekeepingLoop, Retention
 from headrace.manager.loops.measuring import MeasuringLoop
 from headrace.manager.loops.placement import PlacementLoop
@@ -49,6 +50,7 @@ from headrace.manager.settings import (
 )
 from headrace.manager.signing import Vault
 from headrace.manager.store import tables
+from headrace.manager.usecases.agent_drains import AgentDrains
 from headrace.manager.usecases.agents import Agents
 from headrace.manager.usecases.archives import Archives
 from headrace.manager.usecases.auth import Authentication
@@ -215,6 +217,7 @@ def _make_loops(
         "rules": rules.one_pass,
         "agents": agents.one_pass,
         "receipts": ReceiptsLoop(pool, proxies, clock).one_pass,
+        "drains": DrainsLoop(pool, clock, pokes.poke).one_pass,
         "housekeeping": HousekeepingLoop(pool, pokes.poke, kept).one_pass,
         "measuring": measuring.one_pass,
     }
@@ -266,5 +269,6 @@ def make_use_cases(
         history=History(pool),
         logs=Logs(pool, reader, clock),
         validations=Validations(pool, resolver, pokes, limits),
-        agents=Agents(pool, address_policy(settings)),
+        agents=Agents(pool, address_policy(settings), pokes),
+        agent_drains=AgentDrains(pool, pokes, clock),
     )

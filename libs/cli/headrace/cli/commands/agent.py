@@ -2,26 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated
 
 import typer
 
-from headrace.cli.command import Commands, command
+from headrace.cli.command import Commands, commands
+from headrace.cli.commands.agent_drain import drain_lines
+from headrace.cli.commands.flags import Yes, confirmed
 from headrace.cli.output import Columns
 from headrace.cli.parsing import usage
 from headrace.cli.session import Session
 from headrace.cli.text import cell, size, slots
-from headrace.common.contracts.http.agents import AgentDetail, AgentView, UpdateAgent
+from headrace.common.contracts.http.agents import AgentDetail, AgentView, RemovedAgent, UpdateAgent
 from headrace.common.contracts.messages.reports import Disk
+
+
+def _status(agent: AgentView) -> str:
+    more = ", draining" if agent.draining else ", cordoned" if agent.cordon else ""
+    return f"{agent.status}{more}"
+
+
+def labels_text(labels: Mapping[str, str]) -> str:
+    """Return labels as they are given on the command line."""
+    return " ".join(f"{key}={value}" for key, value in sorted(labels.items())) or "-"
+
 
 AGENT_COLUMNS: Columns[AgentView] = (
     ("AGENT", lambda a: a.id),
-    ("STATUS", lambda a: a.status),
+    ("STATUS", _status),
     ("GROUP", lambda a: a.resource_group),
     ("RUNTIME", lambda a: a.runtime),
     ("ALLOCATED", lambda a: slots(a.allocated)),
     ("OF", lambda a: slots(a.slots)),
+    ("LABELS", lambda a: labels_text(a.labels)),
 )
+_REMOVED: Columns[RemovedAgent] = (
+    ("AGENT", lambda a: a.id),
+    ("REMOVED", lambda a: a.removed_at),
+    ("BY", lambda a: a.removed_by),
+    ("WHY", lambda a: a.reason),
+    ("LAST REFUSED", lambda a: a.refused_at or "-"),
+)
+Why = Annotated[str, typer.Option("--message", "-m", help="Why; those whose replicas wait see it, and the history.")]
 
 
 def shortages(agent: AgentView) -> list[str]:
@@ -45,14 +68,39 @@ Agent = Annotated[str, typer.Argument(metavar="AGENT", help="Id; see: headrace a
 
 def register(app: Commands) -> None:
     """Add the commands."""
-    command(app, "ls")(ls)
-    command(app, "show")(show)
-    command(app, "address")(address)
+    commands(
+        app,
+        {
+            "ls": ls,
+            "show": show,
+            "address": address,
+            "label": label,
+            "cordon": cordon,
+            "uncordon": uncordon,
+            "remove": remove,
+            "admit": admit,
+        },
+    )
+    app.add("headrace.cli.commands.agent_drain")
 
 
-def ls(session: Session) -> None:
+def ls(
+    session: Session,
+    label: Annotated[
+        str | None,
+        typer.Option("--label", metavar="KEY[=VALUE],...", help="Only those with these labels."),
+    ] = None,
+    removed: Annotated[
+        bool, typer.Option("--removed", help="Those that were removed, and whether they still report.")
+    ] = False,
+) -> None:
     """List the agents."""
-    session.output.table(session.client.agents.list(), AGENT_COLUMNS, empty="no agents")
+    if removed:
+        if label is not None:
+            raise usage("found --label and --removed; allowed: one of them (removed agents have no labels)")
+        session.output.table(session.client.agents.removed(), _REMOVED, empty="no removed agents")
+        return
+    session.output.table(session.client.agents.list(label=label), AGENT_COLUMNS, empty="no agents")
 
 
 def show(session: Session, agent: Agent) -> None:
@@ -62,7 +110,10 @@ def show(session: Session, agent: Agent) -> None:
         found,
         (
             ("agent", found.id),
-            ("status", found.status),
+            ("status", _status(found)),
+            *_cordoned(found),
+            *(drain_lines(session.client.agents.drain_of(agent)) if found.draining else ()),
+            ("labels", labels_text(found.labels)),
             ("last heard of", found.last_seen_at),
             ("resource group", found.resource_group),
             ("machine", f"{found.hostname} ({found.architecture}) at {found.address}"),
@@ -100,6 +151,66 @@ def address(
         raise usage(f"found {'both' if unset else 'nothing to change'}; allowed: addresses, or --unset")
     found = session.client.agents.update(agent, UpdateAgent.model_validate({"addresses": addresses or None}))
     session.output.facts(found, (("agent", found.id), *_allowed(found)))
+
+
+def label(
+    session: Session,
+    agent: Agent,
+    labels: Annotated[
+        list[str], typer.Argument(metavar="KEY=VALUE|KEY-", help="Labels to set, and (with a hyphen) to take away.")
+    ],
+) -> None:
+    """Set labels of an agent's machine, and take them away; others stay."""
+    change: dict[str, str | None] = {}
+    for word in labels:
+        key, sign, value = word.partition("=")
+        if not sign and not word.endswith("-"):
+            raise usage(f"found {word}; allowed: KEY=VALUE to set a label, KEY- to take it away")
+        change[key if sign else word[:-1]] = value if sign else None
+    found = session.client.agents.label(agent, change)
+    session.output.facts(found, (("agent", found.id), ("labels", labels_text(found.labels))))
+
+
+def cordon(session: Session, agent: Agent, message: Why = "") -> None:
+    """Place nothing new on an agent's machine; what runs there goes on."""
+    found = session.client.agents.cordon(agent, reason=message)
+    session.output.facts(found, (("agent", found.id), *_cordoned(found)))
+
+
+def uncordon(session: Session, agent: Agent) -> None:
+    """Place replicas on an agent's machine again; a drain that is under way is cancelled."""
+    found = session.client.agents.uncordon(agent)
+    session.output.facts(found, (("agent", found.id), ("status", found.status)))
+
+
+def remove(
+    session: Session,
+    agent: Agent,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Although something ran there when it fell silent: it is replaced at once."),
+    ] = False,
+    message: Annotated[str, typer.Option("--message", "-m", help="Why, for its log and the history.")] = "",
+    yes: Yes = False,
+) -> None:
+    """Remove an agent on which nothing runs: its reports are refused, and what it still runs it stops."""
+    confirmed(f"Remove agent {agent}{' and end what ran there' if force else ''}?", yes=yes)
+    session.client.agents.remove(agent, force=force, reason=message)
+    session.output.note(f"{agent} is removed; should it come back: headrace agent admit {agent}")
+
+
+def admit(session: Session, agent: Agent) -> None:
+    """Accept reports of a removed agent again; it is a new one then."""
+    session.client.agents.admit(agent)
+    session.output.note(f"{agent} may report again")
+
+
+def _cordoned(agent: AgentView) -> tuple[tuple[str, str], ...]:
+    """Return who cordoned the agent, since when and why."""
+    if agent.cordon is None:
+        return ()
+    by = f"by {agent.cordon.by} since {cell(agent.cordon.at)}"
+    return (("cordoned", f"{by}: {agent.cordon.reason}" if agent.cordon.reason else by),)
 
 
 def _allowed(agent: AgentView) -> tuple[tuple[str, str], ...]:

@@ -7,10 +7,19 @@ from typing import Annotated
 from aiohttp import web
 from pydantic import Field, StringConstraints
 
-from headrace.common.contracts.http.agents import AgentDetail, AgentView, UpdateAgent
+from headrace.common.contracts.http.agent_drains import AgentDrainView, StartDrain
+from headrace.common.contracts.http.agents import (
+    AgentDetail,
+    AgentView,
+    ChangeLabels,
+    CordonAgent,
+    OperatorReason,
+    RemovedAgent,
+    UpdateAgent,
+)
 from headrace.common.contracts.http.page import Page
-from headrace.common.contracts.problems import Forbidden
-from headrace.manager.api.routing import Call, Query, Reply, Routes, json_reply
+from headrace.common.contracts.problems import Conflict, Forbidden, InUse
+from headrace.manager.api.routing import Call, Query, Reply, Routes, json_reply, no_content
 
 routes = Routes("operation")
 
@@ -20,6 +29,24 @@ class AgentsQuery(Query):
 
     limit: Annotated[int, Field(ge=1, le=500)] = 100
     cursor: Annotated[str, StringConstraints(max_length=63)] | None = None
+    label: Annotated[str, StringConstraints(min_length=1, max_length=1000)] | None = None
+    """Only machines with these labels: `KEY=VALUE` or `KEY`, with commas between them."""
+
+
+class RemovedQuery(Query):
+    """Query parameters of removed machines."""
+
+    limit: Annotated[int, Field(ge=1, le=500)] = 100
+    cursor: Annotated[str, StringConstraints(max_length=63)] | None = None
+
+
+class RemoveQuery(Query):
+    """Query parameters of a removal."""
+
+    force: bool = False
+    """Although something ran there when it fell silent: it is replaced at once."""
+    reason: OperatorReason = ""
+    """Why, for its agent's log and the history."""
 
 
 @routes.on(
@@ -32,7 +59,8 @@ class AgentsQuery(Query):
 async def list_agents(call: Call) -> web.Response:
     """List the machines (operators)."""
     page = call.query(AgentsQuery)
-    return json_reply(await call.use.agents.page(call.actor, after=page.cursor or "", limit=page.limit))
+    found = await call.use.agents.page(call.actor, after=page.cursor or "", limit=page.limit, label=page.label)
+    return json_reply(found)
 
 
 @routes.on("GET", "/v1/agents/{agent}", replies={200: Reply("The machine.", AgentDetail)}, problems=(Forbidden,))
@@ -54,3 +82,94 @@ async def update_agent(call: Call) -> web.Response:
     A reported address that is not among them gets no traffic, and the machine no replicas (`address-not-allowed`).
     """
     return json_reply(await call.use.agents.update(call.actor, call["agent"], call.body(UpdateAgent)))
+
+
+@routes.on(
+    "PUT",
+    "/v1/agents/{agent}/cordon",
+    body=CordonAgent,
+    replies={200: Reply("The machine.", AgentDetail)},
+    problems=(Forbidden,),
+)
+async def cordon_agent(call: Call) -> web.Response:
+    """Place nothing new on a machine; what runs there goes on (operators). Repeating it replaces name and reason."""
+    return json_reply(await call.use.agents.cordon(call.actor, call["agent"], call.body(CordonAgent)))
+
+
+@routes.on(
+    "DELETE", "/v1/agents/{agent}/cordon", replies={200: Reply("The machine.", AgentDetail)}, problems=(Forbidden,)
+)
+async def uncordon_agent(call: Call) -> web.Response:
+    """Place sessions on a machine again, and cancel its drain (operators)."""
+    return json_reply(await call.use.agents.uncordon(call.actor, call["agent"]))
+
+
+@routes.on(
+    "PATCH",
+    "/v1/agents/{agent}/labels",
+    body=ChangeLabels,
+    replies={200: Reply("The machine.", AgentDetail)},
+    problems=(Forbidden, Conflict),
+)
+async def label_agent(call: Call) -> web.Response:
+    """Set and take away labels of a machine (operators), 64 at most."""
+    return json_reply(await call.use.agents.label(call.actor, call["agent"], call.body(ChangeLabels)))
+
+
+@routes.on(
+    "DELETE",
+    "/v1/agents/{agent}",
+    query=RemoveQuery,
+    replies={204: Reply("It is removed.")},
+    problems=(Forbidden, InUse),
+)
+async def remove_agent(call: Call) -> web.Response:
+    """Remove a machine (operators): its reports are refused, and should it come back, it stops what it runs.
+
+    Refused while something runs there; with `force` only while its agent reports.
+    """
+    query = call.query(RemoveQuery)
+    await call.use.agents.remove(call.actor, call["agent"], force=query.force, reason=query.reason)
+    return no_content()
+
+
+@routes.on(
+    "GET",
+    "/v1/removed-agents",
+    query=RemovedQuery,
+    replies={200: Reply("Machines.", Page[RemovedAgent])},
+    problems=(Forbidden,),
+)
+async def list_removed_agents(call: Call) -> web.Response:
+    """Return the machines that were removed, and whether they still report (operators); the newest 10,000 are kept."""
+    page = call.query(RemovedQuery)
+    return json_reply(await call.use.agents.removed(call.actor, after=page.cursor or "", limit=page.limit))
+
+
+@routes.on("DELETE", "/v1/removed-agents/{agent}", replies={204: Reply("It may report.")}, problems=(Forbidden,))
+async def admit_agent(call: Call) -> web.Response:
+    """Accept reports of a removed machine again (operators): it is a new machine then."""
+    await call.use.agents.admit(call.actor, call["agent"])
+    return no_content()
+
+
+@routes.on(
+    "POST",
+    "/v1/agents/{agent}/drain",
+    body=StartDrain,
+    replies={200: Reply("The drain.", AgentDrainView)},
+    problems=(Forbidden,),
+)
+async def drain_agent(call: Call) -> web.Response:
+    """Cordon a machine and move its replicas elsewhere, one service after the other (operators).
+
+    Each within the rules of its rollouts: another replica starts, serves, and then one here drains. A drain that is under way goes
+    on. It is cancelled by ending the cordon.
+    """
+    return json_reply(await call.use.agent_drains.start(call.actor, call["agent"], call.body(StartDrain)))
+
+
+@routes.on("GET", "/v1/agents/{agent}/drain", replies={200: Reply("The drain.", AgentDrainView)}, problems=(Forbidden,))
+async def show_agent_drain(call: Call) -> web.Response:
+    """Return a machine's newest drain: what is still there and why, and what it cost callers (operators); kept for 90 days."""
+    return json_reply(await call.use.agent_drains.show(call.actor, call["agent"]))

@@ -13,6 +13,7 @@ import structlog
 from headrace.common.contracts.ids import AgentId
 from headrace.common.contracts.messages.reports import NodeReport
 from headrace.common.db.pool import Connection, Pool, transaction
+from headrace.common.obs.metrics import BUS_REFUSED
 from headrace.common.runtime.clock import Monotonic
 from headrace.manager.domain.addresses import AddressPolicy, ReportedAddress, claims, problem
 from headrace.manager.store import addresses, events, reports
@@ -80,9 +81,14 @@ class NodeReports:
             return
         async with transaction(self._pool) as con:
             kept = await reports.store(con, fresh, digests, self._lost_after)
+            unkept = [report for report in fresh if report.agent_id not in kept]
+            removed = await reports.refused(con, unkept) if unkept else {}
             counting = [report for report in fresh if report.agent_id in kept]
             problems, news = await self._addresses(con, [one.said for one in kept.values()])
             changed = await reports.apply_kernels(con, counting, self._places, problems) if counting else 0
+        for machine, why in removed.items():
+            BUS_REFUSED.labels(NodeReport.__name__, "removed").inc()
+            log.warning("report_refused", agent=machine, why=f"{why}; to let it report: headrace agent admit {machine}")
         applied = False
         for report in counting:
             before = self._written.get(report.agent_id)

@@ -23,6 +23,7 @@ def settled(service: ReconciledService, rows: Sequence[LiveSession]) -> bool:
         and row.status in states.ACTIVE
         and row.health != "unhealthy"
         and not row.lost
+        and not row.moving
         for row in rows
     )
 

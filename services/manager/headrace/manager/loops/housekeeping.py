@@ -49,6 +49,7 @@ class HousekeepingLoop:
             "lost_allocations": kept.deleted,
             "sessions": kept.sessions,
             "receipts": kept.receipts,
+            "agent_drains": kept.receipts,
             "scale_decisions": kept.events,
             "events": kept.events,
             "tokens": kept.deleted,

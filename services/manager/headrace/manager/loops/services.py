@@ -121,7 +121,7 @@ class ServicesLoop:
         async with transaction(self._pool) as con:
             settled = await sessions.settle(con, look_at_all=ticked)
         if acted or settled:  # "services" too: the next step may be due already
-            self._poke("placement", "plans", "routes", "rules", "services", "receipts")
+            self._poke("placement", "plans", "routes", "rules", "services", "receipts", "drains")
         elif self._queue.waiting or not self._saw_all:
             self._poke("services")
 
@@ -312,6 +312,7 @@ class ServicesLoop:
             drain_deadline=row.drain_deadline,
             lost=row.lost,
             failures=row.failures,
+            moving=row.moving,
             healthy_at=row.healthy_at,
             released=row.status == "draining"
             and service_id is not None

@@ -35,9 +35,11 @@ select subject, digest from publications where subject = any($1::text[])
 
 -- name: known
 -- Generations of a kind ($1: 'route.'), and whether each can be deleted: it publishes a service's removal for longer
--- than $2, or belongs to a deleted machine.
+-- than $2, or belongs to a deleted machine (that of a removed one is kept for when it comes back).
 select p.subject, p.generation, p.published_at < now() - $2::interval and case
-           when $1 = 'plan.agent.' then a.id is null else s.id is null or s.deleted_at is not null and s.deleted_at <= p.published_at end as over
+           when $1 = 'plan.agent.' then a.id is null and not exists (
+               select 1 from removed_agents r where $1 = 'plan.agent.' and r.id = substr(p.subject, length($1) + 1))
+           else s.id is null or s.deleted_at is not null and s.deleted_at <= p.published_at end as over
 from publications p left join services s on s.id = case when $1 <> 'plan.agent.' and starts_with(p.subject, $1) then substr(p.subject, length($1) + 1)::uuid end
 left join agents a on $1 = 'plan.agent.' and a.id = substr(p.subject, length($1) + 1)
 where starts_with(p.subject, $1) and p.generation > 0

@@ -53,6 +53,11 @@ async def page(
     return [Receipt(**_with_parts(row)) for row in await con.fetch(SQL.page, service_id, revision, before, limit)]
 
 
+async def of_agent_drain(con: Connection, drain_id: UUID) -> list[Receipt]:
+    """Return the receipts of the replicas that left a machine during its drain, newest first."""
+    return [Receipt(**_with_parts(row)) for row in await con.fetch(SQL.of_agent_drain, drain_id)]
+
+
 async def left_behind(con: Connection, service_id: ServiceId, revision: int) -> int:
     """Return the number of replicas of earlier revisions that take requests, or will."""
     return int(await con.fetchval(SQL.left_behind, service_id, revision))

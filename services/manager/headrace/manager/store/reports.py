@@ -11,6 +11,7 @@ from headrace.common.contracts.messages.reports import KernelReport, NodeReport
 from headrace.common.db.pool import Connection
 from headrace.common.db.queries import Queries
 from headrace.manager.domain.addresses import AddressPolicy, ReportedAddress
+from headrace.manager.domain.machine_removal import in_words
 from headrace.manager.domain.records.reports import AcceptedReport
 
 SQL = Queries.beside(__file__)
@@ -18,6 +19,7 @@ FIRST_REPORTS = 3
 """A restarted agent may not have found all its kernels when it sends its first reports."""
 
 
+_MAX_GENERATION = 1 << 62
 _MAX_FAILED_CHECKS = 100
 """Count of failed checks beyond which a further one is not stored."""
 
@@ -58,6 +60,16 @@ async def store(
         )
         for row in await con.fetch(SQL.heard, rows, lost_after)
     }
+
+
+async def refused(con: Connection, reports: Sequence[NodeReport]) -> dict[AgentId, str]:
+    """Return which of these machines were removed, with who did and why, each once a minute."""
+    machines, generations = (
+        [r.agent_id for r in reports],
+        [min(r.applied_generation, _MAX_GENERATION) for r in reports],
+    )
+    rows = await con.fetch(SQL.refused, machines, generations)
+    return {row["id"]: in_words(row["removed_by"], row["removed_at"], row["reason"]) for row in rows}
 
 
 async def apply_kernels(

@@ -39,6 +39,20 @@ on conflict (id) do update set
 where a.incarnation <> excluded.incarnation or a.sequence < excluded.sequence
 returning a.id, a.addresses, a.address_problem, coalesce((select b.lost_at is not null or b.slots <> a.slots from before b where b.id = a.id), true) as changed_capacity
 
+-- name: refused
+-- Which of these machines ($1 ids, $2 generations that they have applied) were removed, once a minute of each. What a machine
+-- has applied that is newer than its last plan raises that plan's generation.
+with told as (
+    select * from unnest($1::text[], $2::bigint[]) as t(id, applied_generation)
+), known as (
+    select r.id from removed_agents r join told t on t.id = r.id
+    where r.refused_at is null or r.refused_at < now() - interval '1 minute' or r.applied_generation < t.applied_generation
+    order by r.id for update of r skip locked
+)
+update removed_agents r set refused_at = now(), applied_generation = greatest(r.applied_generation, t.applied_generation)
+from known, told t where r.id = known.id and t.id = r.id
+returning r.id, r.removed_by, r.removed_at, r.reason
+
 -- name: apply_kernels
 -- Stores the kernels ($1: a list) as their machines report them. Sessions follow their main kernel. Returns what
 -- changed.

@@ -26,6 +26,10 @@ delete from scale_decisions where id in (
 delete from drain_receipts where session_id in (
     select session_id from drain_receipts where ended_at < now() - $1::interval order by ended_at limit $2 for update skip locked)
 
+-- name: agent_drains
+delete from agent_drains where id in (
+    select id from agent_drains where ended_at < now() - $1::interval order by ended_at limit $2 for update skip locked)
+
 -- name: tokens
 -- A revocation is published until the token would have expired, and no longer.
 delete from tokens where id in (

@@ -13,6 +13,7 @@ from headrace.common.contracts.slots import GPU_DEVICE, read_slots
 from headrace.common.contracts.vocabulary import SessionStatus
 from headrace.common.db.pool import Connection
 from headrace.common.db.queries import Queries
+from headrace.manager.domain.cordon import Cordon
 from headrace.manager.domain.lifecycle import states
 from headrace.manager.domain.lifecycle.replica_state import Retire
 from headrace.manager.domain.placement.machines import KERNEL_BYTES, PLAN, PLAN_KIB, with_plan
@@ -231,6 +232,7 @@ def _machine(row: Any) -> Machine:
         leaving_gpus,
         disk_low=any(disk is not None and disk["free_bytes"] < disk["reserve_bytes"] for disk in disks),
         address_refused=bool(row.get("address_refused", False)),
+        cordon=Cordon.read(row["cordoned_at"], row["cordoned_by"], row["cordon_reason"]),
     )
 
 

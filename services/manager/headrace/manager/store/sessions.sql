@@ -56,11 +56,13 @@ from unnest($1::uuid[]) as w(id) cross join lateral (select * from services wher
 select x.id, x.kind, x.service_id, x.revision_id, x.status, x.health, x.was_healthy, x.reason_code, x.reason_text, x.created_at,
        x.drain_deadline, x.drain_generation, x.rev, x.resolved, k.state as kernel_state, k.reason_code as kernel_code, k.reason_text as kernel_text,
        x.healthy_at, coalesce(k.failures, 0) as failures,
-       coalesce(a.lost_at is not null, false) as lost
+       coalesce(a.lost_at is not null, false) as lost, d.moving is not null as moving
 from unnest($1::uuid[]) as w(id)
 cross join lateral (select * from live_sessions where service_id = w.id offset 0) x
 left join lateral (select * from kernels where session_id = x.id and role = 'main' and ended_at is null offset 0) k on true
 left join lateral (select lost_at from agents where id = k.agent_id offset 0) a on true
+left join lateral (
+    select moving from agent_drains where agent_id = k.agent_id and ended_at is null and x.service_id = any(moving) offset 0) d on true
 order by x.id
 
 -- name: live_without_service
@@ -68,7 +70,7 @@ order by x.id
 select x.id, x.kind, x.service_id, x.revision_id, x.status, x.health, x.was_healthy, x.reason_code, x.reason_text, x.created_at,
        x.drain_deadline, x.drain_generation, x.rev, x.resolved, k.state as kernel_state, k.reason_code as kernel_code, k.reason_text as kernel_text,
        x.healthy_at, coalesce(k.failures, 0) as failures,
-       coalesce(a.lost_at is not null, false) as lost
+       coalesce(a.lost_at is not null, false) as lost, false as moving
 from (select * from live_sessions where service_id is null order by id limit $1) x
 left join lateral (select * from kernels where session_id = x.id and role = 'main' and ended_at is null offset 0) k on true
 left join lateral (select lost_at from agents where id = k.agent_id offset 0) a on true
@@ -100,7 +102,7 @@ returning old.number as from_revision, new.number as revision
 
 -- name: held_by
 -- Allocations of these sessions, with their machine in the form of `machines`.
-select k.session_id, a.id, a.resource_group, a.architecture, a.machine, a.slots,
+select k.session_id, a.id, a.resource_group, a.architecture, a.machine, a.slots, a.cordoned_at, a.cordoned_by, a.cordon_reason,
        coalesce((select jsonb_agg(jsonb_build_array(slot, device, amount::text)) from allocations al
                  where al.agent_id = a.id and al.kernel_id <> k.id), '[]') as held
 from kernels k join agents a on a.id = k.agent_id
@@ -170,6 +172,7 @@ with placed as (
     where x.status = 'placed' group by k.agent_id
 )
 select a.id, a.resource_group, a.architecture, a.machine, a.slots, a.address_problem is not null as address_refused,
+       a.cordoned_at, a.cordoned_by, a.cordon_reason,
        coalesce((select p.bytes from publications p where p.subject = 'plan.agent.' || a.id::text), 0)
            + coalesce((select bytes from placed where placed.agent_id = a.id), 0) as plan_bytes,
        coalesce((select jsonb_agg(jsonb_build_array(al.slot, al.device, al.amount::text, x.status in ('draining', 'stopping', 'ended') or x.kind = 'validation'))
@@ -179,15 +182,19 @@ from agents a where a.lost_at is null order by a.id
 
 -- name: place
 -- Binds sessions to machines, with their allocations. $1: a list of {session_id, rev, agent_id, held: [[slot, device,
--- amount], …]}. Sessions that changed since they were read, or whose machine was lost since, are skipped. Rows are
--- ordered by machine: one order of locks.
+-- amount], …]}. Sessions that changed since they were read, or whose machine was lost, cordoned or removed since, are
+-- skipped: machines are locked first, as a report locks them, so that none of that happens meanwhile. Rows are ordered by
+-- machine: one order of locks.
 with wanted as (
     select * from jsonb_to_recordset($1::jsonb) as w (session_id uuid, rev bigint, agent_id text, held jsonb)
+), machines as materialized (
+    select a.id from agents a
+    where a.id in (select agent_id from wanted) and a.lost_at is null and a.cordoned_at is null
+    order by a.id for no key update
 ), locked as (
     select x.id, w.agent_id, w.held
     from sessions x join wanted w on w.session_id = x.id
-    where x.rev = w.rev and x.status = 'pending'
-      and exists (select 1 from agents a where a.id = w.agent_id and a.lost_at is null)
+    where x.rev = w.rev and x.status = 'pending' and w.agent_id in (select id from machines)
     order by x.id for update of x
 ), placed as (
     update sessions x set status = 'placed', placed_at = now(), rev = x.rev + 1, reason_code = 'placed',

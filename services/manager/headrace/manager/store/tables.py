@@ -23,6 +23,7 @@ from headrace.common.contracts.messages.rules import RuleTable
 from headrace.common.db.pool import Connection
 from headrace.common.db.queries import Queries
 from headrace.manager.domain.lifecycle.replica_state import MAX_FAILED_STARTS
+from headrace.manager.domain.machine_removal import in_words
 from headrace.manager.domain.variants.resolved_spec import ResolvedSpec
 from headrace.manager.store import traffic
 
@@ -79,7 +80,14 @@ class Plans:
             build, encode = partial(_plan, agent_id, facts, specs), partial(_encoded, texts)
             subject, applied = f"{self.prefix}{agent_id}", facts[0]["applied_generation"]
             unpublished.append(PendingPublication(subject, agent_id, facts[0]["unmarked"], build, applied, encode))
-        return unpublished
+        if len(unpublished) == len(set(keys)):
+            return unpublished
+        return [*unpublished, *(self._removal(row) for row in await con.fetch(SQL.removed, keys))]
+
+    def _removal(self, row: Any) -> PendingPublication[NodePlan]:
+        """Return the last plan of a machine that was removed."""
+        build = partial(_no_plan, row["id"], in_words(row["removed_by"], row["removed_at"], row["reason"]))
+        return PendingPublication(f"{self.prefix}{row['id']}", row["id"], False, build, row["applied_generation"])
 
     async def _of(self, con: Connection, revisions: set[UUID]) -> dict[UUID, _Spec | ValueError]:
         """Return the spec of each revision, or the error of reading it."""
@@ -124,6 +132,10 @@ def _encoded(known: dict[str, str], plan: NodePlan) -> bytes:
     kernels = _KERNELS.dump_json(plan.kernels).decode()  # type: ignore[arg-type]  # `_plan` makes no others
     head, tail = plan.model_dump_json(exclude={"specs", "kernels"}).split(_BEFORE_SPECS, 1)
     return f'{head}{_BEFORE_SPECS}"specs":{{{specs}}},"kernels":{kernels},{tail}'.encode()
+
+
+def _no_plan(agent_id: str, why: str) -> NodePlan:
+    return NodePlan(agent_id=AgentId(agent_id), generation=1, kernels=(), removed=why)
 
 
 def _plan(agent_id: str, rows: tuple[Any, ...], specs: dict[UUID, _Spec | ValueError]) -> NodePlan:

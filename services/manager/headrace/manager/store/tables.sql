@@ -1,7 +1,12 @@
 -- Rows from which plans, route tables and rule tables are built. $1: keys.
 
 -- name: machines
-select id from agents where id > $1 order by id limit $2
+-- Machines, and removed ones.
+select id from (select id from agents union all select id from removed_agents) m where id > $1 order by id limit $2
+
+-- name: removed
+select id, removed_at, removed_by, reason, least(applied_generation, 1::bigint << 62) as applied_generation
+from removed_agents r where id = any($1::text[]) and not exists (select 1 from agents a where a.id = r.id) order by id
 
 -- name: planned
 -- Machines, and on each the kernels of its planned sessions. unmarked: a kernel waits for mark_left; evaluated once per

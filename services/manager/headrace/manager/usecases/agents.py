@@ -2,29 +2,50 @@
 
 from __future__ import annotations
 
-from headrace.common.contracts.http.agents import AgentDetail, AgentView, UpdateAgent
+from headrace.common.contracts.http.agents import (
+    MAX_LABELS,
+    AgentDetail,
+    AgentView,
+    ChangeLabels,
+    CordonAgent,
+    RemovedAgent,
+    UpdateAgent,
+)
 from headrace.common.contracts.http.page import Page
-from headrace.common.contracts.problems import InvalidRequest, NotFound
-from headrace.common.db.pool import Pool, transaction
+from headrace.common.contracts.problems import Conflict, InUse, InvalidRequest, NotFound
+from headrace.common.contracts.reasons import Reason
+from headrace.common.contracts.reasons.session import SessionReason
+from headrace.common.contracts.wording import shown
+from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.manager.domain.access import Actor
 from headrace.manager.domain.addresses import AddressPolicy
-from headrace.manager.store import addresses, agents, events
+from headrace.manager.domain.machine_labels import ANY_LABELS, LabelSelector
+from headrace.manager.domain.machine_labels import changed as changed_labels
+from headrace.manager.domain.machine_removal import refusal
+from headrace.manager.store import addresses, agent_drains, agents, events
 from headrace.manager.usecases.context import make_page, operators_only
-from headrace.manager.views.agents import agent_detail, agent_view
+from headrace.manager.usecases.ports import Pokes
+from headrace.manager.views.agents import agent_detail, agent_view, removed_view
 
 
 class Agents:
     """Use cases of machines, for operators."""
 
-    def __init__(self, pool: Pool, places: AddressPolicy) -> None:
+    def __init__(self, pool: Pool, places: AddressPolicy, pokes: Pokes) -> None:
         self._pool = pool
         self._places = places
+        self._pokes = pokes
 
-    async def page(self, actor: Actor, *, after: str, limit: int) -> Page[AgentView]:
-        """Return machines by id. Raises Forbidden."""
+    async def page(self, actor: Actor, *, after: str, limit: int, label: str | None = None) -> Page[AgentView]:
+        """Return machines by id; with `label` only those that it selects. Raises Forbidden, InvalidRequest."""
         operators_only(actor, "list agents")
+        try:
+            labels = ANY_LABELS if label is None else LabelSelector.parse(label)
+        except ValueError as error:
+            allowed = "KEY=VALUE or KEY, with commas between them"
+            raise InvalidRequest.of("label", shown(str(error)), allowed) from error
         async with self._pool.acquire() as con:
-            found = await agents.page(con, after=after, limit=limit + 1)
+            found = await agents.page(con, after=after, limit=limit + 1, labels=labels)
         return make_page(found, limit, agent_view, lambda agent: agent.id)
 
     async def show(self, actor: Actor, agent_id: str) -> AgentDetail:
@@ -50,6 +71,98 @@ class Agents:
                 raise NotFound(f"there is no agent {agent_id}")
             details = {"agent": agent_id, "addresses": change.addresses and list(change.addresses)}
             await events.record(con, actor, "agent.updated", details=details)
-            agent = await agents.one(con, agent_id)
-        assert agent is not None  # noqa: S101 - it was just updated
-        return agent_detail(agent)
+            return await _detail(con, agent_id)
+
+    async def cordon(self, actor: Actor, agent_id: str, new: CordonAgent) -> AgentDetail:
+        """Place nothing new on the machine; what runs there goes on. Raises Forbidden, NotFound."""
+        operators_only(actor, "cordon agents")
+        async with transaction(self._pool) as con:
+            changed = await agents.cordon(con, agent_id, actor.name, new.reason)
+            if changed is None:
+                raise NotFound(f"there is no agent {agent_id}")
+            if changed:
+                await events.record(con, actor, "agent.cordoned", message=new.reason, details={"agent": agent_id})
+            detail = await _detail(con, agent_id)
+        self._pokes.poke("placement")
+        return detail
+
+    async def uncordon(self, actor: Actor, agent_id: str) -> AgentDetail:
+        """Place sessions on the machine again, and cancel its drain. Raises Forbidden, NotFound."""
+        operators_only(actor, "uncordon agents")
+        async with transaction(self._pool) as con:
+            changed = await agents.uncordon(con, agent_id)
+            if changed is None:
+                raise NotFound(f"there is no agent {agent_id}")
+            cancelled = await agent_drains.stop(con, agent_id, "cancelled")
+            if changed:
+                details = {"agent": agent_id, "drain_cancelled": cancelled}
+                await events.record(con, actor, "agent.uncordoned", details=details)
+            detail = await _detail(con, agent_id)
+        self._pokes.poke("placement", "services")
+        return detail
+
+    async def label(self, actor: Actor, agent_id: str, change: ChangeLabels) -> AgentDetail:
+        """Set and take away labels of the machine. Raises Forbidden, NotFound, Conflict when there would be too many."""
+        operators_only(actor, "label agents")
+        async with transaction(self._pool) as con:
+            if not await agents.lock(con, agent_id):
+                raise NotFound(f"there is no agent {agent_id}")
+            before = await agents.labels(con, agent_id)
+            after = changed_labels(before, change.labels)
+            if len(after) > MAX_LABELS:
+                raise Conflict(
+                    f"{agent_id} would have {len(after)} labels; allowed: {MAX_LABELS}",
+                    found=len(after),
+                    allowed=MAX_LABELS,
+                )
+            if after != before:
+                await agents.set_labels(con, agent_id, after)
+                await events.record(con, actor, "agent.labelled", details={"agent": agent_id, "labels": change.labels})
+            return await _detail(con, agent_id)
+
+    async def remove(self, actor: Actor, agent_id: str, *, force: bool, reason: str) -> None:
+        """Remove a machine: its reports are refused from now on, and should it run something, it stops it.
+
+        `force`: although something ran there when it fell silent, which is replaced at once.
+        Raises Forbidden, NotFound, InUse with what runs there.
+        """
+        operators_only(actor, "remove agents")
+        async with transaction(self._pool) as con:
+            held = await agents.holdings(con, agent_id) if await agents.lock(con, agent_id) else None
+            if held is None:
+                raise NotFound(f"there is no agent {agent_id}")
+            why = refusal(agent_id, held, force=force)
+            if why is not None:
+                raise InUse(why, sessions=dict(held.sessions), holding=held.holding)
+            gone = Reason.of(
+                SessionReason.AGENT_REMOVED, f"{actor.name} removed its machine {agent_id}, which was silent"
+            )
+            ended = await agents.end_sessions(con, agent_id, gone)
+            await agent_drains.stop(con, agent_id, "removed")
+            await agents.remove(con, agent_id, actor.name, reason)
+            details = {"agent": agent_id, "force": force, "sessions": ended}
+            await events.record(con, actor, "agent.removed", message=reason, details=details)
+        self._pokes.poke("plans", "services", "routes", "rules", "placement")
+
+    async def removed(self, actor: Actor, *, after: str, limit: int) -> Page[RemovedAgent]:
+        """Return the machines whose reports are refused, by id. Raises Forbidden."""
+        operators_only(actor, "list agents")
+        async with self._pool.acquire() as con:
+            found = await agents.removed(con, after=after, limit=limit + 1)
+        return make_page(found, limit, removed_view, lambda agent: agent.id)
+
+    async def admit(self, actor: Actor, agent_id: str) -> None:
+        """Accept reports of a removed machine again: it is a new one then. Raises Forbidden, NotFound."""
+        operators_only(actor, "admit agents")
+        async with transaction(self._pool) as con:
+            if not await agents.admit(con, agent_id):
+                raise NotFound(f"no agent {agent_id} was removed")
+            await events.record(con, actor, "agent.admitted", details={"agent": agent_id})
+        self._pokes.poke("plans")
+
+
+async def _detail(con: Connection, agent_id: str) -> AgentDetail:
+    """Return a machine that this transaction has changed."""
+    agent = await agents.one(con, agent_id)
+    assert agent is not None  # noqa: S101 - it was just changed
+    return agent_detail(agent)

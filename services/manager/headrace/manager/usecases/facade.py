@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import structlog
 
 from headrace.common.contracts.problems import Problem
+from headrace.manager.usecases.agent_drains import AgentDrains
 from headrace.manager.usecases.agents import Agents
 from headrace.manager.usecases.archives import Archives
 from headrace.manager.usecases.auth import Authentication
@@ -52,6 +53,7 @@ class UseCases:
     logs: Logs
     validations: Validations
     agents: Agents
+    agent_drains: AgentDrains
 
     async def clean(self) -> None:
         """Finish interrupted deletions and delete abandoned uploads, at a start, bounded.

@@ -21,6 +21,7 @@ LoopName = Literal[
     "rules",
     "agents",
     "receipts",
+    "drains",
     "housekeeping",
     "measuring",
 ]

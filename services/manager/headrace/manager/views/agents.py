@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from headrace.common.contracts import stored
-from headrace.common.contracts.http.agents import AgentDetail, AgentView
-from headrace.manager.domain.records.agents import Agent
+from headrace.common.contracts.http.agents import AgentDetail, AgentView, Cordon
+from headrace.common.contracts.http.agents import RemovedAgent as RemovedAgentView
+from headrace.manager.domain.records.agents import Agent, RemovedAgent
 
 _UNKNOWN: dict[str, Any] = {"isolation": None, "disk": None, "engine_disk": None, "plan_problem": None}
 """Placeholder for values that an agent of another version reported in another form."""
@@ -20,6 +21,11 @@ def agent_view(agent: Agent) -> AgentView:
 def agent_detail(agent: Agent) -> AgentDetail:
     """Return a machine with its GPUs and kernels as last reported."""
     return stored.read(AgentDetail, {**_fields(agent), "gpus": agent.gpus, "kernels": agent.kernels}, **_UNKNOWN)
+
+
+def removed_view(agent: RemovedAgent) -> RemovedAgentView:
+    """Return a machine whose reports are refused."""
+    return RemovedAgentView(**vars(agent))
 
 
 def _fields(agent: Agent) -> dict[str, Any]:
@@ -39,4 +45,7 @@ def _fields(agent: Agent) -> dict[str, Any]:
         "applied_generation": agent.applied_generation,
         "addresses": agent.addresses,
         "address_problem": agent.address_problem,
+        "cordon": None if agent.cordon is None else Cordon(**vars(agent.cordon)),
+        "labels": agent.labels,
+        "draining": agent.draining,
     }

@@ -61,7 +61,7 @@ def receipt_line(receipt: RolloutReceipt) -> str:
     """Format a rollout's receipt as a sentence."""
     if receipt.complete and not receipt.replicas:
         return f"no replica that served had to make way for revision {receipt.revision}"
-    words = _words(receipt, f"{count(receipt.replicas, 'replica')} that made way for revision {receipt.revision}")
+    words = counts_text(receipt, f"{count(receipt.replicas, 'replica')} that made way for revision {receipt.revision}")
     if receipt.complete:
         return words
     if receipt.draining:
@@ -72,7 +72,8 @@ def receipt_line(receipt: RolloutReceipt) -> str:
     return f"{words}; so far: {f'{waits} has not told all' if waits else 'not all have left, or not all have told'}"
 
 
-def _words(counts: Counts, replicas: str) -> str:
+def counts_text(counts: Counts, replicas: str) -> str:
+    """Return what became of the requests that were open on these replicas, as a sentence."""
     if not counts.started:
         return f"no request was open on {replicas}"
     ends = [f"{number} {name}" for name, number in _ends(counts).items() if number or name in {"finished", "failed"}]

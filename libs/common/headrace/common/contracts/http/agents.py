@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, AwareDatetime, Field
+from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints
 
 from headrace.common.contracts.addresses import canonical, is_host_name, parse_address
-from headrace.common.contracts.http.page import Change, View
+from headrace.common.contracts.http.page import Body, Change, View
 from headrace.common.contracts.ids import AgentId
 from headrace.common.contracts.messages.reports import Disk, Gpu, Isolation, KernelReport
 from headrace.common.contracts.slots import ResourceSlots
-from headrace.common.contracts.wording import Refused
+from headrace.common.contracts.wording import Refused, pattern
+
+MAX_CORDON_REASON = 200
+"""Characters of a cordon's or removal's reason: it stands in the reason of each session that waits."""
+MAX_LABELS = 64
 
 
 def _address(text: str) -> str:
@@ -40,6 +44,61 @@ class UpdateAgent(Change):
     They may belong to another machine too. null: the next one that it reports, as for a new agent."""
 
 
+LabelKey = Annotated[
+    str,
+    StringConstraints(
+        pattern=pattern(
+            r"^[a-z0-9]([a-z0-9._/-]{0,61}[a-z0-9])?$",
+            "1 to 63 lower-case letters, digits, dots, slashes, underscores and hyphens, the first and the last a letter or digit",
+        )
+    ),
+]
+LabelValue = Annotated[
+    str,
+    StringConstraints(
+        pattern=pattern(
+            r"^([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?$",
+            "up to 63 letters, digits, dots, underscores and hyphens, the first and the last a letter or digit; or an empty text",
+        )
+    ),
+]
+OperatorReason = Annotated[str, StringConstraints(max_length=MAX_CORDON_REASON, strip_whitespace=True)]
+
+
+class ChangeLabels(Body):
+    """Changes of the labels that operators give a machine."""
+
+    labels: Annotated[dict[LabelKey, LabelValue | None], Field(min_length=1, max_length=MAX_LABELS)]
+    """Label → value; null takes the label away. Labels that are not named stay."""
+
+
+class CordonAgent(Body):
+    """Cordon of a machine: nothing new is placed there."""
+
+    reason: OperatorReason = ""
+    """Why, for those whose sessions wait."""
+
+
+class Cordon(View):
+    """Cordon of a machine: nothing new is placed there; what runs goes on."""
+
+    at: AwareDatetime
+    by: str
+    """Name of the operator."""
+    reason: str
+
+
+class RemovedAgent(View):
+    """Machine that does not belong to the installation any more: its reports are refused until it is admitted again."""
+
+    id: AgentId
+    removed_at: AwareDatetime
+    removed_by: str
+    reason: str
+    refused_at: AwareDatetime | None
+    """Time of the last report that was refused, to a minute; None: it has not reported since."""
+
+
 class AgentView(View):
     """One machine: capacity, allocated slots, and whether its agent reports."""
 
@@ -55,6 +114,12 @@ class AgentView(View):
     reports."""
     address_problem: str | None = None
     """Why the reported address is not allowed: the agent gets no new replicas, and its present ones get no requests."""
+    cordon: Cordon | None = None
+    """None: sessions are placed there."""
+    draining: bool = False
+    """Whether its replicas are being moved elsewhere."""
+    labels: dict[str, str] = {}
+    """Labels that operators gave it."""
     runtime: str
     version: str
     slots: ResourceSlots

@@ -108,6 +108,9 @@ class NodePlan(Message):
     watched: dict[ServiceId, tuple[str, ...]] | None = None
     """Services with enabled rules, with the engine metrics that these use: others are not measured for the autoscaler.
     None: the manager's version does not send it, and everything is measured."""
+    removed: str | None = None
+    """Set in the last plan of a machine that an operator removed, which has no kernels: who did, when and why. Reports of it
+    are refused."""
 
     @model_validator(mode="after")
     def _has_each_spec(self) -> Self:

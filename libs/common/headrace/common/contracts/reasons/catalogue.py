@@ -8,6 +8,7 @@ from typing import Final
 from headrace.common.contracts.reasons import ReasonCode
 from headrace.common.contracts.reasons.api import ApiReason
 from headrace.common.contracts.reasons.client import WaitReason
+from headrace.common.contracts.reasons.drain import DrainReason
 from headrace.common.contracts.reasons.kernel import KernelReason
 from headrace.common.contracts.reasons.placement import PlacementReason
 from headrace.common.contracts.reasons.proxy import ModelReason, ProxyReason
@@ -20,6 +21,7 @@ CATALOGUES: Final[Mapping[str, type[ReasonCode]]] = {
     "placement": PlacementReason,
     "session": SessionReason,
     "kernel": KernelReason,
+    "drain": DrainReason,
     "scaling": ScalingReason,
     "note": NoteReason,
     "name": NameReason,

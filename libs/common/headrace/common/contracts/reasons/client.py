@@ -13,4 +13,5 @@ class WaitReason(ReasonCode):
     NOT_FOUND = "not-found", "the awaited resource does not exist"
     SERVER_UNREACHABLE = "server-unreachable", "the management API could not be reached"
     SERVER_FAILING = "server-failing", "the management API answered 5xx"
+    CANCELLED = "cancelled", "what was waited for was cancelled"
     RECEIPT_INCOMPLETE = "receipt-incomplete", "not all app-proxies have reported the outcomes of open requests"

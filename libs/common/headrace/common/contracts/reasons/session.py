@@ -10,6 +10,8 @@ class SessionReason(CodeOfOne):
 
     PLACED = "placed", "it has a machine, whose agent has not reported it yet"
     AGENT_LOST = "agent-lost", "its machine's agent does not report"
+    AGENT_REMOVED = "agent-removed", "an operator removed its machine, which was gone"
+    AGENT_DRAINED = "agent-drained", "its machine is being drained, and another replica replaces it"
     SCALED_IN = "scaled-in", "fewer replicas are wanted"
     REPLACED_BY_UPDATE = "replaced-by-update", "a newer revision replaces it"
     MADE_ROOM_FOR_UPDATE = "made-room-for-update", "the newer revision fitted on no machine otherwise"

@@ -78,6 +78,8 @@ class ObservedReplica:
     """Time when it first became healthy."""
     makes_room: bool = False
     """Whether a waiting replica of the current revision would find a machine if this one were gone."""
+    moving: bool = False
+    """Whether its machine is being drained, and it is its service's turn."""
 
     @property
     def dead(self) -> bool:

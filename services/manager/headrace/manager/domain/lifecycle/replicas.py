@@ -12,6 +12,7 @@
 - Failed starts are tried again after 1, 2, 4, 8 … seconds; after five rounds in a row none of that revision is started until
   a retry is requested. From the first failed start on, the revision that served before is kept at the wanted number for as
   long as it takes; or (`roll_back`) it becomes the current one again.
+- A replica whose machine is being drained is replaced as in an update: one that serves leaves once enough others do.
 - A replica whose machine fell silent gets a replacement at once, and stays routed until enough others serve: its agent may
   be gone while its container still answers, which only the app-proxy can see.
 """
@@ -81,6 +82,11 @@ _AWAY: Final[Mapping[Goal, SessionReason]] = {
     "deleting": SessionReason.SERVICE_DELETING,
 }
 """Reason for stopping replicas of a service that is stopped or deleted."""
+
+
+_MOVED: Final = Reason.of(
+    SessionReason.AGENT_DRAINED, "its machine is being drained, and another replica takes its place"
+)
 
 
 def decide(want: DesiredReplicas, have: Sequence[ObservedReplica], now: datetime) -> list[Action]:
@@ -174,24 +180,24 @@ def _served(want: DesiredReplicas, active: Sequence[ObservedReplica]) -> list[Se
 def _missing(
     want: DesiredReplicas, active: Sequence[ObservedReplica], kept: RevisionId | None, now: datetime, *, failed: bool
 ) -> list[Create]:
-    """Return the replicas to create; during an update at most a quarter (at least one) above the wanted number."""
+    """Return the replicas to create; during an update or a drain at most a quarter (at least one) above the wanted number."""
     held = want.held if want.next_restart_at is not None and now < want.next_restart_at else 0
+    most = want.replicas + max(1, want.replicas // 4)
     before = 0
     if kept is not None:
-        usable = sum(not r.ill and (r.was_healthy or r.revision_id == kept) for r in active)
-        before = max(0, want.replicas - usable - held)
+        before = _missing_before(want, active, kept, held, most)
         held = 0  # what ended was of that revision
     waiting = failed or want.gave_up or (want.next_start_at is not None and now < want.next_start_at)
     if waiting:
         return [Create(kept)] * before if kept is not None else []
-    current = [r for r in active if r.revision_id == want.revision_id and not r.ill]
-    missing = want.replicas - len(current)
+    staying = sum(r.revision_id == want.revision_id and not r.ill and not r.moving for r in active)
+    missing = want.replicas - staying
     others = before + sum(
-        not r.ill and (r.was_healthy or r.revision_id == kept) for r in active if r.revision_id != want.revision_id
+        not r.ill and (r.moving if r.revision_id == want.revision_id else r.was_healthy or r.revision_id == kept)
+        for r in active
     )
     if others:
-        surge = max(1, want.replicas // 4)
-        missing = min(missing, want.replicas + surge - len(current) - others)
+        missing = min(missing, most - staying - others)
     starts = [Create(want.revision_id)] * max(0, missing - held)
     return [*([Create(kept)] * before if kept is not None else []), *starts]
 
@@ -200,6 +206,16 @@ def _gone_unhealthy(active: Sequence[ObservedReplica], leaving: Sequence[Retire]
     """Return the leaving replicas that ended in operation by failed health checks."""
     gone = {retire.id for retire in leaving if retire.reason.code == SessionReason.UNHEALTHY_REPLACED}
     return [r for r in active if r.id in gone and is_unhealthy_end(r)]
+
+
+def _missing_before(
+    want: DesiredReplicas, active: Sequence[ObservedReplica], kept: RevisionId, held: int, most: int
+) -> int:
+    """Return how many replicas of the revision that served before to create, while the current one does not start."""
+    usable = [r for r in active if not r.ill and (r.was_healthy or r.revision_id == kept)]
+    staying = sum(not r.moving for r in usable)
+    missing = max(0, want.replicas - staying - held)
+    return missing if staying == len(usable) else max(0, min(missing, most - len(usable)))
 
 
 def _surplus(
@@ -211,21 +227,28 @@ def _surplus(
     room_is_made: bool,
 ) -> list[Retire]:
     serving = sum(r.serving for r in active)
+    staying = sum(r.serving and not r.moving for r in active)
     proven = any(r.serving and r.revision_id == want.revision_id for r in active)
     updated = Reason.of(SessionReason.REPLACED_BY_UPDATE, "a newer revision takes its place")
     too_many = Reason.of(SessionReason.SCALED_IN, f"{want.replicas} replicas are wanted")
     leaving: list[Retire] = []
     starting = 0
-    for replica in sorted((r for r in active if r.revision_id != want.revision_id), key=_worst_first):
+    older = (r for r in active if r.revision_id != want.revision_id)
+    for replica in sorted(older, key=lambda r: (not r.moving, *_worst_first(r))):
         if replica.serving and serving > want.replicas:
             serving -= 1
             leaving.append(_retire(want, replica, now, updated if proven else too_many))
         elif not replica.was_healthy:
-            if replica.revision_id == kept and not replica.ill and serving + starting < want.replicas:
+            stays = replica.revision_id == kept and not replica.ill and not replica.moving
+            if stays and staying + starting < want.replicas:
                 starting += 1
                 continue
             leaving.append(_retire(want, replica, now, too_many if replica.revision_id == kept else updated))
-    good = sorted((r for r in active if r.revision_id == want.revision_id and not r.ill), key=_worst_first)
+    current = sorted((r for r in active if r.revision_id == want.revision_id and not r.ill), key=_worst_first)
+    good = [r for r in current if not r.moving]
+    moved = _moved(want, [r for r in current if r.moving], good, serving)
+    serving -= sum(r.serving for r in moved)
+    leaving += [_retire(want, r, now, _MOVED) for r in moved]
     excess = max(0, len(good) - want.replicas)
     leaving += [_retire(want, r, now, too_many) for r in good[:excess]]
     waiting = good[excess:] + [r for r in active if r.revision_id == kept]
@@ -233,6 +256,23 @@ def _surplus(
     leaving += _replaced(want, active, serving, cramped, now)
     if not leaving and not room_is_made and serving >= want.replicas:
         leaving += _removed_for_room(want, active, now)
+    return leaving
+
+
+def _moved(
+    want: DesiredReplicas, moving: Sequence[ObservedReplica], good: Sequence[ObservedReplica], serving: int
+) -> list[ObservedReplica]:
+    """Return those of the replicas on draining machines that others stand in for.
+
+    One that serves leaves once enough others do, one that never served once its replacement has a machine.
+    """
+    there = sum(r.status != "pending" for r in good) + len(moving)
+    leaving: list[ObservedReplica] = []
+    for replica in moving:
+        if (serving if replica.serving else there) > want.replicas:
+            serving -= replica.serving
+            there -= 1
+            leaving.append(replica)
     return leaving
 
 

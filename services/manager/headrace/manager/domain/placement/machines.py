@@ -13,6 +13,7 @@ from decimal import Decimal
 
 from headrace.common.contracts.ids import SessionId
 from headrace.common.contracts.reasons.placement import PlacementReason
+from headrace.manager.domain.cordon import Cordon
 
 PLAN = "plan-kib"
 """Internal slot: KiB of the machine's plan, which is one bus message. It is counted in placement and not stored."""
@@ -53,6 +54,8 @@ class Machine:
     """Whether it is under disk pressure: its agent starts nothing."""
     address_refused: bool = False
     """Whether its reported address is refused: nobody would reach a replica there."""
+    cordon: Cordon | None = None
+    """Set where an operator lets nothing new be placed."""
 
 
 @dataclass(frozen=True)

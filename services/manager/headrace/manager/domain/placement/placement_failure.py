@@ -12,11 +12,13 @@ from headrace.common.contracts.ids import SessionId
 from headrace.common.contracts.reasons.placement import PlacementReason
 from headrace.common.contracts.slots import MEM
 from headrace.manager.domain.placement.capacity import Demand, NodeCapacity, ResourceScale
-from headrace.manager.domain.placement.machines import PLAN
+from headrace.manager.domain.placement.machines import PLAN, Machine
 
 _GIB = 2**30
 _NAMED: Final = 5
 """Machines that a reason speaks of one by one."""
+_NAMED_CORDONS: Final = 2
+"""Cordons that a reason quotes; a text has 1,000 characters, and a cordon's own reason up to 200."""
 
 
 class ExcludedMachines:
@@ -24,7 +26,9 @@ class ExcludedMachines:
 
     def __init__(self, *, group: str, architecture: str | None) -> None:
         self._counts: Counter[PlacementReason] = Counter()
+        self._cordons: list[str] = []
         self._words = {
+            PlacementReason.CORDONED: "",
             PlacementReason.DISK_LOW: "have less disk free than their agents keep in reserve (`headrace agent show` has the numbers)",
             PlacementReason.ADDRESS_NOT_ALLOWED: "say that they are at an address that is not allowed for them (`headrace agent show` says why)",
             PlacementReason.NO_IMAGE: "run containers only, and the service names no image",
@@ -32,14 +36,24 @@ class ExcludedMachines:
             PlacementReason.OTHER_GROUP: f"are not in resource group {group}",
         }
 
-    def add(self, obstacle: PlacementReason | None) -> None:
+    def add(self, obstacle: PlacementReason | None, machine: Machine) -> None:
         """Count one machine; None: it is eligible."""
-        if obstacle is not None:
-            self._counts[obstacle] += 1
+        if obstacle is None:
+            return
+        self._counts[obstacle] += 1
+        if obstacle is PlacementReason.CORDONED and machine.cordon is not None and len(self._cordons) < _NAMED_CORDONS:
+            self._cordons.append(f"{machine.id} {machine.cordon.text}")
 
     def all(self) -> list[tuple[PlacementReason, str]]:
         """Return (code, text) of each reason with at least one machine."""
-        return [(code, f"{self._counts[code]} {words}") for code, words in self._words.items() if self._counts[code]]
+        return [(code, self._text(code, words)) for code, words in self._words.items() if self._counts[code]]
+
+    def _text(self, code: PlacementReason, words: str) -> str:
+        if code is not PlacementReason.CORDONED:
+            return f"{self._counts[code]} {words}"
+        further = self._counts[code] - len(self._cordons)
+        more = [f"{further} more {'is' if further == 1 else 'are'} cordoned"] if further else []
+        return "; ".join([*self._cordons, *more])
 
 
 class _NearMisses:

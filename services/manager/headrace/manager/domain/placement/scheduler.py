@@ -1,7 +1,7 @@
 """Scheduler: assigns pending sessions to machines, or explains why not. Pure.
 
-- Feasible: a machine fits if it is in the group, of the architecture, runs the kind of kernel, has room on its disk, is at
-  an address that is allowed for it, and has all of the slots free.
+- Feasible: a machine fits if it is in the group, of the architecture, runs the kind of kernel, is not cordoned, has room on
+  its disk, is at an address that is allowed for it, and has all of the slots free.
 - Rank (bin packing): of those that fit, the most used one is taken (fewest free GPUs, then least free CPU and memory), as of
   when the pass came to the first session that may use the same machines, so that large sessions find room.
 - Whole GPUs and fractions are never mixed on one GPU; a fraction goes to the fullest GPU that still has it.
@@ -194,7 +194,7 @@ class _Pool:
         unusable: list[NodeCapacity] = []
         for node in nodes:
             obstacle = _obstacle(node.machine, eligibility)
-            excluded.add(obstacle)
+            excluded.add(obstacle, node.machine)
             if obstacle is None:
                 able.append(node)
             elif obstacle in _PASSING:
@@ -255,6 +255,8 @@ def _obstacle(machine: Machine, eligibility: _Eligibility) -> PlacementReason | 
         return PlacementReason.OTHER_ARCHITECTURE
     if without_image and machine.runtime != "process":
         return PlacementReason.NO_IMAGE
+    if machine.cordon is not None:
+        return PlacementReason.CORDONED
     if machine.disk_low:
         return PlacementReason.DISK_LOW
     if machine.address_refused:

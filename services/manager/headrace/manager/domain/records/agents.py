@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
+from uuid import UUID
 
+from headrace.common.contracts.ids import ServiceId
 from headrace.common.contracts.messages.reports import Gpu, KernelReport
+from headrace.manager.domain.cordon import Cordon
 
 
 @dataclass(frozen=True)
@@ -30,3 +33,32 @@ class Agent:
     applied_generation: int
     addresses: tuple[str, ...] | None
     address_problem: str | None
+    cordon: Cordon | None
+    labels: Mapping[str, str]
+    draining: bool
+
+
+@dataclass(frozen=True)
+class AgentDrain:
+    """A drain of a machine; under way while `ended_at` is None."""
+
+    id: UUID
+    agent_id: str
+    started_at: datetime
+    started_by: str
+    message: str
+    moving: Sequence[ServiceId]
+    """Services whose turn it is."""
+    ended_at: datetime | None
+    outcome: Literal["finished", "cancelled", "removed"] | None
+
+
+@dataclass(frozen=True)
+class RemovedAgent:
+    """A machine whose reports are refused."""
+
+    id: str
+    removed_at: datetime
+    removed_by: str
+    reason: str
+    refused_at: datetime | None

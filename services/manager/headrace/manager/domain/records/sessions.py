@@ -73,3 +73,4 @@ class LiveSession:
     healthy_at: datetime | None
     failures: int
     lost: bool
+    moving: bool
