@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from pathlib import Path
 from uuid import UUID
 
 import structlog
 from pydantic import ValidationError
 
-from headrace.agent.domain.kernels import KernelRecord, Operation, Progress, SeenKernel, report_of
+from headrace.agent.domain.kernels import KernelRecord, Operation, Progress, SeenKernel, report_of, unplanned
 from headrace.agent.domain.memory import MemoryOverLimit
 from headrace.agent.metrics import DISK_WRITES_FAILED
 from headrace.agent.prestart import PrestartLog
@@ -137,10 +137,14 @@ class KernelRegistry:
         """Return the kernel's log of the pre-start actions."""
         return PrestartLog(self._folder / str(kernel_id) / "prestart.log")
 
-    def reports(self) -> tuple[KernelReport, ...]:
-        """Return the KernelReport of every kernel."""
+    def reports(self, plan: Container[KernelId] | None = None) -> tuple[KernelReport, ...]:
+        """Return the KernelReport of every kernel. `plan`: the kernels of the newest plan; None before the first."""
         ids = sorted({*self._records, *self.seen}, key=str)
         found = (
             report_of(i, self._records.get(i), self.seen.get(i), self._progress.get(i), self.over.get(i)) for i in ids
         )
-        return tuple(report for report in found if report is not None)
+        return tuple(
+            report if plan is None or report.kernel_id in plan else unplanned(report)
+            for report in found
+            if report is not None
+        )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter as Tally
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from decimal import Decimal
 from importlib.metadata import version
@@ -12,6 +13,7 @@ from uuid import uuid4
 
 import structlog
 
+from headrace.agent.domain.absence import Absence
 from headrace.agent.kernel_registry import KernelRegistry
 from headrace.agent.metrics import KERNELS
 from headrace.agent.plans import Plans
@@ -19,14 +21,18 @@ from headrace.agent.runtime.interface import Capacity
 from headrace.common.bus.connect import Bus
 from headrace.common.bus.publish import publish
 from headrace.common.contracts.messages.reports import Disk, Gpu, Isolation, Machine, NodeReport
+from headrace.common.contracts.problems import BusUnavailable
 from headrace.common.contracts.slots import CPU, GPU_DEVICE, MEM
 from headrace.common.contracts.vocabulary import KernelState
-from headrace.common.runtime.clock import Clock
+from headrace.common.runtime.clock import Clock, Monotonic
 from headrace.common.runtime.loop import Loop
 
 log = structlog.get_logger()
 _VERSION = version("headrace")
 _GATHER = timedelta(milliseconds=20)
+READ_PLAN_S = 2.0
+ABSENT_REPORTS = 2
+"""An agent that did not come to report for so many intervals was suspended."""
 
 
 def machine_of(
@@ -62,6 +68,11 @@ class Reporter:
 
     The first one waits until the runtime was listed and the machine's capacity is known: a report without its kernels
     would say that they are gone.
+
+    At the start, and after it was cut off from the bus or suspended, it reads the newest plan before it reports: the machine may
+    have been lost meanwhile and its replicas replaced, or have been removed. What the plan lacks is then reported as being
+    stopped, and never as serving. It waits for that at most `READ_PLAN_S`, since a machine that says nothing is lost; the manager
+    besides counts no report of a kernel that it has ended.
     """
 
     name = "report"
@@ -76,6 +87,8 @@ class Reporter:
         *,
         every: timedelta,
         now: Clock,
+        read_plan: Callable[[], Awaitable[None]],
+        monotonic: Monotonic,
     ) -> None:
         self._bus = bus
         self._agent_id = agent_id
@@ -83,6 +96,10 @@ class Reporter:
         self._plans = plans
         self._machine = machine
         self._now = now
+        self._read_plan = read_plan
+        self._monotonic = monotonic
+        self._absence = Absence(ABSENT_REPORTS * every.total_seconds())
+        bus.on_reconnect(self._absence.away)
         self._incarnation = uuid4().hex
         self._sequence = 0
         self._loop = Loop("report", self._one_pass, every=every, pause=_GATHER)
@@ -100,11 +117,25 @@ class Reporter:
         await self._loop.run()
         await self._one_pass()
 
+    async def _catch_up(self) -> None:
+        """Read the newest plan; where that fails it is tried again with the next report."""
+        try:
+            async with asyncio.timeout(READ_PLAN_S):
+                await self._read_plan()
+        except (BusUnavailable, TimeoutError) as error:
+            log.warning("plan_not_read", why=str(error) or type(error).__name__)
+        else:
+            self._absence.caught_up()
+
     async def _one_pass(self) -> None:
         machine = self._machine()
         if machine is None:
             return
-        kernels = self._table.reports()
+        if not self._bus.connected:
+            self._absence.away()
+        elif self._absence.returned(self._now().timestamp(), self._monotonic()):
+            await self._catch_up()
+        kernels = self._table.reports(self._plans.wanted)
         tally = Tally(kernel.state for kernel in kernels)
         for state in get_args(KernelState):
             KERNELS.labels(state).set(tally[state])

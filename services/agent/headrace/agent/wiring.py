@@ -18,7 +18,7 @@ from pathlib import Path
 import aiohttp
 
 from headrace.agent.archive import LogArchive
-from headrace.agent.bus import serve
+from headrace.agent.bus import read_plan, serve
 from headrace.agent.checks import HealthChecker
 from headrace.agent.disk import DiskMonitor
 from headrace.agent.folders import Folders
@@ -175,7 +175,17 @@ def make_agent(settings: Settings, edges: Edges) -> Agent:
             engine_disk=disk.measure_engine(),
         )
 
-    reporter = Reporter(bus, settings.id, table, plans, machine, every=settings.report_every, now=now)
+    reporter = Reporter(
+        bus,
+        settings.id,
+        table,
+        plans,
+        machine,
+        every=settings.report_every,
+        now=now,
+        read_plan=lambda: read_plan(bus, settings.id, plans),
+        monotonic=edges.clocks.monotonic,
+    )
     logs = LogServer(bus, settings.id, runtime, table, archive)
     login = Login(
         settings.nats_url,

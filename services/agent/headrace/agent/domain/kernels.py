@@ -106,6 +106,9 @@ LOST = Ending(
 )
 
 
+UNPLANNED = Reason.of(KernelReason.STOPPING, "it is not in the plan any more and is being stopped")
+
+
 def report_of(
     kernel_id: KernelId,
     record: KernelRecord | None,
@@ -148,6 +151,13 @@ def report_of(
         created_at=record.started_at,
         failures=failures,
     )
+
+
+def unplanned(report: KernelReport) -> KernelReport:
+    """Return the report of a kernel that the plan does not have: while its program runs it is being stopped, and has no address."""
+    if report.state != "running":
+        return report
+    return report.model_copy(update={"health": "unhealthy", "reason": UNPLANNED, "host": None, "port": None})
 
 
 def _health(record: KernelRecord, started_at: datetime, progress: Progress | None) -> tuple[HealthStatus, Reason, int]:

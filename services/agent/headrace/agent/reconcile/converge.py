@@ -22,7 +22,7 @@ from headrace.agent.domain.convergence import (
     Stop,
     decide,
 )
-from headrace.agent.domain.kernels import LOST, KernelRecord, Operation, SeenKernel, ending_of
+from headrace.agent.domain.kernels import LOST, UNPLANNED, KernelRecord, Operation, SeenKernel, ending_of
 from headrace.agent.kernel_registry import KernelRegistry
 from headrace.agent.metrics import OPERATIONS
 from headrace.agent.plans import Plans
@@ -42,7 +42,7 @@ TAIL_TRIES = 40
 
 _BEGUN: Final[Mapping[Operation, Reason]] = {
     "start": Reason.of(KernelReason.PREPARING, "its start has begun"),
-    "stop": Reason.of(KernelReason.STOPPING, "it is not in the plan any more and is being stopped"),
+    "stop": UNPLANNED,
     "remove": Reason.of(KernelReason.REMOVING, "its remains are being removed"),
 }
 _AGENT_STOPPED: Final = Reason.of(
