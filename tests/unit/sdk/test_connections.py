@@ -298,10 +298,10 @@ def test_a_certificate_is_accepted_from_a_trusted_authority_for_the_host_s_name_
     tmp_path: Path, host: str, verify: str, *, accepted: bool
 ) -> None:
     chain, private = certificate(tmp_path)
-    verified: bool | str = {"its CA": str(chain), "the system's CAs": True, "nothing": False}[verify]
+    choices: dict[str, bool | str] = {"its CA": str(chain), "the system's CAs": True, "nothing": False}
     with server(over_tls(chain, private)) as (url, _):
         secure = url.replace("http://127.0.0.1", f"https://{host}")
-        client = Pool(secure, connect_timeout_s=20, verify=verified)
+        client = Pool(secure, connect_timeout_s=20, verify=choices[verify])
         try:
             if accepted:
                 answer = client.send("GET", "/", headers={}, timeout_s=20)
