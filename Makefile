@@ -20,7 +20,7 @@ up: setup  ## Start the embedded stack and the four services (the same as `.venv
 test: setup  ## Run the whole test suite in parallel (ARGS='-k name' or paths for some of it, ARGS=-n0 for one process)
 	@$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
-unit: setup  ## Run the unit tests, with half of the random examples: no server, no network
+unit: setup  ## Run the unit tests, with a quarter of the random examples: no server, no network
 	@$(BIN)/python -m pytest $(PARALLEL) --hypothesis-profile=quick tests/unit $(ARGS)
 
 nightly: setup  ## What is too long for each change: all random examples, coverage, more fuzzing, ten minutes of faults under load

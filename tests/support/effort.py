@@ -8,7 +8,7 @@ from typing import TypeVar
 from hypothesis import HealthCheck, settings
 
 T = TypeVar("T")
-NIGHTLY, USUAL, QUICK = 100, 40, 20
+NIGHTLY, USUAL, QUICK = 100, 40, 10
 _ON_ANY_MACHINE = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 """How long an example takes is said by how busy the machine is."""
 settings.register_profile("nightly", _ON_ANY_MACHINE, max_examples=NIGHTLY)
