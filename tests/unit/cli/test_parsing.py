@@ -13,6 +13,7 @@ from headrace.cli import text
 from headrace.cli.commands.service.spec_flags import overlaid
 from headrace.cli.errors import CliError, ExitCode
 from headrace.cli.parsing import document, duration_s, env_file, expiry, lifetime_s, mount, pairs
+from headrace.common.text.counting import count
 
 
 def test_pairs_keep_what_follows_the_first_equals_sign() -> None:
@@ -117,7 +118,7 @@ def test_values_as_people_read_them() -> None:
     )
     assert [text.cell(value) for value in (None, True, False, 3)] == ["-", "yes", "no", "3"]
     assert text.clean("a\x1b[31mb\nc\td\x9b") == "a\\x1b[31mb\\x0ac\td\\x9b"
-    assert [text.count(n, "file") for n in (0, 1, 2)] == ["0 files", "1 file", "2 files"]
+    assert [count(n, "file") for n in (0, 1, 2)] == ["0 files", "1 file", "2 files"]
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ def test_services_move_one_after_the_other_by_name() -> None:
     found = state(service(2), service(1))
     assert turns(found) == [1]
     assert codes(found) == {"p/s1": "moving", "p/s2": "waiting-turn"}
-    assert found.services[0].reason.text == "1 replicas are being replaced; 1 of 1 replicas serve, 0 start elsewhere"
+    assert found.services[0].reason.text == "to be replaced: 1; of 1 replica 1 serving, 0 starting elsewhere"
     assert turns(state(service(1, active=0, leaving=1), service(2), moving=(1,))) == [2]
 
 
@@ -76,7 +76,7 @@ def test_it_is_over_when_the_machine_shows_nothing_and_nothing_holds_slots() -> 
     held = state(holding=2)
     assert not held.over
     assert held.reason is not None
-    assert (held.reason.code, held.reason.text) == ("slots-held", "its agent still shows 2 kernels that were stopped")
+    assert (held.reason.code, held.reason.text) == ("slots-held", "its agent still shows 2 stopped kernels")
     assert state(service(1)).reason is None
     assert state(holding=0, silent_s=20).over
 

@@ -63,8 +63,3 @@ def mapping(values: Mapping[str, object]) -> str:
 def number(value: float) -> str:
     """Format a number as it is typed: all of its digits, and no exponent below 10^16."""
     return f"{value:g}" if not abs(value) < 1e16 else f"{Decimal(repr(value)).normalize():f}"
-
-
-def count(number: int, what: str) -> str:
-    """Format a count: `1 file`, `2 files`."""
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"

@@ -16,6 +16,7 @@ from headrace.common.contracts.http.agents import (
 )
 from headrace.common.contracts.reasons import Reason
 from headrace.common.contracts.reasons.client import WaitReason
+from headrace.common.text.counting import count
 from headrace.sdk.errors import WaitFailedError
 from headrace.sdk.transport import Transport, segment
 from headrace.sdk.waiting import polled
@@ -120,7 +121,7 @@ def drain_reason(drain: AgentDrainView) -> Reason:
         return drain.reason
     waits = [f"{one.name}: {one.reason.text}" for one in drain.services[:_NAMED]]
     further = len(drain.services) - len(waits)
-    more = [f"{further} more services"] if further > 0 else []
+    more = [count(further, "more service")] if further > 0 else []
     first = [drain.reason.text] if drain.reason is not None else []
     return Reason.read(
         drain.services[0].reason.code if drain.services else "finished", "; ".join([*first, *waits, *more])

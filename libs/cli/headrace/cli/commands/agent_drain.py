@@ -11,8 +11,8 @@ from headrace.cli.command import Commands, commands
 from headrace.cli.commands.service.receipts import counts_text
 from headrace.cli.errors import CliError, ExitCode
 from headrace.cli.session import Session
-from headrace.cli.text import count
 from headrace.common.contracts.http.agent_drains import AgentDrainView
+from headrace.common.text.counting import count
 from headrace.sdk import WaitFailedError, WaitTimeoutError
 
 

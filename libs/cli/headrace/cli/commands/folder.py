@@ -17,9 +17,10 @@ from headrace.cli.errors import CliError
 from headrace.cli.output import Columns
 from headrace.cli.progress import TransferProgress
 from headrace.cli.session import Session
-from headrace.cli.text import clean, count, size
+from headrace.cli.text import clean, size
 from headrace.common.contracts.http.folders import CreateFolder, FileView, FolderView, UploadView
 from headrace.common.contracts.vocabulary import UsageMode
+from headrace.common.text.counting import count
 from headrace.sdk import ApiError, LeftOut, ResumeFile, TreeFile
 from headrace.sdk.errors import HeadraceError
 

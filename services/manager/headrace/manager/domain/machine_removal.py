@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
+from headrace.common.text.counting import count
+
 _NAMED: Final = 5
 """Services that a refusal names."""
 
@@ -54,8 +56,8 @@ def _busy(held: Holdings) -> str | None:
     if held.sessions:
         named = [f"{number} of {name}" for name, number in list(held.sessions.items())[:_NAMED]]
         further = len(held.sessions) - len(named)
-        more = [f"{further} more services"] if further > 0 else []
-        return f"runs {sum(held.sessions.values())} sessions ({', '.join([*named, *more])})"
+        more = [count(further, "more service")] if further > 0 else []
+        return f"runs {count(sum(held.sessions.values()), 'session')} ({', '.join([*named, *more])})"
     if held.holding:
-        return f"has not shown yet that {held.holding} kernels that were stopped are gone"
+        return f"still shows {count(held.holding, 'stopped kernel')}"
     return None

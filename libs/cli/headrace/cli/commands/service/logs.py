@@ -18,8 +18,9 @@ from headrace.cli.errors import ExitCode
 from headrace.cli.output import Output
 from headrace.cli.parsing import document
 from headrace.cli.session import Session
-from headrace.cli.text import count, size
+from headrace.cli.text import size
 from headrace.common.contracts.http.validations import StartValidation, ValidationView
+from headrace.common.text.counting import count
 from headrace.sdk import HeadraceError
 
 _STOP_S = 3.0

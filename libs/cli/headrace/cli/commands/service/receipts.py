@@ -11,8 +11,8 @@ from headrace.cli.command import Commands, commands
 from headrace.cli.commands.flags import Service
 from headrace.cli.output import Columns
 from headrace.cli.session import Session
-from headrace.cli.text import count
 from headrace.common.contracts.http.receipts import Counts, ReceiptView, RolloutReceipt
+from headrace.common.text.counting import count
 
 
 def _state(receipt: ReceiptView) -> str:

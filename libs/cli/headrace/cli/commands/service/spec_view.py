@@ -6,9 +6,10 @@ import shlex
 from collections.abc import Iterator
 
 from headrace.cli.session import Session
-from headrace.cli.text import cell, count, slots
+from headrace.cli.text import cell, slots
 from headrace.common.contracts.http.revisions import EffectiveMount, EffectiveSpec, RevisionDetail
 from headrace.common.contracts.model import HealthCheck, PreStartAction
+from headrace.common.text.counting import count
 
 Facts = list[tuple[str, object]]
 

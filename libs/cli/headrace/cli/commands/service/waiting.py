@@ -11,10 +11,10 @@ from itertools import islice
 from headrace.cli.commands.service.view import progress_lines
 from headrace.cli.errors import CliError, ExitCode
 from headrace.cli.session import Session
-from headrace.cli.text import count
 from headrace.common.contracts.http.receipts import RolloutReceipt
 from headrace.common.contracts.http.services import ServiceDetail
 from headrace.common.contracts.reasons.client import WaitReason
+from headrace.common.text.counting import count
 from headrace.sdk import Client, HeadraceError, Until, WaitFailedError, WaitTimeoutError
 
 _TAIL_LINES = 20

@@ -15,6 +15,7 @@ from typing import Final
 from headrace.common.contracts.ids import ServiceId
 from headrace.common.contracts.reasons import Reason
 from headrace.common.contracts.reasons.drain import DrainReason
+from headrace.common.text.counting import count
 from headrace.manager.domain.lifecycle.replica_state import MAX_FAILED_STARTS
 
 STUCK_AFTER: Final = timedelta(seconds=10)
@@ -97,15 +98,17 @@ def _stuck(one: ServiceHere, now: datetime) -> Reason | None:
 
 def _reason(one: ServiceHere, stuck: Reason | None, *, turn: bool) -> Reason:
     if one.service_id is None:
-        return Reason.of(DrainReason.TRIAL_RUN, f"{one.active + one.leaving} trial runs end by themselves")
+        return Reason.of(
+            DrainReason.TRIAL_RUN, f"{count(one.active + one.leaving, 'trial run')} there; a trial run ends by itself"
+        )
     if not one.active:
-        return Reason.of(DrainReason.LEAVING, f"{one.leaving} replicas finish their open requests, and stop")
+        return Reason.of(DrainReason.LEAVING, f"{count(one.leaving, 'replica')} to finish open requests and stop")
     if not turn:
-        return Reason.of(DrainReason.WAITING_TURN, f"{one.active} replicas; services move one after the other")
+        return Reason.of(DrainReason.WAITING_TURN, f"{count(one.active, 'replica')}; services move one after the other")
     if stuck is not None:
         return stuck
-    numbers = f"{one.serving} of {one.wanted} replicas serve, {one.starting} start elsewhere"
-    return Reason.of(DrainReason.MOVING, f"{one.active} replicas are being replaced; {numbers}")
+    numbers = f"of {count(one.wanted, 'replica')} {one.serving} serving, {one.starting} starting elsewhere"
+    return Reason.of(DrainReason.MOVING, f"to be replaced: {one.active}; {numbers}")
 
 
 def _rest(states: Sequence[ServiceState], holding: int, silent_s: float | None) -> Reason | None:
@@ -114,5 +117,5 @@ def _rest(states: Sequence[ServiceState], holding: int, silent_s: float | None) 
         text = f"its agent has been silent for {silent_s:.0f} s; what it holds is free once it reports, or is removed by force"
         return Reason.of(DrainReason.AGENT_LOST, text)
     if holding and not states:
-        return Reason.of(DrainReason.SLOTS_HELD, f"its agent still shows {holding} kernels that were stopped")
+        return Reason.of(DrainReason.SLOTS_HELD, f"its agent still shows {count(holding, 'stopped kernel')}")
     return None
