@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from decimal import Decimal
 from uuid import UUID
 
 import pytest
@@ -19,6 +20,7 @@ from headrace.common.contracts.reasons import Reason
 from headrace.common.db.pool import transaction
 from headrace.common.runtime.clock import utc_now
 from headrace.manager.domain.lifecycle.replicas import Retire
+from headrace.manager.domain.placement.scheduler import Placement
 from headrace.manager.domain.records.sessions import ObservedRevs
 from headrace.manager.inbox import bus as bus_listener
 from headrace.manager.loops.agents import AgentLiveness
@@ -384,3 +386,17 @@ async def test_a_machine_whose_plan_is_full_takes_no_more_and_says_so(world: Man
 
 async def stored_values_of(bus: Bus) -> dict[str, bytes]:
     return {value.subject: value.data async for page in stored_values(bus, "PLANS", "plan.agent.*") for value in page}
+
+
+async def test_nothing_is_placed_on_a_machine_that_was_cordoned_since_it_was_read(world: ManagerWorld) -> None:
+    await _insert_agent(world, "agent-1", "0 seconds")
+    service = await world.service("s")
+    async with transaction(world.pool) as con:
+        (found,) = await sessions.services(con, [service])
+        await sessions.create_many(con, [(found, found.revision_id)])
+        (request,), facts, _ = await sessions.pending(con, 10)
+    placement = Placement(request.id, "agent-1", {"cpu": Decimal(1)}, ())
+    for cordoned in ("now()", "null"):
+        await world.pool.execute(f"update agents set cordoned_at = {cordoned}")
+        async with transaction(world.pool) as con:
+            assert await sessions.place(con, [(placement, facts[request.id][0])]) == (cordoned == "null")

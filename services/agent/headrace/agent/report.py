@@ -30,7 +30,7 @@ from headrace.common.runtime.loop import Loop
 log = structlog.get_logger()
 _VERSION = version("headrace")
 _GATHER = timedelta(milliseconds=20)
-READ_PLAN_S = 2.0
+READ_PLAN_S = 3.0
 ABSENT_REPORTS = 2
 """An agent that did not come to report for so many intervals was suspended."""
 

@@ -41,16 +41,16 @@ TRANSITIONS: Final[Mapping[SessionStatus, Mapping[SessionStatus, str]]] = {
     "placed": {
         "running": "its agent reports that the main kernel runs",
         "stopping": "it is wanted no more, or did not start",
-        "ended": "it is wanted no more, and its machine is silent",
+        "ended": "it is wanted no more, and its machine is silent; or that was removed",
     },
     "running": {
         "draining": "surplus, update or stop of a replica that served",
         "stopping": "surplus, update or stop of one that never served; it failed; a trial run has its verdict",
-        "ended": "it is wanted no more, and its machine is silent",
+        "ended": "it is wanted no more, and its machine is silent; or that was removed",
     },
     "draining": {
         "stopping": "no live app-proxy has an open request on it, the grace is over, or its container ended",
-        "ended": "its machine is silent",
+        "ended": "its machine is silent, or was removed",
     },
     "stopping": {
         "ended": "the agent, having applied the plan without it, no longer shows the kernel; or its machine is silent",
