@@ -260,7 +260,7 @@ def test_an_agent_is_shown_with_its_disks_gpus_and_kernels(cli: Cli, there: Fake
 
 def test_agents_are_listed_with_what_is_allocated(cli: Cli, there: FakeManagerApi) -> None:
     there.on("GET", "/v1/agents", page(AGENT), page())
-    assert cli("agent", "ls").out.split()[-4:] == ["docker", "cpu=2", "cpu=8", "mem=1GiB"]
+    assert cli("agent", "ls").out.split()[-5:] == ["docker", "cpu=2", "cpu=8", "mem=1GiB", "-"]
     assert cli("agent", "ls").out == ""
 
 

@@ -14,7 +14,6 @@ from headrace.common.contracts.http.agents import (
     ChangeLabels,
     CordonAgent,
     OperatorReason,
-    RemovedAgent,
     UpdateAgent,
 )
 from headrace.common.contracts.http.page import Page
@@ -31,13 +30,6 @@ class AgentsQuery(Query):
     cursor: Annotated[str, StringConstraints(max_length=63)] | None = None
     label: Annotated[str, StringConstraints(min_length=1, max_length=1000)] | None = None
     """Only machines with these labels: `KEY=VALUE` or `KEY`, with commas between them."""
-
-
-class RemovedQuery(Query):
-    """Query parameters of removed machines."""
-
-    limit: Annotated[int, Field(ge=1, le=500)] = 100
-    cursor: Annotated[str, StringConstraints(max_length=63)] | None = None
 
 
 class RemoveQuery(Query):
@@ -130,26 +122,6 @@ async def remove_agent(call: Call) -> web.Response:
     """
     query = call.query(RemoveQuery)
     await call.use.agents.remove(call.actor, call["agent"], force=query.force, reason=query.reason)
-    return no_content()
-
-
-@routes.on(
-    "GET",
-    "/v1/removed-agents",
-    query=RemovedQuery,
-    replies={200: Reply("Machines.", Page[RemovedAgent])},
-    problems=(Forbidden,),
-)
-async def list_removed_agents(call: Call) -> web.Response:
-    """Return the machines that were removed, and whether they still report (operators); the newest 10,000 are kept."""
-    page = call.query(RemovedQuery)
-    return json_reply(await call.use.agents.removed(call.actor, after=page.cursor or "", limit=page.limit))
-
-
-@routes.on("DELETE", "/v1/removed-agents/{agent}", replies={204: Reply("It may report.")}, problems=(Forbidden,))
-async def admit_agent(call: Call) -> web.Response:
-    """Accept reports of a removed machine again (operators): it is a new machine then."""
-    await call.use.agents.admit(call.actor, call["agent"])
     return no_content()
 
 

@@ -62,5 +62,5 @@ class DrainsLoop:
             return False
         async with transaction(self._pool) as con:
             moved = await agent_drains.set_turn(con, drain, state.moving)
-        log.info("agent_drain_turn", agent=drain.agent_id, moving=[s.here.name for s in state.services if s.moves])
+        log.info("agent_drain_advanced", agent=drain.agent_id, moving=[s.here.name for s in state.services if s.moves])
         return moved

@@ -37,7 +37,7 @@ class ServiceOnAgent(View):
 
 
 class AgentDrainReceipt(Counts):
-    """Drain summary of a machine: the sum over the replicas that left it during the drain."""
+    """Receipt of a machine's drain: the sum over the replicas that left it during the drain."""
 
     replicas: NonNegativeInt
     """Replicas that left, or are leaving."""
@@ -46,7 +46,7 @@ class AgentDrainReceipt(Counts):
     waiting_for: tuple[ProxyId, ...]
     """App-proxies whose final report is missing."""
     complete: bool
-    """True if the drain is over, and all drain summaries are complete."""
+    """True if the drain is over, and all receipts are complete."""
 
 
 class AgentDrainView(View):
