@@ -72,7 +72,7 @@ async def docker_stack(tmp_path_factory: pytest.TempPathFactory, python_image: s
             tmp_path_factory.mktemp("docker") / "data",
             runtime="docker",
             python_image=python_image,
-            environ=QUICK_RULES,
+            environ=QUICK_RULES | {"HEADRACE_AGENT_CPU": "16"},  # room for all that the tests have at once
         )
     ):
         yield running

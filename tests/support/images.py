@@ -6,12 +6,14 @@ closure of shared libraries all of these need. Stands in for the images that a s
 
 from __future__ import annotations
 
+import compileall
 import io
 import re
 import subprocess
 import sys
 import tarfile
 from importlib.metadata import files
+from importlib.util import cache_from_source
 from pathlib import Path
 
 LIBRARY = f"python{sys.version_info.major}.{sys.version_info.minor}"
@@ -79,6 +81,7 @@ class _Layer:
         for package in packages:
             self._package(package)
         for inside, here in sources.items():
+            compileall.compile_dir(here, quiet=2)
             self._tree(here, inside.lstrip("/"))
         for shell in ("/bin/sh", "/bin/cat", "/bin/sleep", "/bin/ls", "/bin/mkdir"):
             self._file(Path(shell).resolve(), shell.lstrip("/"))
@@ -110,6 +113,9 @@ class _Layer:
             self._tar.addfile(info, file)
         if here.suffix == ".so" or ".so." in here.name or info.mode & 0o111:
             self._binaries.append(here)
+        if here.suffix == ".py" and (compiled := Path(cache_from_source(str(here)))).is_file():
+            # a container with a tenth of a core compiles for seconds, and cannot keep the result
+            self._file(compiled, f"{inside.rpartition('/')[0]}/__pycache__/{compiled.name}")
 
     def _libraries(self) -> None:
         wanted: dict[str, Path] = {}

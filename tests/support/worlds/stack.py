@@ -127,7 +127,8 @@ class Stack:
     def spec(self, name: str, **more: Any) -> dict[str, Any]:
         """Return the body of a create for a small service of this name."""
         image = {"image": self.python_image} if self.runtime == "docker" else {}
-        defaults = {"replicas": 1, "project": "default", "slots": {"cpu": "0.1", "mem": "512m"}, "drain_grace_s": 20}
+        cpu = "0.5" if self.runtime == "docker" else "0.1"  # a container may not use more, and its start is work
+        defaults = {"replicas": 1, "project": "default", "slots": {"cpu": cpu, "mem": "512m"}, "drain_grace_s": 20}
         return {"name": name, **defaults, **image, **{key: value for key, value in more.items() if value is not None}}
 
     def engine_spec(self, name: str, **more: Any) -> dict[str, Any]:
