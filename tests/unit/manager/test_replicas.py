@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headrace.common.contracts.reasons import Reason
-from headrace.manager.domain.lifecycle.replica_failures import RAN_WELL
+from headrace.manager.domain.lifecycle.replica_failures import RAN_WELL, is_end
 from headrace.manager.domain.lifecycle.replica_state import MAX_FAILED_STARTS
 from headrace.manager.domain.lifecycle.replicas import (
     CUT_FIRST,
@@ -219,6 +219,11 @@ def test_nobody_waits_for_a_silent_machine(goal: Goal) -> None:
 
 def test_what_stops_is_waited_for() -> None:
     assert decide(want(0), [seen(1, status="stopping", kernel_state="exited")], NOW) == []
+
+
+def test_what_exits_while_it_stops_did_not_end_in_operation() -> None:
+    assert not is_end(want(1), seen(1, status="stopping", kernel_state="exited"))
+    assert is_end(want(1), seen(1, kernel_state="exited"))
 
 
 # Failed starts
