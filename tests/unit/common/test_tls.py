@@ -23,6 +23,7 @@ CA = Path("/etc/a b/ca.crt")
         ("rediss://h/0?protocol=2", "rediss://h/0?protocol=2&ssl_ca_certs=/etc/a%20b/ca.crt"),
         ("rediss://h/0?ssl_ca_certs=/x", "rediss://h/0?ssl_ca_certs=/x"),
         ("redis://h/0", "redis://h/0"),
+        ("redis://[::1", "redis://[::1"),  # its client says what is wrong
         ("", ""),
         (
             "postgresql://u:p@h/d?sslmode=verify-full",

@@ -16,7 +16,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from headrace.sdk import Client
 from headrace.sdk.connections import BrokenError, ConnectFailedError, Pool, SilentError
+from headrace.sdk.errors import AnswerLostError, ApiError
 from tests.support.wait import until
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -308,7 +310,64 @@ def test_a_certificate_is_accepted_from_a_trusted_authority_for_the_host_s_name_
                 assert answer.content == b"ok"
                 answer.close()
             else:
-                with pytest.raises(ConnectFailedError, match="certificate verify failed"):
+                with pytest.raises(ConnectFailedError, match="certificate verify failed") as refused:
                     client.send("GET", "/", headers={}, timeout_s=20)
+                assert refused.value.untrusted
         finally:
             client.close()
+
+
+@pytest.mark.parametrize(
+    ("content", "why"), [(None, "cannot be read: No such file"), ("no PEM", "holds no certificate")]
+)
+def test_a_ca_file_that_cannot_be_used_is_named(tmp_path: Path, content: str | None, why: str) -> None:
+    file = tmp_path / "ca.pem"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(ValueError, match=why) as refused:
+        Client("https://127.0.0.1:1", "key", verify=str(file))
+    assert str(file) in str(refused.value)
+
+
+def test_a_key_that_cannot_be_one_is_refused_without_showing_it() -> None:
+    with pytest.raises(ValueError, match="the API key has characters that no key has") as refused:
+        Client("http://127.0.0.1:1", "hr_secret\r\nX-Other: 1")
+    assert "secret" not in str(refused.value)
+
+
+def test_the_line_end_of_a_key_from_a_file_is_left_out() -> None:
+    heads: list[bytes] = []
+
+    def serve(connection: socket.socket) -> None:
+        heads.append(head(connection))
+        connection.sendall(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n")
+
+    with server(serve) as (url, _), Client(url, "hr_key\n") as client, pytest.raises(ApiError):
+        client.whoami()
+    assert b"Authorization: Bearer hr_key\r\n" in heads[0]
+
+
+def test_a_request_that_the_client_s_end_cuts_off_says_so() -> None:
+    asked = threading.Event()
+
+    def silent(connection: socket.socket) -> None:
+        head(connection)
+        asked.set()
+        connection.recv(1)  # until the client closes
+
+    failed: list[Exception] = []
+    with server(silent) as (url, _):
+        client = Client(url, "hr_key")
+
+        def call() -> None:
+            try:
+                client.whoami()
+            except AnswerLostError as error:
+                failed.append(error)
+
+        thread = threading.Thread(target=call)
+        thread.start()
+        assert asked.wait(20)
+        client.close()
+        thread.join(20)
+    assert [str(error) for error in failed] == ["the answer did not come: the client was closed"]

@@ -88,6 +88,7 @@ class Failure:
 
 _LISTED = frozenset({"invalid-request", "invalid-definition"})
 _LOGIN = "headrace login --url URL --key KEY, or set HEADRACE_URL and HEADRACE_API_KEY"
+_UNTRUSTED = "if the server has a CA of its own: headrace login --url URL --ca FILE, with the CA's certificate"
 _PROBLEM_MEMBERS = frozenset({"type", "title", "status", "detail", "errors", "request_id"})
 
 
@@ -124,9 +125,8 @@ def _of_sdk(error: HeadraceError) -> Failure:
     if isinstance(error, ApiError):
         return _of_api(error)
     if isinstance(error, UnreachableError):
-        return Failure(
-            ExitCode.UNREACHABLE, "", str(error), type="unreachable", hint="does it run? headrace status, headrace up"
-        )
+        hint = _UNTRUSTED if error.untrusted else "does it run? headrace status, headrace up"
+        return Failure(ExitCode.UNREACHABLE, "", str(error), type="unreachable", hint=hint)
     if isinstance(error, AnswerLostError):
         return Failure(
             ExitCode.UNREACHABLE,

@@ -9,6 +9,7 @@ from uuid import UUID
 import typer
 
 from headrace.cli.output import Output
+from headrace.cli.parsing import usage
 
 if TYPE_CHECKING:  # loaded by the first command that asks a server: help and completion of words do not
     from headrace.cli.config import Config, Target
@@ -85,14 +86,17 @@ class Session:
 
         if target.url.startswith("http://") and not is_local(target.url):
             self.output.note(f"warning: the key goes to {target.url} unencrypted; use https")
-        return Client(
-            target.url,
-            target.key,
-            verify=str(target.ca_file) if target.ca_file else True,
-            on_wait=self.output.note,
-            patience_s=PATIENCE_S if patient else 0.0,
-            timeout_s=ANSWER_S if patient else THERE_S,
-        )
+        try:
+            return Client(
+                target.url,
+                target.key,
+                verify=str(target.ca_file) if target.ca_file else True,
+                on_wait=self.output.note,
+                patience_s=PATIENCE_S if patient else 0.0,
+                timeout_s=ANSWER_S if patient else THERE_S,
+            )
+        except ValueError as error:  # the key, or the file of the CA
+            raise usage(str(error)) from None
 
     def close(self) -> None:
         """Close the client, if one was made."""

@@ -50,7 +50,8 @@ class Client:
 
         `verify`: True to check the server's certificate, or the path of the CA file. `patience_s`: how long each
         request, also one that is not repeated otherwise, waits for a server that accepts no connections, such as one
-        that restarts; `on_wait` is called after a second of it. Raises ValueError if `url` is not an http(s) URL.
+        that restarts; `on_wait` is called after a second of it. Raises ValueError if `url` is not an http(s) URL, `key` cannot be one, or
+        the CA file cannot be used.
         """
         self._transport = Transport(
             url,

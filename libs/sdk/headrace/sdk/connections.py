@@ -33,7 +33,11 @@ _KEEPALIVE = [
 
 
 class ConnectFailedError(Exception):
-    """No connection came about: nothing was sent."""
+    """No connection came about: nothing was sent. `untrusted`: the server's certificate was not accepted."""
+
+    def __init__(self, text: str, *, untrusted: bool = False) -> None:
+        super().__init__(text)
+        self.untrusted = untrusted
 
 
 class BrokenError(Exception):
@@ -192,7 +196,7 @@ class Pool:
     """Connections to one server. Thread-safe."""
 
     def __init__(self, url: str, *, connect_timeout_s: float, verify: bool | str) -> None:
-        """`verify`: False to accept any certificate, or the path of the CA file. Raises OSError for that."""
+        """`verify`: False to accept any certificate, or the path of the CA file. Raises ValueError for that."""
         parts = urlsplit(url)
         self._tls, self._host, self._port = parts.scheme == "https", parts.hostname or "", parts.port
         self._prefix = parts.path.rstrip("/")
@@ -269,7 +273,8 @@ class Pool:
         try:
             connection = Connection(self, self._raw())
         except OSError as error:
-            raise ConnectFailedError(_words(error)) from error
+            untrusted = isinstance(error, ssl.SSLCertVerificationError)
+            raise ConnectFailedError(_words(error), untrusted=untrusted) from error
         with self._lock:
             if not self._closed:
                 self._open.add(connection)
@@ -286,7 +291,12 @@ class Pool:
 
 
 def _trusted(verify: bool | str) -> ssl.SSLContext:  # noqa: FBT001 - a setting
-    made = ssl.create_default_context(cafile=verify if isinstance(verify, str) else None)
+    try:
+        made = ssl.create_default_context(cafile=verify if isinstance(verify, str) else None)
+    except ssl.SSLError:
+        raise ValueError(f"the CA file {verify} holds no certificate; allowed: certificates in PEM") from None
+    except OSError as error:
+        raise ValueError(f"the CA file {verify} cannot be read: {error.strerror or error}") from None
     if verify is False:
         made.check_hostname, made.verify_mode = False, ssl.CERT_NONE
     return made

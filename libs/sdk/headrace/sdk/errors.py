@@ -70,7 +70,11 @@ class ApiError(HeadraceError):
 
 
 class UnreachableError(HeadraceError):
-    """The connection to the server failed; nothing was sent."""
+    """The connection to the server failed; nothing was sent. `untrusted`: since its certificate was not accepted."""
+
+    def __init__(self, text: str, *, untrusted: bool = False) -> None:
+        super().__init__(text)
+        self.untrusted = untrusted
 
 
 class AnswerLostError(HeadraceError):

@@ -61,6 +61,9 @@ class Transport:
         """
         if not url.startswith(("http://", "https://")):
             raise ValueError(f"{url!r} is not a URL of a server; allowed: http://… or https://…")
+        key = key.strip()  # a key from a file ends with its line
+        if not (key.isascii() and key.isprintable()):
+            raise ValueError("the API key has characters that no key has; allowed: printable ASCII")
         self.url = url.rstrip("/")
         self.retries = retries
         self.sleep = sleep or self._pause
@@ -225,9 +228,10 @@ class Transport:
         try:
             yield
         except ConnectFailedError as error:
-            raise UnreachableError(f"cannot reach {self.url}{path}: {error}") from error
+            raise UnreachableError(f"cannot reach {self.url}{path}: {error}", untrusted=error.untrusted) from error
         except (BrokenError, SilentError) as error:
-            raise AnswerLostError(f"the answer did not come: {error}") from error
+            why = "the client was closed" if self.closed else str(error)
+            raise AnswerLostError(f"the answer did not come: {why}") from error
 
     def _tried(self, method: str, once: Callable[[], Response], patience_s: float | None = None) -> Response:
         until = self.clock() + (self._patience_s if patience_s is None else patience_s)

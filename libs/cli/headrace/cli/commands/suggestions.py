@@ -40,5 +40,5 @@ def _names(read: Callable[[Client], Iterable[str]], incomplete: str) -> list[str
             verify=str(target.ca_file) if target.ca_file else True,
         ) as client:
             return [name for name in read(client) if name.startswith(incomplete)]
-    except (CliError, HeadraceError, OSError):
+    except (CliError, HeadraceError, OSError, ValueError):
         return []

@@ -35,12 +35,18 @@ def client_context(ca_file: Path | None) -> ssl.SSLContext:
 def trusting(url: str, ca_file: Path | None) -> str:
     """Return the URL of a PostgreSQL or Redis server with `ca_file` as its authority, where it wants TLS and names none.
 
-    TLS is wanted by `rediss://`, and by `sslmode=` of a `postgresql://` URL. Its other options stay as they are.
+    TLS is wanted by `rediss://`, and by `sslmode=` of a `postgresql://` URL. Its other options stay as they are, and so
+    does what is no URL: the client that is given it says what is wrong.
     """
-    parts = urlsplit(url)
+    if ca_file is None:
+        return url
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return url
     option, wanted = _OPTIONS.get(parts.scheme, (None, None))
     given = parse_qs(parts.query, keep_blank_values=True)
-    if ca_file is None or option is None or option in given or (wanted is not None and wanted not in given):
+    if option is None or option in given or (wanted is not None and wanted not in given):
         return url
     query = f"{parts.query}&" if parts.query else ""
     return urlunsplit(parts._replace(query=f"{query}{option}={quote(str(ca_file), safe='/')}"))
