@@ -51,3 +51,25 @@ def test_a_changed_file_is_named(bare: Cli, tmp_path: Path) -> None:
     again = bare("init", folder)
     assert "left as they are, since somebody changed them: .env" in again.err
     assert (folder / ".env").read_text() == "mine\n"
+
+
+def test_a_rotation_that_a_changed_file_prevents_is_one_line_and_fails(bare: Cli, tmp_path: Path) -> None:
+    folder = tmp_path / "etc"
+    bare("init", folder, "--url", "https://ml.example.com")
+    (folder / "nats/nats.conf").write_text("mine\n")
+    refused = bare("init", folder, "--rotate", "bus:agent-1")
+    assert refused.code == 1
+    assert refused.out == ""
+    assert "found nats/nats.conf changed by somebody" in refused.err
+
+
+def test_a_rotation_of_the_authority_shows_its_step(bare: Cli, tmp_path: Path) -> None:
+    folder = tmp_path / "etc"
+    bare("init", folder, "--url", "https://ml.example.com")
+    assert "rotation of the authority" not in bare("init", folder, "--show").out
+    assert "fingerprint of the next authority" in bare("init", folder, "--rotate", "ca").out
+    assert "rotation of the authority: step 1 of 3" in bare("init", folder, "--show").out
+    assert bare("init", folder, "--rotate", "ca-issue").code == 0
+    assert "step 2 of 3" in bare("init", folder, "--show", "--json").json["ca_rotation"]
+    assert bare("init", folder, "--rotate", "ca-finish").code == 0
+    assert bare("init", folder, "--show", "--json").json["ca_rotation"] is None

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import os
 import re
-import ssl
 import tomllib
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 
 from headrace.agent.settings import Settings as Agent
 from headrace.appproxy.settings import Settings as AppProxy
@@ -24,6 +25,7 @@ from headrace.install.errors import InstallError
 from headrace.install.folder import Found
 from headrace.install.make import Made, make, rotate, show
 from headrace.install.plan import Choices, Layout, planned
+from headrace.install.rotation import authority_step
 from headrace.manager.settings import Settings as Manager
 
 NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
@@ -216,7 +218,30 @@ def test_files_hold_addresses_as_they_were_given(tmp_path: Path) -> None:
         (Choices(url="https://x", nats="x:y"), "--nats: found x:y; allowed"),
         (Choices(url="https://x", names=["*"]), "--name: found *; allowed: a host name"),
         (Choices(url="https://x", agents=["GPU"]), "--agent: found GPU; allowed: NAME or NAME=ADDRESS"),
-        (Choices(url="https://x", agents=["manager"]), "--agent: found manager; allowed"),
+        (
+            Choices(url="https://x", agents=["manager"]),
+            "--agent: found manager, which is reserved; allowed: a name other",
+        ),
+        (Choices(url="https://x", agents=["proxy-1"]), "--agent: found proxy-1, which is reserved"),
+        (Choices(url="https://x", agents=["system"]), "--agent: found system, which is reserved"),
+        (Choices(url="https://x", agents=["gpu\n1"]), r"--agent: found gpu\n1; allowed: NAME"),
+        (
+            Choices(url="https://x", agents=["gpu-1=999.1.1.1"]),
+            "--agent: found gpu-1=999.1.1.1; allowed: an IP address",
+        ),
+        (Choices(url="https://x", agents=["gpu-1=gpu.example.com"]), "allowed: an IP address, at which app-proxies"),
+        (
+            Choices(url="https://x", agents=["gpu-1=fe80::1"]),
+            "allowed: an address that managers accept: none of link-local",
+        ),
+        (Choices(url="https://x", agents=["gpu-1=fe80::1%eth0"]), "allowed: an IP address"),
+        (Choices(url="https://x", agents=["gpu-1=0.0.0.0"]), "allowed: an address that managers accept"),
+        (Choices(url="https://999.1.1.1"), "--url: found https://999.1.1.1; allowed"),
+        (
+            Choices(url="https://x", data=Path("/tmp/a\nb")),
+            r"--data-dir: found /tmp/a\nb; allowed: a path without control",
+        ),
+        (Choices(url="https://x", data=Path('/tmp/a"b')), "allowed: a path without control characters, quotes"),
         (Choices(url="https://x", data=Path("data")), "--data-dir: found data; allowed: an absolute path"),
     ],
 )
@@ -306,7 +331,7 @@ ROTATED = {
     "database-password": {"settings/manager.toml", "postgres/roles.sql"},
     "redis-password": {"settings/proxy-1.toml", "settings/autoscaler.toml", "redis/redis.conf"},
     "certificates": {f"tls/{name}.{kind}" for name in ("api", "nats", "database", "redis") for kind in ("crt", "key")},
-    "ca": {"tls/ca.crt"} | {f"tls/{n}.{kind}" for n in ("api", "nats", "database", "redis") for kind in ("crt", "key")},
+    "ca": {"tls/ca.crt"},
     "bus:agent-1": {"bus/agent-1.creds", "nats/nats.conf"},
 }
 
@@ -322,19 +347,158 @@ def test_a_rotation_replaces_one_secret_and_says_the_steps(made: Made, what: str
     assert [path for path in mentioned if not (made.folder / path.rstrip(".")).exists()] == []
 
 
-def test_after_a_rotation_of_the_authority_both_are_trusted_and_after_another_one_the_newer_two(made: Made) -> None:
-    def authorities() -> list[bytes]:
-        context = ssl.create_default_context(cafile=made.folder / "tls/ca.crt")
-        return sorted(context.get_ca_certs(binary_form=True))
+def trusts(authorities: Path, certificate: Path) -> bool:
+    """Return True if one of the authorities signed the certificate."""
+    signed = x509.load_pem_x509_certificate(certificate.read_bytes())
+    for authority in x509.load_pem_x509_certificates(authorities.read_bytes()):
+        with suppress(InvalidSignature):
+            signed.verify_directly_issued_by(authority)
+            return True
+    return False
 
-    first = authorities()
+
+def test_an_authority_is_rotated_in_three_steps_and_no_client_refuses_a_server_in_any(
+    made: Made, tmp_path: Path
+) -> None:
+    """Clients have the authorities of the step before until the operator has spread those of this one."""
+    certificates = [made.folder / f"tls/{name}.crt" for name in ("api", "nats", "database", "redis")]
+    spread, told = tmp_path / "spread.crt", []
+    first = (made.folder / "tls/ca.crt").read_text()
+    for step in ("ca", "ca-issue", "ca-finish"):
+        spread.write_bytes((made.folder / "tls/ca.crt").read_bytes())
+        before = [one.read_bytes() for one in certificates]
+        rotation = rotate(made.folder, step, NOW)
+        assert all(trusts(spread, one) for one in certificates), f"{step}: before its ca.crt is spread"
+        assert all(trusts(made.folder / "tls/ca.crt", one) for one in certificates), f"{step}: after it"
+        assert ([one.read_bytes() for one in certificates] != before) is (step == "ca-issue")
+        told.append(" ".join(rotation.steps))
+        assert make(made.folder, Choices(), NOW).changed == ()
+    assert "--rotate ca-issue" in told[0]
+    assert "--rotate ca-finish" in told[1]
+    assert first not in (made.folder / "tls/ca.crt").read_text()
+
+
+def test_a_step_of_the_authority_s_rotation_may_be_repeated_and_none_is_left_out(made: Made) -> None:
+    for wrong, steps in ((("ca-issue", "ca-finish"), "ca"), (("ca-finish",), "ca-issue"), (("ca",), "ca-finish")):
+        before = tree(made.folder)
+        for one in wrong:
+            with pytest.raises(InstallError, match=f"--rotate {one}: found .*; allowed: --rotate {steps}"):
+                rotate(made.folder, one, NOW)
+        assert tree(made.folder) == before
+        done = rotate(made.folder, steps, NOW)
+        assert done.changed
+        if steps != "ca-finish":
+            again = rotate(made.folder, steps, NOW)
+            assert again.changed == ()
+            assert again.steps == done.steps
+            assert "next: --rotate" in (authority_step(show(made.folder, NOW).state) or "")
+    assert authority_step(show(made.folder, NOW).state) is None
+
+
+def test_a_certificate_for_a_further_name_is_signed_by_the_trusted_authority_while_the_next_one_waits(
+    made: Made,
+) -> None:
+    first = made.folder.parent / "first.crt"
+    first.write_bytes((made.folder / "tls/ca.crt").read_bytes())
     rotate(made.folder, "ca", NOW)
-    second = authorities()
-    assert len(second) == 2
-    assert first[0] in second
-    rotate(made.folder, "ca", NOW)
-    assert len(authorities()) == 2
-    assert first[0] not in authorities()
+    make(made.folder, Choices(names=["10.1.2.3"]), NOW)
+    assert trusts(first, made.folder / "tls/api.crt")
+
+
+@pytest.mark.parametrize(
+    ("what", "file"),
+    [
+        ("bus:agent-1", "nats/nats.conf"),
+        ("bus:agent-1", "bus/agent-1.creds"),
+        ("redis-password", "redis/redis.conf"),
+        ("database-password", "settings/manager.toml"),
+        ("certificates", "tls/api.crt"),
+        ("ca", "tls/ca.crt"),
+    ],
+)
+def test_a_rotation_that_cannot_replace_a_changed_file_is_refused_and_changes_nothing(
+    made: Made, what: str, file: str
+) -> None:
+    path = made.folder / file
+    path.write_text(path.read_text() + "# mine\n")
+    before = tree(made.folder)
+    with pytest.raises(InstallError, match=f"--rotate {what}: found {file} changed by somebody.*move it away"):
+        rotate(made.folder, what, NOW)
+    assert tree(made.folder) == before
+    path.unlink()
+    rotation = rotate(made.folder, what, NOW)
+    assert {file, "installation.json"} <= {entry.path for entry in rotation.changed}
+
+
+def test_a_rotation_does_not_mind_a_changed_file_that_it_need_not_replace(made: Made) -> None:
+    (made.folder / "settings/manager.toml").write_text("# mine\n")
+    assert rotate(made.folder, "redis-password", NOW).changed
+
+
+def test_the_database_s_key_may_be_readable_by_its_group_and_no_other_secret_may(made: Made) -> None:
+    for path in ("tls/database.key", "tls/nats.key"):
+        (made.folder / path).chmod(0o640)
+    assert [entry.path for entry in make(made.folder, Choices(), NOW).changed] == ["tls/nats.key"]
+    assert (made.folder / "tls/database.key").stat().st_mode & 0o777 == 0o640
+    (made.folder / "tls/database.key").chmod(0o644)
+    assert [entry.path for entry in make(made.folder, Choices(), NOW).changed] == ["tls/database.key"]
+    assert (made.folder / "tls/database.key").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(
+    ("url", "listens"),
+    [
+        ("https://[::1]:8443", "::1"),
+        ("https://[2001:db8::1]:8443", "::"),
+        ("https://127.0.0.1:8443", "127.0.0.1"),
+        ("https://ml.example.com:8443", "0.0.0.0"),
+    ],
+)
+def test_services_and_servers_listen_in_the_family_of_their_address(tmp_path: Path, url: str, listens: str) -> None:
+    host = url.removeprefix("https://").removesuffix(":8443")
+    given = Choices(url=url, layout=Layout.HOST, nats=host, redis=host)
+    folder = make(tmp_path / "etc", given, NOW).folder
+    for service in ("manager", "proxy-1"):
+        assert tomllib.loads((folder / f"settings/{service}.toml").read_text())["listen_host"] == listens
+    written = f"[{listens}]" if ":" in listens else listens
+    assert f'listen: "{written}:4222"' in (folder / "nats/nats.conf").read_text()
+    assert f"bind {listens}\n" in (folder / "redis/redis.conf").read_text()
+
+
+def test_managers_accept_agents_on_both_loopbacks(tmp_path: Path) -> None:
+    given = Choices(url="https://[::1]", layout=Layout.HOST, agents=["a=::1", "b=127.0.0.1", "c=10.0.0.5"])
+    folder = make(tmp_path / "etc", given, NOW).folder
+    networks = tomllib.loads((folder / "settings/manager.toml").read_text())["replica_networks"]
+    assert networks == ["127.0.0.0/8", "::1/128", "10.0.0.5/32"]
+
+
+def test_a_folder_whose_name_no_configuration_can_hold_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InstallError, match=r"DIR: found .*a\\nb; allowed: a path without control characters"):
+        make(tmp_path / "a\nb", CHOICES, NOW)
+    assert not list(tmp_path.iterdir())
+
+
+def test_another_url_keeps_the_former_host_in_the_certificates_and_says_the_steps(made: Made) -> None:
+    assert made.steps == ()
+    other = make(made.folder, Choices(url="https://other.example.com:444"), NOW)
+    certificate = x509.load_pem_x509_certificate((made.folder / "tls/api.crt").read_bytes())
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert {"ml.example.com", "other.example.com"} <= set(names.get_values_for_type(x509.DNSName))
+    said = " ".join(other.steps)
+    assert "NATS (SIGHUP)" in said
+    assert "docker compose up -d" in said
+    assert "headrace login --url https://other.example.com:444" in said
+    again = make(made.folder, Choices(url="https://other.example.com:444"), NOW)
+    assert (again.changed, again.steps) == ((), ())
+
+
+def test_other_options_name_the_services_that_read_their_settings_anew(tmp_path: Path) -> None:
+    folder = make(tmp_path / "etc", Choices(url="https://ml.example.com", layout=Layout.HOST), NOW).folder
+    said = " ".join(make(folder, Choices(nats="10.0.0.9"), NOW).steps)
+    for words in ("Restart NATS", "Restart the managers", "Restart app-proxy proxy-1", "machines of agent-1"):
+        assert words in said
+    (folder / "settings/manager.toml").unlink()
+    assert make(folder, Choices(), NOW).steps == (), "a file that was lost is mended, and nothing else changes"
 
 
 @pytest.mark.parametrize(
@@ -342,7 +506,7 @@ def test_after_a_rotation_of_the_authority_both_are_trusted_and_after_another_on
     [
         (
             "everything",
-            "--rotate: found everything; allowed: database-password, redis-password, certificates, ca, bus:",
+            "--rotate: found everything; allowed: database-password, redis-password, certificates, ca, ca-issue, ca-finish, bus:",
         ),
         ("bus:nobody", "--rotate: found bus:nobody; allowed:"),
         ("secret-key", "cannot be replaced yet"),

@@ -30,6 +30,8 @@ class File:
     content: str = field(repr=False)
     what: str
     secret: bool = True
+    group_may_read: bool = False
+    """It is left as it is where an operator lets its group read it."""
 
 
 def rendered(state: State, folder: Path) -> dict[str, File]:
@@ -58,7 +60,7 @@ def _certificates(state: State) -> dict[str, File]:
     for name in SERVERS:
         pair, whose = state.certificates[name], _CERTIFICATE_OF[name]
         files[f"tls/{name}.crt"] = File(pair.certificate, f"certificate of {whose}", secret=False)
-        files[f"tls/{name}.key"] = File(pair.key, f"private key of {whose}")
+        files[f"tls/{name}.key"] = File(pair.key, f"private key of {whose}", group_may_read=name == "database")
     return files
 
 
@@ -138,7 +140,6 @@ def _redis(state: State, at: str) -> dict[str, File]:
 def _services(state: State, at: str) -> dict[str, File]:
     plan = state.plan
     compose = plan.layout is Layout.COMPOSE
-    everywhere = "0.0.0.0" if compose or not _is_loopback(plan.api.host) else "127.0.0.1"
     redis_url = f"rediss://:{state.passwords['redis']}@{plan.redis}/0"
 
     def common(user: str) -> dict[str, Any]:
@@ -152,7 +153,7 @@ def _services(state: State, at: str) -> dict[str, File]:
     manager = {
         **common("manager"),
         "database_url": f"postgresql://headrace:{state.passwords['database']}@{plan.database}/headrace?sslmode=verify-full",
-        "listen_host": everywhere,
+        "listen_host": _listen_host(plan, plan.api),
         "listen_port": _COMPOSE_API_PORT if compose else plan.api.port,
         "tls_certificate": f"{at}/tls/api.crt",
         "tls_key": f"{at}/tls/api.key",
@@ -166,7 +167,7 @@ def _services(state: State, at: str) -> dict[str, File]:
         **common("proxy-1"),
         "id": "proxy-1",
         "redis_url": redis_url,
-        "listen_host": everywhere,
+        "listen_host": _listen_host(plan, plan.proxy),
         "listen_port": 8000 if compose else plan.proxy.port,
         "data_dir": f"{plan.data}/appproxy",
         "advertise_url": plan.proxy_url,
@@ -206,15 +207,23 @@ def _replica_networks(plan: Plan) -> list[str]:
     if not any(_is_loopback(address) for address in addresses):
         return []
     others = sorted({address for address in addresses if address and not _is_loopback(address)})
-    return ["127.0.0.0/8", *(f"{address}/{128 if ':' in address else 32}" for address in others)]
+    loopback = sorted(
+        {"::1/128" if ":" in address else "127.0.0.0/8" for address in addresses if _is_loopback(address)}
+    )
+    return [*loopback, *(f"{address}/{128 if ':' in address else 32}" for address in others)]
 
 
 def _listen_host(plan: Plan, address: Address) -> str:
-    return "127.0.0.1" if plan.layout is Layout.HOST and _is_loopback(address.host) else "0.0.0.0"
+    """Return where a server listens that is reached at `address`: all interfaces of its family, or loopback only."""
+    if plan.layout is Layout.COMPOSE:
+        return "0.0.0.0"
+    if ":" in address.host:
+        return "::1" if _is_loopback(address.host) else "::"
+    return "127.0.0.1" if _is_loopback(address.host) else "0.0.0.0"
 
 
 def _is_loopback(host: str) -> bool:
-    return host == "localhost" or host.startswith("127.")
+    return host in {"localhost", "::1"} or host.startswith("127.")
 
 
 def _lines(lines: Iterable[str]) -> str:

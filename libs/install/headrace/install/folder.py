@@ -144,11 +144,15 @@ def _found(path: Path, file: File, written: str | None) -> Found:
         raise _not_usable(path, error) from None
     if content != file.content.encode():
         return Found.UPDATED if hashlib.sha256(content).hexdigest() == written else Found.EDITED
-    return Found.MODE if mode & ~_mode(file) or mode & 0o600 != 0o600 else Found.UNCHANGED
+    return Found.MODE if mode & ~_widest(file) or mode & 0o600 != 0o600 else Found.UNCHANGED
 
 
 def _mode(file: File) -> int:
     return 0o600 if file.secret else 0o644
+
+
+def _widest(file: File) -> int:
+    return _mode(file) | (0o040 if file.group_may_read else 0)
 
 
 def _digest(content: str) -> str:

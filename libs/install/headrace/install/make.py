@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -10,9 +10,10 @@ from typing import Final
 from headrace.install.errors import InstallError
 from headrace.install.files import STATE, STATE_IS, rendered
 from headrace.install.folder import Entry, Found, compare, opened, store_state, stored_state, write
-from headrace.install.plan import Choices, planned
-from headrace.install.rotation import rotated
+from headrace.install.plan import Choices, check_path, planned
+from headrace.install.rotation import Rotation, rotated
 from headrace.install.state import State, completed
+from headrace.install.steps import steps_after
 
 WARN_BEFORE: Final = timedelta(days=30)
 """A certificate that ends sooner is pointed out."""
@@ -26,7 +27,7 @@ class Made:
     state: State = field(repr=False)
     entries: tuple[Entry, ...]
     steps: tuple[str, ...] = ()
-    """What an operator does next, after a rotation."""
+    """What an operator does next, after a rotation or a change of options."""
     notes: tuple[str, ...] = ()
 
     @property
@@ -37,6 +38,7 @@ class Made:
 
 def make(folder: Path, choices: Choices, now: datetime) -> Made:
     """Make or mend the installation in `folder`. Raises InstallError, with nothing changed."""
+    check_path(folder.absolute(), "DIR")
     if not (folder / STATE).exists():
         planned(choices, None)  # wrong options leave no folder behind
     with opened(folder, create=True) as there:
@@ -44,7 +46,8 @@ def make(folder: Path, choices: Choices, now: datetime) -> Made:
         if stored is not None:
             _check_clock(stored, now)
         state = completed(planned(choices, stored.plan if stored else None), stored, now)
-        return _apply(there, stored, state, now)
+        made = _apply(there, stored, state, now)
+        return replace(made, steps=steps_after(made.entries, stored.plan if stored else None, state.plan))
 
 
 def rotate(folder: Path, what: str, now: datetime) -> Made:
@@ -53,6 +56,7 @@ def rotate(folder: Path, what: str, now: datetime) -> Made:
         stored = _existing(there)
         _check_clock(stored, now)
         rotation = rotated(stored, what, now)
+        _check_untouched(there, stored, rotation, what)
         return _apply(there, stored, rotation.state, now, steps=rotation.steps)
 
 
@@ -87,6 +91,18 @@ def _existing(there: Path) -> State:
     if state is None:
         raise InstallError(f"{there} holds no installation; allowed: a folder that `headrace init` has made")
     return state
+
+
+def _check_untouched(there: Path, stored: State, rotation: Rotation, what: str) -> None:
+    """Raise InstallError if somebody changed a file that the rotation must replace: the former secret would remain in it."""
+    before, after = rendered(stored, there), rendered(rotation.state, there)
+    concerned = {path: file for path, file in after.items() if path not in before or before[path] != file}
+    edited = [one.path for one in compare(there, concerned, stored.written) if one.found is Found.EDITED]
+    if edited:
+        raise InstallError(
+            f"--rotate {what}: found {', '.join(edited)} changed by somebody, which it must replace; nothing was changed. "
+            "Bring back what `headrace init` wrote, or move it away and run this again: it is made anew"
+        )
 
 
 def _check_clock(state: State, now: datetime) -> None:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict
 
+from headrace.common.contracts.addresses import FORBIDDEN_IN_WORDS, is_forbidden_address, parse_address
 from headrace.install.errors import InstallError
 
 _HOST: Final = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")
 _NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_RESERVED: Final = frozenset({"manager", "autoscaler", "proxy-1", "system"})
+"""Users of the bus that every installation has."""
 MAX_AGENTS: Final = 1000
 MAX_NAMES: Final = 100
 
@@ -101,6 +104,8 @@ _AGENTS: Final = {Layout.COMPOSE: (Agent(name="agent-1"),), Layout.HOST: (Agent(
 def planned(given: Choices, stored: Plan | None) -> Plan:
     """Return the plan: what is given, else what is stored, else defaults. Names and agents are added to the stored ones.
 
+    The host of a former URL stays as a name, for those who still use it.
+
     Raises InstallError, naming the option.
     """
     url = given.url if given.url is not None else stored.url if stored else None
@@ -116,12 +121,13 @@ def planned(given: Choices, stored: Plan | None) -> Plan:
     )
     data = given.data if given.data is not None else Path(stored.data if stored else "/var/lib/headrace")
     if not data.is_absolute():
-        raise InstallError(f"--data-dir: found {data}; allowed: an absolute path")
+        raise InstallError(f"--data-dir: found {ascii(str(data))[1:-1]}; allowed: an absolute path")
+    check_path(data, "--data-dir")
     return Plan(
         url=url,
         proxy_url=_checked_url(proxy_url, "--proxy-url", "http", "https"),
         layout=layout,
-        names=_merged(stored.names if stored else (), given.names),
+        names=_merged(_known_names(stored, _address_of(url, 443).host), given.names),
         database=_address(given.database, "--database", database),
         nats=_address(given.nats, "--nats", nats),
         redis=_address(given.redis, "--redis", redis),
@@ -132,15 +138,23 @@ def planned(given: Choices, stored: Plan | None) -> Plan:
 
 def is_host(text: str) -> bool:
     """Return True for a host name in lower case, or an IP address."""
-    return _is_ip(text) or _HOST.fullmatch(text) is not None
+    if _ip(text) is not None:
+        return True
+    return _HOST.fullmatch(text) is not None and not text.rpartition(".")[2].isdecimal()
 
 
-def _is_ip(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
+def check_path(path: Path, option: str) -> None:
+    """Raise InstallError for a path that not every configuration file can hold."""
+    text = str(path)
+    if not text.isprintable() or set(text) & set("\"'\\"):
+        raise InstallError(
+            f"{option}: found {ascii(text)[1:-1]}; allowed: a path without control characters, quotes and backslashes"
+        )
+
+
+def _ip(text: str) -> IPv4Address | IPv6Address | None:
+    """Return the IP address; None for anything else, also for one with a zone (`fe80::1%eth0`)."""
+    return None if "%" in text else parse_address(text)
 
 
 def _checked_url(text: str, option: str, *schemes: str) -> str:
@@ -178,6 +192,12 @@ def _address(text: str | None, option: str, default: Address) -> Address:
     return address
 
 
+def _known_names(stored: Plan | None, host: str) -> tuple[str, ...]:
+    if stored is None:
+        return ()
+    return stored.names if stored.api.host in {host, *stored.names} else (*stored.names, stored.api.host)
+
+
 def _merged(stored: Sequence[str], given: Sequence[str]) -> tuple[str, ...]:
     for name in given:
         if not is_host(name):
@@ -192,17 +212,33 @@ def _agents(stored: Sequence[Agent], given: Sequence[str]) -> tuple[Agent, ...]:
     agents = {agent.name: agent for agent in stored}
     for text in given:
         name, _, address = text.partition("=")
-        if (
-            not _NAME.fullmatch(name)
-            or name in {"manager", "autoscaler", "proxy-1"}
-            or (address and not is_host(address))
-        ):
+        if not _NAME.fullmatch(name):
             raise InstallError(
-                f"--agent: found {text}; allowed: NAME or NAME=ADDRESS, the name of small letters, digits and dashes"
+                f"--agent: found {ascii(text)[1:-1]}; allowed: NAME or NAME=ADDRESS, the name of small letters, digits and dashes"
             )
+        if name in _RESERVED:
+            raise InstallError(
+                f"--agent: found {name}, which is reserved; allowed: a name other than {', '.join(sorted(_RESERVED))}"
+            )
+        _check_machine(text, address)
         agents[name] = Agent(name=name, address=address)
     if len(agents) > MAX_AGENTS:
         raise InstallError(
             f"--agent: found {len(agents)} agents; allowed: {MAX_AGENTS}, further ones join by themselves"
         )
     return tuple(agents.values())
+
+
+def _check_machine(text: str, address: str) -> None:
+    """Raise InstallError for an address at which managers accept no machine. Loopback is one of this machine, which they accept."""
+    if not address:
+        return
+    found = _ip(address)
+    if found is None:
+        raise InstallError(
+            f"--agent: found {ascii(text)[1:-1]}; allowed: an IP address, at which app-proxies reach the machine"
+        )
+    if is_forbidden_address(found) and not found.is_loopback:
+        raise InstallError(
+            f"--agent: found {text}; allowed: an address that managers accept: none of {FORBIDDEN_IN_WORDS.replace('loopback, ', '')}"
+        )

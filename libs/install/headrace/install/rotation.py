@@ -24,7 +24,7 @@ _ELSEWHERE: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Rotation:
-    """Result of a rotation."""
+    """Result of a rotation, or of one step of it; the same state where that step was done before."""
 
     state: State
     steps: tuple[str, ...]
@@ -77,20 +77,68 @@ def _certificates(state: State, now: datetime) -> Rotation:
     )
 
 
-def _authority(state: State, now: datetime) -> Rotation:
-    authority = new_authority(state.plan.api.host, now)
+def authority_step(state: State) -> str | None:
+    """Return how far a rotation of the authority is, and what comes next; None if none is under way."""
+    if state.next_authority_waits:
+        return "step 1 of 3: tls/ca.crt has the next authority too, which signs nothing yet; next: --rotate ca-issue"
+    if len(state.authorities) > 1:
+        return "step 2 of 3: the new authority signs, the former one is still trusted; next: --rotate ca-finish"
+    return None
+
+
+def _next_authority(state: State, now: datetime) -> Rotation:
+    """Have a next authority trusted; it signs nothing before all clients have it."""
+    if len(state.authorities) > 1 and not state.next_authority_waits:
+        raise InstallError("--rotate ca: found the rotation before it unfinished; allowed: --rotate ca-finish first")
+    if not state.next_authority_waits:
+        authorities = (state.authorities[0], new_authority(state.plan.api.host, now))
+        state = state.model_copy(update={"authorities": authorities, "next_authority_waits": True})
     return Rotation(
-        state.model_copy(
+        state,
+        (
+            "Copy tls/ca.crt, which has the authority and the next one, to all machines and to those who use the API (headrace login --ca).",
+            "Restart the managers, app-proxies, autoscalers and agents: they trust both then. Certificates are as before.",
+            "When all of them have it: headrace init DIR --rotate ca-issue",
+        ),
+    )
+
+
+def _issue(state: State, now: datetime) -> Rotation:
+    """Sign all servers' certificates by the next authority, and keep the former one trusted."""
+    if len(state.authorities) == 1:
+        raise InstallError("--rotate ca-issue: found no next authority; allowed: --rotate ca first")
+    if state.next_authority_waits:
+        former, authority = state.authorities
+        state = state.model_copy(
             update={
-                "authorities": (authority, state.authorities[0]),
+                "authorities": (authority, former),
+                "next_authority_waits": False,
                 "certificates": server_certificates(state.plan, authority, now),
             }
-        ),
+        )
+    return Rotation(
+        state,
         (
-            "Copy tls/ca.crt, which has the new authority and the one before it, to all machines and to those who use the API.",
-            "Restart the services: they trust both then. Only after that:",
-            "Let NATS (SIGHUP) and PostgreSQL (SELECT pg_reload_conf()) read their certificates, and restart Redis and the managers.",
-            "Rotate once more when the former authority must no longer be trusted by anybody.",
+            "Managers use tls/api.crt and its key within ten seconds, without a restart.",
+            "Let NATS (SIGHUP) and PostgreSQL (SELECT pg_reload_conf()) read their certificates, and restart Redis.",
+            "When all servers use them: headrace init DIR --rotate ca-finish",
+        ),
+    )
+
+
+def _finish(state: State, _: datetime) -> Rotation:
+    """Trust the former authority no longer."""
+    if state.next_authority_waits:
+        raise InstallError(
+            "--rotate ca-finish: found certificates of the former authority; allowed: --rotate ca-issue first"
+        )
+    if len(state.authorities) == 1:
+        raise InstallError("--rotate ca-finish: found no rotation of the authority; allowed: --rotate ca first")
+    return Rotation(
+        state.model_copy(update={"authorities": state.authorities[:1]}),
+        (
+            "Copy tls/ca.crt to all machines and to those who use the API: it has the new authority only.",
+            "Restart the managers, app-proxies, autoscalers and agents: from then on they refuse the former authority.",
         ),
     )
 
@@ -124,5 +172,7 @@ _ROTATIONS: Final[dict[str, Callable[[State, datetime], Rotation]]] = {
     "database-password": _database,
     "redis-password": _redis,
     "certificates": _certificates,
-    "ca": _authority,
+    "ca": _next_authority,
+    "ca-issue": _issue,
+    "ca-finish": _finish,
 }

@@ -55,7 +55,9 @@ class State(BaseModel):
     admin_key: str = Field(repr=False)
     """API key of the first operator."""
     authorities: tuple[KeyPair, ...]
-    """The signing authority, and after a rotation the one before it, which is still trusted."""
+    """The signing authority, and during a rotation a second one, which is trusted too: the next, or the former."""
+    next_authority_waits: bool = False
+    """The second authority is the next one, which signs nothing yet."""
     certificates: Mapping[str, KeyPair]
     operator: str = Field(repr=False)
     operator_issued_at: int

@@ -48,7 +48,7 @@ class Settings(ServiceSettings):
     folders_root: Path
     """Where model folders lie, on a storage that agents see too."""
     admin_key_file: Path
-    """The first admin's API key is written here (0600) at the first start."""
+    """The first admin's API key: at the first start it is taken from here if it exists, else written here (0600)."""
     secret_key: Annotated[SecretStr, Field(min_length=64, max_length=64)]
     """32 random bytes, hexadecimal, the same for all managers: keys hashes of API keys and encrypts what is kept secret."""
     public_proxy_url: Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]+$")] = "http://127.0.0.1:8000"

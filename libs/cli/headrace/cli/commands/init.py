@@ -16,6 +16,7 @@ from headrace.cli.session import Session
 from headrace.install.errors import InstallError
 from headrace.install.make import Made, make, rotate, show
 from headrace.install.plan import Choices, Layout
+from headrace.install.rotation import authority_step
 
 
 class InstalledFile(BaseModel):
@@ -32,7 +33,9 @@ class Installed(BaseModel):
 
     folder: Path
     ca_fingerprint: str
-    """SHA-256 of the newest authority's certificate."""
+    """SHA-256 of the certificate of the authority that signs."""
+    ca_rotation: str | None
+    """How far a rotation of the authority is; None if none is under way."""
     changed: bool
     files: tuple[InstalledFile, ...]
     steps: tuple[str, ...]
@@ -86,7 +89,8 @@ def init(
         typer.Option(
             "--rotate",
             metavar="WHAT",
-            help="Replace one secret, and print the steps to take: database-password, redis-password, certificates, ca, bus:NAME.",
+            help="Replace one secret, and print the steps to take: database-password, redis-password, certificates, "
+            "ca (then ca-issue, ca-finish), bus:NAME.",
         ),
     ] = None,
 ) -> None:
@@ -135,6 +139,11 @@ def _print(session: Session, made: Made, *, everything: bool = False) -> None:
         count = len(made.changed)
         output.line(f"{made.folder}: " + (f"{count} files written" if count else "nothing to do, all files are there"))
         output.line(f"fingerprint of the authority (SHA-256): {made.state.authorities[0].fingerprint}")
+        which = "next" if made.state.next_authority_waits else "former"
+        for authority in made.state.authorities[1:]:
+            output.line(f"fingerprint of the {which} authority (SHA-256): {authority.fingerprint}")
+    if (step := authority_step(made.state)) is not None:
+        output.line(f"rotation of the authority: {step}")
     for number, step in enumerate(made.steps, 1):
         output.line(f"{number}. {step}")
     for note in made.notes:
@@ -145,6 +154,7 @@ def _installed(made: Made) -> Installed:
     return Installed(
         folder=made.folder,
         ca_fingerprint=made.state.authorities[0].fingerprint,
+        ca_rotation=authority_step(made.state),
         changed=bool(made.changed),
         files=tuple(
             InstalledFile(path=one.path, what=one.what, secret=one.secret, found=str(one.found)) for one in made.entries

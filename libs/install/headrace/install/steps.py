@@ -1,0 +1,45 @@
+"""What an operator does after files of an installation that runs were replaced, so that they come into force. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from headrace.install.folder import Entry, Found
+from headrace.install.plan import Plan
+
+
+def steps_after(entries: Sequence[Entry], before: Plan | None, plan: Plan) -> tuple[str, ...]:
+    """Return the steps after a run with other options; none for a new installation, or where files were only mended."""
+    replaced = {entry.path for entry in entries if entry.found is Found.UPDATED}
+    if before is None or before == plan:
+        return ()
+    steps = [text for paths, text in _STEPS if replaced & set(paths)]
+    agents = [agent.name for agent in plan.agents if f"settings/{agent.name}.toml" in replaced]
+    if agents:
+        steps.append(f"Copy settings/NAME.toml to the machines of {_listed(agents)}, and restart their agents.")
+    if before.url != plan.url:
+        steps.append(
+            f"Callers log in at the new URL: headrace login --url {plan.url}; the former host stays in the certificates."
+        )
+    return tuple(steps)
+
+
+_STEPS = (
+    (("tls/api.crt",), "Managers use tls/api.crt and its key within ten seconds, without a restart."),
+    (("tls/nats.crt",), "Let NATS (SIGHUP) read tls/nats.crt and its key."),
+    (("nats/nats.conf",), "Restart NATS: it reads nats/nats.conf. Services reconnect by themselves."),
+    (
+        ("tls/database.crt", "postgres/headrace.conf", "postgres/pg_hba.conf"),
+        "Let PostgreSQL (SELECT pg_reload_conf()) read postgres/headrace.conf, postgres/pg_hba.conf and its certificate.",
+    ),
+    (("tls/redis.crt", "redis/redis.conf"), "Restart Redis: it reads redis/redis.conf and its certificate."),
+    (("settings/manager.toml",), "Restart the managers one after another: they read settings/manager.toml."),
+    (("settings/proxy-1.toml",), "Restart app-proxy proxy-1: it reads settings/proxy-1.toml."),
+    (("settings/autoscaler.toml",), "Restart the autoscalers: they read settings/autoscaler.toml."),
+    ((".env",), "Run docker compose up -d: it reads .env."),
+)
+_LISTED = 10
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:_LISTED]) + (f" and {len(names) - _LISTED} more" if len(names) > _LISTED else "")
