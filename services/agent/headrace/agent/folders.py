@@ -12,7 +12,7 @@ from headrace.common.contracts.reasons.kernel import KernelReason
 
 
 class Folders:
-    """Model folders in the shared storage at `root`, a directory per folder id."""
+    """Model folders in the shared storage at `root`: a directory per folder id, and the snapshots of revisions."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -25,19 +25,19 @@ class Folders:
         return tuple(self._mount(mount) for mount in spec.mounts)
 
     def _mount(self, mount: Mount) -> PreparedMount:
-        source = self._root / str(mount.folder_id)
+        source = self._root / mount.source
+        what = f"snapshot {mount.snapshot_id[:12]} of " if mount.snapshot_id is not None else ""
+        what += f"folder {mount.folder_id}"
         try:
             mode = source.lstat().st_mode
         except OSError as error:
             raise StartRefused(
                 KernelReason.FOLDER_MISSING,
-                f"folder {mount.folder_id} for {mount.target} is not on this machine: {error.strerror}",
+                f"{what} for {mount.target} is not on this machine: {error.strerror}",
             ) from error
         if not stat.S_ISDIR(mode):  # a link here would lead out of the storage
-            raise StartRefused(
-                KernelReason.FOLDER_MISSING, f"folder {mount.folder_id} for {mount.target} is not a folder"
-            )
+            raise StartRefused(KernelReason.FOLDER_MISSING, f"{what} for {mount.target} is not a folder")
         target = posixpath.normpath(mount.target)
         if not target.startswith("/") or target.startswith("//") or target == "/":
             raise StartRefused(KernelReason.MOUNT_REFUSED, f"{mount.target} is not an absolute path below /")
-        return PreparedMount(source.resolve(), target, mount.read_only)
+        return PreparedMount(source.resolve(), target, mount.read_only or mount.snapshot_id is not None)

@@ -34,6 +34,9 @@ SLUG = pattern(
 Slug = Annotated[str, StringConstraints(pattern=SLUG)]
 AgentId = Slug
 ProxyId = Slug
+SNAPSHOT = pattern(r"^[0-9a-f]{64}$", "64 hexadecimal digits in lower case")
+SnapshotId = Annotated[str, StringConstraints(pattern=SNAPSHOT)]
+"""SHA-256 of a folder's content (`FolderManifest`): the same files, the same id."""
 GpuId = Annotated[str, StringConstraints(min_length=1, max_length=80)]
 
 

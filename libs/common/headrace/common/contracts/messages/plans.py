@@ -16,7 +16,9 @@ from headrace.common.contracts.ids import (
     RevisionId,
     ServiceId,
     SessionId,
+    SnapshotId,
 )
+from headrace.common.contracts.manifest import snapshot_files
 from headrace.common.contracts.messages.envelope import Message, Part
 from headrace.common.contracts.model import HealthCheck, PreStartAction
 from headrace.common.contracts.slots import ResourceSlots
@@ -26,12 +28,21 @@ KernelRole = Literal["main", "sub"]
 
 
 class Mount(Part):
-    """Folder mounted in the kernel. The agent finds it at `<folders_root>/<folder_id>`."""
+    """Folder, or a snapshot of it, mounted in the kernel. The agent of a shared storage finds it at
+    `<folders_root>/<source>`.
+    """
 
     folder_id: FolderId
     target: str
     """Absolute path inside the kernel."""
     read_only: bool = True
+    snapshot_id: SnapshotId | None = None
+    """Snapshot to mount instead of the folder, always read-only. None: the folder itself, as it is now."""
+
+    @property
+    def source(self) -> str:
+        """Path of the mounted files, relative to the root of the folders."""
+        return str(self.folder_id) if self.snapshot_id is None else snapshot_files(self.folder_id, self.snapshot_id)
 
 
 class GpuGrant(Part):
