@@ -44,10 +44,10 @@ format: setup  ## Format and fix what can be fixed
 bench: setup  ## Run the benchmarks (ARGS=plans: one); every case is judged, results are also written to build/
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-compile: setup  ## Make build/compiled: Headrace as its wheel installs it, the data plane compiled (needs a C compiler)
+compile: setup  ## Make build/compiled: Headrace as its wheel installs it, the data plane compiled (needs a C compiler; HEADRACE_COMPILE=profiled: build/profiled, as released)
 	@scripts/compile
 
-wheel: setup  ## Make dist/headrace-*.whl (HEADRACE_COMPILE=1: compiled), and serve a model with it on each Python here
+wheel: setup  ## Make dist/headrace-*.whl (HEADRACE_COMPILE=profiled: as released), and serve a model with it on each Python here
 	@mkdir -p build
 	@scripts/wheel
 	@scripts/try_wheel $(PYTHONS)

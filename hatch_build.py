@@ -1,12 +1,16 @@
-"""Compiles the app-proxy's data plane into the wheel (mypyc), where HEADRACE_COMPILE=1 asks for it: docs/adr/0012.
+"""Compiles the app-proxy's data plane into the wheel (mypyc), where HEADRACE_COMPILE asks for it: docs/adr/0012.
 
-The sources stay beside what is made of them, and say the same: the interpreter runs them where nothing was compiled.
+`1`: compiled; `profiled`: compiled by gcc with a profile of its own requests, as wheels and images of a release are. The sources
+stay beside what is made of them, and say the same: the interpreter runs them where nothing was compiled.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 import sys
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,6 +24,14 @@ FOLDER = "dataplane"
 """What a request passes."""
 FLAGS = ["-fno-semantic-interposition", "-fvisibility=hidden"]
 """Nobody outside calls or replaces the functions of the compiled modules: so they call each other directly, and may be inlined."""
+KINDS = ("1", "profiled")
+"""Values of HEADRACE_COMPILE; without it the wheel is of pure Python."""
+RECORDING = ["-fprofile-generate", "-fprofile-update=single"]
+"""The functions count how often each of their branches is taken, into a file beside each object file; a worker has one thread."""
+RECORDED = ["-fprofile-use", "-fprofile-partial-training", "-Wno-missing-profile"]
+"""gcc reads these files. What no recorded request came to is compiled as without a profile, not for size."""
+RECORD_S = 600
+"""Most time for the requests that are recorded, which take about one minute of CPU."""
 INTERPRETED = {
     # The C parser of `json` does their work; and errors that a generator catches got out of the compiled one.
     "inspect/form_head",
@@ -45,9 +57,12 @@ class CompileHook(BuildHookInterface[Any]):
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Compile, and name what goes into the wheel. An editable install stays as it is written."""
-        if version == "editable" or os.environ.get("HEADRACE_COMPILE") != "1":
+        kind = os.environ.get("HEADRACE_COMPILE", "")
+        if version == "editable" or not kind:
             return
-        build_data["force_include"] |= _compile(Path(self._made.name))
+        if kind not in KINDS:
+            raise SystemExit(f"HEADRACE_COMPILE is {kind!r} (allowed: {', '.join(KINDS)}, or unset)")
+        build_data["force_include"] |= _compile(Path(self._made.name), profiled=kind == "profiled")
         build_data["pure_python"] = False
         build_data["infer_tag"] = True
 
@@ -60,17 +75,31 @@ class CompileHook(BuildHookInterface[Any]):
         return TemporaryDirectory(prefix="headrace-compile-")
 
 
-def _compile(into: Path) -> dict[str, str]:
+def _compile(into: Path, *, profiled: bool) -> dict[str, str]:
     """Compile below `into`, and return the names in the wheel of the files that were made."""
     from mypyc.build import mypycify  # noqa: PLC0415 - only where something is compiled
-    from setuptools import Distribution  # type: ignore[import-untyped]  # noqa: PLC0415
 
     os.chdir(ROOT)  # where mypy's paths begin
     paths = [str(file.relative_to(ROOT)) for file in modules()]
-    sys.stderr.write(f"compiling {len(paths)} modules of the data plane, a minute or two\n")
+    _say(f"compiling {len(paths)} modules of the data plane, a minute or two")
     extensions = mypycify(["--config-file", "pyproject.toml", *paths], opt_level="2", target_dir=str(into / "c"))
+    common = list(extensions[0].extra_compile_args)
+    if profiled:
+        _build(extensions, into, [*common, *FLAGS, *RECORDING], link=RECORDING)
+        _record(into)
+        _say("compiling them again, with the profile")
+        _build(extensions, into, [*common, *FLAGS, *RECORDED], link=[])
+    else:
+        _build(extensions, into, [*common, *FLAGS], link=[])
+    return {str(file): str(file.relative_to(into / "lib")) for file in sorted((into / "lib").rglob("*.so"))}
+
+
+def _build(extensions: Sequence[Any], into: Path, flags: list[str], *, link: list[str]) -> None:
+    """Compile all of `extensions` with these flags. Object files keep their places: a profile is found by them."""
+    from setuptools import Distribution  # type: ignore[import-untyped]  # noqa: PLC0415
+
     for extension in extensions:
-        extension.extra_compile_args += FLAGS
+        extension.extra_compile_args, extension.extra_link_args = flags, link
     distribution = Distribution(
         {
             "name": "headrace-data-plane",
@@ -79,6 +108,26 @@ def _compile(into: Path) -> dict[str, str]:
         }
     )
     build = distribution.get_command_obj("build_ext")
-    build.build_lib, build.build_temp = str(into / "lib"), str(into / "temp")
+    build.build_lib, build.build_temp, build.force = str(into / "lib"), str(into / "temp"), True
     distribution.run_command("build_ext")
-    return {str(file): str(file.relative_to(into / "lib")) for file in sorted((into / "lib").rglob("*.so"))}
+
+
+def _record(into: Path) -> None:
+    """Run requests through the modules that count, so that a profile lies beside each object file."""
+    tree = into / "recording"
+    for sources in (*ROOT.glob("libs/*/headrace"), *ROOT.glob("services/*/headrace")):
+        shutil.copytree(sources, tree / "headrace", dirs_exist_ok=True)
+    shutil.copytree(into / "lib", tree, dirs_exist_ok=True)
+    _say("recording a profile of requests, a minute or two")
+    command = [sys.executable, "-m", "benchmarks.proxy.count", "--seconds-only", "--build", str(tree)]
+    try:
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=RECORD_S, check=False)
+    except subprocess.TimeoutExpired:
+        raise SystemExit(f"no profile: the requests took longer than {RECORD_S} s") from None
+    if done.returncode or not any((into / "temp").rglob("*.gcda")):
+        found = done.stderr.strip() or "the compiler made no profile"
+        raise SystemExit(f"no profile; HEADRACE_COMPILE=profiled needs gcc and the locked packages:\n{found[-2000:]}")
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"{text}\n")

@@ -1,9 +1,10 @@
 """Our app-proxy against another build of it, in turns: `python -m benchmarks.proxy.against DIR`.
 
-DIR is a folder like build/compiled, made in another checkout by `make compile`. Both builds run as they do in `benchmarks.proxy`, on
-one core, with the load and the backend on another; a round measures before, now, now, before, so that what changes on the machine
-meanwhile changes both alike. Prints requests a second and CPU per request: medians, in brackets the least and the most; and of now ÷
-before, round by round. Nothing is judged: that one version is no slower than another is for people to say, who know the machine.
+DIR is a folder like build/profiled, made in another checkout by `HEADRACE_COMPILE=profiled make compile`. Both builds run as they
+do in `benchmarks.proxy`, on one core, with the load and the backend on another; a round measures before, now, now, before, so that
+what changes on the machine meanwhile changes both alike. Prints requests a second and CPU per request: medians, in brackets the
+least and the most; and of now ÷ before, round by round. Nothing is judged: that one version is no slower than another is for people
+to say, who know the machine.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ def _spread(numbers: Sequence[float], digits: int) -> str:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.proxy.against", description=__doc__.splitlines()[0])
-    parser.add_argument("build", type=Path, help="the other version, compiled: a folder like build/compiled")
+    parser.add_argument("build", type=Path, help="the other version, compiled: a folder like build/profiled")
     parser.add_argument("--now", type=Path, help="instead of this checkout's own build")
     parser.add_argument("--rounds", type=int, default=6, help="rounds of four measurements each (6)")
     parser.add_argument("--seconds", type=float, default=2.0, help="length of one measurement (2)")

@@ -31,13 +31,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.proxy.count", description=__doc__.splitlines()[0])
     parser.add_argument("--kinds", default="unlike,alike", help="comma-separated: unlike, alike")
     parser.add_argument("--seconds-only", action="store_true", help="microseconds of CPU instead, without valgrind")
+    parser.add_argument("--build", type=Path, help="a folder like build/compiled instead of this checkout's")
     parser.add_argument(
         "--most-minutes", type=float, default=20.0, help="for one run, where others use the machine (20)"
     )
     options = parser.parse_args()
     most_s = options.most_minutes * 60
     folder = WORK / "count"
-    environment, tokens = ours.prepare(folder, port=1, backends=(2, 3), callers=callers.TOKENS, workers=1)
+    environment, tokens = ours.prepare(
+        folder, port=1, backends=(2, 3), callers=callers.TOKENS, workers=1, build=options.build
+    )
     for kind in options.kinds.split(","):
         file = _written(kind, folder, tokens)
         if options.seconds_only:

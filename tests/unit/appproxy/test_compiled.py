@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from pathlib import Path
 
 import hatch_build
 import pytest
@@ -24,6 +25,15 @@ def test_the_way_of_requests_is_compiled() -> None:
 @pytest.mark.parametrize("name", sorted(hatch_build.INTERPRETED))
 def test_what_is_left_out_exists(name: str) -> None:
     assert (hatch_build.SOURCES / "headrace" / "appproxy" / hatch_build.FOLDER / f"{name}.py").is_file()
+
+
+def test_a_way_to_compile_that_does_not_exist_is_refused_with_those_that_do(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HEADRACE_COMPILE", "yes")
+    hook = hatch_build.CompileHook(str(tmp_path), {}, None, None, str(tmp_path), "wheel")  # type: ignore[arg-type]
+    with pytest.raises(SystemExit, match=r"HEADRACE_COMPILE is 'yes' \(allowed: 1, profiled, or unset\)"):
+        hook.initialize("standard", {})
 
 
 def test_loggers_are_named() -> None:
