@@ -9,7 +9,19 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ["common", "sdk", "cli", "engine", "embedded", "install", "manager", "agent", "appproxy", "autoscaler"]
+PACKAGES = [
+    "common",
+    "sdk",
+    "cli",
+    "engine",
+    "embedded",
+    "install",
+    "backup",
+    "manager",
+    "agent",
+    "appproxy",
+    "autoscaler",
+]
 
 
 def test_no_init_file_breaks_the_namespace() -> None:

@@ -79,6 +79,10 @@ ENTRIES: Mapping[str, Entry] = {
     "logout": Entry("login", "Delete the stored login."),
     "whoami": Entry("login", "Show the authenticated user, and its projects."),
     "migrate": Entry("migrate", "Migrate the manager's database; idempotent, and safe to run concurrently."),
+    "backup": Entry(
+        "backup", "Back up an installation into one file: database, keys, model folders; it goes on serving meanwhile."
+    ),
+    "restore": Entry("restore", "Check a backup, or bring it back onto an empty installation: all of it, or nothing."),
     "version": Entry("version", "Show the version of this program, and of the server if it is reachable."),
     "completion": Entry(
         "completion", "Print the shell's completion script; load it with: source <(headrace completion bash)."

@@ -11,7 +11,7 @@ from headrace.common.runtime.files import write_atomically
 
 
 class Credentials:
-    """Generated secrets by name, in one file with mode 0600. A secret never changes once it was generated."""
+    """Generated secrets by name, in one file with mode 0600. One that was generated changes only by a restore."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -32,8 +32,16 @@ class Credentials:
         """Return the key of `name`: 32 random bytes, in hexadecimal."""
         return self._get(name, lambda: secrets.token_hex(32))
 
+    def put(self, name: str, value: str) -> None:
+        """Store the secret of `name`, of a backup."""
+        self._known[name] = value
+        self._write()
+
     def _get(self, name: str, make: Callable[[], str]) -> str:
         if name not in self._known:
             self._known[name] = make()
-            write_atomically(self._file, json.dumps(self._known, indent=1, sort_keys=True) + "\n")
+            self._write()
         return self._known[name]
+
+    def _write(self) -> None:
+        write_atomically(self._file, json.dumps(self._known, indent=1, sort_keys=True) + "\n")

@@ -7,6 +7,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
+from pydantic import ValidationError
+
 from headrace.install.errors import InstallError
 from headrace.install.files import STATE, STATE_IS, rendered
 from headrace.install.folder import Entry, Found, compare, opened, store_state, stored_state, write
@@ -48,6 +50,26 @@ def make(folder: Path, choices: Choices, now: datetime) -> Made:
         state = completed(planned(choices, stored.plan if stored else None), stored, now)
         made = _apply(there, stored, state, now)
         return replace(made, steps=steps_after(made.entries, stored.plan if stored else None, state.plan))
+
+
+def bring_back(folder: Path, content: str, now: datetime) -> Made:
+    """Make the installation whose `installation.json` this is in `folder`, which is new or empty. Raises InstallError.
+
+    A run that was interrupted is mended by another one; a folder of another installation is refused.
+    """
+    check_path(folder.absolute(), "DIR")
+    try:
+        state = State.model_validate_json(content)
+    except ValidationError as error:
+        where = ".".join(map(str, error.errors(include_input=False)[0]["loc"])) or "the file"
+        raise InstallError(f"the backup's {STATE} cannot be read ({where}); allowed: one of this version") from None
+    state = state.model_copy(update={"written": {}})
+    with opened(folder, create=True) as there:
+        stored = stored_state(there)
+        if stored is not None and stored.model_copy(update={"written": {}}) != state:
+            raise InstallError(f"{folder} holds another installation; allowed: a new or empty folder")
+        _check_clock(state, now)
+        return _apply(there, stored, stored or state, now)
 
 
 def rotate(folder: Path, what: str, now: datetime) -> Made:

@@ -14,7 +14,7 @@ from headrace.cli.errors import CliError
 from headrace.cli.parsing import usage
 from headrace.cli.session import Session
 from headrace.install.errors import InstallError
-from headrace.install.make import Made, make, rotate, show
+from headrace.install.make import Made, bring_back, make, rotate, show
 from headrace.install.plan import Choices, Layout
 from headrace.install.rotation import authority_step
 
@@ -84,6 +84,12 @@ def init(
         typer.Option("--agent", metavar="NAME[=ADDRESS]", help="Machine to make an identity for; may be repeated."),
     ] = None,
     list_files: Annotated[bool, typer.Option("--show", help="List each file and what it is; change nothing.")] = False,
+    backup: Annotated[
+        Path | None,
+        typer.Option(
+            "--from", metavar="FILE", help="Make the files of the installation in this backup, with its keys, and stop."
+        ),
+    ] = None,
     rotate_what: Annotated[
         str | None,
         typer.Option(
@@ -106,18 +112,39 @@ def init(
         data=data_dir,
         agents=agent or (),
     )
-    if (list_files or rotate_what is not None) and (choices != Choices() or (list_files and rotate_what is not None)):
-        raise usage("--show and --rotate stand alone")
+    alone = sum((list_files, rotate_what is not None, backup is not None))
+    if alone and (choices != Choices() or alone > 1):
+        raise usage("--show, --rotate and --from stand alone")
     now = datetime.now(UTC)
     try:
         if list_files:
             _print(session, show(folder, now), everything=True)
         elif rotate_what is not None:
             _print(session, rotate(folder, rotate_what, now))
+        elif backup is not None:
+            _print(session, bring_back(folder, _installation_in(backup), now))
         else:
             _print(session, make(folder, choices, now))
     except InstallError as error:
         raise CliError(str(error)) from None
+
+
+def _installation_in(backup: Path) -> str:
+    """Return `installation.json` of a backup. Raises CliError."""
+    from headrace.backup.archive import Reader  # noqa: PLC0415 - needed by this option only
+    from headrace.backup.errors import BackupError  # noqa: PLC0415
+
+    try:
+        with Reader(backup) as reader:
+            found = reader.secrets.installation
+    except BackupError as error:
+        raise CliError(str(error)) from None
+    if found is None:
+        raise CliError(
+            f"{backup} holds no installation.json: it was made where that was not, and names no --installation; take your "
+            "copy of that file into an empty folder DIR, and run `headrace init DIR`"
+        )
+    return found
 
 
 def _print(session: Session, made: Made, *, everything: bool = False) -> None:

@@ -154,7 +154,7 @@ def down(
     """Stop the stack that `up` started; its data stays."""
     from headrace.embedded.supervisor import StopResult, stop  # noqa: PLC0415
 
-    folder = _found(session, data)
+    folder = chosen_data(session, data)
     result = stop(folder, timeout)
     if result is StopResult.NOT_RUNNING:
         raise CliError(f"nothing runs on {folder}", ExitCode.UNREACHABLE)
@@ -166,7 +166,7 @@ def status(session: Session, data: Data = None) -> None:
     """Show the local stack: servers, services, agents, addresses and logs; or the server that you are logged in to."""
     from headrace.cli.commands.stack_status import show_status  # noqa: PLC0415 - `up` stays for long, and needs none of it
 
-    folder = _found(session, data)
+    folder = chosen_data(session, data)
     state = read_state(folder)
     remote = data is None and session.data is None and (state is None or session.url is not None)
     show_status(session, folder, None if remote else state, remote=remote)
@@ -176,7 +176,7 @@ def _data(session: Session, data: Path | None) -> Path:
     return (data or session.data or default_data(session.config.environ)).expanduser().absolute()
 
 
-def _found(session: Session, data: Path | None) -> Path:
+def chosen_data(session: Session, data: Path | None) -> Path:
     """Return the chosen data folder; by default that of the one running stack."""
     wanted = _data(session, data)
     if data is not None or session.data is not None or "HEADRACE_DATA" in session.config.environ:

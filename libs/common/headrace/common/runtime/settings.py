@@ -51,20 +51,32 @@ class ServiceSettings(BaseSettings):
 S = TypeVar("S", bound=ServiceSettings)
 
 
+class InvalidSettingsError(ValueError):
+    """Settings that cannot be used. `str()` says which and what is allowed, without the value of a secret."""
+
+
 def load_settings(cls: type[S]) -> S:
     """Load the settings, or print the errors (never the value of a secret) and exit with status 78 (EX_CONFIG)."""
-    wrong = _mistyped(cls) or _unreadable(cls)
+    try:
+        return read_settings(cls)
+    except InvalidSettingsError as error:
+        sys.exit(_fail(str(error)))
+
+
+def read_settings(cls: type[S]) -> S:
+    """Return the settings. Raises InvalidSettingsError. A class that ignores unknown keys also ignores mistyped variables."""
+    wrong = (_mistyped(cls) if cls.model_config.get("extra") == "forbid" else []) or _unreadable(cls)
     if wrong:
-        sys.exit(_fail("; ".join(wrong)))
+        raise InvalidSettingsError("; ".join(wrong))
     try:
         return cls()
     except ValidationError as error:
-        sys.exit(_fail("; ".join(_in_words(cls, error))))
+        raise InvalidSettingsError("; ".join(_in_words(cls, error))) from None
     except SettingsError as error:  # a variable with invalid JSON; the library names the field only
         named = _FIELD.search(str(error))
-        sys.exit(
-            _fail(f"{_prefix(cls)}{named[1].upper() if named else ''}: allowed: JSON, as a list or a table is written")
-        )
+        raise InvalidSettingsError(
+            f"{_prefix(cls)}{named[1].upper() if named else ''}: allowed: JSON, as a list or a table is written"
+        ) from None
 
 
 def _prefix(cls: type[ServiceSettings]) -> str:

@@ -1,0 +1,126 @@
+"""Making a backup while the installation serves.
+
+All rows are of one moment (one snapshot of the database). Files are read after it: uploads replace files and never write into
+them, so that each is whole; one that was replaced meanwhile comes in its newer version.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from headrace.backup import database
+from headrace.backup.archive import END, MANIFEST, SECRETS, End, FolderContent, Manifest, Secrets, Writer
+from headrace.backup.errors import BackupError
+from headrace.backup.trees import Packed, TreeWriter
+from headrace.common.db.migrate import load_migrations
+from headrace.common.db.pool import Connection
+from headrace.common.runtime.disk import in_words, is_full
+
+STANDARD_OUTPUT: Final = Path("-")
+
+
+async def make_backup(
+    file: Path, *, database_url: str, folders_root: Path, secrets: Secrets, folders: FolderContent, now: datetime
+) -> tuple[Manifest, End, int]:
+    """Write a backup to `file` (`-`: standard output), and return what it is, what it holds, and its size.
+
+    A file that is there is replaced once the new one is whole. Raises BackupError, with nothing left behind.
+    """
+    with _opened(file) as out:
+        writer = Writer(out)
+        async with (
+            database.connected(database_url) as connection,
+            connection.transaction(isolation="repeatable_read", readonly=True),
+        ):
+            manifest = await _manifest(connection, folders, now)
+            await asyncio.to_thread(writer.document, MANIFEST, manifest)
+            await asyncio.to_thread(writer.document, SECRETS, secrets)
+            rows = {
+                table: await database.write_rows(connection, table, columns, writer)
+                for table, columns in manifest.tables.items()
+            }
+            found = await connection.fetchrow(database.SQL.folders)
+            assert found is not None  # noqa: S101 - an aggregate has one row
+        packed = await asyncio.to_thread(_write_folders, writer, folders_root, folders)
+        end = End(
+            sha256=writer.sha256(),
+            rows=rows,
+            folder_count=found["folders"],
+            files=packed.files,
+            folder_bytes=packed.bytes,
+            left_out=packed.left_out,
+            changed=packed.changed,
+        )
+        await asyncio.to_thread(_finish, writer, end)
+    return manifest, end, writer.bytes
+
+
+async def _manifest(connection: Connection, folders: FolderContent, now: datetime) -> Manifest:
+    applied = await database.migrations(connection)
+    known = {migration.number: migration.checksum for migration in load_migrations()}
+    if applied != known:
+        found = f"schema {max(applied)}" if applied else "no schema"
+        raise BackupError(
+            f"the database has {found}, and this version of Headrace has schema {max(known)}; use the version of its managers"
+        )
+    tables = await database.tables(connection)
+    place = await database.order(connection, tables)
+    return Manifest(
+        made_at=now,
+        version=version("headrace"),
+        schema_number=max(applied),
+        schema_checksums=applied,
+        tables={name: tables[name] for name in sorted(tables, key=place.__getitem__)},
+        folders=folders,
+    )
+
+
+def _write_folders(writer: Writer, root: Path, folders: FolderContent) -> Packed:
+    tree = TreeWriter(writer)
+    if folders is FolderContent.WHOLE:
+        tree.write(root)
+    return tree.packed
+
+
+def _finish(writer: Writer, end: End) -> None:
+    writer.document(END, end)
+    writer.close()
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[BinaryIO]:
+    """Yield a new private file, which gets its name at the end; nothing is left of it after an error."""
+    if file == STANDARD_OUTPUT:
+        if sys.stdout.isatty():
+            raise BackupError("a backup holds secrets and is no text; allowed: a file, or `-` with a redirected output")
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    new = file.with_name(f".{file.name}.{os.getpid()}.new")
+    try:
+        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        with os.fdopen(fd, "wb") as out:
+            yield out
+            out.flush()
+            os.fsync(fd)
+        new.replace(file)
+    except OSError as error:
+        raise BackupError(_words(file, error)) from None
+    finally:
+        with suppress(OSError):
+            new.unlink(missing_ok=True)
+
+
+def _words(file: Path, error: OSError) -> str:
+    if is_full(error):
+        found = os.statvfs(file.parent)
+        return f"the disk of {file} is full: {in_words(found.f_bavail * found.f_frsize)} free; the backup needs more"
+    return f"{error.filename or file} cannot be used: {error.strerror or error}"
