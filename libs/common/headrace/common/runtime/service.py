@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import faulthandler
+import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -17,6 +19,7 @@ import uvloop
 from headrace.common.contracts.problems import Problem
 from headrace.common.obs.logging import configure_logging
 from headrace.common.runtime.cancelling import cancel
+from headrace.common.runtime.service_manager import ServiceManager
 from headrace.common.runtime.settings import ServiceSettings, load_settings
 
 log = structlog.get_logger()
@@ -49,16 +52,24 @@ class Stopper:
             loop.add_signal_handler(number, self.event.set)
 
 
-async def run_tasks(tasks: Iterable[Task], stop: asyncio.Event, *, grace_s: float = GRACE_S) -> None:
+async def run_tasks(
+    tasks: Iterable[Task],
+    stop: asyncio.Event,
+    *,
+    grace_s: float = GRACE_S,
+    on_stopping: Callable[[], None] = lambda: None,
+) -> None:
     """Run all tasks until `stop` is set, then stop them in reverse order, waiting at most `grace_s` for each.
 
-    A task that ends by itself or raises stops all others; its error is raised afterwards.
+    A task that ends by itself or raises stops all others; its error is raised afterwards. `on_stopping` is called before
+    the first is stopped.
     """
     running = [(task, asyncio.create_task(task.run(), name=task.name)) for task in tasks]
     stopped = asyncio.create_task(stop.wait(), name="stop")
     handles = [handle for _, handle in running]
     await asyncio.wait([stopped, *handles], return_when=asyncio.FIRST_COMPLETED)
     stopped.cancel()
+    on_stopping()
     for task, handle in reversed(running):
         task.stop()
         _, pending = await asyncio.wait([handle], timeout=grace_s)
@@ -96,6 +107,7 @@ def main(service: Service[S], arguments: Sequence[str] | None = None) -> None:
     Exit status 0: stopped as asked. 1: an external cause (a port in use, a server that refuses), logged in one line; or
     a task failed. 2: wrong usage, or a failed preflight check. 78: invalid settings.
     """
+    faulthandler.enable()  # where it hangs, when the service manager's watchdog aborts it
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words and (len(words) > 1 or words[0] not in service.commands):
         choice = f" [{'|'.join(service.commands)}]" if service.commands else ""
@@ -119,9 +131,11 @@ def main(service: Service[S], arguments: Sequence[str] | None = None) -> None:
 async def _serve(name: str, built: AbstractAsyncContextManager[Iterable[Task]], grace_s: float) -> None:
     stopper = Stopper()
     stopper.install()
-    async with built as tasks:
+    async with ServiceManager.from_environment(os.environ, os.getpid()).told() as reports, built as made:
+        tasks = tuple(made)
         log.info("service_started", service=name)
-        await run_tasks(tasks, stopper.event, grace_s=grace_s)
+        reports.started(tasks)
+        await run_tasks(tasks, stopper.event, grace_s=grace_s, on_stopping=reports.stopping)
     log.info("service_stopped", service=name)
 
 

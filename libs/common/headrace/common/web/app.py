@@ -8,6 +8,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from uuid import uuid4
 
 import structlog
@@ -30,6 +31,25 @@ HANDSHAKE_S = 10.0
 REFRESH_S = 10.0
 """How often it is looked whether the certificate was replaced."""
 CONNECTIONS = web.AppKey("connections", Connections)
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """Readiness checks and warnings of a service."""
+
+    checks: Mapping[ReadinessCheck, Check]
+    warned: Mapping[ReadinessCheck, Check]
+
+    def failing(self) -> dict[str, str]:
+        """Return the failing checks and why."""
+        return {name: why for name, check in self.checks.items() if (why := check()) is not None}
+
+    def warnings(self) -> dict[str, str]:
+        """Return what is wrong although the service works."""
+        return {name: why for name, check in self.warned.items() if (why := check()) is not None}
+
+
+READINESS = web.AppKey("readiness", Readiness)
 _REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{1,64}$")
 _MAX_LINE_BYTES = 128 * 1024
 """Longest request line: paths of 4096 bytes are allowed, and percent-encoding triples each."""
@@ -81,15 +101,15 @@ def make_app(
     """
     app = web.Application(middlewares=[_outermost], client_max_size=max_body_bytes)
     app[CONNECTIONS] = Connections()
-    tests = dict(checks or {})
+    readiness = app[READINESS] = Readiness(dict(checks or {}), dict(warnings or {}))
 
     async def live(_: web.Request) -> web.Response:
         return web.json_response({"status": "ok"})
 
     async def ready(_: web.Request) -> web.Response:
-        failing = {name: why for name, check in tests.items() if (why := check()) is not None}
+        failing = readiness.failing()
         shown: dict[str, object] = {"status": "failing" if failing else "ok", "failing": failing}
-        if noted := {name: why for name, check in (warnings or {}).items() if (why := check()) is not None}:
+        if noted := readiness.warnings():
             shown["warnings"] = noted
         return web.json_response(shown, status=503 if failing else 200)
 
@@ -136,6 +156,7 @@ class WebServer:
             auto_decompress=False,  # a compressed body of a few KiB must not expand to GiB
         )
         self._connections = app[CONNECTIONS]
+        self._readiness = app[READINESS]
         self._connections.head_s = head_s
         self._max_connections = max_connections
         self._host = host
@@ -144,6 +165,14 @@ class WebServer:
         self.started = asyncio.Event()
         self.port = 0
         """Actual port, once `started` is set."""
+
+    def failing(self) -> dict[str, str]:
+        """Return the failing readiness checks of the application and why, and that it does not listen yet."""
+        return {**({} if self.started.is_set() else {self.name: "not listening yet"}), **self._readiness.failing()}
+
+    def warnings(self) -> dict[str, str]:
+        """Return the readiness warnings of the application."""
+        return self._readiness.warnings()
 
     def _new_protocol(self) -> asyncio.Protocol:
         assert self._runner.server is not None  # noqa: S101 - it is there after setup

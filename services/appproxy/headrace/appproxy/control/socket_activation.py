@@ -16,11 +16,13 @@ from dataclasses import dataclass
 
 import structlog
 
+from headrace.common.runtime.service_manager import NOTIFY_SOCKET, NotifySocket
+
 log = structlog.get_logger()
 _FIRST = 3
 """SD_LISTEN_FDS_START."""
 _MAX = 4096
-_VARIABLES = ("LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "NOTIFY_SOCKET")
+_VARIABLES = ("LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES")
 SHARED, OWN = "shared", "own"
 """Name prefixes of sockets opened here: on the shared port, and on services' own ports."""
 
@@ -49,19 +51,19 @@ class InheritedSockets:
 
     def __init__(self, given: list[InheritedSocket] | None = None, notify: str = "") -> None:
         self._unclaimed = given or []
-        self._notify = notify
+        self._manager = NotifySocket(notify)
 
     @classmethod
     def from_environment(cls, environ: MutableMapping[str, str], pid: int) -> InheritedSockets:
         """Take the inherited sockets from the environment, and remove their variables so that child processes do not
-        see them.
+        see them. NOTIFY_SOCKET is left for the service's own reports, which remove it.
         """
         given = [
             one
             for name, fd in inherited_descriptors(environ, pid)
             if (one := _as_listening_socket(name, fd)) is not None
         ]
-        kept = cls(given, environ.get("NOTIFY_SOCKET", ""))
+        kept = cls(given, environ.get(NOTIFY_SOCKET, ""))
         for name in _VARIABLES:
             environ.pop(name, None)
         return kept
@@ -69,7 +71,7 @@ class InheritedSockets:
     @property
     def has_store(self) -> bool:
         """True if the service manager has a file descriptor store for sockets that are opened here."""
-        return bool(self._notify)
+        return self._manager.there
 
     @property
     def unclaimed(self) -> list[InheritedSocket]:
@@ -107,16 +109,8 @@ class InheritedSockets:
         self._notify_manager(f"FDSTOREREMOVE=1\nFDNAME={name}", [])
 
     def _notify_manager(self, text: str, fds: list[int]) -> None:
-        if not self._notify:
-            return
-        address = "\0" + self._notify[1:] if self._notify.startswith("@") else self._notify
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as line:
-            line.settimeout(1)
-            try:
-                line.connect(address)
-                socket.send_fds(line, [text.encode()], fds)
-            except OSError as error:
-                log.warning("socket_not_stored", why=error.strerror or str(error))
+        if (why := self._manager.send(text, fds)) is not None:
+            log.warning("socket_not_stored", why=why)
 
 
 def name_of(kind: str, port: int, number: int) -> str:
