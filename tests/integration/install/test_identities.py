@@ -209,5 +209,6 @@ async def test_no_password_is_sent_to_a_server_without_tls(servers: EmbeddedServ
 def test_a_further_agent_is_added_to_an_installation_that_runs(there: Installed) -> None:
     before = (there.folder / "nats/nats.conf").read_text()
     made = make(there.folder, Choices(agents=["agent-3=127.0.0.1"]), datetime.now(UTC))
-    assert {entry.path for entry in made.changed} == {"bus/agent-3.creds", "settings/agent-3.toml", "installation.json"}
+    own = {"bus/agent-3.creds", "settings/agent-3.toml"}
+    assert {entry.path for entry in made.changed} == {*own, "bus/signing.json", "installation.json"}
     assert (there.folder / "nats/nats.conf").read_text() == before, "the server need not be told"

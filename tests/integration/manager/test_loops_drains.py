@@ -13,11 +13,13 @@ from headrace.common.contracts.http.agent_drains import AgentDrainView, StartDra
 from headrace.common.contracts.http.agents import CordonAgent
 from headrace.common.contracts.ids import ServiceId
 from headrace.common.runtime.clock import utc_now
+from headrace.manager.bus_authority import BusAuthority
 from headrace.manager.domain.access import Actor
 from headrace.manager.domain.addresses import AddressPolicy
 from headrace.manager.domain.lifecycle import agent_drain
 from headrace.manager.usecases.agent_drains import AgentDrains
 from headrace.manager.usecases.agents import Agents
+from headrace.manager.usecases.identities import Identities
 from tests.support.fakes.agent import FakeAgent
 from tests.support.fakes.appproxy import FakeAppProxy
 from tests.support.wait import eventually
@@ -43,7 +45,8 @@ class Drains:
     def __post_init__(self) -> None:
         self.operator = Actor(self.world.user, "ada", operator=True)
         self.drains = AgentDrains(self.world.pool, NoPokes(), utc_now)
-        self.agents = Agents(self.world.pool, AddressPolicy(), NoPokes())
+        identities = Identities(self.world.pool, BusAuthority(None), NoPokes())
+        self.agents = Agents(self.world.pool, AddressPolicy(), identities, NoPokes())
 
     async def start(self, message: str = "") -> AgentDrainView:
         return await self.drains.start(self.operator, "agent-1", StartDrain(message=message))

@@ -20,6 +20,7 @@ from headrace.common.db.pool import Pool
 from headrace.common.runtime.clock import utc_now
 from headrace.common.web.app import WebServer
 from headrace.manager.api.app import make_api
+from headrace.manager.bus_authority import BusAuthority
 from headrace.manager.domain.lifecycle.receipts import LastReport
 from headrace.manager.domain.lifecycle.status import Presence
 from headrace.manager.folders.storage import open_storage
@@ -217,6 +218,7 @@ async def serving(pool: Pool, root: Path, **settings: Any) -> AsyncIterator[Mana
             outcomes=behind,
             reader=behind,
             proxies=behind.proxies,
+            authority=BusAuthority(known.bus_signing_file),
         )
         server = WebServer(make_api(use), host="127.0.0.1", port=0, drain_s=1)
         running = asyncio.create_task(server.run())

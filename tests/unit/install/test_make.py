@@ -70,15 +70,31 @@ def test_no_file_that_others_may_read_holds_a_secret(made: Made) -> None:
     assert not [secret for secret in secrets if secret in repr(made)]
 
 
-def test_no_service_has_what_signs_others_or_another_s_identity(made: Made) -> None:
+def test_only_managers_have_what_signs_machines_and_nobody_has_another_s_identity(made: Made) -> None:
     state = json.loads((made.folder / "installation.json").read_text())
     signing = [state["operator"], *(seed[p] for seed in state["accounts"].values() for p in ("identity", "signing"))]
     signing.append(state["authorities"][0]["key"])
+    theirs = {state["accounts"]["EDGE"]["signing"]}
     seeds = {name: identity["seed"] for name, identity in state["identities"].items()}
     for path, (content, _) in tree(made.folder).items():
         if path != "installation.json":
-            assert not [secret for secret in signing if secret.encode() in content], path
-            assert {name for name, seed in seeds.items() if seed.encode() in content} <= {Path(path).stem}, path
+            managers = path == "bus/signing.json"
+            found = {secret for secret in signing if secret.encode() in content}
+            assert found == (theirs if managers else set()), path
+            assert (state["operator_signing"].encode() in content) == managers, path
+            own = {"manager-system"} if managers else {Path(path).stem}
+            assert {name for name, seed in seeds.items() if seed.encode() in content} <= own, path
+
+
+def test_an_installation_of_a_version_before_joining_gets_its_keys_and_says_what_to_restart(made: Made) -> None:
+    file = made.folder / "installation.json"
+    state = json.loads(file.read_text())
+    del state["operator_signing"], state["identities"]["manager-system"]
+    file.write_text(json.dumps(state))
+    again = make(made.folder, Choices(), NOW)
+    assert {entry.path for entry in again.changed} >= {"nats/nats.conf", "bus/signing.json"}
+    assert [step for step in again.steps if "Restart NATS" in step]
+    assert json.loads(file.read_text())["operator"] == state["operator"]
 
 
 def test_a_second_run_changes_nothing(made: Made) -> None:
@@ -332,7 +348,12 @@ ROTATED = {
     "redis-password": {"settings/proxy-1.toml", "settings/autoscaler.toml", "redis/redis.conf"},
     "certificates": {f"tls/{name}.{kind}" for name in ("api", "nats", "database", "redis") for kind in ("crt", "key")},
     "ca": {"tls/ca.crt"},
-    "bus:agent-1": {"bus/agent-1.creds", "nats/nats.conf"},
+    "bus:agent-1": {"bus/agent-1.creds", "bus/signing.json", "nats/nats.conf"},
+    "bus-signing": {
+        *(f"bus/{user}.creds" for user in ("agent-1", "proxy-1", "autoscaler")),
+        "bus/signing.json",
+        "nats/nats.conf",
+    },
 }
 
 
@@ -506,7 +527,7 @@ def test_other_options_name_the_services_that_read_their_settings_anew(tmp_path:
     [
         (
             "everything",
-            "--rotate: found everything; allowed: database-password, redis-password, certificates, ca, ca-issue, ca-finish, bus:",
+            "--rotate: found everything; allowed: database-password, redis-password, certificates, ca, ca-issue, ca-finish, bus-signing, bus:",
         ),
         ("bus:nobody", "--rotate: found bus:nobody; allowed:"),
         ("secret-key", "cannot be replaced yet"),

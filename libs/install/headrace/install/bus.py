@@ -15,8 +15,15 @@ from headrace.common.bus.identities import (
     user_token,
 )
 from headrace.common.bus.permissions import EDGE_ACCOUNT, STORE_ACCOUNT, UserKind
+from headrace.common.bus.signing import CLAIMS_USER, BusSigning, InstalledUser
+from headrace.common.contracts.vocabulary import JoinKind
 from headrace.install.state import SYSTEM_USER, State, bus_users
 
+_JOIN_KINDS: Mapping[UserKind, JoinKind] = {
+    UserKind.AGENT: "agent",
+    UserKind.APPPROXY: "proxy",
+    UserKind.AUTOSCALER: "autoscaler",
+}
 _SHARES = {"HEADRACE": STORE_ACCOUNT, "EDGE": EDGE_ACCOUNT}
 
 
@@ -28,7 +35,11 @@ def nats_config(state: State, *, listen: str, store: str, certificate: str, key:
     tokens = _account_tokens(state)
     system = public_key(state.accounts["SYS"].identity)
     operator = operator_token(
-        state.operator, name="headrace", system_account=system, issued_at=state.operator_issued_at
+        state.operator,
+        name="headrace",
+        system_account=system,
+        issued_at=state.operator_issued_at,
+        signing_keys=[public_key(state.operator_signing)] if state.operator_signing else (),
     )
     return "\n".join(
         (
@@ -70,20 +81,44 @@ def bus_credentials(state: State) -> dict[str, str]:
             issued_at=identity.issued_at,
         )
         made[user.name] = credentials_file(token, identity.seed)
-    system, identity = state.accounts["SYS"], state.identities[SYSTEM_USER]
+    return {**made, SYSTEM_USER: _system_credentials(state, SYSTEM_USER)}
+
+
+def bus_signing(state: State) -> BusSigning:
+    """Return what managers sign machines' identities with, and take them back with. Secret."""
+    edge = state.accounts["EDGE"]
+    users = {user.name: user.kind for user in bus_users(state.plan)}
+    return BusSigning(
+        account=public_key(edge.identity),
+        account_claims=_account_tokens(state)["EDGE"],
+        account_signing=edge.signing,
+        operator_signing=state.operator_signing,
+        system_credentials=_system_credentials(state, CLAIMS_USER),
+        users={
+            name: InstalledUser(kind=_JOIN_KINDS[kind], public_key=public_key(state.identities[name].seed))
+            for name, kind in users.items()
+            if kind in _JOIN_KINDS
+        },
+        reserved=(SYSTEM_USER, CLAIMS_USER, *(name for name, kind in users.items() if kind is UserKind.MANAGER)),
+    )
+
+
+def _system_credentials(state: State, user: str) -> str:
+    system, identity = state.accounts["SYS"], state.identities[user]
     token = system_user_token(
         system.signing,
-        name=SYSTEM_USER,
+        name=user,
         account=public_key(system.identity),
         public=public_key(identity.seed),
         issued_at=identity.issued_at,
+        claims_only=user == CLAIMS_USER,
     )
-    return {**made, SYSTEM_USER: credentials_file(token, identity.seed)}
+    return credentials_file(token, identity.seed)
 
 
 def account_of(state: State, user: str) -> str:
     """Return the name of the account of a user of the bus."""
-    if user == SYSTEM_USER:
+    if user in {SYSTEM_USER, CLAIMS_USER}:
         return "SYS"
     kinds = {one.name: one.kind for one in bus_users(state.plan)}
     return "HEADRACE" if kinds[user] is UserKind.MANAGER else "EDGE"

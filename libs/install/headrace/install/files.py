@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from headrace.install.bus import bus_credentials, nats_config
+from headrace.install.bus import bus_credentials, bus_signing, nats_config
 from headrace.install.plan import Address, Layout, Plan
 from headrace.install.state import SERVERS, SYSTEM_USER, State
 
@@ -76,6 +76,10 @@ def _bus(state: State, at: str) -> dict[str, File]:
     said[SYSTEM_USER] = "who replaces accounts in NATS: no service reads it"
     return {
         "nats/nats.conf": File(config, "configuration of NATS", secret=False),
+        "bus/signing.json": File(
+            f"{bus_signing(state).model_dump_json(indent=1)}\n",
+            "what managers sign identities of machines that join with, and take them back with",
+        ),
         **{
             f"bus/{name}.creds": File(content, f"identity on the bus of {said.get(name, f'agent {name}')}")
             for name, content in bus_credentials(state).items()
@@ -161,6 +165,9 @@ def _services(state: State, at: str) -> dict[str, File]:
         "admin_key_file": f"{at}/admin.key",
         "secret_key": state.secret_key,
         "public_proxy_url": plan.proxy_url,
+        "public_url": plan.url,
+        "bus_signing_file": f"{at}/bus/signing.json",
+        "machines_nats_url": f"tls://{_from_elsewhere(plan)}",
         "replica_networks": _replica_networks(plan),
     }
     proxy = {
@@ -211,6 +218,13 @@ def _replica_networks(plan: Plan) -> list[str]:
         {"::1/128" if ":" in address else "127.0.0.0/8" for address in addresses if _is_loopback(address)}
     )
     return [*loopback, *(f"{address}/{128 if ':' in address else 32}" for address in others)]
+
+
+def _from_elsewhere(plan: Plan) -> Address:
+    """Return the address of NATS for machines that join: a name of containers or of loopback leads nowhere there."""
+    if plan.layout is Layout.COMPOSE or _is_loopback(plan.nats.host):
+        return Address(plan.api.host, plan.nats.port)
+    return plan.nats
 
 
 def _listen_host(plan: Plan, address: Address) -> str:

@@ -18,7 +18,7 @@ from headrace.install.errors import InstallError
 
 _HOST: Final = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")
 _NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
-_RESERVED: Final = frozenset({"manager", "autoscaler", "proxy-1", "system"})
+_RESERVED: Final = frozenset({"manager", "manager-system", "autoscaler", "proxy-1", "system"})
 """Users of the bus that every installation has."""
 MAX_AGENTS: Final = 1000
 MAX_NAMES: Final = 100

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from headrace.common.bus.identities import public_key
+from headrace.common.bus.identities import new_seed, public_key
+from headrace.common.bus.permissions import UserKind
+from headrace.common.bus.signing import CLAIMS_USER
 from headrace.install.bus import account_of
 from headrace.install.certificates import new_authority
 from headrace.install.errors import InstallError
-from headrace.install.state import State, new_identity, new_password, server_certificates
+from headrace.install.state import State, bus_users, new_identity, new_password, server_certificates
 
 BUS: Final = "bus:"
 MAX_REVOKED: Final = 1000
@@ -143,6 +145,31 @@ def _finish(state: State, _: datetime) -> Rotation:
     )
 
 
+def _signing(state: State, now: datetime) -> Rotation:
+    """Replace the keys that managers sign with, and their identity in the system account; what they signed is refused then."""
+    moment = int(now.timestamp())
+    edge = state.accounts["EDGE"]
+    newer = edge.model_copy(update={"signing": new_seed("account"), "issued_at": max(moment, edge.issued_at + 1)})
+    replaced = state.model_copy(
+        update={
+            "operator_signing": new_seed("operator"),
+            "operator_issued_at": max(moment, state.operator_issued_at + 1),
+            "accounts": {**state.accounts, "EDGE": newer},
+        }
+    )
+    rotation = _bus(replaced, CLAIMS_USER, now)
+    names = ", ".join(f"bus/{user.name}.creds" for user in bus_users(state.plan) if user.kind is not UserKind.MANAGER)
+    return Rotation(
+        rotation.state,
+        (
+            f"Copy {names} to where the services read them: they log in with them from their next connect on.",
+            "Copy bus/signing.json to where the managers read it, and not to one that was compromised.",
+            "Stop NATS, remove its folder of accounts' claims (accounts below its store_dir), and start it: it refuses what the former keys signed.",
+            "Join anew who joined before, each with a new join token, after headrace identity revoke NAME.",
+        ),
+    )
+
+
 def _bus(state: State, name: str, now: datetime) -> Rotation:
     """Replace a user's key, and revoke the one before it."""
     account, moment = account_of(state, name), int(now.timestamp())
@@ -161,10 +188,21 @@ def _bus(state: State, name: str, now: datetime) -> Rotation:
                 "identities": {**state.identities, name: new_identity(now)},
             }
         ),
-        (
-            f"Copy bus/{name}.creds to where the service reads it: it logs in with it from its next connect on.",
-            "Restart NATS, which reads nats/nats.conf: the former identity is refused from then on. Services reconnect by themselves.",
-        ),
+        _steps_of(name, account),
+    )
+
+
+def _steps_of(name: str, account: str) -> tuple[str, ...]:
+    copied = f"Copy bus/{name}.creds to where the service reads it: it logs in with it from its next connect on."
+    if account == "EDGE":
+        return (
+            copied,
+            "Copy bus/signing.json to where the managers read it: they have NATS refuse the former identity within seconds.",
+        )
+    signing = "Copy bus/signing.json to where the managers read it: they use it within seconds."
+    return (
+        signing if name == CLAIMS_USER else copied,
+        "Restart NATS, which reads nats/nats.conf: the former identity is refused from then on. Services reconnect by themselves.",
     )
 
 
@@ -175,4 +213,5 @@ _ROTATIONS: Final[dict[str, Callable[[State, datetime], Rotation]]] = {
     "ca": _next_authority,
     "ca-issue": _issue,
     "ca-finish": _finish,
+    "bus-signing": _signing,
 }

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from headrace.common.bus.identities import KeyKind, new_seed
 from headrace.common.bus.permissions import BusUser, UserKind
+from headrace.common.bus.signing import CLAIMS_USER
 from headrace.common.contracts.apikeys import new_api_key
 from headrace.common.contracts.ids import KeyId, new_uuid
 from headrace.install.certificates import KeyPair, new_authority, new_certificate
@@ -61,6 +62,8 @@ class State(BaseModel):
     certificates: Mapping[str, KeyPair]
     operator: str = Field(repr=False)
     operator_issued_at: int
+    operator_signing: str = Field(default="", repr=False)
+    """Seed of the key by which managers sign accounts' claims; empty in what former versions made."""
     accounts: Mapping[str, AccountSeeds]
     identities: Mapping[str, Identity]
     written: Mapping[str, str] = {}
@@ -81,6 +84,7 @@ def completed(plan: Plan, stored: State | None, now: datetime) -> State:
         update={
             "plan": plan,
             "certificates": certificates,
+            "operator_signing": stored.operator_signing or new_seed("operator"),
             "identities": _identities(plan, now, stored.identities),
         }
     )
@@ -126,6 +130,7 @@ def _new(plan: Plan, now: datetime) -> State:
         certificates=server_certificates(plan, authority, now),
         operator=new_seed("operator"),
         operator_issued_at=issued_at,
+        operator_signing=new_seed("operator"),
         accounts={
             name: AccountSeeds(identity=new_seed(kind), signing=new_seed(kind), issued_at=issued_at)
             for name in ACCOUNTS
@@ -135,7 +140,7 @@ def _new(plan: Plan, now: datetime) -> State:
 
 
 def _identities(plan: Plan, now: datetime, known: Mapping[str, Identity]) -> dict[str, Identity]:
-    names = [SYSTEM_USER, *(user.name for user in bus_users(plan))]
+    names = [SYSTEM_USER, CLAIMS_USER, *(user.name for user in bus_users(plan))]
     return {**known, **{name: new_identity(now) for name in names if name not in known}}
 
 

@@ -9,9 +9,9 @@ from headrace.install.plan import Plan
 
 
 def steps_after(entries: Sequence[Entry], before: Plan | None, plan: Plan) -> tuple[str, ...]:
-    """Return the steps after a run with other options; none for a new installation, or where files were only mended."""
+    """Return the steps after a run with other options or of another version; none for a new installation, or where files were only mended."""
     replaced = {entry.path for entry in entries if entry.found is Found.UPDATED}
-    if before is None or before == plan:
+    if before is None:
         return ()
     steps = [text for paths, text in _STEPS if replaced & set(paths)]
     agents = [agent.name for agent in plan.agents if f"settings/{agent.name}.toml" in replaced]
@@ -36,6 +36,7 @@ _STEPS = (
     (("settings/manager.toml",), "Restart the managers one after another: they read settings/manager.toml."),
     (("settings/proxy-1.toml",), "Restart app-proxy proxy-1: it reads settings/proxy-1.toml."),
     (("settings/autoscaler.toml",), "Restart the autoscalers: they read settings/autoscaler.toml."),
+    (("bus/signing.json",), "Copy bus/signing.json to where the managers read it: they use it within seconds."),
     ((".env",), "Run docker compose up -d: it reads .env."),
 )
 _LISTED = 10

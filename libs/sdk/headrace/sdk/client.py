@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from headrace.sdk.agents import Agents
     from headrace.sdk.clients import Clients
     from headrace.sdk.folders import Folders
+    from headrace.sdk.joining import Identities, JoinTokens
     from headrace.sdk.projects import Projects
     from headrace.sdk.rules import Rules
     from headrace.sdk.services import Services
@@ -126,6 +127,20 @@ class Client:
         from headrace.sdk.agents import Agents  # noqa: PLC0415
 
         return Agents(self._transport)
+
+    @cached_property
+    def join_tokens(self) -> JoinTokens:
+        """Tokens with which machines join, for operators."""
+        from headrace.sdk.joining import JoinTokens  # noqa: PLC0415
+
+        return JoinTokens(self._transport)
+
+    @cached_property
+    def identities(self) -> Identities:
+        """Identities on the bus, for operators."""
+        from headrace.sdk.joining import Identities  # noqa: PLC0415
+
+        return Identities(self._transport)
 
     @cached_property
     def validations(self) -> Validations:

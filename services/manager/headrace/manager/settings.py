@@ -53,6 +53,17 @@ class Settings(ServiceSettings):
     """32 random bytes, hexadecimal, the same for all managers: keys hashes of API keys and encrypts what is kept secret."""
     public_proxy_url: Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]+$")] = "http://127.0.0.1:8000"
     """Base URL of endpoints as callers see it."""
+    public_url: Annotated[str, StringConstraints(pattern=r"^(https?://[^\s/'\"$`\\]+)?$")] = ""
+    """Base URL of this API as machines that join reach it."""
+    bus_signing_file: Path | None = None
+    """File of the keys by which identities of machines that join are signed (`bus/signing.json`), readable by the managers only; it
+    is read again when it was replaced. Without it no machine can join."""
+    identity_lifetime: Annotated[timedelta, Field(ge=timedelta(minutes=1), le=timedelta(days=365))] = timedelta(days=7)
+    """For how long an identity of a machine that joined is signed; its service has it renewed at a third of that."""
+    machines_nats_url: str = ""
+    """NATS as machines that join reach it. Empty: the same as `nats_url`."""
+    wheels_dir: Path | None = None
+    """Folder of wheels, Headrace's own and those that it needs, from which machines that join install it (`make wheelhouse`)."""
     endpoint_ports: Annotated[str, StringConstraints(pattern=r"^[0-9]{1,5}-[0-9]{1,5}$")] = "10000-19999"
     """Ports that services may have for their own at the app-proxies (`--endpoint-port`)."""
     reserved_ports: tuple[Annotated[int, Field(ge=1, le=65_535)], ...] = ()
@@ -111,6 +122,8 @@ class Settings(ServiceSettings):
     def _certificate_and_key(self) -> Self:
         if (self.tls_certificate is None) != (self.tls_key is None):
             raise ValueError("tls_certificate and tls_key: allowed: both, or none")
+        if self.bus_signing_file is not None and not self.public_url:
+            raise ValueError("bus_signing_file needs public_url: the URL at which machines that join reach the API")
         return self
 
 

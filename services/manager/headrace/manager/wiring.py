@@ -23,6 +23,7 @@ from headrace.common.runtime.loop import Loop
 from headrace.common.runtime.service import Task
 from headrace.common.web.app import WebServer
 from headrace.manager.api.app import make_api
+from headrace.manager.bus_authority import BusAuthority
 from headrace.manager.domain.own_ports import OwnPorts
 from headrace.manager.folders.storage import FolderStorage, open_storage
 from headrace.manager.inbox.app_proxies import AppProxyReports
@@ -38,6 +39,7 @@ from headrace.manager.loops.placement import PlacementLoop
 from headrace.manager.loops.pokes import LoopPokes
 from headrace.manager.loops.publishing import PublishingLoop
 from headrace.manager.loops.receipts import ReceiptsLoop
+from headrace.manager.loops.revocations import RevocationsLoop
 from headrace.manager.loops.runner import LoopRunner
 from headrace.manager.loops.services import ServicesLoop
 from headrace.manager.settings import (
@@ -58,8 +60,12 @@ from headrace.manager.usecases.bootstrap import bootstrap
 from headrace.manager.usecases.changes import Changes
 from headrace.manager.usecases.clients import Clients
 from headrace.manager.usecases.facade import UseCases
+from headrace.manager.usecases.failed_attempts import FailedAttempts
 from headrace.manager.usecases.folders import Folders
 from headrace.manager.usecases.history import History
+from headrace.manager.usecases.identities import Identities
+from headrace.manager.usecases.join_tokens import JoinTokens
+from headrace.manager.usecases.joining import Installation, Joining
 from headrace.manager.usecases.logs import Logs
 from headrace.manager.usecases.ports import AppProxies, LogReader, LoopName, Pokes, RuleOutcomes
 from headrace.manager.usecases.projects import Projects
@@ -75,6 +81,7 @@ from headrace.manager.usecases.tokens import SigningKeys, Tokens
 from headrace.manager.usecases.uploads import Uploads
 from headrace.manager.usecases.users import Users
 from headrace.manager.usecases.validations import Validations
+from headrace.manager.usecases.wheels import Wheels
 
 AGENTS_EVERY = timedelta(seconds=0.5)
 """A lost machine must be replaced within 10 s, of which `lost_after` takes most."""
@@ -148,7 +155,8 @@ def make_manager(settings: Settings, edges: Edges) -> Manager:
     pokes, outcomes = LoopPokes(), LastRuleOutcomes(monotonic=edges.clocks.monotonic)
     proxies = AppProxyReports(edges.clocks.utc, pokes.poke, connected=lambda: bus.connected)
     agents = AgentLiveness(pool, bus, pokes.poke, lost_after=settings.lost_after, monotonic=edges.clocks.monotonic)
-    loops = _make_loops(settings, edges, proxies, agents, pokes)
+    authority = BusAuthority(settings.bus_signing_file)
+    loops = _make_loops(settings, edges, proxies, agents, authority, pokes)
     password = settings.nats_password.get_secret_value()
     inbox = BusInbox(
         bus,
@@ -174,7 +182,13 @@ def make_manager(settings: Settings, edges: Edges) -> Manager:
         poke=pokes.poke,
     )
     use_cases = make_use_cases(
-        settings, edges, pokes=pokes, outcomes=outcomes, reader=BusLogReader(bus), proxies=proxies
+        settings,
+        edges,
+        pokes=pokes,
+        outcomes=outcomes,
+        reader=BusLogReader(bus),
+        proxies=proxies,
+        authority=authority,
     )
     api = WebServer(
         make_api(use_cases, checks={ManagerCheck.BUS: inbox.check, ManagerCheck.LOOPS: loops.check}),
@@ -188,7 +202,12 @@ def make_manager(settings: Settings, edges: Edges) -> Manager:
 
 
 def _make_loops(
-    settings: Settings, edges: Edges, proxies: AppProxyReports, agents: AgentLiveness, pokes: LoopPokes
+    settings: Settings,
+    edges: Edges,
+    proxies: AppProxyReports,
+    agents: AgentLiveness,
+    authority: BusAuthority,
+    pokes: LoopPokes,
 ) -> LoopRunner:
     pool, bus, clock, monotonic = edges.pool, edges.bus, edges.clocks.utc, edges.clocks.monotonic
     every, verify = settings.reconcile_every, settings.verify_every
@@ -209,6 +228,9 @@ def _make_loops(
     measuring = MeasuringLoop(
         pool, edges.storage, pokes.poke, every=settings.measure_folders_every, monotonic=monotonic
     )
+    revocations = RevocationsLoop(
+        pool, bus, authority, pokes.poke, url=settings.nats_url, ca_file=settings.ca_file, monotonic=monotonic
+    )
     passes: dict[LoopName, Callable[[], Awaitable[None]]] = {
         "services": services.one_pass,
         "placement": PlacementLoop(pool, clock, pokes.poke).one_pass,
@@ -218,6 +240,7 @@ def _make_loops(
         "agents": agents.one_pass,
         "receipts": ReceiptsLoop(pool, proxies, clock).one_pass,
         "drains": DrainsLoop(pool, clock, pokes.poke).one_pass,
+        "revocations": revocations.one_pass,
         "housekeeping": HousekeepingLoop(pool, pokes.poke, kept).one_pass,
         "measuring": measuring.one_pass,
     }
@@ -241,6 +264,7 @@ def make_use_cases(
     outcomes: RuleOutcomes,
     reader: LogReader,
     proxies: AppProxies,
+    authority: BusAuthority,
 ) -> UseCases:
     """Return all use cases on these edges and ports."""
     pool, storage, clock = edges.pool, edges.storage, edges.clocks.utc
@@ -252,6 +276,7 @@ def make_use_cases(
     account = StorageAccount(pool, limits)
     folders = Folders(pool, storage, account, limits)
     revocations = Revocations(pool, proxies, clock)
+    identities, installation = Identities(pool, authority, pokes), _installation(settings)
     return UseCases(
         auth=Authentication(pool, vault),
         projects=Projects(pool, limits),
@@ -269,6 +294,27 @@ def make_use_cases(
         history=History(pool),
         logs=Logs(pool, reader, clock),
         validations=Validations(pool, resolver, pokes, limits),
-        agents=Agents(pool, address_policy(settings), pokes),
+        agents=Agents(pool, address_policy(settings), identities, pokes),
         agent_drains=AgentDrains(pool, pokes, clock),
+        join_tokens=JoinTokens(pool, vault, authority, installation),
+        joining=Joining(
+            pool,
+            vault,
+            authority,
+            installation,
+            FailedAttempts(edges.clocks.monotonic),
+            clock,
+            lifetime=settings.identity_lifetime,
+        ),
+        wheels=Wheels(settings.wheels_dir),
+        identities=identities,
+    )
+
+
+def _installation(settings: Settings) -> Installation:
+    return Installation(
+        settings.public_url,
+        settings.machines_nats_url or settings.nats_url,
+        settings.ca_file,
+        {"agent": {"folders_root": str(settings.folders_root)}, "proxy": {"advertise_url": settings.public_proxy_url}},
     )

@@ -82,6 +82,7 @@ def register(app: Commands) -> None:
         },
     )
     app.add("headrace.cli.commands.agent_drain")
+    app.add("headrace.cli.commands.agent_join")
 
 
 def ls(

@@ -96,7 +96,7 @@ def init(
             "--rotate",
             metavar="WHAT",
             help="Replace one secret, and print the steps to take: database-password, redis-password, certificates, "
-            "ca (then ca-issue, ca-finish), bus:NAME.",
+            "ca (then ca-issue, ca-finish), bus:NAME, bus-signing.",
         ),
     ] = None,
 ) -> None:

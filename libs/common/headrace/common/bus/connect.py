@@ -46,7 +46,7 @@ class Login:
         return self.url.startswith("tls://")
 
 
-class _TlsClient(Client):
+class TlsClient(Client):
     """Client that logs in by TLS only: nats-py would send its password in clear to who offers none."""
 
     def _connect_command(self) -> bytes:
@@ -149,7 +149,7 @@ class Bus:
                 said.add(text)
                 log.warning("bus_connection_failed", error=text)
 
-        client = _TlsClient() if login.tls else Client()
+        client = TlsClient() if login.tls else Client()
         try:
             async with asyncio.timeout(timeout_s):
                 await client.connect(

@@ -13,11 +13,13 @@ import base64
 import hashlib
 import json
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 import nkeys
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from headrace.common.bus.permissions import Account, AccountExport, BusUser, permissions
 
@@ -28,6 +30,9 @@ _PREFIXES: Final = {
     "account": nkeys.PREFIX_BYTE_ACCOUNT,
     "user": nkeys.PREFIX_BYTE_USER,
 }
+CLAIMS_UPDATE: Final = "$SYS.REQ.CLAIMS.UPDATE"
+CLAIMS_LOOKUP: Final = "$SYS.REQ.ACCOUNT.{}.CLAIMS.LOOKUP"
+"""Subjects by which the system account replaces and reads an account's claims."""
 _UNLIMITED: Final = -1
 _ANSWERS: Final = {"max": 1, "ttl": 120_000_000_000}
 """As the server's `allow_responses: true`: one answer to each request, within two minutes."""
@@ -45,17 +50,20 @@ def public_key(seed: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class AccountKeys:
-    """Identity of an account, and the key that signs its users. The second can be given to a manager, the first need not."""
+    """Identity of an account, and the key that signs its users. Managers are given the second, and never the first."""
 
     public: str
     signing_public: str
 
 
-def operator_token(seed: str, *, name: str, system_account: str, issued_at: int) -> str:
-    """Return the operator's own claims, signed by itself."""
-    return _token(
-        seed, name, public_key(seed), {"type": "operator", "system_account": system_account}, issued_at=issued_at
-    )
+def operator_token(
+    seed: str, *, name: str, system_account: str, issued_at: int, signing_keys: Sequence[str] = ()
+) -> str:
+    """Return the operator's own claims, signed by itself. `signing_keys`: public keys that sign accounts' claims besides it."""
+    claims: dict[str, Any] = {"type": "operator", "system_account": system_account}
+    if signing_keys:
+        claims["signing_keys"] = list(signing_keys)
+    return _token(seed, name, public_key(seed), claims, issued_at=issued_at)
 
 
 def account_token(
@@ -99,6 +107,61 @@ def account_token(
     return _token(operator_seed, name, keys.public, claims, issued_at=issued_at)
 
 
+def revised_account_token(installed: str, signing_seed: str, revoked: Mapping[str, int]) -> str:
+    """Return an account's claims with further users revoked (`account_token`), signed by a signing key of the operator.
+
+    The same revocations make the same token, whoever signs it. It is newer than the installed one, so that a server which starts
+    with that in its configuration keeps this one.
+    """
+    body = claims_of(installed)
+    claims: dict[str, Any] = body["nats"]
+    all_revoked = {**claims.get("revocations", {}), **revoked}
+    if all_revoked:
+        claims["revocations"] = all_revoked
+    issued_at = max([int(body["iat"]) + 1, *all_revoked.values()])
+    return _token(signing_seed, body["name"], body["sub"], claims, issued_at=issued_at)
+
+
+def claims_of(token: str) -> dict[str, Any]:
+    """Return what a token claims, without looking at its signature. Raises ValueError for what is no token."""
+    parts = token.split(".")
+    if len(parts) != 3:
+        raise ValueError("found no token of three parts")
+    body = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+    if not isinstance(body, dict) or not isinstance(body.get("nats"), dict):
+        raise ValueError("found no claims of NATS")
+    return body
+
+
+def sign(seed: str, message: bytes) -> bytes:
+    """Return the signature of a message by a key."""
+    signature: bytes = nkeys.from_seed(bytearray(seed, "ascii")).sign(message)
+    return signature
+
+
+def verifies(public: str, message: bytes, signature: bytes) -> bool:
+    """Return whether the signature is by the owner of a user's public key (`is_user_key`)."""
+    try:
+        Ed25519PublicKey.from_public_bytes(_raw(public)[1:-2]).verify(signature, message)
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+def is_user_key(text: str) -> bool:
+    """Return whether this is the public key of a user: its kind, its length and its checksum."""
+    try:
+        raw = _raw(text)
+    except ValueError:
+        return False
+    checksum = nkeys.crc16(bytearray(raw[:-2])).to_bytes(2, "little")
+    return len(raw) == 35 and raw[0] == nkeys.PREFIX_BYTE_USER and raw[-2:] == checksum
+
+
+def _raw(public: str) -> bytes:
+    return base64.b32decode(public + "=" * (-len(public) % 8))  # binascii.Error is a ValueError
+
+
 def user_token(
     signing_seed: str,
     user: BusUser,
@@ -122,13 +185,17 @@ def user_token(
     return _token(signing_seed, user.name, public, claims, issued_at=issued_at, expires_at=expires_at)
 
 
-def system_user_token(signing_seed: str, *, name: str, account: str, public: str, issued_at: int) -> str:
-    """Return the claims of a user of the system account, who may replace accounts' claims in the servers."""
+def system_user_token(
+    signing_seed: str, *, name: str, account: str, public: str, issued_at: int, claims_only: bool = False
+) -> str:
+    """Return the claims of a user of the system account: who may do all there, or (`claims_only`) replace accounts' claims
+    in the servers and read them, and nothing else.
+    """
     claims = {
         "type": "user",
         "issuer_account": account,
-        "pub": {},
-        "sub": {},
+        "pub": {"allow": [CLAIMS_UPDATE, CLAIMS_LOOKUP.format("*")]} if claims_only else {},
+        "sub": {"allow": [f"_INBOX_{name}.>"]} if claims_only else {},
         **dict.fromkeys(("subs", "data", "payload"), _UNLIMITED),
     }
     return _token(signing_seed, name, public, claims, issued_at=issued_at)
@@ -155,8 +222,7 @@ def _token(
     digest = hashlib.sha256(_compact(body)).digest()
     body["jti"] = base64.b32encode(digest).decode("ascii").rstrip("=")
     signed = f"{_base64(_compact({'typ': 'JWT', 'alg': 'ed25519-nkey'}))}.{_base64(_compact(body))}"
-    signature: bytes = nkeys.from_seed(bytearray(seed, "ascii")).sign(signed.encode("ascii"))
-    return f"{signed}.{_base64(signature)}"
+    return f"{signed}.{_base64(sign(seed, signed.encode('ascii')))}"
 
 
 def _compact(value: Collection[Any]) -> bytes:

@@ -24,6 +24,7 @@ TokenId = NewType("TokenId", UUID)
 ClientId = NewType("ClientId", UUID)
 RuleId = NewType("RuleId", UUID)
 EventId = NewType("EventId", UUID)
+JoinTokenId = NewType("JoinTokenId", UUID)
 
 SLUG = pattern(
     r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$",

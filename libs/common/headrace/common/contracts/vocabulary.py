@@ -11,6 +11,9 @@ from typing import Final, Literal
 Role = Literal["owner", "member", "viewer"]
 """Role of a user in a project. Each includes the next: owner, member, viewer."""
 
+JoinKind = Literal["agent", "proxy", "autoscaler"]
+"""What joins an installation: a machine with an agent, an app-proxy, an autoscaler."""
+
 UsageMode = Literal["model", "data", "general"]
 """Purpose of a folder."""
 

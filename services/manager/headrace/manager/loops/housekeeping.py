@@ -56,6 +56,8 @@ class HousekeepingLoop:
             "clients": kept.deleted,
             "api_keys": kept.deleted,
             "machines": kept.deleted,
+            "join_tokens": kept.deleted,
+            "bus_identities": kept.deleted,
             "revocations": kept.revocations,
         }
         self._steps: dict[str, Step] = {

@@ -117,6 +117,11 @@ async def removed(con: Connection, *, after: str, limit: int) -> list[RemovedAge
     return [RemovedAgent(**row) for row in await con.fetch(SQL.removed, after, limit)]
 
 
+async def was_removed(con: Connection, agent_id: str) -> bool:
+    """Return whether a machine of this id was removed and not admitted again."""
+    return bool(await con.fetchval(SQL.was_removed, agent_id))
+
+
 async def admit(con: Connection, agent_id: str) -> bool:
     """Accept reports of a removed machine again. False when it was not removed."""
     return await con.fetchval(SQL.admit, agent_id) is not None

@@ -79,3 +79,6 @@ select id, removed_at, removed_by, reason, refused_at from removed_agents where 
 
 -- name: admit
 delete from removed_agents where id = $1 returning id
+
+-- name: was_removed
+select exists (select 1 from removed_agents where id = $1)

@@ -29,9 +29,12 @@ with r as (
     update agents a set sequence = r.sequence, taken_at = r.taken_at, received_at = now()
     from r, before b where b.id = a.id and r.agent_id = a.id and b.late
 )
-insert into agents as a (id, incarnation, sequence, machine, architecture, slots, kernels, applied_generation, taken_at, received_at, digest)
-select r.agent_id, r.incarnation, r.sequence, r.machine, r.architecture, r.slots, r.kernels, r.applied_generation, r.taken_at, now(), r.digest
-from r left join before b on b.id = r.agent_id where b.late is not true order by r.agent_id
+insert into agents as a (id, incarnation, sequence, machine, architecture, slots, kernels, applied_generation, taken_at, received_at, digest,
+    resource_group, labels)
+select r.agent_id, r.incarnation, r.sequence, r.machine, r.architecture, r.slots, r.kernels, r.applied_generation, r.taken_at, now(), r.digest,
+    coalesce(i.resource_group, 'default'), coalesce(i.labels, '{}')
+from r left join before b on b.id = r.agent_id left join bus_identities i on i.name = r.agent_id and i.revoked_at is null
+where b.late is not true order by r.agent_id
 on conflict (id) do update set
     incarnation = excluded.incarnation, sequence = excluded.sequence, machine = excluded.machine, architecture = excluded.architecture,
     slots = excluded.slots, kernels = excluded.kernels, applied_generation = excluded.applied_generation,

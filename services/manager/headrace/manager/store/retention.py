@@ -23,6 +23,8 @@ Kind = Literal[
     "lost_allocations",
     "revocations",
     "machines",
+    "join_tokens",
+    "bus_identities",
     "services",
 ]
 _STATEMENTS: dict[Kind, str] = {
@@ -38,6 +40,8 @@ _STATEMENTS: dict[Kind, str] = {
     "api_keys": SQL.api_keys,
     "lost_allocations": SQL.lost_allocations,
     "machines": SQL.machines,
+    "join_tokens": SQL.join_tokens,
+    "bus_identities": SQL.bus_identities,
     "services": SQL.services,
 }
 

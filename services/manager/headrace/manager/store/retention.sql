@@ -47,6 +47,15 @@ delete from clients where id in (
 delete from api_keys where id in (
     select id from api_keys where expires_at < now() - $1::interval order by expires_at limit $2 for update skip locked)
 
+-- name: join_tokens
+delete from join_tokens where id in (
+    select id from join_tokens where expires_at < now() - $1::interval order by expires_at limit $2 for update skip locked)
+
+-- name: bus_identities
+-- Those whose newest signature has ended: nothing can be refused of them any more, and a machine that returns joins anew.
+delete from bus_identities where public_key in (
+    select public_key from bus_identities where expires_at < now() - $1::interval order by expires_at limit $2 for update skip locked)
+
 -- name: lost_allocations
 -- Allocations on machines absent for this long.
 delete from allocations where (kernel_id, slot, device) in (

@@ -24,6 +24,7 @@ from headrace.manager.domain.machine_labels import changed as changed_labels
 from headrace.manager.domain.machine_removal import refusal
 from headrace.manager.store import addresses, agent_drains, agents, events
 from headrace.manager.usecases.context import make_page, operators_only
+from headrace.manager.usecases.identities import Identities
 from headrace.manager.usecases.ports import Pokes
 from headrace.manager.views.agents import agent_detail, agent_view, removed_view
 
@@ -31,8 +32,9 @@ from headrace.manager.views.agents import agent_detail, agent_view, removed_view
 class Agents:
     """Use cases of machines, for operators."""
 
-    def __init__(self, pool: Pool, places: AddressPolicy, pokes: Pokes) -> None:
+    def __init__(self, pool: Pool, places: AddressPolicy, identities: Identities, pokes: Pokes) -> None:
         self._pool = pool
+        self._identities = identities
         self._places = places
         self._pokes = pokes
 
@@ -121,7 +123,8 @@ class Agents:
             return await _detail(con, agent_id)
 
     async def remove(self, actor: Actor, agent_id: str, *, force: bool, reason: str) -> None:
-        """Remove a machine: its reports are refused from now on, and should it run something, it stops it.
+        """Remove a machine: its identity on the bus is revoked, its reports are refused from now on, and should it run something,
+        it stops it.
 
         `force`: although something ran there when it fell silent, which is replaced at once.
         Raises Forbidden, NotFound, InUse with what runs there.
@@ -140,9 +143,10 @@ class Agents:
             ended = await agents.end_sessions(con, agent_id, gone)
             await agent_drains.stop(con, agent_id, "removed")
             await agents.remove(con, agent_id, actor.name, reason)
-            details = {"agent": agent_id, "force": force, "sessions": ended}
+            revoked = await self._identities.revoke_named(con, actor, agent_id, reason)
+            details = {"agent": agent_id, "force": force, "sessions": ended, "identity_revoked": revoked}
             await events.record(con, actor, "agent.removed", message=reason, details=details)
-        self._pokes.poke("plans", "services", "routes", "rules", "placement")
+        self._pokes.poke("revocations", "plans", "services", "routes", "rules", "placement")
 
     async def removed(self, actor: Actor, *, after: str, limit: int) -> Page[RemovedAgent]:
         """Return the machines whose reports are refused, by id. Raises Forbidden."""

@@ -18,6 +18,9 @@ from headrace.manager.usecases.changes import Changes
 from headrace.manager.usecases.clients import Clients
 from headrace.manager.usecases.folders import Folders
 from headrace.manager.usecases.history import History
+from headrace.manager.usecases.identities import Identities
+from headrace.manager.usecases.join_tokens import JoinTokens
+from headrace.manager.usecases.joining import Joining
 from headrace.manager.usecases.logs import Logs
 from headrace.manager.usecases.projects import Projects
 from headrace.manager.usecases.receipts import Receipts
@@ -28,6 +31,7 @@ from headrace.manager.usecases.tokens import Tokens
 from headrace.manager.usecases.uploads import Uploads
 from headrace.manager.usecases.users import Users
 from headrace.manager.usecases.validations import Validations
+from headrace.manager.usecases.wheels import Wheels
 
 log = structlog.get_logger()
 
@@ -54,6 +58,10 @@ class UseCases:
     validations: Validations
     agents: Agents
     agent_drains: AgentDrains
+    join_tokens: JoinTokens
+    joining: Joining
+    wheels: Wheels
+    identities: Identities
 
     async def clean(self) -> None:
         """Finish interrupted deletions and delete abandoned uploads, at a start, bounded.

@@ -22,6 +22,7 @@ LoopName = Literal[
     "agents",
     "receipts",
     "drains",
+    "revocations",
     "housekeeping",
     "measuring",
 ]

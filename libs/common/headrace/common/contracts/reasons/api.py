@@ -24,6 +24,10 @@ class ApiReason(ReasonCode):
     STORAGE_FAILED = "storage-failed", "the storage of folders cannot be used"
     STORAGE_SLOW = "storage-slow", "the storage of folders did not answer in time"
     FILE_CHANGED = "file-changed", "a file was truncated while it was read"
+    SIGNING_KEYS_UNREADABLE = (
+        "signing-keys-unreadable",
+        "the manager cannot read the file of the bus' signing keys, or of the certificate authorities",
+    )
     SECRET_KEY_CHANGED = (
         "secret-key-changed",
         "stored secrets were encrypted with another secret key than this manager's",

@@ -1,0 +1,51 @@
+# Headrace: installs this version on the machine and joins it to an installation.
+# Run by the line that `headrace agent join-token` prints; may be run again. Nothing of it runs before all of it has arrived.
+set -eu
+
+main() {
+    url='$url'
+    prefix=$${HEADRACE_PREFIX:-/opt/headrace}
+    kind=$${HEADRACE_JOIN_KIND:-agent}
+    [ -n "$${HEADRACE_JOIN_TOKEN:-}" ] || fail "found no HEADRACE_JOIN_TOKEN; run the line that headrace $$kind join-token prints"
+    case $$kind in
+        agent | proxy | autoscaler) ;;
+        *) fail "HEADRACE_JOIN_KIND: found $$kind; allowed: agent, proxy, autoscaler" ;;
+    esac
+    python=$$(found_python) || fail "found no Python 3.11 or newer with venv; allowed: one in PATH (Debian: apt-get install python3-venv)"
+    umask 022
+    mkdir -p "$$prefix"
+    authority > "$$prefix/ca.crt"
+    [ -x "$$prefix/venv/bin/pip" ] || "$$python" -m venv "$$prefix/venv" || fail "no virtual environment could be made in $$prefix/venv"
+    set --
+    [ ! -s "$$prefix/ca.crt" ] || set -- --cert "$$prefix/ca.crt"
+    echo "headrace join: installing Headrace $version in $$prefix/venv, from $$url"
+    "$$prefix/venv/bin/pip" install --quiet --disable-pip-version-check --no-input --no-index "$$@" \
+        --find-links "$$url/v1/join/wheels/" "headrace==$version" \
+        || fail "the wheels at $$url/v1/join/wheels/ could not be installed; the manager's setting wheels_dir names their folder"
+    set --
+    [ ! -s "$$prefix/ca.crt" ] || set -- --ca-file "$$prefix/ca.crt"
+    exec "$$prefix/venv/bin/headrace-$$kind" join --url "$$url" "$$@"
+}
+
+fail() {
+    echo "headrace join: $$*" >&2
+    exit 1
+}
+
+found_python() {
+    for one in python3 python3.13 python3.12 python3.11; do
+        if "$$one" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2> /dev/null; then
+            echo "$$one"
+            return 0
+        fi
+    done
+    return 1
+}
+
+authority() {
+    cat << 'PEM'
+$ca
+PEM
+}
+
+main
