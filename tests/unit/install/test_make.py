@@ -22,10 +22,12 @@ from headrace.common.runtime.files import write_atomically
 from headrace.common.runtime.settings import ServiceSettings
 from headrace.install import folder as folders
 from headrace.install.errors import InstallError
+from headrace.install.files import rendered
 from headrace.install.folder import Found
 from headrace.install.make import Made, make, rotate, show
 from headrace.install.plan import Choices, Layout, planned
 from headrace.install.rotation import authority_step
+from headrace.install.state import completed
 from headrace.manager.settings import Settings as Manager
 
 NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
@@ -265,6 +267,14 @@ def test_wrong_options_are_refused_and_leave_no_folder(tmp_path: Path, given: Ch
     with pytest.raises(InstallError, match=re.escape(said)):
         make(tmp_path / "etc", given, NOW)
     assert not (tmp_path / "etc").exists()
+
+
+def test_on_a_host_data_is_where_it_was_asked_for_also_with_the_files_where_containers_have_them() -> None:
+    state = completed(planned(Choices(url="https://ml.example.com", layout=Layout.HOST), None), None, NOW)
+    files = rendered(state, Path("/etc/headrace"))
+    assert ".env" not in files
+    assert 'dir "/var/lib/headrace/redis"' in files["redis/redis.conf"].content
+    assert 'store_dir: "/var/lib/headrace/nats"' in files["nats/nats.conf"].content
 
 
 def test_the_layout_stays() -> None:

@@ -73,6 +73,7 @@ ENTRIES: Mapping[str, Entry] = {
         "init",
         "Make an installation's files: secrets, certificates, identities, configuration; again: mend what lacks.",
     ),
+    "systemd": _group("Units for systemd of the services on this machine: install, uninstall.", "systemd"),
     "login": Entry(
         "login", "Check a server and key, and store them for later commands (in a file that only you can read)."
     ),

@@ -48,7 +48,7 @@ def rendered(state: State, folder: Path) -> dict[str, File]:
         ),
         **(
             {".env": File(_compose_env(state.plan), "variables of the compose file", secret=False)}
-            if at == IN_CONTAINERS
+            if state.plan.layout is Layout.COMPOSE
             else {}
         ),
     }
@@ -68,7 +68,7 @@ def _bus(state: State, at: str) -> dict[str, File]:
     config = nats_config(
         state,
         listen=str(Address(_listen_host(state.plan, state.plan.nats), state.plan.nats.port)),
-        store="/data" if at == IN_CONTAINERS else f"{state.plan.data}/nats",
+        store="/data" if state.plan.layout is Layout.COMPOSE else f"{state.plan.data}/nats",
         certificate=f"{at}/tls/nats.crt",
         key=f"{at}/tls/nats.key",
     )
@@ -131,7 +131,7 @@ def _redis(state: State, at: str) -> dict[str, File]:
         f'tls-ca-cert-file "{at}/tls/ca.crt"',
         "tls-auth-clients no",
         f"requirepass {state.passwords['redis']}",
-        f'dir "{"/data" if at == IN_CONTAINERS else f"{plan.data}/redis"}"',
+        f'dir "{"/data" if plan.layout is Layout.COMPOSE else f"{plan.data}/redis"}"',
         "appendonly yes",
         "appendfsync everysec",
         'save ""',

@@ -1,6 +1,6 @@
 """Files for systemd that an installation's services need on one machine: units, accounts, folders.
 
-`units/` (`deploy/systemd`) has them for an installation in /etc/headrace and an environment in /opt/headrace; they can be
+`unit_files/` (`deploy/systemd`) has them for an installation in /etc/headrace and an environment in /opt/headrace; they can be
 used as they are there. For other places, and other names of agents, these words are replaced.
 """
 
@@ -17,10 +17,9 @@ from headrace.install.errors import InstallError
 
 SYSTEM: Final = "etc/systemd/system"
 SYSUSERS: Final = "etc/sysusers.d/headrace.conf"
-TMPFILES: Final = "etc/tmpfiles.d/headrace.conf"
 SOCKET: Final = "headrace-appproxy.socket"
 PROCESS_RUNTIME: Final = "headrace-agent.service.d/process-runtime.conf"
-_UNITS: Final = Path(__file__).parent / "units"
+_UNITS: Final = Path(__file__).parent / "unit_files"
 _FOLDER, _PYTHON, _STATE = "/etc/headrace", "/opt/headrace/bin/python", "/var/lib/"
 _CREDENTIAL: Final = re.compile(rf"^LoadCredential=[^:\n]+:{_FOLDER}/(\S+)$", re.MULTILINE)
 _STATE_LINES: Final = re.compile(r"^StateDirectory=.*\nStateDirectoryMode=(\d+)\n", re.MULTILINE)
@@ -42,7 +41,7 @@ class ServiceName(StrEnum):
 
 
 _NAMED: Final = {ServiceName.APPPROXY: "proxy-1", ServiceName.AGENT: "agent-1"}
-"""Services whose files have the name of one of them, and the name in `units/`."""
+"""Services whose files have the name of one of them, and the name in `unit_files/`."""
 _STATE_SETTING: Final = {
     ServiceName.MANAGER: "folders_root",
     ServiceName.APPPROXY: "data_dir",
@@ -75,27 +74,29 @@ def rendered(chosen: Sequence[Chosen], folder: Path, python: Path) -> dict[str, 
     for path, what in ((folder, "the installation's folder"), (python, "the interpreter")):
         _check(str(path), what)
     files = {SYSUSERS: _unit("headrace.sysusers.conf")}
-    made = []
     for one in chosen:
         text = _named(_unit(one.service.unit), one.service, one.name)
         state = str(one.settings.get(_STATE_SETTING.get(one.service, ""), ""))
         if state:
             _check(state, f"{_STATE_SETTING[one.service]} of the {one.service}")
-            text, folders = _with_state(text, state, _owner(one, text))
-            made += folders
+            text, made = _with_state(text, state, _owner(one, text))
+            files |= {tmpfiles(one.service): made} if made else {}
         files[f"{SYSTEM}/{one.service.unit}"] = text.replace(_FOLDER, str(folder)).replace(_PYTHON, str(python))
         if one.processes:
             files[f"{SYSTEM}/{PROCESS_RUNTIME}"] = _unit(PROCESS_RUNTIME)
         if one.service is ServiceName.APPPROXY:
             files[f"{SYSTEM}/{SOCKET}"] = _socket(one.settings)
-    if made:
-        files[TMPFILES] = "".join(made)
     return files
+
+
+def tmpfiles(service: ServiceName) -> str:
+    """Return the path below / of the file that has the service's folder of data made, where systemd does not by itself."""
+    return f"etc/tmpfiles.d/headrace-{service}.conf"
 
 
 def optional(service: ServiceName) -> list[str]:
     """Return the files below / that the service may have had with other settings."""
-    return [f"{SYSTEM}/{PROCESS_RUNTIME}"] if service is ServiceName.AGENT else []
+    return [tmpfiles(service), *([f"{SYSTEM}/{PROCESS_RUNTIME}"] if service is ServiceName.AGENT else [])]
 
 
 def _unit(name: str) -> str:
@@ -113,15 +114,15 @@ def _owner(one: Chosen, text: str) -> tuple[str, str]:
     return found.get("User", "root"), found.get("Group", "root")
 
 
-def _with_state(text: str, state: str, owner: tuple[str, str]) -> tuple[str, list[str]]:
+def _with_state(text: str, state: str, owner: tuple[str, str]) -> tuple[str, str]:
     """Return the unit with its folder of state, and the line of tmpfiles.d(5) that makes one outside of /var/lib."""
     if state.startswith(_STATE):
         line = f"StateDirectory={state.removeprefix(_STATE)}\nStateDirectoryMode=\\1\n"
-        return _STATE_LINES.sub(line, text), []
+        return _STATE_LINES.sub(line, text), ""
     mode = _STATE_LINES.search(text)
     assert mode is not None  # noqa: S101 - each unit of a service with such a setting has one
     user, group = owner
-    return _STATE_LINES.sub(f"ReadWritePaths={state}\n", text), [f"d {state} {mode[1]} {user} {group} -\n"]
+    return _STATE_LINES.sub(f"ReadWritePaths={state}\n", text), f"d {state} {mode[1]} {user} {group} -\n"
 
 
 def _socket(settings: Mapping[str, Any]) -> str:

@@ -1,0 +1,219 @@
+"""Installing units and removing them: on a folder in place of the machine, whose commands are noted."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from headrace.install.errors import InstallError
+from headrace.install.make import make
+from headrace.install.plan import Choices, Layout
+from headrace.install.systemd.install import Steps, install_steps, perform, uninstall_steps
+from headrace.install.systemd.units import ServiceName
+
+NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
+PYTHON = Path("/bin/sh")
+UNITS = ("headrace-manager.service", "headrace-appproxy.service", "headrace-autoscaler.service")
+AGENT = "headrace-agent.service"
+
+
+class FolderAsHost:
+    """A machine that is a folder: `systemctl enable` and `disable` do their work on it, other commands are noted only."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.ran: list[str] = []
+        self.fails = ""
+
+    def check(self) -> None:
+        """It can be installed on."""
+
+    def run(self, command: Sequence[str], timeout_s: float) -> None:
+        self.ran.append(" ".join(command))
+        if self.fails and self.fails in self.ran[-1]:
+            raise InstallError(f"{self.ran[-1]}: no")
+        wants = self.root / "etc/systemd/system/multi-user.target.wants"
+        if command[1] in {"enable", "disable"}:
+            wants.mkdir(parents=True, exist_ok=True)
+            for unit in command[2:]:
+                (wants / unit).unlink(missing_ok=True)
+                if command[1] == "enable":
+                    (wants / unit).symlink_to(f"../{unit}")
+
+    def files(self) -> list[str]:
+        return sorted(str(path.relative_to(self.root)) for path in self.root.rglob("*") if path.is_file())
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> FolderAsHost:
+    return FolderAsHost(tmp_path / "root")
+
+
+def made(tmp_path: Path, *agents: str, data: Path | None = None) -> Path:
+    choices = Choices(url="https://ml.example.com", layout=Layout.HOST, agents=agents, data=data)
+    return make(tmp_path / "etc", choices, NOW).folder
+
+
+def install(
+    folder: Path, host: FolderAsHost, *services: ServiceName, agent: str = "", now: bool = False
+) -> tuple[Steps, list[str]]:
+    """Install, and return the steps and the commands that ran."""
+    host.ran = []
+    steps = install_steps(folder, host, python=PYTHON, services=services, agent=agent, now=now)
+    perform(steps.steps, host)
+    return steps, host.ran
+
+
+def test_all_that_the_folder_has_is_installed_once(tmp_path: Path, host: FolderAsHost) -> None:
+    folder = made(tmp_path)
+    steps, ran = install(folder, host, now=True)
+    assert steps.units == (*UNITS, AGENT)
+    assert ran == [
+        "systemd-sysusers /etc/sysusers.d/headrace.conf",
+        "systemctl daemon-reload",
+        f"systemctl enable {' '.join(steps.units)}",
+        f"systemctl restart {' '.join(steps.units)}",
+    ]
+    unit = host.root / "etc/systemd/system/headrace-agent.service"
+    assert f"LoadCredential=agent-1.toml:{folder}/settings/agent-1.toml\n" in unit.read_text()
+    assert unit.stat().st_mode & 0o777 == 0o644
+    assert install(folder, host)[0].steps == ()
+    assert install(folder, host, now=True)[1] == [f"systemctl start {' '.join(steps.units)}"]
+
+
+def test_only_what_changed_is_restarted(tmp_path: Path, host: FolderAsHost) -> None:
+    folder = made(tmp_path)
+    install(folder, host)
+    settings = folder / "settings/agent-1.toml"
+    settings.write_text(settings.read_text() + 'runtime = "process"\n')
+    _, ran = install(folder, host, now=True)
+    assert ran == [
+        "systemctl daemon-reload",
+        f"systemctl restart {AGENT}",
+        f"systemctl start {' '.join(UNITS)}",
+    ]
+    conf = host.root / "etc/systemd/system/headrace-agent.service.d/process-runtime.conf"
+    assert "User=headrace-agent" in conf.read_text()
+    settings.write_text(settings.read_text().replace("process", "docker"))
+    install(folder, host, now=True)
+    assert not conf.exists()  # else the agent would lack what Docker wants of it
+
+
+def test_another_port_of_the_app_proxy_takes_its_socket_anew(tmp_path: Path, host: FolderAsHost) -> None:
+    folder = made(tmp_path)
+    install(folder, host)
+    settings = folder / "settings/proxy-1.toml"
+    settings.write_text(settings.read_text().replace("listen_port = 8000", "listen_port = 8100"))
+    _, ran = install(folder, host, ServiceName.APPPROXY, now=True)
+    assert ran == [
+        "systemctl daemon-reload",
+        "systemctl stop headrace-appproxy.service headrace-appproxy.socket",
+        "systemctl start headrace-appproxy.service",
+    ]
+
+
+def test_a_step_that_failed_is_taken_by_the_next_run(tmp_path: Path, host: FolderAsHost) -> None:
+    folder = made(tmp_path)
+    host.fails = "enable"
+    with pytest.raises(InstallError, match="enable"):
+        install(folder, host)
+    host.fails = ""
+    assert install(folder, host)[1] == [f"systemctl enable {' '.join((*UNITS, AGENT))}"]
+
+
+@pytest.mark.parametrize(
+    ("agents", "given", "installed", "note"),
+    [
+        (["gpu-1=127.0.0.1"], "", "gpu-1", ""),
+        (["gpu-1=10.0.0.5", "gpu-2=10.0.0.6"], "gpu-2", "gpu-2", ""),
+        (["gpu-1=10.0.0.5"], "", "", "no agent is installed here; --agent NAME for one of gpu-1"),
+    ],
+)
+def test_which_agent_is_this_machines(
+    tmp_path: Path, host: FolderAsHost, agents: list[str], given: str, installed: str, note: str
+) -> None:
+    steps, _ = install(made(tmp_path, *agents), host, agent=given)
+    assert (AGENT in steps.units) == bool(installed)
+    assert steps.notes == ((note,) if note else ())
+    if installed:
+        text = (host.root / f"etc/systemd/system/{AGENT}").read_text()
+        assert f"/bus/{installed}.creds" in text
+
+
+def test_a_machine_with_the_files_of_one_agent_needs_no_name(tmp_path: Path, host: FolderAsHost) -> None:
+    whole = made(tmp_path, "gpu-1=10.0.0.5")
+    copied = tmp_path / "copied"
+    for path in ("settings/gpu-1.toml", "bus/gpu-1.creds", "tls/ca.crt"):
+        (copied / path).parent.mkdir(parents=True, exist_ok=True)
+        (copied / path).write_bytes((whole / path).read_bytes())
+    assert install(copied, host)[0].units == (AGENT,)
+    (copied / "bus/gpu-1.creds").unlink()
+    with pytest.raises(InstallError, match=re.escape(f"{copied} lacks bus/gpu-1.creds, which the agent needs")):
+        install(copied, host)
+
+
+@pytest.mark.parametrize(
+    ("services", "agent", "why"),
+    [
+        ((), "gpu-9", "--agent: found gpu-9; allowed: gpu-1, gpu-2"),
+        ((ServiceName.AGENT,), "", "found the agents gpu-1, gpu-2; allowed: --agent NAME"),
+    ],
+)
+def test_an_agent_that_is_not_clear_is_refused(
+    tmp_path: Path, host: FolderAsHost, services: tuple[ServiceName, ...], agent: str, why: str
+) -> None:
+    folder = made(tmp_path, "gpu-1=10.0.0.5", "gpu-2=10.0.0.6")
+    with pytest.raises(InstallError, match=why):
+        install(folder, host, *services, agent=agent)
+    assert host.files() == []
+
+
+def test_a_folder_without_settings_is_refused(tmp_path: Path, host: FolderAsHost) -> None:
+    with pytest.raises(InstallError, match="found no settings of a service"):
+        install(tmp_path, host)
+
+
+def test_an_interpreter_that_services_cannot_reach_is_refused(tmp_path: Path, host: FolderAsHost) -> None:
+    for path, why in (
+        (Path("/root/venv/bin/python"), "below /root, which units hide"),
+        (Path("/tmp/venv/bin/python"), "below /tmp, which"),
+    ):
+        with pytest.raises(InstallError, match=why):
+            install_steps(made(tmp_path), host, python=path)
+
+
+def test_uninstalling_leaves_the_data_and_says_where(tmp_path: Path, host: FolderAsHost) -> None:
+    data = host.root / "var/lib/headrace"
+    install(made(tmp_path), host)
+    for name in ("folders", "appproxy", "agents/agent-1"):
+        (data / name).mkdir(parents=True)
+    host.ran = []
+    steps = uninstall_steps(host)
+    perform(steps.steps, host)
+    assert host.files() == []
+    assert "systemctl disable --now headrace-appproxy.socket headrace-appproxy.service" in host.ran
+    assert host.ran[-1] == "systemctl daemon-reload"
+    assert f"{data}/folders is left: the data of the manager" in steps.notes
+    assert (data / "agents/agent-1").is_dir()
+    assert uninstall_steps(host) == Steps((), ())
+
+
+def test_uninstalling_with_the_data_ends_replicas_first(tmp_path: Path, host: FolderAsHost) -> None:
+    elsewhere = Path("/data")  # below the host's root
+    install(made(tmp_path, data=elsewhere), host)
+    agent, folders = host.root / "data/agents/agent-1", host.root / "data/folders"
+    for path in (agent, folders):
+        path.mkdir(parents=True)
+    host.ran = []
+    perform(uninstall_steps(host, services=[ServiceName.AGENT], delete_data=True).steps, host)
+    assert host.ran[:2] == [
+        f"systemctl disable --now {AGENT}",
+        f"systemctl kill --kill-who=all --signal=SIGKILL {AGENT}",
+    ]
+    assert not agent.exists()
+    assert folders.exists()
+    assert sorted(path.split("/")[-1] for path in host.files() if "sysusers" in path) == ["headrace.conf"]
