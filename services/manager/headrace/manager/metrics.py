@@ -35,6 +35,9 @@ FOLDERS_MEASURED = Counter(
     "Model folders whose stored size was compared with their files.",
     ["outcome"],
 )
+SNAPSHOTS = Counter(
+    "headrace_manager_snapshots_total", "Snapshots of model folders that this manager made or removed.", ["event"]
+)
 TABLES_PUBLISHED = Counter(
     "headrace_manager_published_total", "Plans, route tables and rule tables published on the bus.", ["message"]
 )

@@ -42,6 +42,7 @@ from headrace.manager.loops.receipts import ReceiptsLoop
 from headrace.manager.loops.revocations import RevocationsLoop
 from headrace.manager.loops.runner import LoopRunner
 from headrace.manager.loops.services import ServicesLoop
+from headrace.manager.loops.snapshots import SnapshotsLoop
 from headrace.manager.settings import (
     Settings,
     address_policy,
@@ -76,6 +77,7 @@ from headrace.manager.usecases.revocations import Revocations
 from headrace.manager.usecases.rules import Rules
 from headrace.manager.usecases.scaling import Scaling
 from headrace.manager.usecases.services import Services
+from headrace.manager.usecases.snapshots import FolderSnapshots
 from headrace.manager.usecases.storage_account import StorageAccount
 from headrace.manager.usecases.tokens import SigningKeys, Tokens
 from headrace.manager.usecases.uploads import Uploads
@@ -86,6 +88,7 @@ from headrace.manager.usecases.wheels import Wheels
 AGENTS_EVERY = timedelta(seconds=0.5)
 """A lost machine must be replaced within 10 s, of which `lost_after` takes most."""
 HOUSEKEEPING_EVERY = timedelta(minutes=1)
+SNAPSHOTS_EVERY = timedelta(minutes=5)
 REST = 1.0
 """A loop that is poked all the time works at most half of the time, so that pokes meanwhile are handled in one pass."""
 UPLOADS_KEPT_FOR = timedelta(days=2)
@@ -243,8 +246,14 @@ def _make_loops(
         "revocations": revocations.one_pass,
         "housekeeping": HousekeepingLoop(pool, pokes.poke, kept).one_pass,
         "measuring": measuring.one_pass,
+        "snapshots": SnapshotsLoop(pool, edges.storage).one_pass,
     }
-    periods = {"agents": min(every, AGENTS_EVERY), "housekeeping": HOUSEKEEPING_EVERY, "measuring": HOUSEKEEPING_EVERY}
+    periods: dict[LoopName, timedelta] = {
+        "agents": min(every, AGENTS_EVERY),
+        "housekeeping": HOUSEKEEPING_EVERY,
+        "measuring": HOUSEKEEPING_EVERY,
+        "snapshots": SNAPSHOTS_EVERY,
+    }
     return LoopRunner(
         [
             Loop(
@@ -271,10 +280,13 @@ def make_use_cases(
     limits, own_ports = object_limits(settings), OwnPorts.parse(settings.endpoint_ports, settings.reserved_ports)
     max_bytes = settings.upload_limit_bytes
     vault = Vault(secret_bytes(settings))
-    resolver = Resolver(storage)
-    services = Services(pool, resolver, proxies, pokes, clock, own_ports, limits, proxy_url=settings.public_proxy_url)
+    snapshots = FolderSnapshots(storage, monotonic=edges.clocks.monotonic)
+    resolver = Resolver(storage, snapshots)
+    services = Services(
+        pool, resolver, snapshots, proxies, pokes, clock, own_ports, limits, proxy_url=settings.public_proxy_url
+    )
     account = StorageAccount(pool, limits)
-    folders = Folders(pool, storage, account, limits)
+    folders = Folders(pool, storage, snapshots, account, limits)
     revocations = Revocations(pool, proxies, clock)
     identities, installation = Identities(pool, authority, pokes), _installation(settings)
     return UseCases(
@@ -291,7 +303,7 @@ def make_use_cases(
         tokens=Tokens(pool, SigningKeys(vault), pokes, clock, limits, revocations),
         clients=Clients(pool, pokes, limits, revocations),
         rules=Rules(pool, outcomes, pokes, limits),
-        history=History(pool),
+        history=History(pool, snapshots),
         logs=Logs(pool, reader, clock),
         validations=Validations(pool, resolver, pokes, limits),
         agents=Agents(pool, address_policy(settings), identities, pokes),
