@@ -27,8 +27,10 @@ _JOIN_KINDS: Mapping[UserKind, JoinKind] = {
 _SHARES = {"HEADRACE": STORE_ACCOUNT, "EDGE": EDGE_ACCOUNT}
 
 
-def nats_config(state: State, *, listen: str, store: str, certificate: str, key: str) -> str:
-    """Return the server's configuration. It holds no secret.
+def nats_config(
+    state: State, *, listen: str, store: str, certificate: str, key: str, health_port: int | None = None
+) -> str:
+    """Return the server's configuration. It holds no secret. `health_port`: loopback port of `/healthz`, for containers.
 
     Accounts' claims are stored by the server in `<store>/accounts`, where newer ones replace these (`$SYS.REQ.CLAIMS.UPDATE`).
     """
@@ -45,6 +47,7 @@ def nats_config(state: State, *, listen: str, store: str, certificate: str, key:
         (
             f"listen: {_quoted(listen)}",
             'server_name: "headrace-1"',
+            *([] if health_port is None else [f'http: "127.0.0.1:{health_port}"  # /healthz']),
             "max_payload: 8MB  # a machine's whole plan is one message",
             f"tls {{ cert_file: {_quoted(certificate)}, key_file: {_quoted(key)} }}",
             "jetstream {",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from headrace.install.bus import bus_credentials, bus_signing, nats_config
+from headrace.install.compose import files as compose
 from headrace.install.plan import Address, Layout, Plan
 from headrace.install.state import SERVERS, SYSTEM_USER, State
 
@@ -18,6 +19,9 @@ STATE_IS: Final = (
 )
 IN_CONTAINERS: Final = "/etc/headrace"
 _COMPOSE_API_PORT: Final = 8443
+_COMPOSE_PROXY_PORT: Final = 8000
+_FIRST_FREE_PORT: Final = 1024
+"""Ports below it are for processes with a privilege, which the app-proxy's container lacks."""
 _MAX_MEMORY: Final = "256mb"
 """Of Redis: metric windows are bounded and expire; beyond this a write is refused, so that the machine's memory is not filled."""
 _CERTIFICATE_OF: Final = {"api": "the API", "nats": "NATS", "database": "PostgreSQL", "redis": "Redis or Valkey"}
@@ -46,11 +50,7 @@ def rendered(state: State, folder: Path) -> dict[str, File]:
         "admin.key": File(
             f"{state.admin_key}\n", "API key of the first operator: headrace login --url … --ca tls/ca.crt"
         ),
-        **(
-            {".env": File(_compose_env(state.plan), "variables of the compose file", secret=False)}
-            if state.plan.layout is Layout.COMPOSE
-            else {}
-        ),
+        **(_compose(state.plan) if state.plan.layout is Layout.COMPOSE else {}),
     }
 
 
@@ -71,6 +71,7 @@ def _bus(state: State, at: str) -> dict[str, File]:
         store="/data" if state.plan.layout is Layout.COMPOSE else f"{state.plan.data}/nats",
         certificate=f"{at}/tls/nats.crt",
         key=f"{at}/tls/nats.key",
+        health_port=8222 if state.plan.layout is Layout.COMPOSE else None,
     )
     said = {"manager": "the managers", "autoscaler": "the autoscalers", "proxy-1": "app-proxy proxy-1"}
     said[SYSTEM_USER] = "who replaces accounts in NATS: no service reads it"
@@ -98,7 +99,7 @@ def _database(state: State, at: str) -> dict[str, File]:
         "ALTER DATABASE headrace OWNER TO headrace;",
         "ALTER SCHEMA public OWNER TO headrace;",
     )
-    config = (
+    config: tuple[str, ...] = (
         f"# Included by postgresql.conf: include '{at}/postgres/headrace.conf'",
         "ssl = on",
         f"ssl_cert_file = '{at}/tls/database.crt'",
@@ -106,11 +107,14 @@ def _database(state: State, at: str) -> dict[str, File]:
         "ssl_min_protocol_version = 'TLSv1.2'",
         "password_encryption = 'scram-sha-256'",
     )
-    access = (
+    access: tuple[str, ...] = (
         "# Before other lines of pg_hba.conf: the managers, with a password, by TLS only.",
         "hostssl headrace headrace all scram-sha-256",
         "host headrace headrace all reject",
     )
+    if state.plan.layout is Layout.COMPOSE:
+        config = (*config, "listen_addresses = '*'", f"hba_file = '{at}/postgres/pg_hba.conf'")
+        access = (*access, "# The superuser: from inside of the container only.", "local all postgres peer")
     return {
         "postgres/roles.sql": File(
             _lines(roles), "role and password of the managers, for PostgreSQL's superuser to run"
@@ -175,7 +179,7 @@ def _services(state: State, at: str) -> dict[str, File]:
         "id": "proxy-1",
         "redis_url": redis_url,
         "listen_host": _listen_host(plan, plan.proxy),
-        "listen_port": 8000 if compose else plan.proxy.port,
+        "listen_port": _proxy_port(plan),
         "data_dir": f"{plan.data}/appproxy",
         "advertise_url": plan.proxy_url,
     }
@@ -203,9 +207,28 @@ def _services(state: State, at: str) -> dict[str, File]:
     }
 
 
-def _compose_env(plan: Plan) -> str:
-    rows = {"HEADRACE_URL": plan.url, "HEADRACE_API_PORT": plan.api.port, "HEADRACE_PROXY_PORT": plan.proxy.port}
-    return "".join(f"{name}={value}\n" for name, value in rows.items())
+def _compose(plan: Plan) -> dict[str, File]:
+    rows = {
+        "HEADRACE_VERSION": compose.VERSION,
+        "HEADRACE_URL": plan.url,
+        "HEADRACE_API_PORT": plan.api.port,
+        "HEADRACE_PROXY_PORT": _proxy_port(plan),
+        "HEADRACE_DATA": plan.data,
+    }
+    variables = "".join(f"{name}={value}\n" for name, value in rows.items())
+    return {
+        ".env": File(variables, "variables of compose.yaml", secret=False),
+        "compose.yaml": File(compose.text("compose.yaml"), "all parts as containers: docker compose up", secret=False),
+        "haproxy/haproxy.cfg": File(
+            compose.text("haproxy.cfg"), "configuration of HAProxy, the API's one address", secret=False
+        ),
+    }
+
+
+def _proxy_port(plan: Plan) -> int:
+    """Return the port of the endpoints. In a container, where it is no privileged one, something else listens at those."""
+    privileged = plan.proxy.port < _FIRST_FREE_PORT or plan.proxy_url.startswith("https:")
+    return _COMPOSE_PROXY_PORT if plan.layout is Layout.COMPOSE and privileged else plan.proxy.port
 
 
 def _replica_networks(plan: Plan) -> list[str]:

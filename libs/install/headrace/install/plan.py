@@ -98,7 +98,8 @@ _SERVERS: Final = {
     Layout.COMPOSE: (Address("postgres", 5432), Address("nats", 4222), Address("valkey", 6379)),
     Layout.HOST: (Address("127.0.0.1", 5432), Address("127.0.0.1", 4222), Address("127.0.0.1", 6379)),
 }
-_AGENTS: Final = {Layout.COMPOSE: (Agent(name="agent-1"),), Layout.HOST: (Agent(name="agent-1", address="127.0.0.1"),)}
+_AGENTS: Final = (Agent(name="agent-1", address="127.0.0.1"),)
+"""On the same machine as the app-proxy, also with compose: both use the machine's own network there."""
 
 
 def planned(given: Choices, stored: Plan | None) -> Plan:
@@ -132,7 +133,7 @@ def planned(given: Choices, stored: Plan | None) -> Plan:
         nats=_address(given.nats, "--nats", nats),
         redis=_address(given.redis, "--redis", redis),
         data=str(data),
-        agents=_agents(stored.agents if stored else (), given.agents) or _AGENTS[layout],
+        agents=_agents(stored.agents if stored else (), given.agents) or _AGENTS,
     )
 
 

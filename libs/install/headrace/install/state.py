@@ -147,7 +147,7 @@ def _identities(plan: Plan, now: datetime, known: Mapping[str, Identity]) -> dic
 def _hosts(plan: Plan) -> dict[str, list[str]]:
     """Return the host names and addresses of each server's certificate."""
     here = ["localhost", "127.0.0.1"]
-    service = ["manager"] if plan.layout is Layout.COMPOSE else []
+    service = ["manager", "api"] if plan.layout is Layout.COMPOSE else []
     return {
         "api": list(dict.fromkeys([plan.api.host, *service, *plan.names, *here])),
         "nats": list(dict.fromkeys([plan.nats.host, plan.api.host, *plan.names, *here])),
