@@ -25,6 +25,7 @@ import uvloop
 from headrace.common.bus.connect import Bus, Login
 from headrace.common.bus.permissions import embedded_users
 from headrace.common.contracts.ids import AgentId, KernelId, ServiceId, SessionId
+from headrace.common.contracts.messages.folder_access import FolderAccess, FolderAccessRequest
 from headrace.common.contracts.messages.reports import Gpu, KernelReport, Machine, NodeReport
 from headrace.common.contracts.reasons import Reason
 from headrace.common.db.migrate import migrate
@@ -58,6 +59,10 @@ def main() -> int:
     return 1 if missed else 0
 
 
+async def _no_access(_: FolderAccessRequest) -> FolderAccess:
+    return FolderAccess(detail="nobody asks")
+
+
 async def _measure() -> dict[str, float]:
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -78,6 +83,7 @@ async def _measure() -> dict[str, float]:
             proxies=AppProxyReports(utc_now, lambda *_: None),
             outcomes=LastRuleOutcomes(),
             scale=Scaling(pool, LoopPokes()).answer,
+            folder_access=_no_access,
             poke=lambda *_: None,
         )
         task = asyncio.create_task(side.run())

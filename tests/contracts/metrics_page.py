@@ -54,7 +54,6 @@ LABELS: Final[Mapping[str, str]] = {
     "reason of headrace_proxy_malformed_total": "a code ([reasons.md](reasons.md#refusals))",
     "state of headrace_proxy_illegal_transitions_total": "a state of a request"
     " ([data-plane.md](data-plane.md#for-those-who-change-it))",
-    "event of headrace_manager_snapshots_total": "`made`, `removed`",
     "event": "an event of a request (likewise)",
     "outcome of headrace_autoscaler_samples_total": "`kept`: a rule names the metric; `unwanted`: none does; `dropped`: the"
     " buffer is full, or Redis does not answer",
@@ -84,7 +83,8 @@ WATCH: Final[Mapping[str, str]] = {
     "headrace_manager_deleted_rows_total": "no increase for days in an installation that is used: housekeeping does not get"
     " through",
     "headrace_manager_measured_folders_total": "`corrected` often: files are changed beside the manager",
-    "headrace_manager_snapshots_total": "`removed` far below `made` for weeks: storage fills with files of old revisions",
+    "headrace_manager_snapshot_bytes_total": "as you plan the network between managers and machines",
+    "headrace_manager_snapshot_requests": "near the limits of [limits.md](limits.md): agents wait for their turn",
     "headrace_manager_published_total": "no increase while users change services",
     "headrace_manager_unbuilt_tables": "above 0: `headrace agent show` and the services' reasons name the cause",
     "headrace_agent_kernels": "many that are not `running` for minutes",
@@ -98,6 +98,11 @@ WATCH: Final[Mapping[str, str]] = {
     " state",
     "headrace_agent_plans_refused_total": "more than a few after a restart of NATS: old plans are published again",
     "headrace_agent_engine_scrapes_total": "`failed`: rules that use the engine's metrics do not fire",
+    "headrace_agent_folder_fetched_bytes_total": "none while `headrace_agent_folder_fetches` is above 0",
+    "headrace_agent_folder_fetches": "the same for longer than a model needs to come",
+    "headrace_agent_folder_broken_requests_total": "a steady rate: the log has `folder_fetch_interrupted` with the cause",
+    "headrace_agent_folder_cache_bytes": "near `folder_cache_bytes`, with evictions",
+    "headrace_agent_folder_cache_evictions_total": "often: the cache is too small for what runs in turn on the machine",
     "headrace_agent_log_streams": "near the limits of [limits.md](limits.md): further readers are refused",
     "headrace_proxy_requests_total": "a share of 5xx that rises; all replicas of a service but one without requests",
     "headrace_proxy_interrupted_responses_total": "any rate that is no deploy: replicas die or hang, or time out",

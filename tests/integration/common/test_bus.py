@@ -21,6 +21,7 @@ from headrace.common.bus.publish import ask, publish, publish_last
 from headrace.common.bus.stored import stored_generations, stored_values
 from headrace.common.contracts.ids import ProjectId, ServiceId, new_uuid
 from headrace.common.contracts.messages.envelope import Message
+from headrace.common.contracts.messages.folder_access import FolderAccess, FolderAccessRequest
 from headrace.common.contracts.messages.plans import NodePlan
 from headrace.common.contracts.messages.routes import RouteTable
 from headrace.common.contracts.messages.scaling import ScaleReply, ScaleRequest
@@ -75,6 +76,26 @@ async def test_an_agent_reads_its_own_plan_and_no_other(bus: Bus, servers: Embed
             assert [m.generation for m in seen] == [7]  # type: ignore[attr-defined]
         with pytest.raises(BusUnavailable):
             await publish_last(reader, NodePlan(agent_id="agent-2", generation=10, kernels=()), timeout_s=0.5)
+
+
+async def test_an_agent_asks_for_access_to_folders_for_itself_and_for_no_other(
+    bus: Bus, servers: EmbeddedServers
+) -> None:
+    async def grant(request: FolderAccessRequest) -> FolderAccess:
+        return FolderAccess(token=f"of {request.agent_id}", expires_in_s=600)
+
+    user, password = servers.nats_user("agent-1")
+    async with (
+        answering(bus, FolderAccessRequest, grant, queue="managers"),
+        open_bus(servers.nats_url, user=user, password=password, name="agent") as agent,
+    ):
+        own = FolderAccessRequest(agent_id="agent-1")
+        assert (await ask(agent, own, FolderAccess)).token == "of agent-1"
+        with pytest.raises(BusUnavailable):
+            await ask(agent, FolderAccessRequest(agent_id="agent-2"), FolderAccess, timeout_s=0.5)
+        other = FolderAccessRequest(agent_id="agent-2")
+        with pytest.raises(BusUnavailable):  # on its own subject it does not speak for another
+            await ask(agent, other, FolderAccess, timeout_s=0.5, subject=own.address())
 
 
 async def test_a_reader_gets_every_value_however_many_there_are_and_values_that_change_while_it_reads(

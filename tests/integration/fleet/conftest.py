@@ -126,7 +126,8 @@ class Replica:
 
 
 @asynccontextmanager
-async def _machine(agent_id: str, servers: EmbeddedServers, folder: Path) -> AsyncIterator[Machine]:
+async def machine_running(agent_id: str, servers: EmbeddedServers, folder: Path, **more: str) -> AsyncIterator[Machine]:
+    """A machine whose agent runs; `more`: further settings of it, or an empty text for none."""
     host, port = servers.nats_url.rpartition("/")[2].split(":")
     async with relay(host, int(port)) as link:
         with port_range() as ports:
@@ -144,8 +145,8 @@ async def _machine(agent_id: str, servers: EmbeddedServers, folder: Path) -> Asy
                 "REPORT_EVERY": "PT0.5S",
                 "SIMULATED_GPUS": "1",
                 "STOP_KERNELS_ON_EXIT": "true",
-            }
-            env = {f"HEADRACE_AGENT_{name}": value for name, value in values.items()}
+            } | more
+            env = {f"HEADRACE_AGENT_{name}": value for name, value in values.items() if value}
             machine = Machine(agent_id, env, link, folder / f"{agent_id}.log")
             machine.start()
             try:
@@ -167,7 +168,7 @@ async def fleet(pool: Pool, bus: Bus, servers: EmbeddedServers, tmp_path: Path) 
         world = await stack.enter_async_context(manager_world(pool, servers))
         machines = {}
         for number in (1, 2):
-            machine = await stack.enter_async_context(_machine(f"agent-{number}", servers, tmp_path))
+            machine = await stack.enter_async_context(machine_running(f"agent-{number}", servers, tmp_path))
             machines[machine.id] = machine
 
         async def on_report(report: NodeReport) -> None:

@@ -62,6 +62,34 @@ class ManagerWorld:
         user = "appproxy" if proxy_id == "proxy-1" else "manager"  # the servers know one app-proxy's user
         return FakeAppProxy(await self.bus(user), proxy_id)
 
+    @property
+    def folders_root(self) -> Path:
+        """Where managers keep folders."""
+        return self._storage.root
+
+    @asynccontextmanager
+    async def served_folders(self, port: int) -> AsyncIterator[None]:
+        """A manager's API on this port, for agents that fetch folders; it gives them access over the bus."""
+        user, password = self.servers.nats_user("manager")
+        settings = manager_settings(
+            Path("/unused"),
+            nats_url=self.servers.nats_url,
+            nats_user=user,
+            nats_password=password,
+            listen_port=port,
+            **REPLICAS_ANYWHERE,
+        )
+        bus, stop = Bus(), asyncio.Event()
+        manager = make_manager(settings, Edges(self.pool, bus, self._storage, self.clock.clocks))
+        running = asyncio.create_task(run_tasks([manager.inbox, manager.api], stop))
+        await eventually(lambda: manager.inbox.check() is None and manager.api.started.is_set())
+        try:
+            yield
+        finally:
+            stop.set()
+            await running
+            await bus.close()
+
     async def manager(self, *, lost_after_s: float = 2.0, every_s: float = 0.3) -> LoopRunner:
         """Start one manager's loops; stopped at the end of the test."""
         return await self._stack.enter_async_context(self.running_manager(lost_after_s=lost_after_s, every_s=every_s))

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
+from typing import Self
 
 import pytest
-from pydantic import SecretStr
+from pydantic import SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from headrace.common.runtime.settings import ServiceSettings, load_settings
@@ -17,6 +18,12 @@ class Example(ServiceSettings):
     listen_port: int = 8080
     peers: tuple[IPv4Network | IPv6Network, ...] = ()
     password: SecretStr = SecretStr("")
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.listen_port == 1 and self.peers:
+            raise ValueError("listen_port 1 takes no peers")
+        return self
 
 
 def test_environment_beats_the_file_beats_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,3 +114,14 @@ def test_a_list_that_is_no_json_is_said_in_words(
 ) -> None:
     monkeypatch.setenv("HEADRACE_EXAMPLE_PEERS", "10.0.0.0/8")
     assert refused(capsys).endswith("HEADRACE_EXAMPLE_PEERS: allowed: JSON, as a list or a table is written\n")
+
+
+def test_settings_that_do_not_fit_each_other_are_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HEADRACE_EXAMPLE_LISTEN_PORT", "1")
+    monkeypatch.setenv("HEADRACE_EXAMPLE_PEERS", '["10.0.0.0/8"]')
+    with pytest.raises(SystemExit) as stop:
+        load_settings(Example)
+    assert stop.value.code == 78
+    assert capsys.readouterr().err == "configuration error: listen_port 1 takes no peers\n"

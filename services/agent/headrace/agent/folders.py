@@ -1,4 +1,4 @@
-"""Model folders on the machine: resolved below one root, never outside."""
+"""Model folders on the machine: in a storage that it shares with the managers, or fetched from them. Never outside of either."""
 
 from __future__ import annotations
 
@@ -6,16 +6,40 @@ import posixpath
 import stat
 from pathlib import Path
 
+from headrace.agent.folder_cache.cache import FolderCache
+from headrace.agent.folder_cache.errors import CacheFull, SnapshotRefused
+from headrace.agent.folder_cache.progress import Say
 from headrace.agent.runtime.interface import PreparedMount, StartRefused
 from headrace.common.contracts.messages.plans import KernelSpec, Mount
 from headrace.common.contracts.reasons.kernel import KernelReason
 
 
 class Folders:
-    """Model folders in the shared storage at `root`: a directory per folder id, and the snapshots of revisions."""
+    """Model folders in the shared storage at `root`: a directory per folder id, and the snapshots of revisions.
 
-    def __init__(self, root: Path) -> None:
+    With a `cache`, snapshots come from that; `root` is then for what is mounted as it is, and may be missing.
+    """
+
+    def __init__(self, root: Path | None, cache: FolderCache | None = None) -> None:
         self._root = root
+        self._cache = cache
+
+    async def fetch(self, spec: KernelSpec, say: Say) -> None:
+        """Fetch the snapshots that the kernel mounts and that are not on the machine; `say` hears the progress.
+
+        Waits for managers as long as it takes. Raises StartRefused, OSError.
+        """
+        if self._cache is None:
+            return
+        for snapshot_id in dict.fromkeys(mount.snapshot_id for mount in spec.mounts):
+            if snapshot_id is None:
+                continue
+            try:
+                await self._cache.tree(snapshot_id, say)
+            except SnapshotRefused as refused:
+                raise StartRefused(KernelReason.FOLDER_REFUSED, f"its folder is not used: {refused}") from refused
+            except CacheFull as full:
+                raise StartRefused(KernelReason.FOLDER_CACHE_FULL, f"no room for its folder: {full}") from full
 
     def mounts(self, spec: KernelSpec) -> tuple[PreparedMount, ...]:
         """Return the host paths of the kernel's mounts. Blocks on the storage.
@@ -25,9 +49,12 @@ class Folders:
         return tuple(self._mount(mount) for mount in spec.mounts)
 
     def _mount(self, mount: Mount) -> PreparedMount:
-        source = self._root / mount.source
-        what = f"snapshot {mount.snapshot_id[:12]} of " if mount.snapshot_id is not None else ""
-        what += f"folder {mount.folder_id}"
+        what = (
+            f"folder {mount.folder_id}"
+            if mount.snapshot_id is None
+            else f"snapshot {mount.snapshot_id[:12]} of folder {mount.folder_id}"
+        )
+        source = self._source(mount, what)
         try:
             mode = source.lstat().st_mode
         except OSError as error:
@@ -41,3 +68,14 @@ class Folders:
         if not target.startswith("/") or target.startswith("//") or target == "/":
             raise StartRefused(KernelReason.MOUNT_REFUSED, f"{mount.target} is not an absolute path below /")
         return PreparedMount(source.resolve(), target, mount.read_only or mount.snapshot_id is not None)
+
+    def _source(self, mount: Mount, what: str) -> Path:
+        if self._cache is not None and mount.snapshot_id is not None:
+            return self._cache.path(mount.snapshot_id)
+        if self._root is not None:
+            return self._root / mount.source
+        raise StartRefused(
+            KernelReason.FOLDER_MISSING,
+            f"{what} for {mount.target} is mounted as it is, which needs a shared storage, and this machine has none "
+            "(folder_access is fetch, and folders_root is not set); machines with one are in other resource groups",
+        )

@@ -15,7 +15,7 @@ from headrace.agent.domain.memory import MemoryOverLimit
 from headrace.agent.metrics import DISK_WRITES_FAILED
 from headrace.agent.prestart import PrestartLog
 from headrace.common.contracts.ids import KernelId
-from headrace.common.contracts.messages.reports import KernelReport
+from headrace.common.contracts.messages.reports import KernelReport, Transfer
 from headrace.common.contracts.reasons import Reason
 from headrace.common.runtime.files import write_atomically
 
@@ -108,9 +108,11 @@ class KernelRegistry:
         shutil.rmtree(self._folder / str(kernel_id), ignore_errors=True)
         self.on_change()
 
-    def progress(self, kernel_id: KernelId, operation: Operation, reason: Reason) -> None:
+    def progress(
+        self, kernel_id: KernelId, operation: Operation, reason: Reason, transfer: Transfer | None = None
+    ) -> None:
         """Set the current step of an operation."""
-        self._progress[kernel_id] = Progress(operation, reason)
+        self._progress[kernel_id] = Progress(operation, reason, transfer)
         self.on_change()
 
     def done(self, kernel_id: KernelId) -> None:

@@ -22,6 +22,18 @@ ENGINE_DISK_FREE = Gauge(
 DISK_WRITES_FAILED = Counter(
     "headrace_agent_disk_writes_failed_total", "Writes of the agent's state to disk that failed; they are tried again."
 )
+FOLDER_BYTES_FETCHED = Counter(
+    "headrace_agent_folder_fetched_bytes_total", "Bytes of model folders fetched from managers."
+)
+FOLDER_FETCHES = Gauge("headrace_agent_folder_fetches", "Model folders that are fetched now.")
+FOLDER_FETCHES_BROKEN = Counter(
+    "headrace_agent_folder_broken_requests_total",
+    "Requests for model folders that broke or were refused; they are continued.",
+)
+FOLDER_CACHE_BYTES = Gauge("headrace_agent_folder_cache_bytes", "Bytes that the folder cache holds.")
+FOLDER_EVICTIONS = Counter(
+    "headrace_agent_folder_cache_evictions_total", "Snapshots of model folders that left the cache to make room."
+)
 PLANS_REFUSED = Counter(
     "headrace_agent_plans_refused_total", "Plans refused because their generation is older than the one in use."
 )

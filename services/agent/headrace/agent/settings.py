@@ -7,13 +7,15 @@ from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, StringConstraints, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from headrace.agent.domain.ports import PortRange
 from headrace.common.contracts.ids import AgentId
+from headrace.common.contracts.wording import pattern
 from headrace.common.runtime.settings import ServiceSettings
 
+_MANAGER_URL = pattern(r"^https?://[^\s/?#@]+$", "http(s)://host:port, without a path")
 _EVERYWHERE = ("0.0.0.0", "::", "")
 
 
@@ -35,8 +37,21 @@ class Settings(ServiceSettings):
     runtime: Literal["docker", "process"] = "docker"
     data_dir: Path
     """The last plan, what is known of each kernel, logs; private to the agent."""
-    folders_root: Path
-    """Where model folders are, each in `<folders_root>/<folder_id>`. With Docker: the same path for the engine."""
+    folder_access: Literal["shared", "fetch"] = "shared"
+    """How model folders come to the machine. `shared`: it sees the managers' storage at `folders_root`. `fetch`: it fetches
+    what its replicas need from managers, into a cache of its own."""
+    folders_root: Path | None = None
+    """Where model folders are, each in `<folders_root>/<folder_id>`. With Docker: the same path for the engine. With `fetch` only
+    for folders that are mounted writable; without it such replicas do not start here."""
+    manager_urls: tuple[Annotated[str, StringConstraints(pattern=_MANAGER_URL)], ...] = ()
+    """Managers' API (`https://host:port`), for `fetch`: a JSON list. One that fails is not asked again before the others were."""
+    folder_cache_dir: Path | None = None
+    """Where fetched folders are kept; no other agent may use it. With Docker: the same path for the engine. None:
+    `<data_dir>/folder-cache`."""
+    folder_cache_bytes: Annotated[int, Field(ge=2**20)] = 2**40
+    """Largest size of the cache; what was used least recently leaves first, and `disk_reserve_bytes` of its disk stay free."""
+    folder_connections: Annotated[int, Field(ge=1, le=16)] = 4
+    """Requests to managers at once."""
 
     advertise_host: str = "127.0.0.1"
     """Where app-proxies reach this machine's kernels."""
@@ -124,8 +139,16 @@ class Settings(ServiceSettings):
 
     @model_validator(mode="after")
     def _absolute(self) -> Self:
-        if not self.folders_root.is_absolute() or not self.data_dir.is_absolute():
-            raise ValueError("data_dir and folders_root must be absolute paths")
+        for name in ("data_dir", "folders_root", "folder_cache_dir"):
+            path = getattr(self, name)
+            if path is not None and not path.is_absolute():
+                raise ValueError(f"{name} {path} must be an absolute path")
+        if self.folder_access == "shared" and self.folders_root is None:
+            raise ValueError("folders_root must be set, or folder_access be fetch")
+        if self.folder_access == "fetch" and not self.manager_urls:
+            raise ValueError(
+                "folder_access is fetch, which needs manager_urls: at least one manager's https://host:port"
+            )
         if self.docker_subnet_prefix <= self.docker_subnets.prefixlen:
             raise ValueError(
                 f"docker_subnet_prefix {self.docker_subnet_prefix} leaves no room in docker_subnets {self.docker_subnets}; "
@@ -137,6 +160,11 @@ class Settings(ServiceSettings):
     def ports(self) -> PortRange:
         """Parsed range of host ports."""
         return PortRange.parse(self.port_range)
+
+    @property
+    def cache_dir(self) -> Path:
+        """Folder of the folder cache."""
+        return self.folder_cache_dir or self.data_dir / "folder-cache"
 
     @property
     def bus_user(self) -> str:

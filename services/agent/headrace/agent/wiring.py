@@ -21,6 +21,9 @@ from headrace.agent.archive import LogArchive
 from headrace.agent.bus import read_plan, serve
 from headrace.agent.checks import HealthChecker
 from headrace.agent.disk import DiskMonitor
+from headrace.agent.domain.kernels import snapshots_in_use
+from headrace.agent.folder_cache.cache import CacheLimits, FolderCache
+from headrace.agent.folder_cache.managers import AccessToken, ManagerFiles
 from headrace.agent.folders import Folders
 from headrace.agent.gpu.interface import Gpus
 from headrace.agent.gpu.simulated import SimulatedGpus
@@ -46,13 +49,17 @@ from headrace.agent.settings import Settings
 from headrace.agent.stats import Sampler
 from headrace.common.bus.connect import Bus, Login
 from headrace.common.bus.link import Link
+from headrace.common.bus.publish import ask
+from headrace.common.contracts.messages.folder_access import FolderAccess, FolderAccessRequest
 from headrace.common.contracts.messages.reports import Machine
 from headrace.common.contracts.readiness import AgentCheck
 from headrace.common.runtime.clock import SYSTEM_CLOCKS, Clocks
 from headrace.common.runtime.files import remove_leftovers
 from headrace.common.runtime.service import Task
+from headrace.common.runtime.tls import client_context
 from headrace.common.web.app import WebServer, make_app
 
+_READ_BUFFER = 2**20
 _KEEPALIVE_S = 75.0
 """Idle time of a connection to a kernel until its next scrape."""
 
@@ -69,6 +76,8 @@ class Edges:
     http: aiohttp.ClientSession
     """Reads engines' metrics."""
     clocks: Clocks = SYSTEM_CLOCKS
+    managers: aiohttp.ClientSession | None = None
+    """Fetches folders from managers; None where they are on a shared storage."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +89,7 @@ class Agent:
     ports: HostPorts
     converger: Converger
     prober: Prober
+    cache: FolderCache | None
     tasks: Sequence[Task]
     """What runs it, in the order in which they start."""
 
@@ -102,8 +112,11 @@ async def build(settings: Settings) -> AsyncIterator[Sequence[Task]]:
         runtime = await _runtime(settings, stack)
         bus = Bus()
         stack.push_async_callback(bus.close)
-        agent = make_agent(settings, Edges(runtime, _gpus(settings, stack), bus, checker, http))
+        managers = await _managers(settings, stack)
+        agent = make_agent(settings, Edges(runtime, _gpus(settings, stack), bus, checker, http, managers=managers))
         stack.callback(agent.ports.close)
+        if agent.cache is not None:
+            stack.callback(agent.cache.close)
         yield agent.tasks
 
 
@@ -120,12 +133,13 @@ def make_agent(settings: Settings, edges: Edges) -> Agent:
         settings.disk_reserve_bytes,
         engine_root=lambda: sampler.capacity.data_root if sampler.capacity is not None else None,
     )
+    cache = _folder_cache(settings, edges, table, plans)
     anywhere = secrets.randbelow(len(settings.ports)) + settings.ports.first
     ports = HostPorts(settings.ports, settings.bind_address, after=anywhere)
     starter = Starter(
         runtime,
         table,
-        Folders(settings.folders_root),
+        Folders(settings.folders_root, cache),
         ports,
         disk,
         concurrency=settings.start_concurrency,
@@ -208,7 +222,34 @@ def make_agent(settings: Settings, edges: Edges) -> Agent:
     admin = WebServer(app, host=settings.admin_host, port=settings.admin_port, name="admin")
     # Stopped from the last to the first: kernels are left (or ended) first, and the last report tells of it.
     tasks = (admin, link, logs, reporter, sampler, prober, converger)
-    return Agent(table, plans, ports, converger, prober, tasks)
+    return Agent(table, plans, ports, converger, prober, cache, tasks)
+
+
+async def _managers(settings: Settings, stack: AsyncExitStack) -> aiohttp.ClientSession | None:
+    """Return the client for managers, if folders are fetched from them. Raises TlsFileError."""
+    if settings.folder_access != "fetch":
+        return None
+    settings.cache_dir.mkdir(mode=0o755, parents=True, exist_ok=True)
+    stack.callback(os.close, _lock(settings.cache_dir))
+    context = await asyncio.to_thread(client_context, settings.ca_file)
+    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE_S, ssl=context)
+    session = aiohttp.ClientSession(connector=connector, auto_decompress=False, read_bufsize=_READ_BUFFER)
+    return await stack.enter_async_context(session)
+
+
+def _folder_cache(settings: Settings, edges: Edges, table: KernelRegistry, plans: Plans) -> FolderCache | None:
+    if edges.managers is None:
+        return None
+    request = FolderAccessRequest(agent_id=settings.id)
+    token = AccessToken(lambda: ask(edges.bus, request, FolderAccess), edges.clocks.monotonic)
+    return FolderCache(
+        settings.cache_dir,
+        ManagerFiles(edges.managers, settings.manager_urls, token),
+        CacheLimits(settings.folder_cache_bytes, settings.disk_reserve_bytes, settings.folder_connections),
+        in_use=lambda: snapshots_in_use(plans.wanted, table.records, table.seen),
+        now=edges.clocks.utc,
+        monotonic=edges.clocks.monotonic,
+    )
 
 
 async def _runtime(settings: Settings, stack: AsyncExitStack) -> Runtime:

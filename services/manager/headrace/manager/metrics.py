@@ -35,8 +35,11 @@ FOLDERS_MEASURED = Counter(
     "Model folders whose stored size was compared with their files.",
     ["outcome"],
 )
-SNAPSHOTS = Counter(
-    "headrace_manager_snapshots_total", "Snapshots of model folders that this manager made or removed.", ["event"]
+SNAPSHOT_BYTES = Counter(
+    "headrace_manager_snapshot_bytes_total", "Bytes of model folders sent to agents that fetch them."
+)
+SNAPSHOT_REQUESTS = Gauge(
+    "headrace_manager_snapshot_requests", "Requests of agents for parts of model folders that are answered now."
 )
 TABLES_PUBLISHED = Counter(
     "headrace_manager_published_total", "Plans, route tables and rule tables published on the bus.", ["message"]

@@ -7,7 +7,7 @@ import hmac
 import os
 import secrets
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import jwt
@@ -17,12 +17,13 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from headrace.common.contracts.ids import ProjectId, ServiceId, TokenId
+from headrace.common.contracts.ids import AgentId, ProjectId, ServiceId, TokenId
 from headrace.common.contracts.messages.routes import LIMITS_CLAIM, SHARE_CLAIM, RateLimits
 from headrace.common.contracts.problems import Unavailable
 from headrace.common.contracts.reasons.api import ApiReason
 
 _NONCE_BYTES = 12
+_FOLDER_ACCESS = "headrace folder access"
 
 
 class Vault:
@@ -56,6 +57,34 @@ class Vault:
                 "a stored secret cannot be read: the secret key differs from the one it was stored with",
                 reason=ApiReason.SECRET_KEY_CHANGED,
             ) from None
+
+
+class FolderAccessTokens:
+    """Tokens by which agents fetch folders from managers: JWT of an agent's id, short-lived, under a key that all managers have."""
+
+    def __init__(self, secret: bytes) -> None:
+        self._key = _derive(secret, b"headrace folder access v1")
+
+    def issue(self, agent_id: AgentId, *, issued_at: datetime, lifetime: timedelta) -> str:
+        """Return a token for this agent. Secret."""
+        issued = int(issued_at.timestamp())
+        claims = {"aud": _FOLDER_ACCESS, "sub": agent_id, "iat": issued, "exp": issued + int(lifetime.total_seconds())}
+        return jwt.encode(claims, self._key, algorithm="HS256")
+
+    def agent_of(self, token: str, *, now: datetime) -> AgentId | None:
+        """Return whose token this is; None when it is none, or has expired."""
+        try:
+            claims = jwt.decode(
+                token,
+                self._key,
+                algorithms=["HS256"],
+                audience=_FOLDER_ACCESS,
+                options={"require": ["aud", "sub", "exp"], "verify_exp": False, "verify_iat": False},
+            )
+        except jwt.InvalidTokenError:
+            return None
+        ends = claims["exp"]
+        return claims["sub"] if isinstance(ends, int) and ends > now.timestamp() else None
 
 
 def _derive(secret: bytes, purpose: bytes) -> bytes:

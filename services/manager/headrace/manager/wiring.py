@@ -42,7 +42,6 @@ from headrace.manager.loops.receipts import ReceiptsLoop
 from headrace.manager.loops.revocations import RevocationsLoop
 from headrace.manager.loops.runner import LoopRunner
 from headrace.manager.loops.services import ServicesLoop
-from headrace.manager.loops.snapshots import SnapshotsLoop
 from headrace.manager.settings import (
     Settings,
     address_policy,
@@ -51,7 +50,7 @@ from headrace.manager.settings import (
     object_limits,
     secret_bytes,
 )
-from headrace.manager.signing import Vault
+from headrace.manager.signing import FolderAccessTokens, Vault
 from headrace.manager.store import tables
 from headrace.manager.usecases.agent_drains import AgentDrains
 from headrace.manager.usecases.agents import Agents
@@ -77,7 +76,7 @@ from headrace.manager.usecases.revocations import Revocations
 from headrace.manager.usecases.rules import Rules
 from headrace.manager.usecases.scaling import Scaling
 from headrace.manager.usecases.services import Services
-from headrace.manager.usecases.snapshots import FolderSnapshots
+from headrace.manager.usecases.snapshot_files import SnapshotFiles
 from headrace.manager.usecases.storage_account import StorageAccount
 from headrace.manager.usecases.tokens import SigningKeys, Tokens
 from headrace.manager.usecases.uploads import Uploads
@@ -88,7 +87,6 @@ from headrace.manager.usecases.wheels import Wheels
 AGENTS_EVERY = timedelta(seconds=0.5)
 """A lost machine must be replaced within 10 s, of which `lost_after` takes most."""
 HOUSEKEEPING_EVERY = timedelta(minutes=1)
-SNAPSHOTS_EVERY = timedelta(minutes=5)
 REST = 1.0
 """A loop that is poked all the time works at most half of the time, so that pokes meanwhile are handled in one pass."""
 UPLOADS_KEPT_FOR = timedelta(days=2)
@@ -161,6 +159,15 @@ def make_manager(settings: Settings, edges: Edges) -> Manager:
     authority = BusAuthority(settings.bus_signing_file)
     loops = _make_loops(settings, edges, proxies, agents, authority, pokes)
     password = settings.nats_password.get_secret_value()
+    use_cases = make_use_cases(
+        settings,
+        edges,
+        pokes=pokes,
+        outcomes=outcomes,
+        reader=BusLogReader(bus),
+        proxies=proxies,
+        authority=authority,
+    )
     inbox = BusInbox(
         bus,
         Login(
@@ -182,16 +189,8 @@ def make_manager(settings: Settings, edges: Edges) -> Manager:
             monotonic=edges.clocks.monotonic,
         ),
         scale=Scaling(pool, pokes).answer,
+        folder_access=use_cases.snapshot_files.grant,
         poke=pokes.poke,
-    )
-    use_cases = make_use_cases(
-        settings,
-        edges,
-        pokes=pokes,
-        outcomes=outcomes,
-        reader=BusLogReader(bus),
-        proxies=proxies,
-        authority=authority,
     )
     api = WebServer(
         make_api(use_cases, checks={ManagerCheck.BUS: inbox.check, ManagerCheck.LOOPS: loops.check}),
@@ -246,14 +245,8 @@ def _make_loops(
         "revocations": revocations.one_pass,
         "housekeeping": HousekeepingLoop(pool, pokes.poke, kept).one_pass,
         "measuring": measuring.one_pass,
-        "snapshots": SnapshotsLoop(pool, edges.storage).one_pass,
     }
-    periods: dict[LoopName, timedelta] = {
-        "agents": min(every, AGENTS_EVERY),
-        "housekeeping": HOUSEKEEPING_EVERY,
-        "measuring": HOUSEKEEPING_EVERY,
-        "snapshots": SNAPSHOTS_EVERY,
-    }
+    periods = {"agents": min(every, AGENTS_EVERY), "housekeeping": HOUSEKEEPING_EVERY, "measuring": HOUSEKEEPING_EVERY}
     return LoopRunner(
         [
             Loop(
@@ -280,13 +273,10 @@ def make_use_cases(
     limits, own_ports = object_limits(settings), OwnPorts.parse(settings.endpoint_ports, settings.reserved_ports)
     max_bytes = settings.upload_limit_bytes
     vault = Vault(secret_bytes(settings))
-    snapshots = FolderSnapshots(storage, monotonic=edges.clocks.monotonic)
-    resolver = Resolver(storage, snapshots)
-    services = Services(
-        pool, resolver, snapshots, proxies, pokes, clock, own_ports, limits, proxy_url=settings.public_proxy_url
-    )
+    resolver = Resolver(storage)
+    services = Services(pool, resolver, proxies, pokes, clock, own_ports, limits, proxy_url=settings.public_proxy_url)
     account = StorageAccount(pool, limits)
-    folders = Folders(pool, storage, snapshots, account, limits)
+    folders = Folders(pool, storage, account, limits)
     revocations = Revocations(pool, proxies, clock)
     identities, installation = Identities(pool, authority, pokes), _installation(settings)
     return UseCases(
@@ -303,7 +293,7 @@ def make_use_cases(
         tokens=Tokens(pool, SigningKeys(vault), pokes, clock, limits, revocations),
         clients=Clients(pool, pokes, limits, revocations),
         rules=Rules(pool, outcomes, pokes, limits),
-        history=History(pool, snapshots),
+        history=History(pool),
         logs=Logs(pool, reader, clock),
         validations=Validations(pool, resolver, pokes, limits),
         agents=Agents(pool, address_policy(settings), identities, pokes),
@@ -320,6 +310,7 @@ def make_use_cases(
         ),
         wheels=Wheels(settings.wheels_dir),
         identities=identities,
+        snapshot_files=SnapshotFiles(pool, storage, FolderAccessTokens(secret_bytes(settings)), clock),
     )
 
 

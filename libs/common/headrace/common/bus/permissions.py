@@ -17,6 +17,7 @@ from typing import Literal
 
 from headrace.common.bus.subjects import STREAMS, direct_get, stream_of
 from headrace.common.contracts.messages.envelope import Message
+from headrace.common.contracts.messages.folder_access import FolderAccessRequest
 from headrace.common.contracts.messages.logs import LogChunk, LogsRequest
 from headrace.common.contracts.messages.metrics import KernelMetrics, ProxyMetrics
 from headrace.common.contracts.messages.plans import NodePlan
@@ -84,6 +85,7 @@ _FROM_STORE = (
     *(AccountExport("service", direct_get(stream_of(kind)), many=True) for kind in (RouteTable, RuleTable)),
     *(AccountExport("service", direct_get(stream, kind.wildcard())) for stream, kind in STREAMS.items()),
     AccountExport("service", ScaleRequest.subject),
+    AccountExport("service", FolderAccessRequest.wildcard()),
     AccountExport("service", LogChunk.wildcard()),
 )
 _FROM_EDGE = (
@@ -107,6 +109,7 @@ def permissions(user: BusUser) -> Permissions:
                     NodeReport.subject_for(agent_id=user.id),
                     KernelMetrics.subject_for(agent_id=user.id),
                     LogChunk.subject_for(agent_id=user.id, reader=">"),
+                    FolderAccessRequest.subject_for(agent_id=user.id),
                     direct_get(stream_of(NodePlan), plan),
                 ),
                 (plan, _any_question(LogsRequest.subject_for(agent_id=user.id)), inbox),

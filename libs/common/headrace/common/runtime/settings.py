@@ -108,6 +108,9 @@ def _in_words(cls: type[ServiceSettings], error: ValidationError) -> list[str]:
     """Return one line per invalid setting: the allowed values, without the found one, which may be a secret."""
     choices: dict[str, list[str]] = {}
     for item in errors_of(error):
+        if not item["loc"]:  # settings that do not fit each other
+            choices[str(item["ctx"]["error"])] = []
+            continue
         name, *inside = parts(item["loc"])
         if item["type"] == "extra_forbidden" and not inside:  # of the file: variables were checked before
             choices[f"{_file(cls)}: {name} is not a setting{meant(str(name), tuple(cls.model_fields))}"] = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -11,9 +11,9 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from headrace.agent.domain.health import Health, Policy, begin
 from headrace.agent.domain.memory import MemoryOverLimit
-from headrace.common.contracts.ids import KernelId, ServiceId, SessionId
+from headrace.common.contracts.ids import KernelId, ServiceId, SessionId, SnapshotId
 from headrace.common.contracts.messages.plans import KernelSpec
-from headrace.common.contracts.messages.reports import KernelReport
+from headrace.common.contracts.messages.reports import KernelReport, Transfer
 from headrace.common.contracts.reasons import MAX_TEXT_OF_ONE, Reason
 from headrace.common.contracts.reasons.kernel import KernelReason
 from headrace.common.contracts.vocabulary import HealthStatus
@@ -70,6 +70,8 @@ class Progress:
 
     operation: Operation
     reason: Reason
+    transfer: Transfer | None = None
+    """Progress of the folder that its start waits for."""
 
 
 def ending_of(seen: SeenKernel, last_lines: Sequence[str], ended_for: Reason | None = None) -> Ending:
@@ -135,7 +137,11 @@ def report_of(
     if record.started_at is None or seen is None:
         waiting = Reason.of(KernelReason.QUEUED, "its start has not begun yet")
         return KernelReport(
-            **ids, state="preparing", health="degraded", reason=progress.reason if progress is not None else waiting
+            **ids,
+            state="preparing",
+            health="degraded",
+            reason=progress.reason if progress is not None else waiting,
+            transfer=progress.transfer if progress is not None else None,
         )
     status, reason, failures = _health(record, record.started_at, progress)
     if over is not None:
@@ -189,3 +195,15 @@ def _unknown(seen: SeenKernel) -> KernelReport:
         created_at=seen.created_at,
         exit_code=seen.exit_code,
     )
+
+
+def snapshots_in_use(
+    plan: Mapping[KernelId, KernelSpec] | None,
+    records: Mapping[KernelId, KernelRecord],
+    seen: Mapping[KernelId, SeenKernel],
+) -> set[SnapshotId] | None:
+    """Return the snapshots of folders that planned or running kernels need; None when that is not known of all of them."""
+    if plan is None or seen.keys() - plan.keys() - records.keys():
+        return None
+    specs = [*plan.values(), *(record.spec for record in records.values())]
+    return {mount.snapshot_id for spec in specs for mount in spec.mounts if mount.snapshot_id is not None}

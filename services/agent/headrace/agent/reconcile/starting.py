@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
 
@@ -11,6 +13,7 @@ import structlog
 
 from headrace.agent.disk import DiskMonitor
 from headrace.agent.domain.kernels import KernelRecord, with_log
+from headrace.agent.domain.transfer_words import transfer_words
 from headrace.agent.folders import Folders
 from headrace.agent.hostports import HostPorts
 from headrace.agent.kernel_registry import KernelRegistry
@@ -27,6 +30,7 @@ from headrace.agent.runtime.interface import (
     StartRefused,
 )
 from headrace.common.contracts.messages.plans import KernelSpec
+from headrace.common.contracts.messages.reports import Transfer
 from headrace.common.contracts.reasons import MAX_QUOTED, Reason
 from headrace.common.contracts.reasons.kernel import KernelReason
 from headrace.common.runtime.clock import Clock
@@ -69,26 +73,36 @@ class Starter:
         Raises RuntimeUnavailable; a later pass tries again.
         """
         self._table.put(KernelRecord(spec=spec))
-        while True:
+        with self._failures_noted(spec):
             await self._room(spec)
-            self._say(spec, KernelReason.QUEUED, "waits for other starts on this machine")
-            async with self._slots:
-                if self._disk.shortage() is None:
-                    await self._start_or_say_why(spec)
-                    return
+            await self._folders.fetch(spec, partial(self._say_transfer, spec))
+            while True:
+                await self._room(spec)
+                self._say(spec, KernelReason.QUEUED, "waits for other starts on this machine")
+                async with self._slots:
+                    if self._disk.shortage() is None:
+                        await self._timed(spec)
+                        return
 
     async def _room(self, spec: KernelSpec) -> None:
         while (shortage := self._disk.shortage()) is not None:
             self._say(spec, KernelReason.DISK_LOW, shortage)
             await asyncio.sleep(_DISK_POLL_S)
 
-    async def _start_or_say_why(self, spec: KernelSpec) -> None:
+    async def _timed(self, spec: KernelSpec) -> None:
         started = time.monotonic()
         outcome = "failed"
         try:
             await self._start(spec)
             outcome = "started"
             log.info("kernel_started", kernel_id=str(spec.kernel_id), name=spec.name)
+        finally:
+            START_SECONDS.labels(outcome).observe(time.monotonic() - started)
+
+    @contextmanager
+    def _failures_noted(self, spec: KernelSpec) -> Iterator[None]:
+        try:
+            yield
         except StartRefused as refused:
             if is_full(refused.__cause__):
                 raise RuntimeUnavailable(f"the disk is full: {refused.reason.text}") from refused
@@ -106,8 +120,6 @@ class Starter:
                 raise RuntimeUnavailable("the disk is full") from error
             log.exception("kernel_start_crashed", kernel_id=str(spec.kernel_id), name=spec.name)
             self._note_broken(spec, error)
-        finally:
-            START_SECONDS.labels(outcome).observe(time.monotonic() - started)
 
     def _note_broken(self, spec: KernelSpec, error: Exception) -> None:
         record = self._table.records.get(spec.kernel_id)
@@ -159,6 +171,10 @@ class Starter:
             )
 
         return act
+
+    def _say_transfer(self, spec: KernelSpec, transfer: Transfer) -> None:
+        reason = Reason.of(KernelReason.FETCHING_FOLDER, transfer_words(transfer))
+        self._table.progress(spec.kernel_id, "start", reason, transfer)
 
     def _say(self, spec: KernelSpec, code: KernelReason, text: str) -> None:
         self._table.progress(spec.kernel_id, "start", Reason.of(code, text))

@@ -13,6 +13,7 @@ from headrace.common.contracts.http.installation import Version
 from headrace.common.contracts.readiness import ReadinessCheck
 from headrace.common.web.app import Check, make_app
 from headrace.manager.api import (
+    agent_files,
     agents,
     archives,
     clients,
@@ -109,10 +110,11 @@ def document() -> dict[str, Any]:
 
 
 def make_api(use: UseCases, *, checks: Mapping[ReadinessCheck, Check] | None = None) -> web.Application:
-    """Return the application: `/v1`, and `/livez`, `/readyz` (with `checks`), `/metrics`."""
+    """Return the application: `/v1`, `/agents/v1` for agents, and `/livez`, `/readyz` (with `checks`), `/metrics`."""
     app = make_app(checks=checks, max_body_bytes=MAX_BODY_BYTES)
     for endpoint in ENDPOINTS:
         app.router.add_route(endpoint.method, endpoint.path, _handler(endpoint, use))
+    agent_files.add_routes(app, use.snapshot_files)
     return app
 
 

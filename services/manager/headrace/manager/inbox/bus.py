@@ -16,6 +16,7 @@ from headrace.common.bus.consume import answering, subscribed
 from headrace.common.bus.link import UNREADY, Link
 from headrace.common.bus.newest import newest
 from headrace.common.bus.streams import ensure_streams
+from headrace.common.contracts.messages.folder_access import FolderAccess, FolderAccessRequest
 from headrace.common.contracts.messages.reports import NodeReport, ProxyReport
 from headrace.common.contracts.messages.rulestates import RuleReport
 from headrace.common.contracts.messages.scaling import ScaleReply, ScaleRequest
@@ -48,6 +49,7 @@ class BusInbox:
         proxies: AppProxyReports,
         outcomes: LastRuleOutcomes,
         scale: Callable[[ScaleRequest], Awaitable[ScaleReply]],
+        folder_access: Callable[[FolderAccessRequest], Awaitable[FolderAccess]],
         poke: Callable[..., None],
     ) -> None:
         self._bus = bus
@@ -57,6 +59,7 @@ class BusInbox:
         self._proxies = proxies
         self._outcomes = outcomes
         self._scale = scale
+        self._folder_access = folder_access
         self._poke = poke
         self._ready = False
         bus.on_reconnect(proxies.listening)
@@ -80,6 +83,7 @@ class BusInbox:
             await stack.enter_async_context(subscribed(self._bus, ProxyReport, self._proxies.heard))
             await stack.enter_async_context(subscribed(self._bus, RuleReport, self._outcomes.heard))
             await stack.enter_async_context(answering(self._bus, ScaleRequest, self._scale, queue=GROUP))
+            await stack.enter_async_context(answering(self._bus, FolderAccessRequest, self._folder_access, queue=GROUP))
             self._proxies.listening()
             while True:  # noqa: ASYNC110 - the streams tell nobody that they are gone
                 await asyncio.sleep(CHECK_STREAMS_S if await self._ensure_streams() else RETRY_S)

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from headrace.common.contracts.ids import AgentId, FolderId, SnapshotId
 from headrace.common.contracts.messages.reports import Gpu, KernelReport
 from headrace.common.contracts.reasons import Reason
 from headrace.common.db.pool import Connection
@@ -23,6 +24,12 @@ MAX_REMOVED = 10_000
 """Removed machines whose reports are refused: the newest ones. An older one that comes back is a new machine."""
 _COLUMNS = frozenset(Agent.__dataclass_fields__) - {"gpus", "cordon"}
 SQL = Queries.beside(__file__)
+
+
+async def planned_folder(con: Connection, agent_id: AgentId, snapshot_id: SnapshotId) -> FolderId | None:
+    """Return the folder of a snapshot that the machine's plan names; None when it names no such snapshot."""
+    found: FolderId | None = await con.fetchval(SQL.planned_folder, agent_id, snapshot_id)
+    return found
 
 
 def _agent(row: Mapping[str, Any]) -> Agent:

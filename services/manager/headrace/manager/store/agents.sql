@@ -82,3 +82,10 @@ delete from removed_agents where id = $1 returning id
 
 -- name: was_removed
 select exists (select 1 from removed_agents where id = $1)
+
+-- name: planned_folder
+-- The folder of a snapshot ($2) that a kernel in the plan of a machine ($1) mounts.
+select (m.mount ->> 'folder_id')::uuid from kernels k join planned_sessions x on x.id = k.session_id
+left join revisions r on r.id = x.revision_id
+cross join lateral jsonb_array_elements(coalesce(r.resolved, x.resolved) -> 'mounts') as m (mount)
+where k.agent_id = $1 and k.ended_at is null and m.mount ->> 'snapshot_id' = $2 limit 1

@@ -25,7 +25,6 @@ LoopName = Literal[
     "revocations",
     "housekeeping",
     "measuring",
-    "snapshots",
 ]
 
 

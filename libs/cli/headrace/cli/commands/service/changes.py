@@ -75,10 +75,6 @@ def update(
             "--file", "-f", metavar="FILE", help="The new revision's whole spec as YAML or JSON; flags win over it."
         ),
     ] = None,
-    refresh: Annotated[
-        bool,
-        typer.Option("--refresh", help="Take the files of the model folder as they are now, also without any change."),
-    ] = False,
     unset_env: Annotated[list[str] | None, typer.Option("--unset-env", metavar="NAME", help="Repeatable.")] = None,
     unset: Annotated[
         list[str] | None,
@@ -114,16 +110,13 @@ def update(
 ) -> None:
     """Change a service without downtime. Only given values change; changes of the spec roll out a new revision.
 
-    A new revision has the files of the model folder as they are at that moment; --refresh makes one when only files have
-    changed.
-
     For load balancing, queue and limits see headrace service traffic. With --wait it returns once the new replicas
     serve and the old ones have left, and prints what became of open requests.
     """
     gone = unset or []
     emptied = unset_of_service(gone)
     changes = {
-        "spec": _new_spec(session, service, spec.given(), file, unset_env or [], gone, refresh=refresh),
+        "spec": _new_spec(session, service, spec.given(), file, unset_env or [], gone),
         "replicas": replicas,
         "open_to_public": public,
         "description": description,
@@ -142,20 +135,13 @@ def update(
 
 
 def _new_spec(
-    session: Session,
-    service: str,
-    flags: dict[str, Any],
-    file: Path | None,
-    unset_env: list[str],
-    unset: list[str],
-    *,
-    refresh: bool,
+    session: Session, service: str, flags: dict[str, Any], file: Path | None, unset_env: list[str], unset: list[str]
 ) -> dict[str, Any] | None:
     """Return the whole new spec: the file or the current revision, without `unset`, with the flags on it; None if
     unchanged.
     """
     of_spec = [item for item in unset if item.partition("=")[0] in OF_THE_SPEC]
-    if file is None and not flags and not unset_env and not of_spec and not refresh:
+    if file is None and not flags and not unset_env and not of_spec:
         return None
     if file is not None:
         below = document(file)

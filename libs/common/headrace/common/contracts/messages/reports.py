@@ -74,6 +74,26 @@ class Machine(Part):
     not reported."""
 
 
+TransferPhase = Literal["manifest", "waiting", "fetching", "linking"]
+"""manifest: it is asked what the folder has. waiting: another replica fetches it. fetching: files are fetched and verified.
+linking: the tree is made."""
+
+
+class Transfer(Part):
+    """Progress of the folder that a kernel's start waits for."""
+
+    phase: TransferPhase
+    bytes_done: NonNegativeInt
+    """Bytes of the folder that are on the machine, also those that were there before."""
+    bytes_total: NonNegativeInt
+    bytes_per_s: NonNegativeInt = 0
+    """Over the last ten seconds."""
+    eta_s: Annotated[float, Field(ge=0)] | None = None
+    """Time left at this rate; None: not known."""
+    problem: str | None = None
+    """Why nothing comes at the moment; it is tried again."""
+
+
 class KernelReport(Part):
     """State of one kernel. `host`/`port` are set once its program may be reached."""
 
@@ -90,6 +110,8 @@ class KernelReport(Part):
     exit_code: int | None = None
     failures: NonNegativeInt = 0
     """Consecutive failed health checks."""
+    transfer: Transfer | None = None
+    """Progress of its folder, while one is fetched for it."""
 
 
 class NodeReport(Message):

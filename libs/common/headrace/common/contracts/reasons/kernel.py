@@ -12,6 +12,7 @@ class KernelReason(CodeOfOne):
     AWAITING_PLAN = "awaiting-plan", "it was found on the machine, and no plan with it was received yet"
     QUEUED = "queued", "its start is queued behind others on its machine"
     PREPARING = "preparing", "its start is under way: folders, image, pre-start actions"
+    FETCHING_FOLDER = "fetching-folder", "a folder that it mounts is fetched from a manager to its machine"
     DISK_LOW = "disk-low", "its start waits for free disk space on its machine"
     STOPPING = "stopping", "it is not in the plan any more and is being stopped"
     REMOVING = "removing", "it is being cleaned up"
@@ -52,6 +53,11 @@ class KernelReason(CodeOfOne):
     IMAGE_PULL_FAILED = "image-pull-failed", "the image could not be pulled"
     IMAGE_ARCHITECTURE = "image-architecture", "the image is made for another architecture than its machine's"
     FOLDER_MISSING = "folder-missing", "a folder that it mounts is not on its machine"
+    FOLDER_REFUSED = "folder-refused", "what managers serve of a folder that it mounts is not what its revision names"
+    FOLDER_CACHE_FULL = (
+        "folder-cache-full",
+        "a folder that it mounts has no room in its machine's folder cache or on its disk",
+    )
     MOUNT_REFUSED = "mount-refused", "a mount's target is not an allowed path"
     PRE_START_ACTION_FAILED = "pre-start-action-failed", "a pre-start action failed"
     NETWORK_UNAVAILABLE = "network-unavailable", "no network could be created for its session"
