@@ -33,6 +33,10 @@ LABELS: Final[Mapping[str, str]] = {
     "direction": "`in`, `out`",
     "reason of headrace_bus_refused_total": "`malformed`; `foreign`: the content names another sender or addressee than the"
     " subject; `too-many-waiting`: they arrive faster than they are handled",
+    "status of headrace_manager_agents": "`alive`, `lost`",
+    "project": "a project's name",
+    "service of headrace_manager_service_replicas": "a service's name",
+    "state of headrace_manager_service_replicas": "`wanted`, `serving`",
     "status": "one of " + ", ".join(f"`{status}`" for status in get_args(SessionStatus) if status != "ended"),
     "cause": "`exited`: its container; `unhealthy`: it failed its health checks, and was replaced",
     "kind": "one of " + ", ".join(f"`{kind}`" for kind in sorted({*get_args(retention.Kind), "leftovers"})),
@@ -69,10 +73,14 @@ WATCH: Final[Mapping[str, str]] = {
     " they are cancelled",
     "headrace_reconcile_last_success_timestamp_seconds": "older than a few minutes, for any loop",
     "headrace_http_request_seconds": "5xx; the 99th percentile above 1 s (downloads and log streams take longer)",
+    "headrace_http_certificate_expiry_timestamp_seconds": "less than two weeks away",
     "headrace_bus_messages_total": "no `in` for a minute: the service hears nothing",
     "headrace_bus_refused_total": "any `foreign` (somebody has the wrong credentials, or worse); `malformed` after an upgrade;"
     " `too-many-waiting`: the manager is too slow for its agents",
     "headrace_manager_sessions": "many `pending` (no capacity) or `stopping` (machines do not answer) for minutes",
+    "headrace_manager_agents": "any `lost` that you did not switch off",
+    "headrace_manager_service_replicas": "`serving` 0 while some are `wanted`: callers get no answer; below `wanted` for"
+    " longer than a start takes",
     "headrace_manager_failed_starts_total": "a steady rate: `headrace service errors` says why",
     "headrace_manager_ended_replicas_total": "any rate that stays: replicas crash; `headrace service errors` has exit code and last"
     " lines",

@@ -537,7 +537,10 @@ def test_other_options_name_the_services_that_read_their_settings_anew(tmp_path:
     [
         (
             "everything",
-            "--rotate: found everything; allowed: database-password, redis-password, certificates, ca, ca-issue, ca-finish, bus-signing, bus:",
+            (
+                "--rotate: found everything; allowed: database-password, redis-password, scrape-key, certificates, ca, ca-issue, "
+                "ca-finish, bus-signing, bus:"
+            ),
         ),
         ("bus:nobody", "--rotate: found bus:nobody; allowed:"),
         ("secret-key", "cannot be replaced yet"),

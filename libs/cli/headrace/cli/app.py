@@ -80,6 +80,9 @@ ENTRIES: Mapping[str, Entry] = {
     "logout": Entry("login", "Delete the stored login."),
     "whoami": Entry("login", "Show the authenticated user, and its projects."),
     "migrate": Entry("migrate", "Migrate the manager's database; idempotent, and safe to run concurrently."),
+    "targets": Entry(
+        "targets", "Show what Prometheus is told to scrape: agents, app-proxies, engines of replicas (operators)."
+    ),
     "backup": Entry(
         "backup", "Back up an installation into one file: database, keys, model folders; it goes on serving meanwhile."
     ),

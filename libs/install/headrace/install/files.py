@@ -51,6 +51,11 @@ def rendered(state: State, folder: Path) -> dict[str, File]:
             f"{state.admin_key}\n", "API key of the first operator: headrace login --url … --ca tls/ca.crt"
         ),
         **(_compose(state.plan) if state.plan.layout is Layout.COMPOSE else {}),
+        **(
+            {"prometheus/scrape.key": File(f"{state.scrape_key}\n", "credential of Prometheus for scrape targets")}
+            if state.scrape_key
+            else {}
+        ),
     }
 
 
@@ -168,6 +173,7 @@ def _services(state: State, at: str) -> dict[str, File]:
         "folders_root": f"{plan.data}/folders",
         "admin_key_file": f"{at}/admin.key",
         "secret_key": state.secret_key,
+        **({"scrape_key": state.scrape_key} if state.scrape_key else {}),
         "public_proxy_url": plan.proxy_url,
         "public_url": plan.url,
         "bus_signing_file": f"{at}/bus/signing.json",

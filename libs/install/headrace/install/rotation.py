@@ -13,7 +13,7 @@ from headrace.common.bus.signing import CLAIMS_USER
 from headrace.install.bus import account_of
 from headrace.install.certificates import new_authority
 from headrace.install.errors import InstallError
-from headrace.install.state import State, bus_users, new_identity, new_password, server_certificates
+from headrace.install.state import State, bus_users, new_identity, new_password, new_scrape_key, server_certificates
 
 BUS: Final = "bus:"
 MAX_REVOKED: Final = 1000
@@ -206,9 +206,20 @@ def _steps_of(name: str, account: str) -> tuple[str, ...]:
     )
 
 
+def _scrape_key(state: State, _: datetime) -> Rotation:
+    return Rotation(
+        state.model_copy(update={"scrape_key": new_scrape_key()}),
+        (
+            "Give Prometheus the new prometheus/scrape.key: it reads the file at each look; until then it keeps its targets.",
+            "Restart the managers one after another: they read settings/manager.toml.",
+        ),
+    )
+
+
 _ROTATIONS: Final[dict[str, Callable[[State, datetime], Rotation]]] = {
     "database-password": _database,
     "redis-password": _redis,
+    "scrape-key": _scrape_key,
     "certificates": _certificates,
     "ca": _next_authority,
     "ca-issue": _issue,

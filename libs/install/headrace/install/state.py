@@ -55,6 +55,8 @@ class State(BaseModel):
     """The managers' key, hexadecimal."""
     admin_key: str = Field(repr=False)
     """API key of the first operator."""
+    scrape_key: str = Field(default="", repr=False)
+    """Credential of Prometheus for scrape targets. Empty: a folder of an earlier version, which gets one."""
     authorities: tuple[KeyPair, ...]
     """The signing authority, and during a rotation a second one, which is trusted too: the next, or the former."""
     next_authority_waits: bool = False
@@ -83,6 +85,7 @@ def completed(plan: Plan, stored: State | None, now: datetime) -> State:
     return stored.model_copy(
         update={
             "plan": plan,
+            "scrape_key": stored.scrape_key or new_scrape_key(),
             "certificates": certificates,
             "operator_signing": stored.operator_signing or new_seed("operator"),
             "identities": _identities(plan, now, stored.identities),
@@ -103,6 +106,11 @@ def bus_users(plan: Plan) -> tuple[BusUser, ...]:
 def new_password() -> str:
     """Generate a password of letters and digits, 160 random bits."""
     return "p" + secrets.token_hex(20)
+
+
+def new_scrape_key() -> str:
+    """Generate a credential for scrape targets, 256 random bits; the prefix is for secret scanners."""
+    return f"hrs_{secrets.token_hex(32)}"
 
 
 def new_identity(now: datetime) -> Identity:
@@ -126,6 +134,7 @@ def _new(plan: Plan, now: datetime) -> State:
         passwords={name: new_password() for name in PASSWORDS},
         secret_key=secrets.token_hex(32),
         admin_key=key,
+        scrape_key=new_scrape_key(),
         authorities=(authority,),
         certificates=server_certificates(plan, authority, now),
         operator=new_seed("operator"),

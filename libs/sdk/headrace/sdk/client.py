@@ -14,6 +14,7 @@ from headrace.sdk.transport import Transport
 
 if TYPE_CHECKING:
     from headrace.common.contracts.http.installation import Version
+    from headrace.common.contracts.http.targets import TargetGroup, TargetKind
     from headrace.common.contracts.http.whoami import WhoAmI
     from headrace.sdk.agents import Agents
     from headrace.sdk.clients import Clients
@@ -159,6 +160,12 @@ class Client:
         from headrace.common.contracts.http.whoami import WhoAmI  # noqa: PLC0415
 
         return self._transport.one(WhoAmI, "GET", "/v1/whoami")
+
+    def targets(self, kind: TargetKind | None = None) -> tuple[TargetGroup, ...]:
+        """Return what Prometheus scrapes, for operators: all, or the targets of one kind."""
+        from headrace.common.contracts.http.targets import TargetGroups  # noqa: PLC0415
+
+        return self._transport.one(TargetGroups, "GET", "/v1/targets", query={"kind": kind} if kind else {}).root
 
     def version(self) -> Version:
         """Return the server's version."""

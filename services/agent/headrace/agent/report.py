@@ -44,6 +44,7 @@ def machine_of(
     isolation: Isolation | None = None,
     disk: Disk | None = None,
     engine_disk: Disk | None = None,
+    admin_port: int | None = None,
 ) -> Machine:
     """Return the Machine part of a report: capacity, GPUs, address, runtime, disk."""
     slots = {CPU: Decimal(str(round(capacity.cpus, 3))), MEM: Decimal(capacity.mem_bytes)}
@@ -60,6 +61,7 @@ def machine_of(
         isolation=isolation,
         disk=disk,
         engine_disk=engine_disk,
+        admin_port=admin_port,
     )
 
 

@@ -131,6 +131,7 @@ class Settings(ServiceSettings):
 
     admin_host: str = "127.0.0.1"
     admin_port: Annotated[int, Field(ge=0, le=65535)] = 8091
+    """/livez, /readyz, /metrics. Prometheus is told of them where `admin_host` is every address, or `advertise_host`."""
 
     @field_validator("port_range")
     @classmethod
@@ -165,6 +166,11 @@ class Settings(ServiceSettings):
     def cache_dir(self) -> Path:
         """Folder of the folder cache."""
         return self.folder_cache_dir or self.data_dir / "folder-cache"
+
+    @property
+    def reachable_admin_port(self) -> int | None:
+        """Port of the admin pages if they are reached where kernels are, as reported to the manager; else None."""
+        return self.admin_port or None if self.admin_host in {*_EVERYWHERE, self.advertise_host} else None
 
     @property
     def bus_user(self) -> str:

@@ -187,6 +187,7 @@ def make_agent(settings: Settings, edges: Edges) -> Agent:
             isolation=sampler.isolation,
             disk=disk.measure(),
             engine_disk=disk.measure_engine(),
+            admin_port=settings.reachable_admin_port,
         )
 
     reporter = Reporter(

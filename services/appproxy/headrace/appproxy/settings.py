@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated
@@ -42,6 +43,9 @@ class Settings(ServiceSettings):
     admin_host: str = "127.0.0.1"
     admin_port: Port = 8001
     """/livez, /readyz, /metrics and /routes."""
+    admin_advertise_host: str = ""
+    """Where Prometheus reaches them, as reported to the manager. Default: `admin_host`, or this machine's name if that is
+    every address."""
     data_dir: Path = Path("appproxy-data")
     """Folder in which the last route tables are stored."""
     first_tables_s: Annotated[float, Field(ge=0, le=60)] = 2.0
@@ -119,3 +123,10 @@ class Settings(ServiceSettings):
     """OTLP over HTTP endpoint for spans, for example http://127.0.0.1:4318/v1/traces; needs the extra `otel`."""
     otel_share: Annotated[float, Field(ge=0, le=1)] = 0.01
     """Sampled share of requests without a trace of their own."""
+
+    @property
+    def admin_address(self) -> str:
+        """HOST:PORT of the admin pages, as reported to the manager."""
+        listening = "" if self.admin_host in {"", "0.0.0.0", "::"} else self.admin_host
+        host = self.admin_advertise_host or listening or socket.gethostname()
+        return f"[{host}]:{self.admin_port}" if ":" in host else f"{host}:{self.admin_port}"

@@ -100,6 +100,7 @@ async def build(
         reporter = Reporter(
             proxy_id=settings.id,
             url=lambda: settings.advertise_url or f"http://{settings.listen_host}:{listeners.port}",
+            admin_address=settings.admin_address,
             bus=bus,
             tables=tables,
             registry=stats,

@@ -9,6 +9,12 @@ from prometheus_client import Counter, Gauge, Histogram
 from headrace.manager.domain.lifecycle.replica_state import EndCause
 
 SESSIONS = Gauge("headrace_manager_sessions", "Sessions of the installation by status, without ended ones.", ["status"])
+AGENTS = Gauge("headrace_manager_agents", "Machines of the installation by status.", ["status"])
+SERVICE_REPLICAS = Gauge(
+    "headrace_manager_service_replicas",
+    "Replicas of each service that should have any: how many are wanted, and how many surely take requests.",
+    ["project", "service", "state"],
+)
 STARTS_FAILED = Counter(
     "headrace_manager_failed_starts_total", "Replicas that ended or were given up before they were healthy."
 )

@@ -51,6 +51,9 @@ class Settings(ServiceSettings):
     """The first admin's API key: at the first start it is taken from here if it exists, else written here (0600)."""
     secret_key: Annotated[SecretStr, Field(min_length=64, max_length=64)]
     """32 random bytes, hexadecimal, the same for all managers: keys hashes of API keys and encrypts what is kept secret."""
+    scrape_key: Annotated[SecretStr, Field(min_length=32, max_length=200)] | None = None
+    """Credential with which Prometheus asks for scrape targets (`GET /v1/targets`), and which is good for nothing else. None:
+    only operators' API keys are."""
     public_proxy_url: Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]+$")] = "http://127.0.0.1:8000"
     """Base URL of endpoints as callers see it."""
     public_url: Annotated[str, StringConstraints(pattern=r"^(https?://[^\s/'\"$`\\]+)?$")] = ""
@@ -137,6 +140,11 @@ def certificate(settings: Settings) -> ServerCertificate | None:
 def database_address(settings: Settings) -> str:
     """Return the database's URL, with the authority by which it is verified. Secret."""
     return trusting(settings.database_url.get_secret_value(), settings.ca_file)
+
+
+def scrape_key(settings: Settings) -> str | None:
+    """Return the credential for scrape targets, if there is one. Secret."""
+    return settings.scrape_key.get_secret_value() if settings.scrape_key is not None else None
 
 
 def object_limits(settings: Settings) -> ObjectLimits:

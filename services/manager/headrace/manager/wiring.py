@@ -32,6 +32,7 @@ from headrace.manager.inbox.logs import BusLogReader
 from headrace.manager.inbox.reports import NodeReports
 from headrace.manager.inbox.rule_outcomes import LastRuleOutcomes
 from headrace.manager.loops.agents import AgentLiveness
+from headrace.manager.loops.counting import CountingLoop
 from headrace.manager.loops.drains import DrainsLoop
 from headrace.manager.loops.housekeeping import HousekeepingLoop, Retention
 from headrace.manager.loops.measuring import MeasuringLoop
@@ -48,6 +49,7 @@ from headrace.manager.settings import (
     certificate,
     database_address,
     object_limits,
+    scrape_key,
     secret_bytes,
 )
 from headrace.manager.signing import FolderAccessTokens, Vault
@@ -78,6 +80,7 @@ from headrace.manager.usecases.scaling import Scaling
 from headrace.manager.usecases.services import Services
 from headrace.manager.usecases.snapshot_files import SnapshotFiles
 from headrace.manager.usecases.storage_account import StorageAccount
+from headrace.manager.usecases.targets import Targets
 from headrace.manager.usecases.tokens import SigningKeys, Tokens
 from headrace.manager.usecases.uploads import Uploads
 from headrace.manager.usecases.users import Users
@@ -87,6 +90,7 @@ from headrace.manager.usecases.wheels import Wheels
 AGENTS_EVERY = timedelta(seconds=0.5)
 """A lost machine must be replaced within 10 s, of which `lost_after` takes most."""
 HOUSEKEEPING_EVERY = timedelta(minutes=1)
+COUNTING_EVERY = timedelta(seconds=10)
 REST = 1.0
 """A loop that is poked all the time works at most half of the time, so that pokes meanwhile are handled in one pass."""
 UPLOADS_KEPT_FOR = timedelta(days=2)
@@ -245,8 +249,14 @@ def _make_loops(
         "revocations": revocations.one_pass,
         "housekeeping": HousekeepingLoop(pool, pokes.poke, kept).one_pass,
         "measuring": measuring.one_pass,
+        "counting": CountingLoop(pool).one_pass,
     }
-    periods = {"agents": min(every, AGENTS_EVERY), "housekeeping": HOUSEKEEPING_EVERY, "measuring": HOUSEKEEPING_EVERY}
+    periods = {
+        "agents": min(every, AGENTS_EVERY),
+        "housekeeping": HOUSEKEEPING_EVERY,
+        "measuring": HOUSEKEEPING_EVERY,
+        "counting": COUNTING_EVERY,
+    }
     return LoopRunner(
         [
             Loop(
@@ -273,14 +283,14 @@ def make_use_cases(
     limits, own_ports = object_limits(settings), OwnPorts.parse(settings.endpoint_ports, settings.reserved_ports)
     max_bytes = settings.upload_limit_bytes
     vault = Vault(secret_bytes(settings))
-    resolver = Resolver(storage)
+    auth, resolver = Authentication(pool, vault), Resolver(storage)
     services = Services(pool, resolver, proxies, pokes, clock, own_ports, limits, proxy_url=settings.public_proxy_url)
     account = StorageAccount(pool, limits)
     folders = Folders(pool, storage, account, limits)
     revocations = Revocations(pool, proxies, clock)
     identities, installation = Identities(pool, authority, pokes), _installation(settings)
     return UseCases(
-        auth=Authentication(pool, vault),
+        auth=auth,
         projects=Projects(pool, limits),
         users=Users(pool, vault, limits),
         folders=folders,
@@ -311,6 +321,7 @@ def make_use_cases(
         wheels=Wheels(settings.wheels_dir),
         identities=identities,
         snapshot_files=SnapshotFiles(pool, storage, FolderAccessTokens(secret_bytes(settings)), clock),
+        targets=Targets(pool, auth, proxies, address_policy(settings), scrape_key(settings)),
     )
 
 

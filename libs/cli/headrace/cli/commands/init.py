@@ -95,7 +95,7 @@ def init(
         typer.Option(
             "--rotate",
             metavar="WHAT",
-            help="Replace one secret, and print the steps to take: database-password, redis-password, certificates, "
+            help="Replace one secret, and print the steps to take: database-password, redis-password, scrape-key, certificates, "
             "ca (then ca-issue, ca-finish), bus:NAME, bus-signing.",
         ),
     ] = None,

@@ -22,6 +22,10 @@ HTTP_SECONDS = Histogram(
     ["method", "route", "code"],
     buckets=(0.002, 0.01, 0.05, 0.2, 1, 5, 30),
 )
+CERTIFICATE_ENDS = Gauge(
+    "headrace_http_certificate_expiry_timestamp_seconds",
+    "Unix time at which the certificate of the service's own HTTP server ends; 0: it has none.",
+)
 BUS_MESSAGES = Counter(
     "headrace_bus_messages_total", "Messages received from the bus, and published on it.", ["message", "direction"]
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from datetime import datetime
 from pathlib import Path
 from typing import Final, NoReturn
 from urllib.parse import parse_qs, quote, urlsplit, urlunsplit
@@ -62,6 +63,8 @@ class ServerCertificate:
         self._files = certificate, key
         self.context = server_context(certificate, key)
         self._loaded = self._versions()
+        self.ends_at = _end_of(certificate)
+        """When the loaded one ends."""
 
     def refresh(self) -> bool:
         """Load the files if they were replaced; return whether that was so. Raises TlsFileError; the loaded ones stay in use."""
@@ -69,11 +72,20 @@ class ServerCertificate:
         if versions == self._loaded:
             return False
         load_certificate(self.context, *self._files)
-        self._loaded = versions
+        self._loaded, self.ends_at = versions, _end_of(self._files[0])
         return True
 
     def _versions(self) -> list[tuple[int, int] | None]:
         return [_version(file) for file in self._files]
+
+
+def _end_of(certificate: Path) -> datetime:
+    from cryptography.x509 import load_pem_x509_certificate  # noqa: PLC0415 - loaded by servers with a certificate only
+
+    try:
+        return load_pem_x509_certificate(certificate.read_bytes()).not_valid_after_utc
+    except (OSError, ValueError) as error:
+        raise TlsFileError(f"{certificate} cannot be read: {error}") from None
 
 
 def _version(file: Path) -> tuple[int, int] | None:

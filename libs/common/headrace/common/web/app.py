@@ -17,7 +17,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from headrace.common.contracts.readiness import ReadinessCheck
-from headrace.common.obs.metrics import HTTP_SECONDS
+from headrace.common.obs.metrics import CERTIFICATE_ENDS, HTTP_SECONDS
 from headrace.common.runtime.tls import ServerCertificate, TlsFileError
 from headrace.common.web.connections import Connections, within_descriptors
 from headrace.common.web.problems import REQUEST_ID, as_problem, problem_response
@@ -211,12 +211,14 @@ class WebServer:
         if self._certificate is None:
             await self._stop.wait()
             return
+        CERTIFICATE_ENDS.set(self._certificate.ends_at.timestamp())
         while not self._stop.is_set():
             with suppress(TimeoutError):
                 async with asyncio.timeout(REFRESH_S):
                     await self._stop.wait()
             try:
                 if self._certificate.refresh():
+                    CERTIFICATE_ENDS.set(self._certificate.ends_at.timestamp())
                     log.info("certificate_loaded", server=self.name)
             except TlsFileError as error:  # half replaced, perhaps: the loaded one stays in use
                 log.warning("certificate_not_loaded", server=self.name, why=str(error))

@@ -76,6 +76,7 @@ class Reporter:
         *,
         proxy_id: ProxyId,
         url: Callable[[], str],
+        admin_address: str = "",
         bus: Bus,
         tables: RouteTables,
         registry: StatsRegistry,
@@ -87,6 +88,7 @@ class Reporter:
     ) -> None:
         self._proxy_id = proxy_id
         self._url = url
+        self._admin_address = admin_address
         self._bus = bus
         self._tables = tables
         self._registry = registry
@@ -115,6 +117,7 @@ class Reporter:
                 generations=self._generations(),
                 draining=draining,
                 ports_failed=dict(sorted(self._ports_failed().items())[:_MAX_PORTS]),
+                admin_address=self._admin_address,
             ),
         )
         held = tuple(

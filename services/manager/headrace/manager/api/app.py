@@ -33,6 +33,7 @@ from headrace.manager.api import (
     revocations,
     rules,
     services,
+    targets,
     tokens,
     uploads,
     users,
@@ -89,6 +90,7 @@ ENDPOINTS: tuple[Endpoint, ...] = tuple(
         logs.routes,
         validations.routes,
         agents.routes,
+        targets.routes,
     )
     for endpoint in routes.endpoints
 )

@@ -13,7 +13,7 @@ from headrace.common.runtime.clock import Monotonic
 from headrace.common.runtime.loop import Loop
 
 STUCK_S = 60.0
-NOT_NEEDED = frozenset({"housekeeping", "measuring", "revocations"})
+NOT_NEEDED = frozenset({"housekeeping", "measuring", "counting", "revocations"})
 """Loops that do not count for readiness."""
 
 

@@ -25,6 +25,7 @@ LoopName = Literal[
     "revocations",
     "housekeeping",
     "measuring",
+    "counting",
 ]
 
 

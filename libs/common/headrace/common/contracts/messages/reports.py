@@ -72,6 +72,8 @@ class Machine(Part):
     engine_disk: Disk | None = None
     """File system of images and writable layers. None: the same one, no container engine, one of another machine, or
     not reported."""
+    admin_port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    """Port of the agent's admin pages (`/metrics`) at `address`. None: they are not reachable there, or not reported."""
 
 
 TransferPhase = Literal["manifest", "waiting", "fetching", "linking"]
@@ -173,6 +175,8 @@ class ProxyReport(Message):
     draining: tuple[DrainingRoute, ...] = ()
     ports_failed: dict[int, str] = {}
     """Own ports that could not be opened, and why; at most 100."""
+    admin_address: Annotated[str, Field(max_length=300)] = ""
+    """HOST:PORT of its admin pages (`/metrics`). Empty: not reported."""
 
 
 class Held(Part):
