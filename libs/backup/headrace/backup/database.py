@@ -86,6 +86,11 @@ async def write_rows(connection: Connection, table: str, columns: Sequence[str],
     return int(done.rpartition(" ")[2])
 
 
+async def count_folders(connection: Connection) -> int:
+    """Return how many folders there are that are not deleted."""
+    return int(await connection.fetchval(SQL.folders))
+
+
 async def folder_ids(connection: Connection) -> AsyncIterator[str]:
     """Yield the ids of all folders that are not deleted."""
     after = UUID(int=0)

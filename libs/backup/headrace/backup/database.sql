@@ -20,7 +20,7 @@ select number, checksum from schema_migrations order by number
 select to_regclass('public.schema_migrations') is not null
 
 -- name: folders
-select count(*) as folders, coalesce(sum(stored_bytes), 0)::bigint as bytes from folders where deleted_at is null
+select count(*) from folders where deleted_at is null
 
 -- name: folder_ids
 select id::text from folders where deleted_at is null and id > $1 order by id limit $2
