@@ -67,7 +67,8 @@ async def use(stack: Stack, name: str, token: str) -> None:
 
 async def test_every_query_returns_what_it_should(stack: Stack, prometheus: Prometheus) -> None:
     name = "watched"
-    await stack.engine_service(name, replicas=2)
+    # one request at a time on each, so that some wait in the queue
+    await stack.engine_service(name, replicas=2, limits={"max_in_flight_per_replica": 1})
     await stack.api.until_healthy(name, replicas=2)
     token = (await stack.api.token(name))["token"]
     rule = {"metric": "cpu_util", "source": "kernel", "comparator": "GREATER_THAN", "threshold": 1e6, "step": 1}
@@ -79,7 +80,7 @@ async def test_every_query_returns_what_it_should(stack: Stack, prometheus: Prom
         }
 
     await eventually(up)
-    async with Load(f"{stack.proxy}/{name}/v1/models", token, workers=2) as load:
+    async with Load(f"{stack.proxy}/{name}/v1/models", token, workers=6) as load:
         uses, lacking = 0, [(where, query) for where, query in panels() if "__" not in where]
 
         async def answered() -> bool:
