@@ -66,5 +66,5 @@ class Targets:
 
 def _bounded(found: Sequence[T], kind: TargetKind) -> Sequence[T]:
     if len(found) > MAX_TARGETS:
-        log.warning("targets_left_out", kind=kind, most=MAX_TARGETS)
+        log.warning("targets_skipped", kind=kind, most=MAX_TARGETS)
     return found[:MAX_TARGETS]
