@@ -104,7 +104,7 @@ async def test_a_refused_entry_costs_itself_and_is_named(api: ManagerApi) -> Non
     assert refused["link"] == "a symbolic link"
     assert refused["huge"] == "10485761 bytes"
     assert content_of(api.folders / folder) == {"a-file": b"1", "between": b"b", "right": b"22"}
-    assert {path.name for path in api.folders.iterdir()} == {folder, ".uploads"}
+    assert {path.name for path in api.folders.iterdir()} == {folder, ".uploads", ".snapshots"}
     assert list((api.folders / ".uploads").iterdir()) == []
 
 

@@ -61,22 +61,22 @@ async def test_restart_is_the_same_revision_under_a_new_number(api: ManagerApi) 
 
 
 async def test_a_retry_reads_the_definition_again_and_takes_what_was_corrected(api: ManagerApi) -> None:
-    await api.admin.folder("m", {"model-definition.yaml": DEFINITION})
+    folder = await api.admin.folder("m", {"model-definition.yaml": DEFINITION})
     await api.admin.call(
         "POST", "/v1/services", {"name": "chat", "folder": "m", "image": "img", "slots": {"cpu": 1, "mem": "1g"}}
     )
     await api.pool.execute("update services set failed_starts = 5")
     same = await api.admin.call("POST", "/v1/services/chat/retry")
     assert (same["revision"], same["note"]) == (1, None)
-    (definition,) = api.folders.rglob("model-definition.yaml")
-    definition.write_text(DEFINITION.replace("http.server 8000", "http.server --corrected 8000"))
+    corrected = DEFINITION.replace("http.server 8000", "http.server --corrected 8000")
+    await api.admin.upload(folder, "model-definition.yaml", corrected.encode())
     healthy = await api.admin.call("POST", "/v1/services/chat/retry")
     assert healthy["revision"] == 1, "nothing has failed"
     await api.pool.execute("update services set failed_starts = 5")
     seen = await api.admin.call("POST", "/v1/services/chat/retry")
     assert (seen["revision"], seen["note"]["code"]) == (2, "definition-read-again")
     assert "--corrected" in str(await api.pool.fetchval("select resolved from revisions where number = 2"))
-    definition.write_text("models: 7")
+    await api.admin.upload(folder, "model-definition.yaml", b"models: 7")
     await api.pool.execute("update services set failed_starts = 5")
     refused = await api.admin.call("POST", "/v1/services/chat/retry", expect=422)
     assert refused["file"] == "model-definition.yaml"

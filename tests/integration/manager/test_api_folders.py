@@ -228,7 +228,7 @@ async def test_paths_that_lead_elsewhere_are_refused(api: ManagerApi, path: str)
             ),
         )
         assert answer.status_code in (400, 404, 405), (method, answer.text)
-    assert {p.name for p in api.folders.iterdir()} == {folder, ".uploads"}
+    assert {p.name for p in api.folders.iterdir()} == {folder, ".uploads", ".snapshots"}
     assert {p.name for p in (api.folders / folder).iterdir()} == {"a"}
 
 

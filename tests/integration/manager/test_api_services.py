@@ -59,7 +59,8 @@ async def test_a_custom_service_takes_definition_and_defaults_and_the_request_wi
     resolved = await api.pool.fetchval("select resolved from revisions")
     assert resolved["command"] == ["/bin/sh", "-c", "python -m http.server 8000"]
     assert resolved["environ"] == {"MODEL_NAME": "asked", "OTHER": "kept"}
-    assert resolved["mounts"] == [{"folder_id": folder, "target": "/models", "read_only": True}]
+    (mount,) = resolved["mounts"]
+    assert (mount["folder_id"], mount["target"], mount["read_only"]) == (folder, "/models", True)
     assert {"services", "routes"} <= set(api.behind.poked)
     assert (await api.admin.call("GET", f"/v1/services/{seen['id']}"))["name"] == "chat"
 
@@ -78,8 +79,14 @@ async def test_what_replicas_are_started_with_is_shown_of_the_current_and_of_old
     assert (first["image"], first["architecture"]) == ("example.com/model-server:latest", "x86_64")
     assert (first["health_check"]["path"], first["health_check"]["initial_delay"]) == ("/health", 60)
     assert first["mounts"] == [
-        {"folder_id": folder, "folder": "m", "target": "/models", "read_only": True},
-        {"folder_id": data, "folder": "corpus", "target": "/data", "read_only": False},
+        {
+            "folder_id": folder,
+            "folder": "m",
+            "target": "/models",
+            "read_only": True,
+            "snapshot_id": (await api.admin.call("GET", "/v1/folders/m/manifest"))["snapshot_id"],
+        },
+        {"folder_id": data, "folder": "corpus", "target": "/data", "read_only": False, "snapshot_id": None},
     ]
     seen = await api.admin.call("PATCH", "/v1/services/chat", {"spec": {"runtime": "cmd", "image": "i", "port": 90}})
     assert (seen["effective"]["port"], seen["effective"]["mounts"], seen["effective"]["image"]) == (90, [], "i")

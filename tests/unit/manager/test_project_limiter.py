@@ -61,7 +61,7 @@ async def test_a_turn_lasts_as_long_as_the_thread_works_also_when_the_caller_has
         go_on.wait(60)
 
     with ThreadPoolExecutor(1) as threads:
-        storage = FolderStorage(DiskReserve(tmp_path), threads, threads, threads, timeout_s=60)
+        storage = FolderStorage(DiskReserve(tmp_path), threads, threads, threads, threads, timeout_s=60)
         end = await turns.take(ONE)
         call = asyncio.create_task(storage.call(work, ended=end))
         await asyncio.to_thread(begun.wait, 60)

@@ -98,7 +98,7 @@ ENTRIES: Mapping[str, Entry] = {
         "Model services: one permanent endpoint and its replicas.",
         "service.listing",
         {
-            "service.core": "create show wait scale start stop rm",
+            "service.core": "create show manifest wait scale start stop rm",
             "service.changes": "update rollback restart retry history revisions decisions errors",
             "service.traffic": "traffic weight",
             "service.receipts": "receipts",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from headrace.common.contracts.http.folders import CreateFolder, FileView, FolderView, RefusedEntry, UploadView
 from headrace.common.contracts.vocabulary import UsageMode
@@ -15,6 +16,9 @@ from headrace.sdk.trees.jobs import PARALLEL
 from headrace.sdk.trees.results import ResumeStore, TreeProgress, TreeResult
 from headrace.sdk.trees.upload import TreeUpload
 from headrace.sdk.uploads import Uploader
+
+if TYPE_CHECKING:
+    from headrace.common.contracts.manifest import FolderManifest
 
 Progress = Callable[[int, int], None]
 """Called with the bytes transferred and the total."""
@@ -40,6 +44,14 @@ class Folders:
     def get(self, folder: object, *, project: str | None = None) -> FolderView:
         """Return one folder."""
         return self._transport.one(FolderView, "GET", _of(folder), query=_in(project))
+
+    def manifest(self, folder: object, *, project: str | None = None) -> FolderManifest:
+        """Return all files of the folder as they are now, with size and SHA-256. ApiError `unavailable` with reason
+        `folder-hashing` while the SHA-256 of files that were not uploaded through the API is being made.
+        """
+        from headrace.common.contracts.manifest import FolderManifest  # noqa: PLC0415 - see client.py
+
+        return self._transport.one(FolderManifest, "GET", f"{_of(folder)}/manifest", query=_in(project))
 
     def delete(self, folder: object, *, project: str | None = None, force: bool = False) -> None:
         """Delete a folder and its files. ApiError `in-use` while a live service uses it, or (without `force`) an older

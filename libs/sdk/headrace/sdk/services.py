@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from headrace.common.contracts.http.decisions import ScaleDecisionView
     from headrace.common.contracts.http.history import HistoryEntry
     from headrace.common.contracts.http.receipts import ReceiptView, RolloutReceipt
+    from headrace.common.contracts.manifest import FolderManifest
     from headrace.sdk.logs import LogStream
 
 _INCOMPLETE = Reason.of(
@@ -94,7 +95,7 @@ class Services:
         return self._transport.one(ServiceDetail, "POST", f"{_of(service)}/restart")
 
     def retry(self, service: object) -> ServiceDetail:
-        """Clear the errors and start failed replicas again; changed definition files make a new revision."""
+        """Clear the errors and start failed replicas again; a changed model folder makes a new revision."""
         return self._transport.one(ServiceDetail, "POST", f"{_of(service)}/retry")
 
     def rollback(self, service: object, revision: int, *, message: str = "") -> ServiceDetail:
@@ -109,6 +110,14 @@ class Services:
     def revision(self, service: object, number: int) -> RevisionDetail:
         """Return one revision, with the effective spec of its replicas."""
         return self._transport.one(RevisionDetail, "GET", f"{_of(service)}/revisions/{number}")
+
+    def manifest(self, service: object, number: int) -> FolderManifest:
+        """Return the files that the revision's replicas see as model folder, with size and SHA-256. ApiError `not-found`
+        for a revision without a model folder, or from before there were snapshots.
+        """
+        from headrace.common.contracts.manifest import FolderManifest  # noqa: PLC0415 - see client.py
+
+        return self._transport.one(FolderManifest, "GET", f"{_of(service)}/revisions/{number}/manifest")
 
     def history(self, service: object) -> Iterator[HistoryEntry]:
         """Yield the changes, newest first."""

@@ -41,6 +41,9 @@ FOLDERS_MEASURED = Counter(
     "Model folders whose stored size was compared with their files.",
     ["outcome"],
 )
+SNAPSHOTS = Counter(
+    "headrace_manager_snapshots_total", "Snapshots of model folders that this manager made or removed.", ["event"]
+)
 SNAPSHOT_BYTES = Counter(
     "headrace_manager_snapshot_bytes_total", "Bytes of model folders sent to agents that fetch them."
 )

@@ -43,6 +43,7 @@ from headrace.manager.loops.receipts import ReceiptsLoop
 from headrace.manager.loops.revocations import RevocationsLoop
 from headrace.manager.loops.runner import LoopRunner
 from headrace.manager.loops.services import ServicesLoop
+from headrace.manager.loops.snapshots import SnapshotsLoop
 from headrace.manager.settings import (
     Settings,
     address_policy,
@@ -79,6 +80,7 @@ from headrace.manager.usecases.rules import Rules
 from headrace.manager.usecases.scaling import Scaling
 from headrace.manager.usecases.services import Services
 from headrace.manager.usecases.snapshot_files import SnapshotFiles
+from headrace.manager.usecases.snapshots import FolderSnapshots
 from headrace.manager.usecases.storage_account import StorageAccount
 from headrace.manager.usecases.targets import Targets
 from headrace.manager.usecases.tokens import SigningKeys, Tokens
@@ -91,6 +93,7 @@ AGENTS_EVERY = timedelta(seconds=0.5)
 """A lost machine must be replaced within 10 s, of which `lost_after` takes most."""
 HOUSEKEEPING_EVERY = timedelta(minutes=1)
 COUNTING_EVERY = timedelta(seconds=10)
+SNAPSHOTS_EVERY = timedelta(minutes=5)
 REST = 1.0
 """A loop that is poked all the time works at most half of the time, so that pokes meanwhile are handled in one pass."""
 UPLOADS_KEPT_FOR = timedelta(days=2)
@@ -249,12 +252,14 @@ def _make_loops(
         "revocations": revocations.one_pass,
         "housekeeping": HousekeepingLoop(pool, pokes.poke, kept).one_pass,
         "measuring": measuring.one_pass,
+        "snapshots": SnapshotsLoop(pool, edges.storage).one_pass,
         "counting": CountingLoop(pool).one_pass,
     }
-    periods = {
+    periods: dict[LoopName, timedelta] = {
         "agents": min(every, AGENTS_EVERY),
         "housekeeping": HOUSEKEEPING_EVERY,
         "measuring": HOUSEKEEPING_EVERY,
+        "snapshots": SNAPSHOTS_EVERY,
         "counting": COUNTING_EVERY,
     }
     return LoopRunner(
@@ -283,10 +288,13 @@ def make_use_cases(
     limits, own_ports = object_limits(settings), OwnPorts.parse(settings.endpoint_ports, settings.reserved_ports)
     max_bytes = settings.upload_limit_bytes
     vault = Vault(secret_bytes(settings))
-    auth, resolver = Authentication(pool, vault), Resolver(storage)
-    services = Services(pool, resolver, proxies, pokes, clock, own_ports, limits, proxy_url=settings.public_proxy_url)
+    snapshots = FolderSnapshots(storage, monotonic=edges.clocks.monotonic)
+    auth, resolver = Authentication(pool, vault), Resolver(storage, snapshots)
+    services = Services(
+        pool, resolver, snapshots, proxies, pokes, clock, own_ports, limits, proxy_url=settings.public_proxy_url
+    )
     account = StorageAccount(pool, limits)
-    folders = Folders(pool, storage, account, limits)
+    folders = Folders(pool, storage, snapshots, account, limits)
     revocations = Revocations(pool, proxies, clock)
     identities, installation = Identities(pool, authority, pokes), _installation(settings)
     return UseCases(
@@ -303,7 +311,7 @@ def make_use_cases(
         tokens=Tokens(pool, SigningKeys(vault), pokes, clock, limits, revocations),
         clients=Clients(pool, pokes, limits, revocations),
         rules=Rules(pool, outcomes, pokes, limits),
-        history=History(pool),
+        history=History(pool, snapshots),
         logs=Logs(pool, reader, clock),
         validations=Validations(pool, resolver, pokes, limits),
         agents=Agents(pool, address_policy(settings), identities, pokes),

@@ -12,6 +12,7 @@ import typer
 
 from headrace.cli.command import Commands, commands
 from headrace.cli.commands.flags import Folder, OfProject, Project, Yes, confirmed
+from headrace.cli.commands.manifest import show_manifest
 from headrace.cli.config import state_folder
 from headrace.cli.errors import CliError
 from headrace.cli.output import Columns
@@ -57,6 +58,7 @@ def register(app: Commands) -> None:
             "ls": ls,
             "show": show,
             "files": files,
+            "manifest": manifest,
             "upload": upload,
             "download": download,
             "uploads": uploads,
@@ -109,6 +111,11 @@ def files(
         folder, path, recursive=recursive, everything=everything, project=session.project(project, of=folder)
     )
     session.output.table(found, _FILES, empty="no files")
+
+
+def manifest(session: Session, folder: Folder, project: Project = None) -> None:
+    """List all files of a folder as they are now, with size and SHA-256: what a new revision would pin."""
+    show_manifest(session, session.client.folders.manifest(folder, project=session.project(project, of=folder)))
 
 
 def upload(

@@ -12,6 +12,7 @@ from pydantic import Field, StringConstraints
 
 from headrace.common.contracts.http.folders import CreateFolder, FileView, FolderView
 from headrace.common.contracts.http.page import Page
+from headrace.common.contracts.manifest import FolderManifest
 from headrace.common.contracts.problems import (
     Conflict,
     Forbidden,
@@ -20,6 +21,7 @@ from headrace.common.contracts.problems import (
     NameTaken,
     NotFound,
     RangeNotSatisfiable,
+    Unavailable,
 )
 from headrace.common.contracts.vocabulary import UsageMode
 from headrace.manager.api.routing import Call, Header, Paging, Query, Reference, Reply, Routes, json_reply, no_content
@@ -110,6 +112,19 @@ async def delete_folder(call: Call) -> web.Response:
     query = call.query(DeleteFolderQuery)
     await call.use.folders.delete(call.actor, call["folder"], query.project, force=query.force)
     return no_content()
+
+
+@routes.on(
+    "GET",
+    "/v1/folders/{folder}/manifest",
+    query=FolderQuery,
+    replies={200: Reply("The manifest.", FolderManifest)},
+    problems=(Conflict, Unavailable),
+)
+async def folder_manifest(call: Call) -> web.Response:
+    """Get the manifest of a model folder as it is now: all files with size and SHA-256, sorted by path."""
+    found = await call.use.folders.manifest(call.actor, call["folder"], call.query(FolderQuery).project)
+    return web.Response(body=found, content_type="application/json")
 
 
 @routes.on(

@@ -9,6 +9,8 @@ from pydantic import Field
 
 from headrace.common.contracts.http.page import Page
 from headrace.common.contracts.http.revisions import RevisionDetail, RevisionView
+from headrace.common.contracts.manifest import FolderManifest
+from headrace.common.contracts.problems import Unavailable
 from headrace.manager.api.routing import MAX_REVISION, Call, Query, Reply, Routes, json_reply, revision_of
 
 routes = Routes("services")
@@ -38,3 +40,15 @@ async def list_revisions(call: Call) -> web.Response:
 async def show_revision(call: Call) -> web.Response:
     """Get a revision: the spec as it was given, and as its replicas are started with it."""
     return json_reply(await call.use.history.revision(call.actor, call["service"], revision_of(call)))
+
+
+@routes.on(
+    "GET",
+    "/v1/services/{service}/revisions/{revision}/manifest",
+    replies={200: Reply("The manifest.", FolderManifest)},
+    problems=(Unavailable,),
+)
+async def revision_manifest(call: Call) -> web.Response:
+    """Get the manifest of the files that the revision's replicas see as model folder, with size and SHA-256, sorted by path."""
+    found = await call.use.history.manifest(call.actor, call["service"], revision_of(call))
+    return web.Response(body=found, content_type="application/json")

@@ -8,6 +8,7 @@ from typing import Final
 from uuid import UUID
 
 from headrace.manager.folders.errors import problems
+from headrace.manager.folders.file_identity import FileIdentity
 from headrace.manager.folders.partials import Partials
 
 FILE_MODE: Final = 0o644
@@ -21,6 +22,8 @@ class IncomingFile:
         self.path, self._fd = partials.new(identifier)
         self.size = 0
         self.digest = hashlib.sha256()
+        self.identity: FileIdentity | None = None
+        """Set by sync()."""
 
     def write(self, part: bytes) -> None:
         """Append `part`. Raises InsufficientStorage."""
@@ -39,6 +42,7 @@ class IncomingFile:
                 if modified_ns is not None:
                     os.utime(self._fd, ns=(modified_ns, modified_ns))
                 os.fsync(self._fd)
+                self.identity = FileIdentity.of(os.fstat(self._fd))
             finally:
                 os.close(self._fd)
                 self._fd = -1

@@ -61,10 +61,10 @@ class Partials:
                 found[upload_id] = self._file(upload_id).stat()
         return found
 
-    def open(self, upload_id: UUID, *, digested: bool = False) -> Appender:
+    def open(self, upload_id: UUID) -> Appender:
         """Open the upload for appending, locked against others (also other managers). Raises Locked, NotFound.
 
-        `digested`: compute its SHA-256 while it is written.
+        Its SHA-256 is made while it is written.
         """
         with problems("the upload"):
             fd = os.open(self._file(upload_id), os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -77,7 +77,7 @@ class Partials:
         if facts.st_nlink == 0:  # finished or removed between open and lock
             os.close(fd)
             raise NotFound("the upload does not exist")
-        digest = self._digests.take(upload_id, facts.st_size) if digested else None
+        digest = self._digests.take(upload_id, facts.st_size)
         return Appender(fd, self._file(upload_id), self.room, digest, partial(self._digests.keep, upload_id))
 
     def remove(self, upload_id: UUID) -> None:
@@ -190,6 +190,10 @@ class Appender:
         """Sync what was written to disk."""
         with self._lock, problems("the upload", storage=self._room.root):
             self._flush()
+
+    def known_sha256(self) -> str | None:
+        """Return the hexadecimal digest of the content, if it is known without reading it again."""
+        return self._digest.hexdigest() if self._digest is not None else None
 
     def sha256(self) -> str:
         """Return the hexadecimal digest of the content; it is read again where another process wrote a part of it."""

@@ -1,4 +1,4 @@
-"""Folder storage for the event loop: blocking calls in a thread pool of its own, each with a timeout."""
+"""Folder storage for the event loop: blocking calls in thread pools of its own, each with a timeout."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from headrace.common.contracts.problems import Unavailable
 from headrace.common.contracts.reasons.api import ApiReason
 from headrace.manager.folders.errors import RESERVE_BYTES, DiskReserve
 from headrace.manager.folders.group_commit import AT_ONCE, GroupCommit
+from headrace.manager.folders.hashing import HASHERS, HashingJobs
 from headrace.manager.folders.partials import Partials
+from headrace.manager.folders.snapshots import Snapshots
 from headrace.manager.folders.tree import Tree
 from headrace.manager.threads import in_thread
 
@@ -32,7 +34,7 @@ C = TypeVar("C", bound=Closeable)
 
 
 class FolderStorage:
-    """Trees and incomplete uploads below one root.
+    """Trees, their snapshots, and incomplete uploads below one root.
 
     A storage that hangs costs each of its callers `timeout_s`, and nobody else.
     """
@@ -43,6 +45,7 @@ class FolderStorage:
         threads: ThreadPoolExecutor,
         flushers: ThreadPoolExecutor,
         closers: ThreadPoolExecutor,
+        hashers: ThreadPoolExecutor,
         *,
         timeout_s: float,
     ) -> None:
@@ -50,13 +53,15 @@ class FolderStorage:
         self.room = room
         self.partials = Partials(room)
         self.flushing = GroupCommit(flushers)
+        self.snapshots = Snapshots(room, self.flushing)
+        self.hashing = HashingJobs(room.root, self.snapshots.known, hashers)
         self._threads = threads
         self._closers = closers
         self._timeout_s = timeout_s
 
-    def tree(self, folder_id: object) -> Tree:
-        """Return the files of a folder."""
-        return Tree(self.root, folder_id)
+    def tree(self, source: object) -> Tree:
+        """Return the files of a folder, by its id, or of a snapshot (`manifest.snapshot_files`)."""
+        return Tree(self.root, source)
 
     async def call(
         self,
@@ -119,9 +124,14 @@ def open_storage(
     executor = ThreadPoolExecutor(threads, thread_name_prefix="folders")
     flushers = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="flushers")
     closers = ThreadPoolExecutor(threads, thread_name_prefix="closers")
+    hashers = ThreadPoolExecutor(HASHERS, thread_name_prefix="hashers")
+    room = DiskReserve(root, reserve_bytes)
+    storage = FolderStorage(room, executor, flushers, closers, hashers, timeout_s=timeout_s)
     try:
-        yield FolderStorage(DiskReserve(root, reserve_bytes), executor, flushers, closers, timeout_s=timeout_s)
+        yield storage
     finally:
+        storage.hashing.stop()
+        hashers.shutdown(wait=False, cancel_futures=True)
         executor.shutdown(wait=False, cancel_futures=True)
         flushers.shutdown(wait=False)  # a thread waits for them: it would do so for ever for one that is dropped
         closers.shutdown(wait=False)

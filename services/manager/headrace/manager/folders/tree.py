@@ -19,6 +19,7 @@ from headrace.manager.domain.records.folders import FileEntry
 from headrace.manager.domain.storage_usage import StorageChange, StorageUsage
 from headrace.manager.folders.arriving import FILE_MODE
 from headrace.manager.folders.errors import problems
+from headrace.manager.folders.file_identity import FileIdentity
 from headrace.manager.folders.listing import MAX_DIRECTORY_ENTRIES, Listing, entry_of, moment, names_after, shown
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -161,8 +162,10 @@ class Tree:
             if stat.S_ISDIR(os.stat(names[-1], dir_fd=parent, follow_symlinks=False).st_mode):
                 raise Conflict(f"{shown} is a directory")
 
-    def put(self, source: Path, names: Sequence[str], *, modified_ns: int | None = None) -> None:
+    def put(self, source: Path, names: Sequence[str], *, modified_ns: int | None = None) -> FileIdentity:
         """Move the finished file `source` to `names`, atomically: readers see the old file or the new one. Raises Conflict.
+
+        Return its identity.
 
         Its name is synced to disk afterwards, as are those of directories that were created for it.
         """
@@ -170,14 +173,15 @@ class Tree:
             source.chmod(FILE_MODE)
             if modified_ns is not None:
                 os.utime(source, ns=(modified_ns, modified_ns))
-            size = source.stat().st_size
+            identity = FileIdentity.of(source.stat())
         with self.directory(names[:-1], make=True) as parent:
-            self.place(parent, source, names, size)
+            self.place(parent, source, names, identity.size)
             with problems("/".join(names), storage=self.path.parent):
                 os.fsync(parent)
         for above in self.made_in():
             with suppress(NotFound, Conflict):  # removed meanwhile
                 self.sync(above)
+        return identity
 
     def place(self, parent: int, source: Path, names: Sequence[str], size: int) -> None:
         """Move the file `source` of `size` bytes into the directory open as `parent`, which is that of `names`.
@@ -200,7 +204,7 @@ class Tree:
         return made
 
     def _gone(self, facts: os.stat_result) -> None:
-        self._lost += held_by(facts)
+        self._lost += freed_by(facts)
 
     def sync(self, names: Sequence[str]) -> None:
         """Sync the names in a directory to disk. Raises NotFound, Conflict."""
@@ -231,10 +235,14 @@ class OpenFile:
                 size -= len(part)
         return b"".join(parts)
 
+    def facts(self) -> os.stat_result:
+        """Return the stat of the open file."""
+        with self._lock, problems("the file"):
+            return os.fstat(self._file.fileno())
+
     def is_unchanged(self) -> bool:
         """Return whether the file was not written to since it was opened."""
-        with self._lock, problems("the file"):
-            facts = os.fstat(self._file.fileno())
+        facts = self.facts()
         return (facts.st_size, facts.st_mtime_ns) == (self.size_bytes, self.modified_ns)
 
     def close(self) -> None:
@@ -246,6 +254,12 @@ class OpenFile:
 def held_by(facts: os.stat_result) -> StorageUsage:
     """Return the storage usage of one directory entry."""
     return StorageUsage(facts.st_size if stat.S_ISREG(facts.st_mode) else 0, 1)
+
+
+def freed_by(facts: os.stat_result) -> StorageUsage:
+    """Return the usage that ends with this name of a file: none while a snapshot has another name of it."""
+    linked = stat.S_ISREG(facts.st_mode) and facts.st_nlink > 1
+    return StorageUsage() if linked else held_by(facts)
 
 
 def _make(fd: int, name: str) -> bool:

@@ -23,6 +23,7 @@ from headrace.manager.domain.paths import modified_ns, split_path
 from headrace.manager.domain.records.archives import LeftOut, Unpacked
 from headrace.manager.domain.storage_usage import StorageChange, StorageUsage
 from headrace.manager.folders.arriving import IncomingFile
+from headrace.manager.folders.file_identity import FileIdentity
 from headrace.manager.folders.group_commit import GroupCommit
 from headrace.manager.folders.partials import Partials
 from headrace.manager.folders.tree import Tree
@@ -77,7 +78,10 @@ class _Entry:
 
 
 class Unpacker:
-    """Unpacks one archive into `tree` below `into`. Close it always: incomplete files are deleted."""
+    """Unpacks one archive into `tree` below `into`. Close it always: incomplete files are deleted.
+
+    `hashed` is called with the SHA-256 of files that are in their places.
+    """
 
     def __init__(
         self,
@@ -88,6 +92,7 @@ class Unpacker:
         *,
         into: tuple[str, ...],
         max_bytes: int,
+        hashed: Callable[[Sequence[tuple[FileIdentity, str]]], None] = lambda _: None,
     ) -> None:
         self._tree = tree
         self._partials = partials
@@ -95,11 +100,13 @@ class Unpacker:
         self._new_id = new_id
         self._into = into
         self._max_bytes = max_bytes
+        self._hashed = hashed
         self._buffer = bytearray()
         self._entry: _Entry | None = None
         self._pax: dict[str, str] = {}
         self._file: IncomingFile | None = None
         self._written: list[tuple[_Entry, IncomingFile]] = []
+        self._in_place: list[tuple[FileIdentity, str]] = []
         self._at = 0
         self._entries = 0
         self._allowed = self._arriving = self._current = StorageUsage()
@@ -312,6 +319,8 @@ class Unpacker:
                     parents.add(parent)
             parents |= self._tree.made_in()
             self._flushing.all([partial(self._synced, names) for names in parents])
+            hashed, self._in_place = self._in_place, []
+            self._hashed(hashed)
         finally:
             for _, file in files:
                 file.forget()  # does nothing to those that are in their places
@@ -336,6 +345,8 @@ class Unpacker:
             return
         self.files += 1
         self.bytes += file.size
+        if file.identity is not None:
+            self._in_place.append((file.identity, file.digest.hexdigest()))
 
     def _synced(self, names: tuple[str, ...]) -> None:
         with suppress(NotFound, Conflict):  # removed meanwhile

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 
 import structlog
 
@@ -59,7 +60,8 @@ class MeasuringLoop:
                 due = await folders.next_to_measure(con, self._every)
             if due is None:
                 return
-            self._now = due, UsageWalk(self._storage.tree(due.id))
+            snapshots = await self._storage.call(partial(self._storage.snapshots.trees, due.id))
+            self._now = due, UsageWalk(self._storage.tree(due.id), snapshots)
         due, walk = self._now
         try:
             ended = await self._some(walk)

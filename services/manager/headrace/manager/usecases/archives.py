@@ -19,6 +19,7 @@ from headrace.manager.domain.access import Actor
 from headrace.manager.domain.paths import split_path
 from headrace.manager.domain.records.folders import Folder
 from headrace.manager.domain.storage_usage import StorageUsage
+from headrace.manager.folders.file_identity import FileIdentity
 from headrace.manager.folders.packing import Packer
 from headrace.manager.folders.storage import FolderStorage
 from headrace.manager.folders.unpacking import Unpacker
@@ -88,6 +89,7 @@ class Archives:
                 new_uuid,
                 into=into,
                 max_bytes=self._max_bytes,
+                hashed=partial(self._hashed, folder),
             )
             try:
                 await self._take(folder, reservation, unpacker, body, _step(length))
@@ -95,6 +97,10 @@ class Archives:
             finally:
                 await self._storage.close(unpacker)
                 await self._record(actor, folder, reservation, path, unpacker)
+
+    def _hashed(self, folder: Folder, digests: Sequence[tuple[FileIdentity, str]]) -> None:
+        if folder.usage_mode == "model":  # only those are pinned by revisions
+            self._storage.snapshots.known.add(folder.id, digests)
 
     @asynccontextmanager
     async def read(

@@ -127,7 +127,7 @@ class Changes:
     async def retry(self, actor: Actor, reference: str) -> ServiceDetail:
         """Clear the errors of failed starts and try again at once.
 
-        The definition files are read again: where they changed, a new revision is made of them. Raises NotFound,
+        The model folder is read again: where it changed, a new revision is made of it. Raises NotFound,
         Forbidden, Conflict, InvalidDefinition, InvalidRequest, QuotaExceeded.
         """
         before, spec, resolved = await self._read_again(actor, reference)
@@ -137,9 +137,9 @@ class Changes:
             if resolved is not None and before == facts.revision and resolved != facts.resolved:
                 if facts.running:
                     await self._check_quota(con, facts, resolved)
-                message = "retry: the definition files have changed"
+                message = "retry: the model folder has changed"
                 number, revision_id, _ = await self._revise(con, actor, facts, spec, resolved, message)
-                text = f"the definition files have changed: revision {number} is made of them"
+                text = f"the model folder was read again, and has changed: revision {number} is made of it"
                 note = Reason.of(NoteReason.DEFINITION_READ_AGAIN, text)
             await services.update(con, facts.service.id, revision_id=revision_id, forgive=True)
             await self._record(con, actor, facts, "service.retried", revision=number)

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from headrace.common.contracts.http.folders import CreateFolder, FileView, FolderView
 from headrace.common.contracts.http.page import Page
-from headrace.common.contracts.ids import new_uuid
+from headrace.common.contracts.ids import FolderId, new_uuid
 from headrace.common.contracts.problems import InUse, NotFound, Problem
 from headrace.common.contracts.vocabulary import Role, UsageMode
 from headrace.common.db.pool import Pool, transaction
@@ -24,6 +24,7 @@ from headrace.manager.folders.tree import OpenFile
 from headrace.manager.store import events, folders, projects
 from headrace.manager.usecases.context import folder_for, make_page, project_for, project_or_only
 from headrace.manager.usecases.project_limiter import ProjectLimiter
+from headrace.manager.usecases.snapshots import FolderSnapshots
 from headrace.manager.usecases.storage_account import StorageAccount
 from headrace.manager.views.folders import file_view, folder_view
 
@@ -34,9 +35,17 @@ _REMOVAL_S = 600.0
 class Folders:
     """Use cases of folders and their files. `project` disambiguates a name that several projects use."""
 
-    def __init__(self, pool: Pool, storage: FolderStorage, account: StorageAccount, limits: ObjectLimits) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        storage: FolderStorage,
+        snapshots: FolderSnapshots,
+        account: StorageAccount,
+        limits: ObjectLimits,
+    ) -> None:
         self._pool = pool
         self._storage = storage
+        self._snapshots = snapshots
         self._account = account
         self._limits = limits
         self.turns = ProjectLimiter()
@@ -101,7 +110,7 @@ class Folders:
             await events.record(con, actor, "folder.deleted", project_id=folder.project_id, details=details)
         for upload_id in uploads:
             await self._storage.call(partial(self._storage.partials.remove, upload_id))
-        await self._storage.call(self._storage.tree(folder.id).remove, timeout_s=_REMOVAL_S)
+        await self._remove(folder.id)
 
     async def files(
         self,
@@ -133,6 +142,16 @@ class Folders:
         found, more = await self._storage.call(listing, ended=end)
         items = tuple(file_view(entry) for entry in found[:limit])
         return Page(items=items, next=found[:limit][-1].path if more else None)
+
+    async def manifest(self, actor: Actor, reference: str, project: str | None) -> bytes:
+        """Return the encoded manifest of the folder as it is now.
+
+        Raises NotFound, Conflict for too many files; Unavailable while digests are made, and at the project's limit of
+        concurrent listings.
+        """
+        folder = await self.find(actor, reference, project, "viewer")
+        async with self.turns.of(folder.project_id):
+            return await self._snapshots.manifest(folder.id)
 
     @asynccontextmanager
     async def opened(self, actor: Actor, reference: str, project: str | None, path: str) -> AsyncIterator[OpenFile]:
@@ -169,11 +188,17 @@ class Folders:
             gone = await folders.deleted(con, limit=1000)
         removed = 0
         for folder_id in gone:
-            tree = self._storage.tree(folder_id)
-            if await self._storage.call(tree.exists):
-                await self._storage.call(tree.remove, timeout_s=_REMOVAL_S)
+            if await self._storage.call(partial(self._is_left, folder_id)):
+                await self._remove(folder_id)
                 removed += 1
         return removed
+
+    def _is_left(self, folder_id: FolderId) -> bool:
+        return self._storage.tree(folder_id).exists() or self._storage.snapshots.has_any(folder_id)
+
+    async def _remove(self, folder_id: FolderId) -> None:
+        await self._storage.call(self._storage.tree(folder_id).remove, timeout_s=_REMOVAL_S)
+        await self._storage.call(partial(self._storage.snapshots.remove_all, folder_id), timeout_s=_REMOVAL_S)
 
     async def blocking(self, function: Callable[[], T]) -> T:
         """Run a blocking call of an open file in a thread."""

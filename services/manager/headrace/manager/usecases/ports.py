@@ -26,6 +26,7 @@ LoopName = Literal[
     "housekeeping",
     "measuring",
     "counting",
+    "snapshots",
 ]
 
 

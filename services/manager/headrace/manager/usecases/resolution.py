@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
+from headrace.common.contracts.manifest import snapshot_files
 from headrace.common.contracts.problems import Conflict
 from headrace.common.contracts.revision import RevisionSpec
 from headrace.common.db.pool import Connection
@@ -26,6 +27,7 @@ from headrace.manager.folders.tree import Tree
 from headrace.manager.store import folders
 from headrace.manager.usecases.context import folder_for
 from headrace.manager.usecases.parsing import ParserPool
+from headrace.manager.usecases.snapshots import FolderSnapshots
 
 
 @dataclass(frozen=True)
@@ -54,14 +56,16 @@ async def hold_folders(con: Connection, resolved: ResolvedSpec) -> None:
 class Resolver:
     """Resolves specs."""
 
-    def __init__(self, storage: FolderStorage) -> None:
+    def __init__(self, storage: FolderStorage, snapshots: FolderSnapshots) -> None:
         self._storage = storage
+        self._snapshots = snapshots
         self._parsing = ParserPool()
 
     async def resolve(self, spec: RevisionSpec, name: str, found: SpecFolders) -> ResolvedSpec:
-        """Return the resolved spec of a service called `name`.
+        """Return the resolved spec of a service called `name`, with a snapshot of the model folder as it is now.
 
-        Raises InvalidDefinition for an invalid file, InvalidRequest for fields that contradict each other, Unavailable.
+        The definition files are the snapshot's. Raises InvalidDefinition for an invalid file, InvalidRequest for fields
+        that contradict each other, Conflict, Unavailable and InsufficientStorage for what cannot be pinned.
         """
         return resolve.resolve(spec, await self._inputs(spec, name, found))
 
@@ -70,10 +74,12 @@ class Resolver:
         others = tuple(FolderFacts(folder.id, folder.name, folder.usage_mode) for folder in found.extra)
         if model is None:
             return Inputs(name=name, extra=others)
-        read = partial(_read, self._storage.tree(model.id), spec)
+        snapshot_id = await self._snapshots.pin(model.id) if model.usage_mode == "model" else None
+        source = str(model.id) if snapshot_id is None else snapshot_files(model.id, snapshot_id)
+        read = partial(_read, self._storage.tree(source), spec)
         files, names = await self._storage.call(read)
         definition, defaults = await self._parsing.run(model.project_id, partial(_parse, files, spec))
-        facts = FolderFacts(model.id, model.name, model.usage_mode, names)
+        facts = FolderFacts(model.id, model.name, model.usage_mode, names, snapshot_id)
         return Inputs(name=name, folder=facts, definition=definition, defaults=defaults, extra=others)
 
 

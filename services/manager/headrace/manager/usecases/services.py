@@ -27,6 +27,7 @@ from headrace.manager.usecases.context import make_page, no_group, project_for, 
 from headrace.manager.usecases.ports import AppProxies, Pokes
 from headrace.manager.usecases.resolution import Resolver, find_folders, hold_folders
 from headrace.manager.usecases.service_bodies import new_service
+from headrace.manager.usecases.snapshots import FolderSnapshots
 from headrace.manager.views.services import service_detail, service_view
 
 _BATCH = 100
@@ -44,6 +45,7 @@ class Services:
         self,
         pool: Pool,
         resolver: Resolver,
+        snapshots: FolderSnapshots,
         proxies: AppProxies,
         pokes: Pokes,
         clock: Clock,
@@ -55,6 +57,7 @@ class Services:
         self._own_ports = own_ports
         self._pool = pool
         self._resolver = resolver
+        self._snapshots = snapshots
         self._proxies = proxies
         self._proxy_url = proxy_url.rstrip("/")
         self._pokes = pokes
@@ -132,7 +135,13 @@ class Services:
     async def detail(self, actor: Actor, reference: str) -> ServiceDetail:
         """Return one service with its replicas. Raises NotFound."""
         async with self._pool.acquire() as con:
-            return await self._detail(con, await service_for(con, actor, reference, "viewer"))
+            facts = await service_for(con, actor, reference, "viewer")
+            detail = await self._detail(con, facts)
+        resolved = facts.resolved
+        if resolved.folder_id is None or resolved.snapshot_id is None:
+            return detail
+        changed = await self._snapshots.is_changed(resolved.folder_id, resolved.snapshot_id)
+        return detail.model_copy(update={"folder_changed": changed})
 
     async def read(self, con: Connection, actor: Actor, service_id: ServiceId) -> ServiceDetail:
         """Return the service within the caller's transaction, for the answer to a change."""

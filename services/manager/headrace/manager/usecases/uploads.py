@@ -197,7 +197,7 @@ class Uploads:
         tree = self._storage.tree(folder.id)
         put = partial(tree.put, appender.path, upload.path.split("/"), modified_ns=upload.modified_ns)
         try:
-            await self._storage.call(put)
+            identity = await self._storage.call(put)
         except (Conflict, NotFound):  # no later part could help
             async with transaction(self._pool) as con:  # directories that were made on its way
                 await self._account.settle(con, folder, reservation, tree.change)
@@ -213,9 +213,11 @@ class Uploads:
                 "bytes": upload.size_bytes,
             }
             await events.record(con, actor, "file.uploaded", project_id=folder.project_id, details=details)
+        if (sha256 := appender.known_sha256()) is not None and folder.usage_mode == "model":
+            await self._storage.call(partial(self._storage.snapshots.known.add, folder.id, [(identity, sha256)]))
 
     def _open(self, upload: Upload) -> Appender:
-        return self._storage.partials.open(upload.id, digested=upload.sha256 is not None)
+        return self._storage.partials.open(upload.id)
 
     async def _forget(self, upload: Upload) -> None:
         async with transaction(self._pool) as con:

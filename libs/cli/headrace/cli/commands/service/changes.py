@@ -75,6 +75,10 @@ def update(
             "--file", "-f", metavar="FILE", help="The new revision's whole spec as YAML or JSON; flags win over it."
         ),
     ] = None,
+    refresh: Annotated[
+        bool,
+        typer.Option("--refresh", help="Take the files of the model folder as they are now, also without any change."),
+    ] = False,
     unset_env: Annotated[list[str] | None, typer.Option("--unset-env", metavar="NAME", help="Repeatable.")] = None,
     unset: Annotated[
         list[str] | None,
@@ -110,13 +114,16 @@ def update(
 ) -> None:
     """Change a service without downtime. Only given values change; changes of the spec roll out a new revision.
 
+    A new revision has the files of the model folder as they are at that moment; --refresh makes one when only files have
+    changed.
+
     For load balancing, queue and limits see headrace service traffic. With --wait it returns once the new replicas
     serve and the old ones have left, and prints what became of open requests.
     """
     gone = unset or []
     emptied = unset_of_service(gone)
     changes = {
-        "spec": _new_spec(session, service, spec.given(), file, unset_env or [], gone),
+        "spec": _new_spec(session, service, spec.given(), file, unset_env or [], gone, refresh=refresh),
         "replicas": replicas,
         "open_to_public": public,
         "description": description,
@@ -135,13 +142,20 @@ def update(
 
 
 def _new_spec(
-    session: Session, service: str, flags: dict[str, Any], file: Path | None, unset_env: list[str], unset: list[str]
+    session: Session,
+    service: str,
+    flags: dict[str, Any],
+    file: Path | None,
+    unset_env: list[str],
+    unset: list[str],
+    *,
+    refresh: bool,
 ) -> dict[str, Any] | None:
     """Return the whole new spec: the file or the current revision, without `unset`, with the flags on it; None if
     unchanged.
     """
     of_spec = [item for item in unset if item.partition("=")[0] in OF_THE_SPEC]
-    if file is None and not flags and not unset_env and not of_spec:
+    if file is None and not flags and not unset_env and not of_spec and not refresh:
         return None
     if file is not None:
         below = document(file)

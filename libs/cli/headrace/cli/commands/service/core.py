@@ -1,4 +1,4 @@
-"""`headrace service create|show|wait|scale|start|stop|rm`."""
+"""`headrace service create|show|manifest|wait|scale|start|stop|rm`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import typer
 
 from headrace.cli.command import Commands, commands
 from headrace.cli.commands.flags import Message, Project, Service, Timeout, Yes, confirmed
+from headrace.cli.commands.manifest import show_manifest
 from headrace.cli.commands.service.receipts import receipt_line
 from headrace.cli.commands.service.rollout_flags import RolloutFlags
 from headrace.cli.commands.service.spec_flags import SpecFlags, overlaid
@@ -34,6 +35,7 @@ def register(app: Commands) -> None:
         {
             "create": create,
             "show": show,
+            "manifest": manifest,
             "wait": wait,
             "scale": scale,
             "start": start,
@@ -120,6 +122,18 @@ def show(
         show_revision(session, service, revision)
         return
     show_service(session, session.client.services.get(service))
+
+
+def manifest(
+    session: Session,
+    service: Service,
+    revision: Annotated[
+        int | None, typer.Option("--revision", metavar="REVISION", min=1, help="Instead of the current one.")
+    ] = None,
+) -> None:
+    """List the files that a revision's replicas see as model folder, with size and SHA-256."""
+    number = session.client.services.get(service).revision if revision is None else revision
+    show_manifest(session, session.client.services.manifest(service, number))
 
 
 def wait(

@@ -63,9 +63,8 @@ def _each(name: str, values: Iterator[str]) -> Facts:
 
 
 def _mount(mount: EffectiveMount) -> str:
-    return (
-        f"{mount.folder or mount.folder_id} at {mount.target}, {'read only' if mount.read_only else 'read and write'}"
-    )
+    content = f", content {mount.snapshot_id[:12]}" if mount.snapshot_id is not None else ""
+    return f"{mount.folder or mount.folder_id} at {mount.target}, {'read only' if mount.read_only else 'read and write'}{content}"
 
 
 def _action(action: PreStartAction) -> str:

@@ -102,7 +102,11 @@ def _revision(service: ServiceView) -> str:
 
 def _folder(service: ServiceDetail) -> object:
     mounts = service.effective.mounts if service.effective is not None else ()
-    return next((mount.folder for mount in mounts if mount.folder_id == service.folder_id), None) or service.folder_id
+    name = next((mount.folder for mount in mounts if mount.folder_id == service.folder_id), None) or service.folder_id
+    if not service.folder_changed:
+        return name
+    then = f"to roll its files out: headrace service update {service.name} --refresh"
+    return f"{name}, changed since revision {service.revision}; {then}"
 
 
 def _end_lines(service: ServiceDetail) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import AwareDatetime, Field, StringConstraints
 
 from headrace.common.contracts.http.page import Body, View
-from headrace.common.contracts.ids import FolderId
+from headrace.common.contracts.ids import FolderId, SnapshotId
 from headrace.common.contracts.model import HealthCheck, PreStartAction
 from headrace.common.contracts.revision import RevisionSpec
 from headrace.common.contracts.slots import ResourceSlots
@@ -23,6 +23,8 @@ class EffectiveMount(View):
     """Folder name; for a deleted folder its last name."""
     target: str
     read_only: bool
+    snapshot_id: SnapshotId | None = None
+    """Content that the revision pinned: SHA-256 of the manifest. None: the folder as it is at any time."""
 
 
 class EffectiveSpec(View):

@@ -179,6 +179,9 @@ class ServiceDetail(ServiceView):
 
     effective: Annotated[EffectiveSpec | None, as_stored(EffectiveSpec)] = None
     """Effective spec of `revision`. For another one: GET /v1/services/{service}/revisions/{revision}."""
+    folder_changed: bool | None = None
+    """Whether the model folder has other files now than those that `revision` pinned: `service update` would roll them out. In
+    the response to GET only; None without a pinned folder, or when the storage does not answer."""
     replica_list: tuple[ReplicaView, ...]
     errors: tuple[RouteError, ...]
     next_retry_at: AwareDatetime | None = None

@@ -28,6 +28,8 @@ class ApiReason(ReasonCode):
         "signing-keys-unreadable",
         "the manager cannot read the file of the bus' signing keys, or of the certificate authorities",
     )
+    FOLDER_HASHING = "folder-hashing", "the SHA-256 of files that were not uploaded here is being made"
+    FOLDER_CHANGING = "folder-changing", "the folder was changed again and again while it was read"
     SECRET_KEY_CHANGED = (
         "secret-key-changed",
         "stored secrets were encrypted with another secret key than this manager's",

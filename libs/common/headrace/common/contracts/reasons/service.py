@@ -39,7 +39,7 @@ class NoteReason(ReasonCode):
     """Notes: remarks in the response to a change."""
 
     UNCHANGED = "unchanged", "the change is equal to the current spec, so there is no new revision"
-    DEFINITION_READ_AGAIN = "definition-read-again", "the definition files were read again, and they have changed"
+    DEFINITION_READ_AGAIN = "definition-read-again", "the model folder was read again, and its files have changed"
     SLOT_UNKNOWN = "slot-unknown", "no machine has a slot of this name: it may be mistyped, or come with a machine"
 
 

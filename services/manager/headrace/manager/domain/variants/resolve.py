@@ -14,7 +14,7 @@ from typing import Any
 
 from headrace.common.contracts import wording
 from headrace.common.contracts.environ import is_reserved
-from headrace.common.contracts.ids import FolderId
+from headrace.common.contracts.ids import FolderId, SnapshotId
 from headrace.common.contracts.images import ALLOWED as IMAGE_NAMES
 from headrace.common.contracts.images import parse_image
 from headrace.common.contracts.messages.plans import Mount
@@ -43,12 +43,15 @@ _FORBIDDEN_TARGETS = ("/proc", "/sys", "/dev", "/etc", "/bin", "/sbin", "/lib", 
 
 @dataclass(frozen=True)
 class FolderFacts:
-    """A folder, for resolution. `files`: names at its top, needed for llama-cpp only."""
+    """A folder, for resolution. `files`: names at its top, needed for llama-cpp only. `snapshot_id`: the content that a
+    model folder was pinned to.
+    """
 
     id: FolderId
     name: str
     usage_mode: UsageMode
     files: tuple[str, ...] = ()
+    snapshot_id: SnapshotId | None = None
 
 
 @dataclass(frozen=True)
@@ -145,7 +148,8 @@ def _mounts(spec: RevisionSpec, inputs: Inputs) -> tuple[Mount, ...]:
     mounts = []
     if inputs.folder:
         target = _normal(spec.model_destination or MODELS)
-        mounts.append(Mount(folder_id=inputs.folder.id, target=target, read_only=True))
+        snapshot_id = inputs.folder.snapshot_id
+        mounts.append(Mount(folder_id=inputs.folder.id, target=target, read_only=True, snapshot_id=snapshot_id))
     for wanted, folder in zip(spec.extra_mounts, inputs.extra, strict=True):
         target = _normal(wanted.target or f"{HOME}/{folder.name}")
         mounts.append(Mount(folder_id=folder.id, target=target, read_only=wanted.read_only))

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from headrace.common.contracts.ids import FolderId
+from headrace.common.contracts.ids import FolderId, SnapshotId
 from headrace.common.contracts.messages.plans import Mount
 from headrace.common.contracts.model import HealthCheck, PreStartAction
 from headrace.common.contracts.slots import ResourceSlots
@@ -41,3 +41,8 @@ class ResolvedSpec(BaseModel):
     environ: dict[str, str] = {}
     slots: ResourceSlots
     mounts: tuple[Mount, ...] = ()
+
+    @property
+    def snapshot_id(self) -> SnapshotId | None:
+        """Snapshot of the model folder; None without a folder, and of revisions made by versions without snapshots."""
+        return self.mounts[0].snapshot_id if self.folder_id is not None and self.mounts else None

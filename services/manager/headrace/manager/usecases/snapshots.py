@@ -1,0 +1,124 @@
+"""Snapshots of model folders for revisions, and the manifests of folders."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+from weakref import WeakValueDictionary
+
+import structlog
+
+from headrace.common.contracts.ids import FolderId, SnapshotId
+from headrace.common.contracts.problems import Conflict, NotFound, Unavailable
+from headrace.common.contracts.reasons.api import ApiReason
+from headrace.manager.folders.snapshots import Content, Unhashed
+from headrace.manager.folders.storage import FolderStorage
+from headrace.manager.metrics import SNAPSHOTS
+
+log = structlog.get_logger()
+_MAKING_S: Final = 600.0
+_TRIES: Final = 3
+_MAX_REMEMBERED_FOLDERS: Final = 1000
+_REST: Final = 20.0
+"""A folder of which a scan took long is scanned again only after so many times that long."""
+_QUICK_S: Final = 0.01
+
+
+class FolderSnapshots:
+    """Snapshots and manifests of folders. Callers have authorised. `hashing_s`: how long a call waits for missing digests."""
+
+    def __init__(
+        self, storage: FolderStorage, *, hashing_s: float = 20.0, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._storage = storage
+        self._hashing_s = hashing_s
+        self._monotonic = monotonic
+        self._making: WeakValueDictionary[FolderId, asyncio.Lock] = WeakValueDictionary()
+        self._slow_scans: OrderedDict[FolderId, tuple[float, SnapshotId | None]] = OrderedDict()
+
+    async def pin(self, folder_id: FolderId) -> SnapshotId:
+        """Return the snapshot of the folder's content as it is now; it is made if it is not there.
+
+        Raises NotFound, Conflict for too many files, Unavailable while digests of files are missing or the folder
+        changes all the time, InsufficientStorage.
+        """
+        for _ in range(_TRIES):
+            content, there = await self._storage.call(partial(self._look, folder_id))
+            if isinstance(content, Unhashed):
+                await self._hashed(folder_id, content)
+            elif there or await self._make(folder_id, content):
+                return content.snapshot_id
+        text = f"the folder was changed {_TRIES} times while it was read; try again once nobody writes to it"
+        raise Unavailable(text, reason=ApiReason.FOLDER_CHANGING)
+
+    async def manifest(self, folder_id: FolderId) -> bytes:
+        """Return the folder's manifest as it is now, encoded. Raises as pin() does."""
+        for _ in range(_TRIES):
+            content = await self._storage.call(partial(self._storage.snapshots.content, folder_id))
+            if isinstance(content, Content):
+                return await self._storage.call(content.manifest)
+            await self._hashed(folder_id, content)
+        raise Unavailable("files of the folder are written to while they are read", reason=ApiReason.FOLDER_CHANGING)
+
+    async def pinned_manifest(self, folder_id: FolderId, snapshot_id: SnapshotId) -> bytes:
+        """Return the manifest of a snapshot, encoded. Raises NotFound."""
+        opened = partial(self._storage.snapshots.open_manifest, folder_id, snapshot_id)
+        async with self._storage.opened(opened) as file:
+            return await self._storage.call(partial(file.read_at, 0, file.size_bytes))
+
+    async def is_changed(self, folder_id: FolderId, since: SnapshotId) -> bool | None:
+        """Return whether the folder has other content than the snapshot; None when the storage does not say."""
+        now = self._monotonic()
+        valid_until, found = self._slow_scans.get(folder_id, (now, None))
+        if valid_until <= now:
+            try:
+                content = await self._storage.call(partial(self._storage.snapshots.content, folder_id))
+            except NotFound:
+                return True
+            except Conflict:  # too many files by now
+                return True
+            except Unavailable as problem:
+                log.warning("folder_not_compared", folder=str(folder_id), why=problem.detail)
+                return None
+            found = content.snapshot_id if isinstance(content, Content) else None  # unknown files are others
+            self._remember(folder_id, found, took_s=self._monotonic() - now)
+        return found != since
+
+    def _remember(self, folder_id: FolderId, found: SnapshotId | None, *, took_s: float) -> None:
+        self._slow_scans.pop(folder_id, None)
+        if took_s > _QUICK_S:
+            self._slow_scans[folder_id] = self._monotonic() + _REST * took_s, found
+            while len(self._slow_scans) > _MAX_REMEMBERED_FOLDERS:
+                self._slow_scans.popitem(last=False)
+
+    def _look(self, folder_id: FolderId) -> tuple[Content | Unhashed, bool]:
+        snapshots = self._storage.snapshots
+        content = snapshots.content(folder_id)
+        return content, isinstance(content, Content) and snapshots.is_there(folder_id, content.snapshot_id)
+
+    async def _make(self, folder_id: FolderId, content: Content) -> bool:
+        """Make the snapshot; return False when the folder has changed since it was scanned."""
+        lock = self._making.setdefault(folder_id, asyncio.Lock())
+        async with lock:  # several creates at once make it once
+            try:
+                make = partial(self._storage.snapshots.make, folder_id, content)
+                await self._storage.call(make, timeout_s=_MAKING_S)
+            except Unavailable as problem:
+                if problem.reason is not ApiReason.FOLDER_CHANGING:
+                    raise
+                return False
+        if content.scan.left_out:
+            log.info("snapshot_entries_skipped", folder=str(folder_id), entries=content.scan.left_out)
+        SNAPSHOTS.labels("made").inc()
+        return True
+
+    async def _hashed(self, folder_id: FolderId, missing: Unhashed) -> None:
+        """Wait until the job in the background has hashed the files. Raises Unavailable, with its progress."""
+        job = self._storage.hashing.start(folder_id, missing.files)
+        done, _ = await asyncio.wait([asyncio.wrap_future(job.ended)], timeout=self._hashing_s)
+        if not done:
+            raise job.unavailable()
