@@ -147,7 +147,11 @@ async def test_everything_comes_back_and_what_callers_hold_still_opens(
     assert "restored" in out
     assert SECRET not in out + err
     before, after = await rows_in(here.url), await rows_in(there.url)
-    assert {name for name in before if before[name] != after[name]} == set()
+    events = [json.loads(event) for event in after["events"] if event not in before["events"]]
+    assert [event["action"] for event in events] == ["installation.restored"]
+    assert [event for event in before["events"] if event not in after["events"]] == []
+    assert "installation.backup-started" in {json.loads(event)["action"] for event in before["events"]}
+    assert {name for name in before if before[name] != after[name]} == {"events"}
     assert before["services"]
 
     files = {

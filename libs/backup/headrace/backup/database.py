@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
+import pwd
+import socket
 from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from graphlib import TopologicalSorter
 from typing import Final
 from uuid import UUID
@@ -13,6 +17,7 @@ import asyncpg
 
 from headrace.backup.archive import Writer
 from headrace.backup.errors import BackupError
+from headrace.common.contracts.ids import new_uuid
 from headrace.common.db.pool import Connection
 from headrace.common.db.queries import Queries
 
@@ -149,6 +154,16 @@ async def finish(connection: Connection) -> None:
         )
     await connection.execute(SQL.publish_anew)
     await connection.execute(SQL.note_all_changed)
+
+
+async def record(connection: Connection, action: str, **details: str) -> None:
+    """Insert an event into the audit log, by the account that runs this. Does nothing at a server that is read only."""
+    by = f"uid {os.getuid()}"
+    with suppress(KeyError):
+        by = pwd.getpwuid(os.getuid()).pw_name
+    by = f"{by} on {socket.gethostname()}"
+    with suppress(asyncpg.ReadOnlySQLTransactionError):
+        await connection.execute(SQL.record, new_uuid(), by[:200], action, json.dumps(details))
 
 
 async def order(connection: Connection, names: Collection[str]) -> dict[str, int]:

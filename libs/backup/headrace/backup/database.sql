@@ -46,3 +46,7 @@ update publications set generation = generation + 1000000000, digest = '' where 
 
 -- name: note_all_changed
 insert into table_changes (kind, key) values ('plan', ''), ('route', ''), ('rules', '')
+
+-- name: record
+-- An event of the audit log.
+insert into events (id, actor, action, details) values ($1, $2, $3, $4::jsonb)

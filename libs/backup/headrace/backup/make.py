@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from importlib.metadata import version
@@ -36,18 +36,19 @@ async def make_backup(
     """
     with _opened(file) as out:
         writer = Writer(out)
-        async with (
-            database.connected(database_url) as connection,
-            connection.transaction(isolation="repeatable_read", readonly=True),
-        ):
-            manifest = await _manifest(connection, folders, now)
-            await asyncio.to_thread(writer.document, MANIFEST, manifest)
-            await asyncio.to_thread(writer.document, SECRETS, secrets)
-            rows = {
-                table: await database.write_rows(connection, table, columns, writer)
-                for table, columns in manifest.tables.items()
-            }
-            folder_count = await database.count_folders(connection)
+        async with database.connected(database_url) as connection:
+            applied = await _checked_schema(connection)
+            # first, so that it is known who took all keys, even if the file was not finished
+            await database.record(connection, "installation.backup-started", folders=str(folders))
+            async with connection.transaction(isolation="repeatable_read", readonly=True):
+                manifest = await _manifest(connection, applied, folders, now)
+                await asyncio.to_thread(writer.document, MANIFEST, manifest)
+                await asyncio.to_thread(writer.document, SECRETS, secrets)
+                rows = {
+                    table: await database.write_rows(connection, table, columns, writer)
+                    for table, columns in manifest.tables.items()
+                }
+                folder_count = await database.count_folders(connection)
         packed = await asyncio.to_thread(_write_folders, writer, folders_root, folders)
         end = End(
             sha256=writer.sha256(),
@@ -62,7 +63,8 @@ async def make_backup(
     return manifest, end, writer.bytes
 
 
-async def _manifest(connection: Connection, folders: FolderContent, now: datetime) -> Manifest:
+async def _checked_schema(connection: Connection) -> dict[int, str]:
+    """Return the applied migrations. Raises BackupError if they are not those of this version."""
     applied = await database.migrations(connection)
     known = {migration.number: migration.checksum for migration in load_migrations()}
     if applied != known:
@@ -70,6 +72,12 @@ async def _manifest(connection: Connection, folders: FolderContent, now: datetim
         raise BackupError(
             f"the database has {found}, and this version of Headrace has schema {max(known)}; use the version of its managers"
         )
+    return applied
+
+
+async def _manifest(
+    connection: Connection, applied: Mapping[int, str], folders: FolderContent, now: datetime
+) -> Manifest:
     tables = await database.tables(connection)
     place = await database.order(connection, tables)
     return Manifest(

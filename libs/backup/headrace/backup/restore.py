@@ -59,6 +59,10 @@ async def restore(
                     await database.make_empty(connection, reader.manifest.tables)
                     await _read_tables(connection, reader)
                     await database.finish(connection)
+                    made = reader.manifest
+                    await database.record(
+                        connection, "installation.restored", made_at=made.made_at.isoformat(), sha256=reader.end.sha256
+                    )
                     await _check_references(connection, reader, folders_root)
                     await asyncio.to_thread(_move, staging, folders_root)
                     before_commit()
