@@ -336,3 +336,27 @@ def test_a_deleted_folder_leaves_nothing(storage: FolderStorage) -> None:
     storage.snapshots.remove_all(FOLDER)
     assert list((storage.root / ".snapshots").iterdir()) == []
     assert Tree(storage.root, FOLDER).exists()
+
+
+async def test_a_large_folder_is_not_scanned_for_each_question(storage: FolderStorage) -> None:
+    now = 1000.0
+    cases = FolderSnapshots(storage, few_files=0, monotonic=lambda: now)
+    write(storage, "a", b"a")
+    snapshot_id = await cases.pin(FOLDER)
+    assert await cases.is_changed(FOLDER, snapshot_id) is False
+    write(storage, "a", b"b")
+    assert await cases.is_changed(FOLDER, snapshot_id) is False, "it was looked at just now"
+    now += 0.001
+    assert await cases.is_changed(FOLDER, snapshot_id) is True
+
+
+async def test_a_folder_that_is_gone_or_has_too_many_files_has_changed(
+    storage: FolderStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(storage, "a", b"a")
+    cases = FolderSnapshots(storage)
+    snapshot_id = await cases.pin(FOLDER)
+    monkeypatch.setattr(scanning, "MAX_MANIFEST_ENTRIES", 0)
+    assert await cases.is_changed(FOLDER, snapshot_id) is True
+    storage.tree(FOLDER).remove()
+    assert await cases.is_changed(FOLDER, snapshot_id) is True

@@ -53,9 +53,10 @@ _BLOCK: Final = 1024 * 1024
 
 @dataclass(frozen=True)
 class Unhashed:
-    """A folder has files whose digests are not known yet."""
+    """A folder has files whose digests are not known yet. `scan`: all of its content."""
 
     files: Sequence[ScannedFile]
+    scan: Scan
 
     @property
     def bytes(self) -> int:
@@ -110,7 +111,7 @@ class Snapshots:
             known = self.known.of(folder_id)
         missing = [file for file in found.files if file.identity not in known]
         if missing:
-            return Unhashed(missing)
+            return Unhashed(missing, found)
         self.known.keep(folder_id, (file.identity for file in found.files))
         facts = ((file.path, file.identity.size, file.executable, known[file.identity]) for file in found.files)
         return Content(content_id(facts, found.empty_directories), found, known)

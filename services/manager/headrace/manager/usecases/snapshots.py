@@ -23,22 +23,30 @@ log = structlog.get_logger()
 _MAKING_S: Final = 600.0
 _TRIES: Final = 3
 _MAX_REMEMBERED_FOLDERS: Final = 1000
-_REST: Final = 20.0
-"""A folder of which a scan took long is scanned again only after so many times that long."""
-_QUICK_S: Final = 0.01
+FEW_FILES: Final = 5000
+"""Up to so many files a folder is scanned each time; this takes less than 0.05 s."""
+_REST_S: Final = 1e-4
+"""A larger one is scanned again after so many seconds for each file, about twelve times what it took."""
 
 
 class FolderSnapshots:
     """Snapshots and manifests of folders. Callers have authorised. `hashing_s`: how long a call waits for missing digests."""
 
     def __init__(
-        self, storage: FolderStorage, *, hashing_s: float = 20.0, monotonic: Callable[[], float] = time.monotonic
+        self,
+        storage: FolderStorage,
+        *,
+        hashing_s: float = 20.0,
+        few_files: int = FEW_FILES,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._storage = storage
         self._hashing_s = hashing_s
+        self._few_files = few_files
         self._monotonic = monotonic
         self._making: WeakValueDictionary[FolderId, asyncio.Lock] = WeakValueDictionary()
-        self._slow_scans: OrderedDict[FolderId, tuple[float, SnapshotId | None]] = OrderedDict()
+        self._large: OrderedDict[FolderId, tuple[float, SnapshotId | None]] = OrderedDict()
+        """Content of large folders, and until when it is believed."""
 
     async def pin(self, folder_id: FolderId) -> SnapshotId:
         """Return the snapshot of the folder's content as it is now; it is made if it is not there.
@@ -73,7 +81,7 @@ class FolderSnapshots:
     async def is_changed(self, folder_id: FolderId, since: SnapshotId) -> bool | None:
         """Return whether the folder has other content than the snapshot; None when the storage does not say."""
         now = self._monotonic()
-        valid_until, found = self._slow_scans.get(folder_id, (now, None))
+        valid_until, found = self._large.get(folder_id, (now, None))
         if valid_until <= now:
             try:
                 content = await self._storage.call(partial(self._storage.snapshots.content, folder_id))
@@ -85,15 +93,15 @@ class FolderSnapshots:
                 log.warning("folder_not_compared", folder=str(folder_id), why=problem.detail)
                 return None
             found = content.snapshot_id if isinstance(content, Content) else None  # unknown files are others
-            self._remember(folder_id, found, took_s=self._monotonic() - now)
+            self._remember(folder_id, found, files=len(content.scan.files))
         return found != since
 
-    def _remember(self, folder_id: FolderId, found: SnapshotId | None, *, took_s: float) -> None:
-        self._slow_scans.pop(folder_id, None)
-        if took_s > _QUICK_S:
-            self._slow_scans[folder_id] = self._monotonic() + _REST * took_s, found
-            while len(self._slow_scans) > _MAX_REMEMBERED_FOLDERS:
-                self._slow_scans.popitem(last=False)
+    def _remember(self, folder_id: FolderId, found: SnapshotId | None, *, files: int) -> None:
+        self._large.pop(folder_id, None)
+        if files > self._few_files:
+            self._large[folder_id] = self._monotonic() + _REST_S * files, found
+            while len(self._large) > _MAX_REMEMBERED_FOLDERS:
+                self._large.popitem(last=False)
 
     def _look(self, folder_id: FolderId) -> tuple[Content | Unhashed, bool]:
         snapshots = self._storage.snapshots
