@@ -11,11 +11,15 @@ from typing import Any
 import aiohttp
 import pytest
 
-from headrace.common.contracts.ids import FolderId, SnapshotId, new_uuid
+from headrace.common.contracts.ids import FolderId, KernelId, SessionId, SnapshotId, new_uuid
 from headrace.common.contracts.messages.folder_access import FolderAccessRequest
+from headrace.common.contracts.messages.reports import KernelReport, Machine, NodeReport, Transfer
+from headrace.common.contracts.reasons import Reason
+from headrace.common.contracts.reasons.kernel import KernelReason
 from headrace.common.contracts.snapshot_files import MANIFEST_PATH, MAX_PARTS_BYTES, PARTS_PATH
 from headrace.common.db.pool import Pool
 from headrace.common.runtime.clock import utc_now
+from headrace.manager.inbox.reports import NodeReports
 from headrace.manager.settings import secret_bytes
 from headrace.manager.signing import FolderAccessTokens
 from headrace.manager.usecases import snapshot_files
@@ -157,3 +161,59 @@ async def test_requests_of_an_agent_at_once_are_bounded(caller: Caller, monkeypa
         return (await caller.ask(token))[0] == 200
 
     await eventually(free_again)
+
+
+async def test_the_progress_that_a_machine_reports_is_shown_with_the_replica(api: ManagerApi) -> None:
+    slots = {"cpu": "1", "mem": "1g"}
+    service = {"name": "chat", "runtime": "cmd", "image": "i", "command": "run", "port": 80, "slots": slots}
+    await api.admin.call("POST", "/v1/services", service, expect=201)
+    session_id, kernel_id = await api.runs("chat", healthy=False)
+    inbox = NodeReports(api.pool, lambda *_: None)
+    transfer = Transfer(
+        phase="fetching", bytes_done=2**30, bytes_total=2**32, bytes_per_s=2**27, eta_s=24, problem="p" * 900
+    )
+    for sequence, progress in ((5, transfer), (6, None)):
+        kernel = KernelReport(
+            kernel_id=KernelId(kernel_id),
+            session_id=SessionId(session_id),
+            service_id=None,
+            state="preparing",
+            health="degraded",
+            reason=Reason.of(KernelReason.FETCHING_FOLDER, "fetches its folder: 1.0 GiB of 4.0 GiB"),
+            transfer=progress,
+        )
+        await inbox.heard([_report(sequence, kernel)])
+        (replica,) = (await api.admin.call("GET", "/v1/services/chat"))["replica_list"]
+        if progress is None:
+            assert replica["transfer"] is None
+            continue
+        assert replica["reason"] == {"code": "fetching-folder", "text": "fetches its folder: 1.0 GiB of 4.0 GiB"}
+        problem = replica["transfer"].pop("problem")
+        assert len(problem) < 900
+        assert replica["transfer"] == {
+            "phase": "fetching",
+            "bytes_done": 2**30,
+            "bytes_total": 2**32,
+            "bytes_per_s": 2**27,
+            "eta_s": 24.0,
+        }
+
+
+def _report(sequence: int, kernel: KernelReport) -> NodeReport:
+    machine = Machine(
+        hostname="agent-1",
+        architecture="x86_64",
+        address="10.0.0.1",
+        runtime="docker",
+        version="1",
+        slots={"cpu": "8", "mem": "1073741824"},
+    )
+    return NodeReport(
+        agent_id="agent-1",
+        incarnation="b",
+        sequence=sequence,
+        sent_at=utc_now(),
+        applied_generation=1,
+        machine=machine,
+        kernels=(kernel,),
+    )

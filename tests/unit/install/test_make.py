@@ -215,6 +215,9 @@ def test_files_hold_addresses_as_they_were_given(tmp_path: Path) -> None:
     proxy = tomllib.loads((folder / "settings/proxy-1.toml").read_text())
     assert proxy["redis_url"].endswith("@cache.example.com:6379/0")
     assert tomllib.loads((folder / "settings/gpu-1.toml").read_text())["advertise_host"] == "10.0.0.5"
+    agent = tomllib.loads((folder / "settings/gpu-1.toml").read_text())
+    assert (agent["folder_access"], agent.get("folders_root")) == ("fetch", None)
+    assert agent["manager_urls"] == [tomllib.loads((folder / "settings/manager.toml").read_text())["public_url"]]
 
 
 @pytest.mark.parametrize(

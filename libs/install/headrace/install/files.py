@@ -150,6 +150,16 @@ def _redis(state: State, at: str) -> dict[str, File]:
     return {"redis/redis.conf": File(_lines(lines), "configuration of Redis or Valkey")}
 
 
+def _elsewhere(plan: Plan, address: str) -> dict[str, Any]:
+    """Return the settings of an agent on a machine of its own: it fetches model folders from the managers."""
+    return {
+        "folder_access": "fetch",
+        "manager_urls": [plan.url],
+        "advertise_host": address,
+        "bind_address": address,
+    }
+
+
 def _services(state: State, at: str) -> dict[str, File]:
     plan = state.plan
     compose = plan.layout is Layout.COMPOSE
@@ -195,8 +205,7 @@ def _services(state: State, at: str) -> dict[str, File]:
             **common(agent.name),
             "id": agent.name,
             "data_dir": f"{plan.data}/agents/{agent.name}",
-            "folders_root": f"{plan.data}/folders",
-            **({"advertise_host": agent.address, "bind_address": agent.address} if agent.address else {}),
+            **(_elsewhere(plan, agent.address) if agent.address else {"folders_root": f"{plan.data}/folders"}),
         }
         for agent in plan.agents
     }

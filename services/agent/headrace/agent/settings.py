@@ -44,7 +44,8 @@ class Settings(ServiceSettings):
     """Where model folders are, each in `<folders_root>/<folder_id>`. With Docker: the same path for the engine. With `fetch` only
     for folders that are mounted writable; without it such replicas do not start here."""
     manager_urls: tuple[Annotated[str, StringConstraints(pattern=_MANAGER_URL)], ...] = ()
-    """Managers' API (`https://host:port`), for `fetch`: a JSON list. One that fails is not asked again before the others were."""
+    """Managers' API (`https://host:port`), for `fetch`: a JSON list, or in the file also one text. One that fails is not asked again
+    before the others were."""
     folder_cache_dir: Path | None = None
     """Where fetched folders are kept; no other agent may use it. With Docker: the same path for the engine. None:
     `<data_dir>/folder-cache`."""
@@ -132,6 +133,11 @@ class Settings(ServiceSettings):
     admin_host: str = "127.0.0.1"
     admin_port: Annotated[int, Field(ge=0, le=65535)] = 8091
     """/livez, /readyz, /metrics. Prometheus is told of them where `admin_host` is every address, or `advertise_host`."""
+
+    @field_validator("manager_urls", mode="before")
+    @classmethod
+    def _several(cls, value: object) -> object:
+        return tuple(value.split()) if isinstance(value, str) else value
 
     @field_validator("port_range")
     @classmethod

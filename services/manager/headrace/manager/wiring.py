@@ -334,9 +334,11 @@ def make_use_cases(
 
 
 def _installation(settings: Settings) -> Installation:
+    # A machine that joins fetches model folders; where the storage is mounted, writable mounts work there too.
+    agent = {"folders_root": str(settings.folders_root), "folder_access": "fetch", "manager_urls": settings.public_url}
     return Installation(
         settings.public_url,
         settings.machines_nats_url or settings.nats_url,
         settings.ca_file,
-        {"agent": {"folders_root": str(settings.folders_root)}, "proxy": {"advertise_url": settings.public_proxy_url}},
+        {"agent": agent, "proxy": {"advertise_url": settings.public_proxy_url}},
     )

@@ -56,3 +56,7 @@ KernelState = Literal["preparing", "running", "exited", "failed"]
 
 HealthStatus = Literal["degraded", "healthy", "unhealthy"]
 """Result of a kernel's health checks."""
+
+TransferPhase = Literal["manifest", "waiting", "fetching", "linking"]
+"""manifest: a manager is asked what the folder has. waiting: another replica fetches the rest. fetching: files are fetched and
+verified. linking: the tree is made."""

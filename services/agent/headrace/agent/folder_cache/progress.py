@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from headrace.agent.domain.transfer_rate import TransferRate
-from headrace.common.contracts.messages.reports import Transfer, TransferPhase
+from headrace.common.contracts.messages.reports import Transfer
+from headrace.common.contracts.vocabulary import TransferPhase
 from headrace.common.runtime.clock import Monotonic
 
 Say = Callable[[Transfer], None]

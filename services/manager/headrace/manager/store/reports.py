@@ -7,7 +7,8 @@ from datetime import timedelta
 from typing import Any
 
 from headrace.common.contracts.ids import AgentId
-from headrace.common.contracts.messages.reports import KernelReport, NodeReport
+from headrace.common.contracts.messages.reports import KernelReport, NodeReport, Transfer
+from headrace.common.contracts.reasons import MAX_QUOTED
 from headrace.common.db.pool import Connection
 from headrace.common.db.queries import Queries
 from headrace.manager.domain.addresses import AddressPolicy, ReportedAddress
@@ -104,6 +105,11 @@ def _heard(report: NodeReport, digest: str) -> dict[str, Any]:
     }
 
 
+def _transfer(transfer: Transfer) -> dict[str, Any]:
+    problem = transfer.problem and transfer.problem[:MAX_QUOTED]
+    return transfer.model_copy(update={"problem": problem}).model_dump(mode="json", exclude_none=True)
+
+
 def _kernel(agent_id: AgentId, k: KernelReport) -> dict[str, Any]:
     return {
         "agent_id": agent_id,
@@ -117,6 +123,7 @@ def _kernel(agent_id: AgentId, k: KernelReport) -> dict[str, Any]:
         "exit_code": k.exit_code,
         "failures": min(k.failures, _MAX_FAILED_CHECKS),
         "created_at": k.created_at.isoformat() if k.created_at else None,
+        "transfer": _transfer(k.transfer) if k.transfer else None,
     }
 
 

@@ -62,17 +62,18 @@ returning r.id, r.removed_by, r.removed_at, r.reason
 with seen as (
     select * from jsonb_to_recordset($1::jsonb) as s (
         agent_id text, kernel_id uuid, state text, health text, reason_code text, reason_text text, host text, port integer,
-        exit_code integer, failures integer, created_at timestamptz)
+        exit_code integer, failures integer, created_at timestamptz, transfer jsonb)
 ), differing as (
     select k.id, k.session_id from seen s join kernels k on k.id = s.kernel_id
     where k.agent_id = s.agent_id and k.ended_at is null
-      and (k.state, k.health, k.reason_code, k.reason_text, k.host, k.port, k.exit_code, k.failures)
-          is distinct from (s.state, s.health, s.reason_code, s.reason_text, s.host, s.port, s.exit_code, s.failures)
+      and (k.state, k.health, k.reason_code, k.reason_text, k.host, k.port, k.exit_code, k.failures, k.transfer)
+          is distinct from (s.state, s.health, s.reason_code, s.reason_text, s.host, s.port, s.exit_code, s.failures, s.transfer)
 ), locked as (
     select x.id from sessions x where x.id in (select session_id from differing) order by x.id for update
 ), changed as (
     update kernels k set state = s.state, health = s.health, reason_code = s.reason_code, reason_text = s.reason_text, host = s.host,
-        port = s.port, exit_code = s.exit_code, failures = s.failures, started_at = s.created_at, rev = k.rev + 1
+        port = s.port, exit_code = s.exit_code, failures = s.failures, started_at = s.created_at, transfer = s.transfer,
+        rev = k.rev + 1
     from seen s, differing d, locked l
     where k.id = s.kernel_id and k.agent_id = s.agent_id and k.ended_at is null and d.id = k.id and l.id = k.session_id
     returning k.session_id, k.role, k.state, k.health

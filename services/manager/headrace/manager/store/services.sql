@@ -108,10 +108,12 @@ select count(*) from live_sessions where service_id = $1
 update services set goal = 'deleting', deleted_at = now(), rev = rev + 1, updated_at = now() where id = $1
 
 -- name: replicas
-select * from replicas where service_id = any($1::uuid[]) and status <> 'ended' order by id
+select r.*, k.transfer from replicas r left join kernels k on k.id = r.kernel_id
+where r.service_id = any($1::uuid[]) and r.status <> 'ended' order by r.id
 
 -- name: replica
-select * from replicas where id = $1 and service_id is not distinct from $2
+select r.*, k.transfer from replicas r left join kernels k on k.id = r.kernel_id
+where r.id = $1 and r.service_id is not distinct from $2
 
 -- name: last_ended
 select x.id from sessions x join kernels k on k.session_id = x.id

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from headrace.common.contracts.http.replicas import ReplicaEnd, ReplicaView, RouteError
+from headrace.common.contracts import stored
+from headrace.common.contracts.http.replicas import ReplicaEnd, ReplicaView, RouteError, TransferView
 from headrace.common.contracts.reasons import Reason
 from headrace.manager.domain.lifecycle.signals import signal_of
 from headrace.manager.domain.records.replicas import End, Replica, StartError
@@ -23,6 +24,7 @@ def replica_view(replica: Replica) -> ReplicaView:
         address=address,
         weight=replica.weight,
         created_at=replica.created_at,
+        transfer=stored.read(TransferView, replica.transfer) if replica.transfer is not None else None,
     )
 
 

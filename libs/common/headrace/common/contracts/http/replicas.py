@@ -17,7 +17,7 @@ from headrace.common.contracts.ids import (
     SessionId,
 )
 from headrace.common.contracts.reasons import Reason, said_of
-from headrace.common.contracts.vocabulary import HealthStatus, KernelState, SessionStatus
+from headrace.common.contracts.vocabulary import HealthStatus, KernelState, SessionStatus, TransferPhase
 
 MAX_WEIGHT = 10_000
 
@@ -27,6 +27,21 @@ class PutWeight(Body):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
     weight: Annotated[int, Field(ge=0, le=MAX_WEIGHT)]
+
+
+class TransferView(View):
+    """Progress of the folder that a replica's start waits for, on a machine that fetches folders from managers."""
+
+    phase: TransferPhase
+    bytes_done: Annotated[int, Field(ge=0)]
+    """Bytes of the folder that are on the machine, also those that were there before."""
+    bytes_total: Annotated[int, Field(ge=0)]
+    bytes_per_s: Annotated[int, Field(ge=0)] = 0
+    """Over the last ten seconds."""
+    eta_s: Annotated[float, Field(ge=0)] | None = None
+    """Time left at this rate; null: not known."""
+    problem: str | None = None
+    """Why nothing comes at the moment; it is tried again."""
 
 
 class ReplicaView(View):
@@ -44,6 +59,8 @@ class ReplicaView(View):
     weight: int = 100
     """Traffic weight relative to the other replicas'."""
     created_at: AwareDatetime
+    transfer: TransferView | None = None
+    """Progress of its folder, while one is fetched for it; the reason says the same in words."""
 
 
 class RouteError(View):

@@ -10,7 +10,7 @@ from headrace.common.contracts.ids import AgentId, GpuId, KernelId, ProxyId, Ser
 from headrace.common.contracts.messages.envelope import Message, Part
 from headrace.common.contracts.reasons import Reason, said_of
 from headrace.common.contracts.slots import ResourceSlots
-from headrace.common.contracts.vocabulary import HealthStatus, KernelState
+from headrace.common.contracts.vocabulary import HealthStatus, KernelState, TransferPhase
 
 Architecture = Literal["x86_64", "aarch64"]
 
@@ -74,11 +74,6 @@ class Machine(Part):
     not reported."""
     admin_port: Annotated[int, Field(ge=1, le=65535)] | None = None
     """Port of the agent's admin pages (`/metrics`) at `address`. None: they are not reachable there, or not reported."""
-
-
-TransferPhase = Literal["manifest", "waiting", "fetching", "linking"]
-"""manifest: it is asked what the folder has. waiting: another replica fetches it. fetching: files are fetched and verified.
-linking: the tree is made."""
 
 
 class Transfer(Part):

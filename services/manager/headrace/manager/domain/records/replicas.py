@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from headrace.common.contracts.ids import KernelId, RevisionId, ServiceId, SessionId
 from headrace.common.contracts.messages.plans import SessionKind
@@ -32,6 +34,8 @@ class Replica:
     host: str | None
     port: int | None
     weight: int
+    transfer: Mapping[str, Any] | None = None
+    """Progress of its folder, as its machine reported it."""
 
 
 @dataclass(frozen=True)
