@@ -6,11 +6,13 @@ import asyncio
 import errno
 import hashlib
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Never
 
 import pytest
+import structlog
 
 from headrace.common.contracts.ids import FolderId, new_uuid
 from headrace.common.contracts.manifest import FolderManifest, snapshot_files
@@ -360,3 +362,39 @@ async def test_a_folder_that_is_gone_or_has_too_many_files_has_changed(
     assert await cases.is_changed(FOLDER, snapshot_id) is True
     storage.tree(FOLDER).remove()
     assert await cases.is_changed(FOLDER, snapshot_id) is True
+
+
+async def test_a_file_that_was_edited_in_place_is_told_in_the_log(storage: FolderStorage) -> None:
+    write(storage, "a", b"a")
+    cases = FolderSnapshots(storage)
+    await cases.pin(FOLDER)
+    with (storage.root / str(FOLDER) / "a").open("ab") as file:
+        file.write(b" and more")
+    (storage.root / str(FOLDER) / "new").write_bytes(b"n")
+    with structlog.testing.capture_logs() as told:
+        await cases.pin(FOLDER)
+    assert [(line["event"], line["path"]) for line in told] == [("snapshot_file_changed", "a")]
+
+
+async def test_a_storage_that_hangs_keeps_nobody_from_seeing_a_service(
+    storage: FolderStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, go_on, asked = 1000.0, threading.Event(), 0
+
+    def hangs(_: FolderId) -> Never:
+        nonlocal asked
+        asked += 1
+        go_on.wait(60)
+        raise OSError
+
+    monkeypatch.setattr(storage.snapshots, "content", hangs)
+    cases = FolderSnapshots(storage, answer_s=0.01, monotonic=lambda: now)
+    try:
+        assert await cases.is_changed(FOLDER, "0" * 64) is None
+        assert await cases.is_changed(FOLDER, "0" * 64) is None
+        assert asked == 1
+        now += 11
+        assert await cases.is_changed(FOLDER, "0" * 64) is None
+        assert asked == 2
+    finally:
+        go_on.set()

@@ -30,6 +30,8 @@ class ScannedFile(NamedTuple):
     source: str
     identity: FileIdentity
     executable: bool
+    names: int = 1
+    """Number of hard links to it."""
 
 
 @dataclass
@@ -66,7 +68,9 @@ def _walk(fd: int, above: str, found: Scan, links: dict[str, str], *, depth: int
             continue
         something = True
         if stat.S_ISREG(facts.st_mode):
-            found.files.append(ScannedFile(path, path, FileIdentity.of(facts), bool(facts.st_mode & stat.S_IXUSR)))
+            found.files.append(
+                ScannedFile(path, path, FileIdentity.of(facts), bool(facts.st_mode & stat.S_IXUSR), facts.st_nlink)
+            )
         elif stat.S_ISDIR(facts.st_mode) and depth < MAX_DEPTH:
             with suppress(FileNotFoundError, NotADirectoryError):  # gone meanwhile
                 below = os.open(name, _DIRECTORY, dir_fd=fd)

@@ -57,6 +57,8 @@ class Unhashed:
 
     files: Sequence[ScannedFile]
     scan: Scan
+    overwritten: Sequence[ScannedFile] = ()
+    """Those of the files that were written in place, although snapshots have them."""
 
     @property
     def bytes(self) -> int:
@@ -111,7 +113,9 @@ class Snapshots:
             known = self.known.of(folder_id)
         missing = [file for file in found.files if file.identity not in known]
         if missing:
-            return Unhashed(missing, found)
+            inodes = {identity.inode for identity in known}
+            overwritten = [file for file in missing if file.names > 1 and file.identity.inode in inodes]
+            return Unhashed(missing, found, overwritten)
         self.known.keep(folder_id, (file.identity for file in found.files))
         facts = ((file.path, file.identity.size, file.executable, known[file.identity]) for file in found.files)
         return Content(content_id(facts, found.empty_directories), found, known)

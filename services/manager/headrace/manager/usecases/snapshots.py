@@ -22,27 +22,35 @@ from headrace.manager.metrics import SNAPSHOTS
 log = structlog.get_logger()
 _MAKING_S: Final = 600.0
 _TRIES: Final = 3
+_MAX_NAMED: Final = 20
 _MAX_REMEMBERED_FOLDERS: Final = 1000
 FEW_FILES: Final = 5000
 """Up to so many files a folder is scanned each time; this takes less than 0.05 s."""
+_SILENCE_S: Final = 10.0
 _REST_S: Final = 1e-4
 """A larger one is scanned again after so many seconds for each file, about twelve times what it took."""
 
 
 class FolderSnapshots:
-    """Snapshots and manifests of folders. Callers have authorised. `hashing_s`: how long a call waits for missing digests."""
+    """Snapshots and manifests of folders. Callers have authorised.
+
+    `hashing_s`: how long a call waits for missing digests. `answer_s`: how long for whether a folder has changed.
+    """
 
     def __init__(
         self,
         storage: FolderStorage,
         *,
         hashing_s: float = 20.0,
+        answer_s: float = 2.0,
         few_files: int = FEW_FILES,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._storage = storage
         self._hashing_s = hashing_s
+        self._answer_s = answer_s
         self._few_files = few_files
+        self._silent_until = 0.0
         self._monotonic = monotonic
         self._making: WeakValueDictionary[FolderId, asyncio.Lock] = WeakValueDictionary()
         self._large: OrderedDict[FolderId, tuple[float, SnapshotId | None]] = OrderedDict()
@@ -79,17 +87,22 @@ class FolderSnapshots:
             return await self._storage.call(partial(file.read_at, 0, file.size_bytes))
 
     async def is_changed(self, folder_id: FolderId, since: SnapshotId) -> bool | None:
-        """Return whether the folder has other content than the snapshot; None when the storage does not say."""
+        """Return whether the folder has other content than the snapshot; None when the storage does not say soon.
+
+        A service is shown without its storage too: one that hangs is not asked again for a while.
+        """
         now = self._monotonic()
         valid_until, found = self._large.get(folder_id, (now, None))
         if valid_until <= now:
+            if now < self._silent_until:
+                return None
+            look = partial(self._storage.snapshots.content, folder_id)
             try:
-                content = await self._storage.call(partial(self._storage.snapshots.content, folder_id))
-            except NotFound:
-                return True
-            except Conflict:  # too many files by now
+                content = await self._storage.call(look, timeout_s=self._answer_s)
+            except (NotFound, Conflict):  # deleted; too many files by now
                 return True
             except Unavailable as problem:
+                self._silent_until = self._monotonic() + _SILENCE_S
                 log.warning("folder_not_compared", folder=str(folder_id), why=problem.detail)
                 return None
             found = content.snapshot_id if isinstance(content, Content) else None  # unknown files are others
@@ -126,6 +139,8 @@ class FolderSnapshots:
 
     async def _hashed(self, folder_id: FolderId, missing: Unhashed) -> None:
         """Wait until the job in the background has hashed the files. Raises Unavailable, with its progress."""
+        for file in missing.overwritten[:_MAX_NAMED]:  # snapshots have it too, and are not what they were
+            log.warning("snapshot_file_changed", folder=str(folder_id), path=file.path)
         job = self._storage.hashing.start(folder_id, missing.files)
         done, _ = await asyncio.wait([asyncio.wrap_future(job.ended)], timeout=self._hashing_s)
         if not done:
