@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import ssl
 import subprocess
 import sys
@@ -120,3 +121,57 @@ async def test_a_model_is_served_by_an_installation_of_these_files(tmp_path: Pat
     for log in logs.iterdir():
         for secret in ("hr_", json.loads((folder / "installation.json").read_text())["passwords"]["redis"]):
             assert secret not in log.read_text(), log
+
+
+async def test_a_lost_installation_comes_back_from_its_backup(tmp_path: Path) -> None:
+    """Its files, database, bus and folders are lost; app-proxy and agent kept their disks, with later tables than the backup's."""
+    ports, data, logs, backup = Ports(), tmp_path / "data", tmp_path / "logs", tmp_path / "backup.tar"
+    folder = installed(tmp_path / "etc", on_this_machine(ports, data))
+    url, ca = f"https://127.0.0.1:{ports.api}", folder / "tls/ca.crt"
+    endpoint = f"http://127.0.0.1:{ports.proxy}/chat/v1/models"
+    operator = Operator(tmp_path)
+
+    async def until_ready(http: httpx.AsyncClient, pages: list[str]) -> None:
+        async def ready() -> bool:
+            try:
+                return {(await http.get(page)).status_code for page in (f"{url}/readyz", *pages)} == {200}
+            except httpx.TransportError:
+                return False
+
+        assert await eventually(ready, within_s=120)
+
+    async with httpx.AsyncClient(verify=ssl.create_default_context(cafile=ca), timeout=60) as http:
+        async with servers(folder, data, ports):
+            with services_running(folder, logs) as pages:
+                await until_ready(http, pages)
+                await operator.runs(
+                    "login", "--url", url, "--ca", str(ca), "--key", "-", given=(folder / "admin.key").read_text()
+                )
+                await operator.runs("folder", "create", "chat")
+                await operator.runs("folder", "upload", "chat", str(EXAMPLE))
+                await operator.runs("service", "create", "chat", "--folder", "chat", "--replicas", "2", "--wait")
+                token = json.loads(await operator.runs("token", "create", "chat", "--json"))["token"]
+                headers = {"Authorization": f"Bearer {token}"}
+                assert (await http.get(endpoint, headers=headers)).status_code == 200
+                said = await operator.runs("backup", str(backup), "--config", str(folder / "settings/manager.toml"))
+                assert "installation.json" in said
+                for replicas in ("3", "2"):  # later tables than those of the backup
+                    await operator.runs("service", "scale", "chat", replicas, "--wait")
+
+        for lost in (folder, data / "database", data / "nats", data / "redis", data / "folders"):
+            shutil.rmtree(lost)
+        await operator.runs("init", str(folder), "--from", str(backup))
+        async with servers(folder, data, ports):
+            await operator.runs("restore", str(backup), "--config", str(folder / "settings/manager.toml"))
+            with services_running(folder, logs) as pages:
+                await until_ready(http, pages)
+                await operator.runs("service", "wait", "chat")  # with the login of before
+                seen = json.loads(await operator.runs("service", "show", "chat", "--json"))
+                assert (seen["replicas"], seen["status"]) == (2, "healthy")
+
+                async def opened() -> bool:
+                    return (await http.get(endpoint, headers=headers)).status_code == 200
+
+                assert await eventually(opened)
+                await operator.runs("service", "scale", "chat", "1", "--wait")  # the app-proxy takes what is newer
+                assert await eventually(opened)
