@@ -1,6 +1,6 @@
 # What people and CI run. Everything sets itself up: `make help` lists the commands.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test unit nightly coverage check format bench bench-proxy compile wheel images chaos fuzz lock contracts refusals clean
+.PHONY: help setup demo up test unit nightly coverage check format bench bench-proxy compile wheel wheelhouse images chaos fuzz lock contracts refusals clean
 BIN := .venv/bin
 unexport PYTHONDONTWRITEBYTECODE # else each worker and each service compiles all anew, and each worker rewrites the assertions
 PARALLEL := -n auto --dist loadgroup --no-loadscope-reorder
@@ -51,6 +51,9 @@ wheel: setup  ## Make dist/headrace-*.whl (HEADRACE_COMPILE=profiled: as release
 	@mkdir -p build
 	@scripts/wheel
 	@scripts/try_wheel $(PYTHONS)
+
+wheelhouse: setup  ## Make a folder of wheels, from which machines that join install Headrace (DIR=folder; PYTHON=python3.12)
+	@PYTHON=$(or $(PYTHON),$(BIN)/python) scripts/wheelhouse $(DIR)
 
 images:  ## Build the container images headrace-<target>:<version>, each with SBOM and licence list in build/images (TARGETS='manager agent')
 	@scripts/images $(TARGETS)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from headrace.common.bus.identities import claims_of, new_seed, public_key, sign
-from headrace.common.contracts.http.joining import renewal_message
+from headrace.common.contracts.joining import renewal_message
 from headrace.common.db.pool import Pool
 from headrace.install.make import make
 from headrace.install.plan import Choices, Layout
@@ -192,7 +192,7 @@ async def test_a_removed_agent_is_not_renewed_and_its_name_is_free_once_it_is_ad
     await call("DELETE", "/v1/agents/gpu-1?reason=sold")
     assert "revocations" in api.behind.poked
     refused = await call("POST", "/v1/join/renew", renewal(seed), expect=403)
-    assert refused["detail"].startswith("admin removed gpu-1 at 20")
+    assert refused["detail"].startswith("admin revoked the identity of gpu-1 at 20")
     assert refused["detail"].endswith(": sold")
     again = await call("POST", "/v1/join", request(made["token"], seed), expect=409)
     assert "joins again with a new key" in again["detail"]

@@ -40,6 +40,7 @@ class FakeBus(Bus):
         if self.opens <= self.refusals:
             raise BusUnavailable("refused")
         self.stands = True
+        self.ended.clear()
 
 
 @pytest.fixture(autouse=True)
@@ -151,3 +152,21 @@ async def test_what_is_wrong_in_the_service_itself_ends_it() -> None:
 
 def test_the_password_is_not_shown() -> None:
     assert "secret" not in repr(LOGIN)
+
+
+async def test_a_connection_that_the_server_ended_for_good_is_opened_anew() -> None:
+    bus, serves = FakeBus(), 0
+
+    async def serve() -> None:
+        nonlocal serves
+        serves += 1
+        await asyncio.Event().wait()
+
+    link = Link(bus, LOGIN, serve)
+    running = asyncio.create_task(link.run())
+    assert await eventually(lambda: serves == 1)
+    bus.stands = False
+    bus.ended.set()
+    assert await eventually(lambda: (bus.opens, serves) == (2, 2))
+    link.stop()
+    await asyncio.wait_for(running, 60)

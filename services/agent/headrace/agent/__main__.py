@@ -1,12 +1,25 @@
-"""Run the agent: `python -m headrace.agent`."""
+"""Run the agent: `headrace-agent`, or `python -m headrace.agent`; with `join …` join an installation."""
 
 from __future__ import annotations
 
+import sys
+
 from headrace.common.runtime.lean import load_lean
 
-if __name__ == "__main__":
+
+def run() -> None:
+    """Run the process."""
+    if sys.argv[1:2] == ["join"]:
+        from headrace.agent.join import JOINER  # noqa: PLC0415 - the service needs none of it
+        from headrace.common.joining.command import join  # noqa: PLC0415
+
+        sys.exit(join(JOINER, sys.argv[2:]))
     load_lean()
-    from headrace.agent.running import SERVICE
-    from headrace.common.runtime.service import main
+    from headrace.agent.running import SERVICE  # noqa: PLC0415
+    from headrace.common.runtime.service import main  # noqa: PLC0415
 
     main(SERVICE)
+
+
+if __name__ == "__main__":
+    run()

@@ -77,6 +77,14 @@ class Plans:
         self.confirmed.set()
         self.on_new()
 
+    async def remove_machine(self, why: str) -> None:
+        """Use an empty plan, since a manager says that the machine was removed; its bus, which would tell, refuses it.
+
+        Should the machine join again, the manager's next plan has a higher generation than what it has applied.
+        """
+        if self.newest is None or self.newest.removed is None:
+            await self.offer(NodePlan(agent_id=self._agent_id, generation=self.generation + 1, kernels=(), removed=why))
+
     def save(self) -> None:
         """Retry the write of the newest plan to disk; never raises for a disk error."""
         if self._saved or self.newest is None:

@@ -11,11 +11,10 @@ from pydantic import Field, SecretStr, StringConstraints, field_validator, model
 from pydantic_settings import SettingsConfigDict
 
 from headrace.agent.domain.ports import PortRange
+from headrace.common.contracts.addresses import MANAGER_URL
 from headrace.common.contracts.ids import AgentId
-from headrace.common.contracts.wording import pattern
 from headrace.common.runtime.settings import ServiceSettings
 
-_MANAGER_URL = pattern(r"^https?://[^\s/?#@]+$", "http(s)://host:port, without a path")
 _EVERYWHERE = ("0.0.0.0", "::", "")
 
 
@@ -43,9 +42,9 @@ class Settings(ServiceSettings):
     folders_root: Path | None = None
     """Where model folders are, each in `<folders_root>/<folder_id>`. With Docker: the same path for the engine. With `fetch` only
     for folders that are mounted writable; without it such replicas do not start here."""
-    manager_urls: tuple[Annotated[str, StringConstraints(pattern=_MANAGER_URL)], ...] = ()
-    """Managers' API (`https://host:port`), for `fetch`: a JSON list, or in the file also one text. One that fails is not asked again
-    before the others were."""
+    manager_urls: tuple[Annotated[str, StringConstraints(pattern=MANAGER_URL)], ...] = ()
+    """Managers' API (`https://host:port`), for `fetch` and to renew the identity on the bus: a JSON list, or in the file also one
+    text. One that fails is not asked again before the others were."""
     folder_cache_dir: Path | None = None
     """Where fetched folders are kept; no other agent may use it. With Docker: the same path for the engine. None:
     `<data_dir>/folder-cache`."""
@@ -187,3 +186,10 @@ class Settings(ServiceSettings):
     def probed_host(self) -> str:
         """Host at which kernels are probed."""
         return self.probe_host or ("127.0.0.1" if self.bind_address in _EVERYWHERE else self.bind_address)
+
+
+def identity_file(settings: Settings) -> Path | None:
+    """Return where the identity on the bus is kept and renewed; None: it is `nats_credentials`, which is not renewed."""
+    if not settings.manager_urls or settings.nats_credentials is None:
+        return None
+    return settings.data_dir / "identity.creds"

@@ -45,7 +45,7 @@ from headrace.agent.runtime.interface import Capacity, Runtime
 from headrace.agent.runtime.process.cgroups import MemoryGroups
 from headrace.agent.runtime.process.runtime import ProcessRuntime
 from headrace.agent.scrape import EngineMetrics
-from headrace.agent.settings import Settings
+from headrace.agent.settings import Settings, identity_file
 from headrace.agent.stats import Sampler
 from headrace.common.bus.connect import Bus, Login
 from headrace.common.bus.link import Link
@@ -53,6 +53,7 @@ from headrace.common.bus.publish import ask
 from headrace.common.contracts.messages.folder_access import FolderAccess, FolderAccessRequest
 from headrace.common.contracts.messages.reports import Machine
 from headrace.common.contracts.readiness import AgentCheck
+from headrace.common.joining.renewal import identity_loop, keep_identity
 from headrace.common.runtime.clock import SYSTEM_CLOCKS, Clocks
 from headrace.common.runtime.files import remove_leftovers
 from headrace.common.runtime.service import Task
@@ -105,6 +106,7 @@ async def build(settings: Settings) -> AsyncIterator[Sequence[Task]]:
         stack.callback(os.close, _lock(settings.data_dir))
         for folder in (settings.data_dir, settings.data_dir / "logs"):
             remove_leftovers(folder)
+        keep_identity(settings.nats_credentials, identity_file(settings))
         connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE_S)
         http = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
         checker = HealthChecker(settings.probed_host)
@@ -207,10 +209,19 @@ def make_agent(settings: Settings, edges: Edges) -> Agent:
         settings.bus_user,
         settings.nats_password.get_secret_value(),
         f"agent {settings.id}",
-        credentials=settings.nats_credentials,
+        credentials=identity_file(settings) or settings.nats_credentials,
         ca_file=settings.ca_file,
     )
     link = Link(bus, login, lambda: serve(bus, settings.id, plans, logs))
+    renewal = identity_loop(
+        settings.nats_credentials,
+        identity_file(settings),
+        settings.manager_urls,
+        settings.ca_file,
+        bus,
+        now,
+        on_removed=plans.remove_machine,
+    )
     table.on_change = reporter.poke
     plans.on_new = converger.poke
     converger.after_change = prober.sync
@@ -222,7 +233,7 @@ def make_agent(settings: Settings, edges: Edges) -> Agent:
     )
     admin = WebServer(app, host=settings.admin_host, port=settings.admin_port, name="admin")
     # Stopped from the last to the first: kernels are left (or ended) first, and the last report tells of it.
-    tasks = (admin, link, logs, reporter, sampler, prober, converger)
+    tasks: tuple[Task, ...] = (admin, *renewal, link, logs, reporter, sampler, prober, converger)
     return Agent(table, plans, ports, converger, prober, cache, tasks)
 
 

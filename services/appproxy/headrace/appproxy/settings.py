@@ -7,9 +7,10 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, StringConstraints
 from pydantic_settings import SettingsConfigDict
 
+from headrace.common.contracts.addresses import MANAGER_URL
 from headrace.common.contracts.cors import Origins
 from headrace.common.contracts.ids import ProxyId
 from headrace.common.runtime.settings import ServiceSettings
@@ -33,6 +34,8 @@ class Settings(ServiceSettings):
     nats_credentials: Path | None = None
     """File with the signed identity and key (`.creds`) by which this service logs in, instead of user and password; it is
     read at each connect."""
+    manager_urls: tuple[Annotated[str, StringConstraints(pattern=MANAGER_URL)], ...] = ()
+    """Managers' API (`https://host:port`), by which the identity is renewed: a JSON list. Empty: it is not renewed."""
 
     listen_host: str = "0.0.0.0"
     """Address of the shared port; services' own ports are opened on it too."""
@@ -130,3 +133,10 @@ class Settings(ServiceSettings):
         listening = "" if self.admin_host in {"", "0.0.0.0", "::"} else self.admin_host
         host = self.admin_advertise_host or listening or socket.gethostname()
         return f"[{host}]:{self.admin_port}" if ":" in host else f"{host}:{self.admin_port}"
+
+
+def identity_file(settings: Settings) -> Path | None:
+    """Return where the identity on the bus is kept and renewed; None: it is `nats_credentials`, which is not renewed."""
+    if not settings.manager_urls or settings.nats_credentials is None:
+        return None
+    return settings.data_dir / "identity.creds"

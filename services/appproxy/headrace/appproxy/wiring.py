@@ -28,11 +28,12 @@ from headrace.appproxy.dataplane.route_table import RouteTables
 from headrace.appproxy.dataplane.telemetry.stats import StatsRegistry
 from headrace.appproxy.file_limit import ConnectionCapacity, descriptor_limit
 from headrace.appproxy.ipc.handover import Handover
-from headrace.appproxy.settings import Settings
+from headrace.appproxy.settings import Settings, identity_file
 from headrace.common.bus.connect import Bus, Login
 from headrace.common.bus.link import Link
 from headrace.common.contracts.messages.routes import RouteTable
 from headrace.common.contracts.readiness import AppProxyCheck, AppProxyWarning, ReadinessCheck
+from headrace.common.joining.renewal import identity_loop, keep_identity
 from headrace.common.runtime.clock import SYSTEM_CLOCKS, Clocks
 from headrace.common.runtime.loop import Loop
 from headrace.common.runtime.service import Task
@@ -165,12 +166,27 @@ async def build(
         collector = exposition.TrafficCollector(stats, traffic.snapshot, tables, traffic.alive)
         REGISTRY.register(collector)
         stack.callback(REGISTRY.unregister, collector)
-        tasks: list[Task] = [admin, saving, link, samples, reports, traffic, listeners]
+        tasks: list[Task] = [
+            admin,
+            saving,
+            *_identity(settings, bus, clocks),
+            link,
+            samples,
+            reports,
+            traffic,
+            listeners,
+        ]
         yield AppProxy(tasks, listeners, admin, tables, traffic, bus, deliver)
         try:
             await store.save(tables)
         except OSError as error:  # the bus still has them
             log.warning("tables_not_saved", error=str(error))
+
+
+def _identity(settings: Settings, bus: Bus, clocks: Clocks) -> tuple[Loop, ...]:
+    """Return the loop that renews the identity on the bus."""
+    kept = identity_file(settings)
+    return identity_loop(settings.nats_credentials, kept, settings.manager_urls, settings.ca_file, bus, clocks.utc)
 
 
 def _login(settings: Settings) -> Login:
@@ -180,13 +196,14 @@ def _login(settings: Settings) -> Login:
         settings.nats_user,
         password,
         f"appproxy-{settings.id}",
-        credentials=settings.nats_credentials,
+        credentials=identity_file(settings) or settings.nats_credentials,
         ca_file=settings.ca_file,
     )
 
 
 async def _stored(settings: Settings, tables: RouteTables) -> TableStore:
-    """Apply the tables from disk."""
+    """Apply the tables from disk, and keep the identity there too. Raises OSError."""
+    await asyncio.to_thread(keep_identity, settings.nats_credentials, identity_file(settings))
     store = TableStore(settings.data_dir / FOLDER)
     stored = await asyncio.to_thread(store.load_into, tables)
     log.info("tables_loaded", count=stored)

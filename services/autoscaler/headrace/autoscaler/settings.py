@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, StringConstraints
 from pydantic_settings import SettingsConfigDict
 
+from headrace.common.contracts.addresses import MANAGER_URL
 from headrace.common.contracts.ids import Slug
 from headrace.common.runtime.settings import ServiceSettings
 
@@ -32,6 +33,10 @@ class Settings(ServiceSettings):
     nats_credentials: Path | None = None
     """File with the signed identity and key (`.creds`) by which this service logs in, instead of user and password; it is
     read at each connect."""
+    manager_urls: tuple[Annotated[str, StringConstraints(pattern=MANAGER_URL)], ...] = ()
+    """Managers' API (`https://host:port`), by which the identity is renewed: a JSON list. Empty: it is not renewed."""
+    data_dir: Path | None = None
+    """Folder in which the renewed identity is kept. None: it replaces the file of `nats_credentials`."""
     redis_url: SecretStr
     """redis://[[user]:password@]host:port/db; rediss:// for TLS."""
     admin_host: str = "127.0.0.1"
@@ -55,3 +60,10 @@ class Settings(ServiceSettings):
     """How long a lost answer blocks a service before the request counts as not done. More than ask_timeout_s."""
     redis_timeout_s: Annotated[float, Field(gt=0, le=60)] = 2.0
     """Longest silence of Redis in one command."""
+
+
+def identity_file(settings: Settings) -> Path | None:
+    """Return where the identity on the bus is kept and renewed; None: it is `nats_credentials`, which is not renewed."""
+    if not settings.manager_urls or settings.nats_credentials is None:
+        return None
+    return settings.data_dir / "identity.creds" if settings.data_dir is not None else settings.nats_credentials

@@ -26,13 +26,14 @@ from headrace.autoscaler.reconcile.scale_requester import ScaleRequester
 from headrace.autoscaler.reconcile.tick import Tick, TickContext
 from headrace.autoscaler.records import ScalingRecords
 from headrace.autoscaler.rule_tables import RuleTables
-from headrace.autoscaler.settings import Settings
+from headrace.autoscaler.settings import Settings, identity_file
 from headrace.autoscaler.windows import Windows
 from headrace.common.bus.connect import Bus, Login
 from headrace.common.bus.consume import LastValues
 from headrace.common.bus.link import Link
 from headrace.common.contracts.messages.rules import RuleTable
 from headrace.common.contracts.readiness import AutoscalerCheck, ReadinessCheck
+from headrace.common.joining.renewal import identity_loop, keep_identity
 from headrace.common.runtime.clock import SYSTEM_CLOCKS, Clocks
 from headrace.common.runtime.loop import Loop
 from headrace.common.runtime.service import Task
@@ -87,6 +88,7 @@ async def build(settings: Settings) -> AsyncIterator[Sequence[Task]]:
     async with AsyncExitStack() as stack:
         redis = open_redis(settings)
         stack.push_async_callback(redis.aclose)
+        keep_identity(settings.nats_credentials, identity_file(settings))
         bus = Bus()
         stack.push_async_callback(bus.close)
         made = make_autoscaler(settings, Edges(bus, redis))
@@ -98,12 +100,20 @@ async def build(settings: Settings) -> AsyncIterator[Sequence[Task]]:
             settings.nats_user,
             password,
             f"autoscaler-{settings.id}",
-            credentials=settings.nats_credentials,
+            credentials=identity_file(settings) or settings.nats_credentials,
             ca_file=settings.ca_file,
         )
         link = Link(bus, login, lambda: serve(bus, rules, made.ingester))
         yield [
             _admin(settings, link, made.tick, rules),
+            *identity_loop(
+                settings.nats_credentials,
+                identity_file(settings),
+                settings.manager_urls,
+                settings.ca_file,
+                bus,
+                SYSTEM_CLOCKS.utc,
+            ),
             link,
             Loop("flush", made.ingester.flush, every=timedelta(seconds=settings.flush_s)),
             Loop("tick", made.tick.one_pass, every=timedelta(seconds=settings.tick_s)),

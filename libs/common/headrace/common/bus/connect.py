@@ -86,6 +86,8 @@ class Bus:
     def __init__(self) -> None:
         self._client: Client | None = None
         self._on_reconnect: list[Callable[[], None]] = []
+        self.ended = asyncio.Event()
+        """Set once the connection ended for good: the server refused the identity. `open` begins anew."""
         self._away_since: float | None = time.monotonic()
         self._last_error = ConnectError()
 
@@ -129,15 +131,15 @@ class Bus:
 
         async def reconnected() -> None:
             said.clear()
-            self._away_since = None
-            log.info("bus_reconnected")
-            for call in self._on_reconnect:
-                call()
+            self._came_back()
 
         async def disconnected() -> None:
             self._away_since = time.monotonic()
             self._last_error.lost()
             log.warning("bus_disconnected")
+
+        async def closed() -> None:
+            self._closed(client)
 
         async def failed(error: Exception) -> None:
             if client.is_connecting or client.is_reconnecting:
@@ -167,6 +169,7 @@ class Bus:
                     pending_size=16 * 1024 * 1024,
                     reconnected_cb=reconnected,
                     disconnected_cb=disconnected,
+                    closed_cb=closed,
                     error_cb=failed,
                 )
         except (OSError, NatsError, TimeoutError, TlsFileError, CredentialsError) as error:
@@ -176,7 +179,26 @@ class Bus:
             if not timed_out or not said:  # the error of its attempts says more than the time-out
                 self._last_error.note(error, time.monotonic())
             raise BusUnavailable(f"cannot connect to NATS: {self._last_error.text}") from error
-        self._client, self._away_since = client, None
+        self._use(client)
+
+    def _use(self, client: Client) -> None:
+        """Use a connection, the first one or one after the server ended the one before."""
+        again, self._client, self._away_since = self._client is not None, client, None
+        self.ended.clear()
+        if client.is_closed:  # in between
+            self.ended.set()
+        if again:
+            self._came_back()
+
+    def _closed(self, client: Client) -> None:
+        if self._client is client:
+            self.ended.set()
+
+    def _came_back(self) -> None:
+        self._away_since = None
+        log.info("bus_reconnected")
+        for call in self._on_reconnect:
+            call()
 
     async def flush(self, *, timeout_s: float = 5.0) -> None:
         """Return when the server has taken all that was sent before. Raises NatsError, TimeoutError, OSError.

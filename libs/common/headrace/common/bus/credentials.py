@@ -21,6 +21,24 @@ def credentials_file(token: str, seed: str) -> str:
     )
 
 
+def seed_of(file: Path) -> str | None:
+    """Return the seed in a `.creds` file, or None if it holds none. Secret. Raises OSError."""
+    return _after(file, b"-----BEGIN USER NKEY SEED-----")
+
+
+def token_of(file: Path) -> str | None:
+    """Return the claims in a `.creds` file, or None if it holds none. Raises OSError."""
+    return _after(file, b"-----BEGIN NATS USER JWT-----")
+
+
+def _after(file: Path, begin: bytes) -> str | None:
+    with file.open("rb") as opened:
+        lines = opened.read(_MAX_BYTES).splitlines()
+    if begin not in lines[:-1]:
+        return None
+    return lines[lines.index(begin) + 1].decode("ascii", errors="replace")
+
+
 def check_credentials(file: Path) -> None:
     """Raise CredentialsError unless `file` holds claims and seed of a user."""
     try:

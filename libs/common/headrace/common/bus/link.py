@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import structlog
 from nats.errors import Error as NatsError
@@ -25,9 +26,9 @@ class Link:
     returns by cancellation.
 
     A lost connection reconnects by itself, with its subscriptions. If `serve` fails with a bus error (such as a
-    time-out), it is started again; it closes what it opened. The back-off between attempts grows from FIRST_WAIT_S to
-    MAX_WAIT_S, and is reset by a connection that held longer than that, so that a fleet does not overload a bus that
-    returns.
+    time-out), or the server ends the connection for good, it is started again; it closes what it opened. The back-off
+    between attempts grows from FIRST_WAIT_S to MAX_WAIT_S, and is reset by a connection that held longer than that, so
+    that a fleet does not overload a bus that returns.
     """
 
     name = "bus"
@@ -53,6 +54,22 @@ class Link:
             await self._stop.wait()
             await cancel(keeping)
 
+    async def _serve_while_open(self) -> None:
+        """Serve until that fails. Raises TimeoutError once the connection ended for good, as when the server refuses the identity."""
+        async with asyncio.timeout(None) as held:
+
+            def end(ended: asyncio.Task[bool]) -> None:
+                if not ended.cancelled():
+                    with suppress(RuntimeError):  # it ended by itself at the same moment
+                        held.reschedule(asyncio.get_running_loop().time())
+
+            watching = asyncio.create_task(self._bus.ended.wait(), name="bus-ended")
+            watching.add_done_callback(end)
+            try:
+                await self._serve()
+            finally:
+                watching.cancel()
+
     async def _keep(self) -> None:
         clock = asyncio.get_running_loop().time
         wait_s = FIRST_WAIT_S
@@ -61,7 +78,7 @@ class Link:
             try:
                 if not self._bus.opened:
                     await self._bus.open(self._login)
-                await self._serve()
+                await self._serve_while_open()
             except UNREADY as error:
                 wait_s = FIRST_WAIT_S if clock() - began > MAX_WAIT_S else wait_s
                 why = error.detail if isinstance(error, BusUnavailable) else str(error) or type(error).__name__

@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
+from headrace.common.contracts.wording import pattern
+
 Address = IPv4Address | IPv6Address
 _FORBIDDEN = tuple(
     ip_network(text)
@@ -22,6 +24,7 @@ _FORBIDDEN = tuple(
         "ff00::/8",
     )
 )
+MANAGER_URL = pattern(r"^https?://[^\s/?#@]+$", "http(s)://host:port, without a path")
 _NAME = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?\Z")
 FORBIDDEN_IN_WORDS = "loopback, link-local, multicast and unspecified addresses"
 

@@ -6,18 +6,18 @@ from headrace.common.contracts.vocabulary import JoinKind
 
 
 def join_command(kind: JoinKind, *, url: str, token: str, ca_sha256: str | None) -> str:
-    """Return the line. It holds the token, which on that machine no other program's arguments do.
+    """Return the line; options of the join may follow it. It holds the token, which on that machine no other program's arguments do.
 
     `ca_sha256`: of the authority's certificates. The machine does not know the authority yet: it fetches the certificates without
     verifying, compares them with this, and fetches all the rest verified by them.
     """
     known = f'echo "export HEADRACE_JOIN_KIND={kind} HEADRACE_JOIN_TOKEN={token}"'
     if ca_sha256 is None:
-        return f'({known}; curl -fsS {url}/v1/join/join.sh || echo "exit 1") | sudo sh'
+        return f'({known}; curl -fsS {url}/v1/join/join.sh || echo "exit 1") | sudo sh -s --'
     fetched = f'ca=$(mktemp); curl -fsSk {url}/v1/join/ca.crt -o "$ca"'
     script = f'curl -fsS --cacert "$ca" {url}/v1/join/join.sh || echo "exit 1"'
     other = (
         f'echo "{url} has another certificate authority than this line was made for, or cannot be reached; nothing was done" >&2; '
         'echo "exit 1"'
     )
-    return f'({fetched}; if [ "$(sha256sum <"$ca")" = "{ca_sha256}  -" ]; then {known}; {script}; else {other}; fi) | sudo sh'
+    return f'({fetched}; if [ "$(sha256sum <"$ca")" = "{ca_sha256}  -" ]; then {known}; {script}; else {other}; fi) | sudo sh -s --'

@@ -66,7 +66,7 @@ def identity_refusal(identity: BusIdentity) -> str | None:
     """Return why an identity cannot be renewed; None when it can."""
     if identity.revoked_at is None:
         return None
-    by = f"{identity.revoked_by} removed {identity.name} at {_shown(identity.revoked_at)}"
+    by = f"{identity.revoked_by} revoked the identity of {identity.name} at {_shown(identity.revoked_at)}"
     return f"{by}: {identity.revoked_reason}" if identity.revoked_reason else by
 
 

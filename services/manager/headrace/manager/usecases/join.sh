@@ -1,5 +1,5 @@
 # Headrace: installs this version on the machine and joins it to an installation.
-# Run by the line that `headrace agent join-token` prints; may be run again. Nothing of it runs before all of it has arrived.
+# Run by the line that `headrace agent join-token` prints; may be run again; its arguments are options of the join. Nothing of it runs before all of it has arrived.
 set -eu
 
 main() {
@@ -14,17 +14,15 @@ main() {
     python=$$(found_python) || fail "found no Python 3.11 or newer with venv; allowed: one in PATH (Debian: apt-get install python3-venv)"
     umask 022
     mkdir -p "$$prefix"
-    authority > "$$prefix/ca.crt"
+    authority | sed "/^$$/d" > "$$prefix/ca.crt"
     [ -x "$$prefix/venv/bin/pip" ] || "$$python" -m venv "$$prefix/venv" || fail "no virtual environment could be made in $$prefix/venv"
-    set --
-    [ ! -s "$$prefix/ca.crt" ] || set -- --cert "$$prefix/ca.crt"
+    ca=
+    [ ! -s "$$prefix/ca.crt" ] || ca=$$prefix/ca.crt
     echo "headrace join: installing Headrace $version in $$prefix/venv, from $$url"
-    "$$prefix/venv/bin/pip" install --quiet --disable-pip-version-check --no-input --no-index "$$@" \
+    "$$prefix/venv/bin/pip" install --quiet --disable-pip-version-check --no-input --no-index $${ca:+"--cert=$$ca"} \
         --find-links "$$url/v1/join/wheels/" "headrace==$version" \
         || fail "the wheels at $$url/v1/join/wheels/ could not be installed; the manager's setting wheels_dir names their folder"
-    set --
-    [ ! -s "$$prefix/ca.crt" ] || set -- --ca-file "$$prefix/ca.crt"
-    exec "$$prefix/venv/bin/headrace-$$kind" join --url "$$url" "$$@"
+    exec "$$prefix/venv/bin/headrace-$$kind" join --url "$$url" $${ca:+"--ca-file=$$ca"} "$$@"
 }
 
 fail() {
@@ -48,4 +46,4 @@ $ca
 PEM
 }
 
-main
+main "$$@"

@@ -9,7 +9,7 @@ from uuid import UUID
 from headrace.common.contracts.http.joining import CreateJoinToken, JoinTokenView, NewJoinToken
 from headrace.common.contracts.http.page import Page
 from headrace.common.contracts.ids import JoinTokenId, new_uuid
-from headrace.common.contracts.jointokens import new_join_token
+from headrace.common.contracts.joining import new_join_token
 from headrace.common.contracts.problems import Conflict, InvalidRequest, NotFound
 from headrace.common.db.pool import Pool, transaction
 from headrace.manager.bus_authority import BusAuthority

@@ -13,8 +13,8 @@ from string import Template
 from typing import Final
 
 from headrace.common.bus.identities import is_user_key, verifies
-from headrace.common.contracts.http.joining import Identity, Join, Joined, PublicKey, RenewIdentity, renewal_message
-from headrace.common.contracts.jointokens import parse_join_token
+from headrace.common.contracts.http.joining import Identity, Join, Joined, PublicKey, RenewIdentity
+from headrace.common.contracts.joining import parse_join_token, renewal_message
 from headrace.common.contracts.problems import (
     Conflict,
     Forbidden,

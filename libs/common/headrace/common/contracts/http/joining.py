@@ -9,7 +9,7 @@ from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints
 from headrace.common.contracts.http.agents import MAX_LABELS, LabelKey, LabelValue
 from headrace.common.contracts.http.page import Body, View
 from headrace.common.contracts.ids import JoinTokenId, Slug
-from headrace.common.contracts.jointokens import parse_join_token
+from headrace.common.contracts.joining import parse_join_token
 from headrace.common.contracts.vocabulary import JoinKind
 from headrace.common.contracts.wording import Refused, pattern
 
@@ -122,8 +122,3 @@ class BusIdentityView(View):
     revoked_at: AwareDatetime | None
     revoked_by: str
     revoked_reason: str
-
-
-def renewal_message(public_key: str, signed_at: int) -> bytes:
-    """Return what is signed to renew an identity."""
-    return f"headrace renew {public_key} {signed_at}".encode()

@@ -1,4 +1,7 @@
-"""Form of a join token: `hrj_<id>_<secret>`. The id finds its row, the secret is stored as a hash only."""
+"""What machines that join, and managers, both write: join tokens, and the proof by which an identity is renewed.
+
+A join token is `hrj_<id>_<secret>`: the id finds its row, the secret is stored as a hash only.
+"""
 
 from __future__ import annotations
 
@@ -21,3 +24,8 @@ def parse_join_token(text: str) -> tuple[UUID, str] | None:
     """Return (token id, secret); None when `text` is no join token."""
     match = _TOKEN.fullmatch(text)
     return (UUID(match.group(1)), match.group(2)) if match else None
+
+
+def renewal_message(public_key: str, signed_at: int) -> bytes:
+    """Return what is signed to renew an identity. `signed_at`: seconds since 1970."""
+    return f"headrace renew {public_key} {signed_at}".encode()

@@ -1,0 +1,1 @@
+"""How a machine joins an installation, and keeps its identity on the bus."""

@@ -1,0 +1,190 @@
+"""The command `join` of a service: checks, then joins, then says how to start. Nothing is changed before all checks pass."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import socket
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from headrace.common.bus.identities import public_key
+from headrace.common.contracts.joining import parse_join_token
+from headrace.common.joining.api import Manager, known_manager
+from headrace.common.joining.checks import Check, clock_check, table, version_check
+from headrace.common.joining.errors import JoinError
+from headrace.common.joining.files import MachineFiles, SettingValue
+
+TOKEN_VARIABLE: Final = "HEADRACE_JOIN_TOKEN"  # noqa: S105 - a name
+_NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_MAX_TOKEN_BYTES: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Joiner:
+    """What is particular to a service that joins."""
+
+    kind: str
+    program: str
+    """Its name as a program, and the words of its environment variables: `headrace-agent`, HEADRACE_AGENT."""
+    module: str
+    options: Callable[[argparse.ArgumentParser], None]
+    checks: Callable[[argparse.Namespace], Sequence[Check]]
+    settings: Callable[[argparse.Namespace, Mapping[str, Any]], Mapping[str, SettingValue]]
+    """Its settings, of the options and of what the manager answered, beside those of all services."""
+    note: str = ""
+    """What is to be done before its start."""
+
+
+def join(joiner: Joiner, arguments: Sequence[str]) -> int:
+    """Run the command and return its exit status: 0, or 1 after one line on stderr, 2 for wrong usage."""
+    given = _parser(joiner).parse_args(arguments)
+    try:
+        return _join(joiner, given)
+    except JoinError as error:
+        sys.stderr.write(f"{joiner.program} join: {error}\n")
+        return 1
+
+
+def own_address(url: str) -> str:
+    """Return the address of this machine towards the manager: that by which app-proxies reach it, unless another is given."""
+    parts = urlsplit(url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    try:
+        with socket.create_connection((parts.hostname or "", port), timeout=5) as connection:
+            return str(connection.getsockname()[0])
+    except OSError as error:
+        raise JoinError(
+            f"{url} cannot be reached: {error.strerror or error}; is the manager up, and the port open?"
+        ) from None
+
+
+def _join(joiner: Joiner, given: argparse.Namespace) -> int:
+    name = given.name or re.sub(r"[^a-z0-9-]+", "-", socket.gethostname().lower().partition(".")[0]).strip("-")
+    if _NAME.fullmatch(name) is None:
+        raise JoinError(f"--name: found {name}; allowed: 1 to 63 lower-case letters, digits and hyphens")
+    given.name = name
+    files = MachineFiles(given.dir, name)
+    if files.joined and not given.again and not given.check_only:
+        _say(f"{name} has joined before, by {files.credentials}; nothing to do. Anew, after its removal: --again")
+        _say(f"start it: {_start(joiner, files)}")
+        return 0
+    token = None if given.check_only else _token(given)
+    manager = known_manager(given.url, ca=_ca(given.ca_file), ca_sha256=given.ca_sha256)
+    checks = _checked(joiner, given, manager)
+    for line in table(checks):
+        _say(line)
+    failed = [check.name for check in checks if check.mend is not None]
+    if failed:
+        raise JoinError(f"{', '.join(failed)}: see above; nothing was changed. Mend it and run the same line again")
+    if token is None:
+        _say("all checks passed; nothing was changed (--check-only)")
+        return 0
+    seed = files.key(again=given.again)
+    answer = manager.join(token=token, kind=joiner.kind, name=name, public_key=public_key(seed))
+    files.write(seed, answer, {**_common(given, files, answer, name), **joiner.settings(given, answer["settings"])})
+    _say(
+        f"{name} has joined {manager.url}; its identity is signed until {answer['identity']['expires_at']}, and renewed before"
+    )
+    if joiner.note:
+        _say(joiner.note)
+    _say(f"start it: {_start(joiner, files)}")
+    return 0
+
+
+def _checked(joiner: Joiner, given: argparse.Namespace, manager: Manager) -> list[Check]:
+    found, clock = manager.version()
+    return [
+        version_check(found, version("headrace")),
+        clock_check(clock, datetime.now(UTC)),
+        *joiner.checks(given),
+        _writable("folder of settings", given.dir),
+        _writable("folder of data", given.data_dir),
+    ]
+
+
+def _writable(name: str, folder: Path) -> Check:
+    there = folder
+    while not there.exists() and there != there.parent:
+        there = there.parent
+    mend = None if there.is_dir() and os.access(there, os.W_OK) else "run as root, or name another: --dir, --data-dir"
+    return Check(name, f"{folder}{'' if mend is None else ' cannot be written'}", "writable", mend)
+
+
+def _common(
+    given: argparse.Namespace, files: MachineFiles, answer: Mapping[str, Any], name: str
+) -> dict[str, SettingValue]:
+    ca: dict[str, SettingValue] = {"ca_file": str(files.ca)} if answer.get("ca") else {}
+    return {
+        **ca,
+        "id": name,
+        "nats_url": str(answer["nats_url"]),
+        "nats_user": name,
+        "nats_credentials": str(files.credentials),
+        "manager_urls": [given.url.rstrip("/")],
+    }
+
+
+def _start(joiner: Joiner, files: MachineFiles) -> str:
+    variable = f"HEADRACE_{joiner.module.upper()}_CONFIG"
+    return f"{variable}={files.settings} {sys.executable} -m headrace.{joiner.module}"
+
+
+def _token(given: argparse.Namespace) -> str:
+    """Return the join token: of a file, of standard input (`-`), or of the environment; never of the arguments, which others see."""
+    if given.token_file is None:
+        text = os.environ.get(TOKEN_VARIABLE, "")
+        source = TOKEN_VARIABLE
+    else:
+        source, given_file = "--token-file", Path(given.token_file)
+        try:
+            with sys.stdin if given_file == Path("-") else given_file.open(encoding="utf-8") as file:
+                text = file.read(_MAX_TOKEN_BYTES)
+        except (OSError, UnicodeDecodeError) as error:
+            raise JoinError(f"--token-file {given.token_file} cannot be read: {error}") from None
+    token = text.strip()
+    if parse_join_token(token) is None:
+        found = "nothing" if not token else "something else"
+        raise JoinError(f"{source}: found {found}; allowed: a join token (hrj_…): headrace {given.kind} join-token")
+    return token
+
+
+def _ca(file: Path | None) -> str | None:
+    if file is None:
+        return None
+    try:
+        return file.read_text(encoding="ascii")
+    except (OSError, UnicodeDecodeError) as error:
+        raise JoinError(f"--ca-file {file} cannot be read: {error}") from None
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def _parser(joiner: Joiner) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=f"{joiner.program} join",
+        description=f"Check this machine, and join it to an installation. The token is read from {TOKEN_VARIABLE} or --token-file.",
+    )
+    parser.set_defaults(kind=joiner.kind)
+    parser.add_argument("--url", required=True, help="https://HOST[:PORT] of the managers' API.")
+    parser.add_argument("--ca-file", type=Path, metavar="FILE", help="Certificates (PEM) by which it is verified.")
+    parser.add_argument("--ca-sha256", metavar="HEX", help="Instead: SHA-256 of the certificates that it gives itself.")
+    parser.add_argument("--token-file", metavar="FILE", help="File of the join token; - for standard input.")
+    parser.add_argument("--name", help="Its name in the installation. Default: the host name.")
+    parser.add_argument(
+        "--dir", type=Path, default=Path("/etc/headrace"), help="Folder of its files. Default: %(default)s."
+    )
+    parser.add_argument("--check-only", action="store_true", help="Check the machine, and change nothing.")
+    parser.add_argument("--again", action="store_true", help="Join with a new key, though it has joined before.")
+    joiner.options(parser)
+    return parser

@@ -1,0 +1,7 @@
+"""Errors of joining, as one line for people."""
+
+from __future__ import annotations
+
+
+class JoinError(Exception):
+    """A machine cannot join; `str()` says what was found and what to do, without a secret. Nothing was changed."""

@@ -1,0 +1,82 @@
+"""Files of a machine that joined: settings, certificates of the authority, identity. Blocking."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from headrace.common.bus.credentials import credentials_file, seed_of
+from headrace.common.bus.identities import new_seed
+from headrace.common.joining.errors import JoinError
+from headrace.common.runtime.files import write_atomically
+
+SettingValue = str | int | list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class MachineFiles:
+    """Paths of one service's files, below one folder, as `headrace init` lays them out."""
+
+    folder: Path
+    name: str
+
+    @property
+    def settings(self) -> Path:
+        """Settings of the service (TOML)."""
+        return self.folder / "settings" / f"{self.name}.toml"
+
+    @property
+    def ca(self) -> Path:
+        """Certificates of the authorities."""
+        return self.folder / "tls" / "ca.crt"
+
+    @property
+    def credentials(self) -> Path:
+        """Signed identity and key."""
+        return self.folder / "bus" / f"{self.name}.creds"
+
+    @property
+    def pending(self) -> Path:
+        """Key of a join that has not ended: repeated, it joins with the same key."""
+        return self.folder / "bus" / f"{self.name}.key"
+
+    @property
+    def joined(self) -> bool:
+        """Whether the machine has joined."""
+        return self.credentials.exists() and self.settings.exists()
+
+    def key(self, *, again: bool) -> str:
+        """Return the seed of the machine's key, which is made if there is none. `again`: not the one that it joined with. Raises JoinError."""
+        try:
+            if self.pending.exists():
+                return self.pending.read_text(encoding="ascii").strip()
+            if not again and self.credentials.exists() and (seed := seed_of(self.credentials)) is not None:
+                return seed
+            seed = new_seed("user")
+            self._folders()
+            write_atomically(self.pending, f"{seed}\n")
+        except OSError as error:
+            raise JoinError(f"{self.pending} cannot be written: {error.strerror or error}") from None
+        return seed
+
+    def write(self, seed: str, joined: Mapping[str, Any], settings: Mapping[str, SettingValue]) -> None:
+        """Write what the manager answered; the identity last, by which the join is done. Raises JoinError."""
+        try:
+            self._folders()
+            if joined.get("ca"):
+                write_atomically(self.ca, str(joined["ca"]))
+            write_atomically(
+                self.settings, "".join(f"{name} = {json.dumps(value)}\n" for name, value in settings.items())
+            )
+            write_atomically(self.credentials, credentials_file(str(joined["identity"]["token"]), seed))
+            self.pending.unlink(missing_ok=True)
+        except OSError as error:
+            raise JoinError(f"{error.filename or self.folder} cannot be written: {error.strerror or error}") from None
+
+    def _folders(self) -> None:
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for path in (self.settings, self.ca, self.credentials):
+            path.parent.mkdir(mode=0o700, exist_ok=True)

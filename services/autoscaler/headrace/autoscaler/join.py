@@ -1,0 +1,41 @@
+"""`headrace-autoscaler join`: checks a machine, and joins it to an installation as an autoscaler."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from headrace.common.joining.checks import Check, ports_check
+from headrace.common.joining.command import Joiner
+from headrace.common.joining.files import SettingValue
+
+
+def _options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--admin-port", type=int, default=8094, help="Of its own page. Default: %(default)s.")
+    parser.add_argument(
+        "--data-dir",
+        type=Path,
+        default=Path("/var/lib/headrace/autoscaler"),
+        help="Its identity. Default: %(default)s.",
+    )
+
+
+def _checks(given: argparse.Namespace) -> Sequence[Check]:
+    return (ports_check({given.admin_port: "--admin-port"}),)
+
+
+def _settings(given: argparse.Namespace, _: Mapping[str, Any]) -> Mapping[str, SettingValue]:
+    return {"admin_port": given.admin_port, "data_dir": str(given.data_dir)}
+
+
+JOINER: Final = Joiner(
+    "autoscaler",
+    "headrace-autoscaler",
+    "autoscaler",
+    _options,
+    _checks,
+    _settings,
+    note="it needs the installation's Redis, whose password no machine is told by joining: HEADRACE_AUTOSCALER_REDIS_URL",
+)
