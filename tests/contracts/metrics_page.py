@@ -82,6 +82,7 @@ WATCH: Final[Mapping[str, str]] = {
     "headrace_manager_agents": "any `lost` that you did not switch off",
     "headrace_manager_service_replicas": "`serving` 0 while some are `wanted`: callers get no answer; below `wanted` for"
     " longer than a start takes",
+    "headrace_manager_last_backup_timestamp_seconds": "older than you can afford to lose",
     "headrace_manager_failed_starts_total": "a steady rate: `headrace service errors` says why",
     "headrace_manager_ended_replicas_total": "any rate that stays: replicas crash; `headrace service errors` has exit code and last"
     " lines",

@@ -149,7 +149,8 @@ async def test_everything_comes_back_and_what_callers_hold_still_opens(
     before, after = await rows_in(here.url), await rows_in(there.url)
     events = [json.loads(event) for event in after["events"] if event not in before["events"]]
     assert [event["action"] for event in events] == ["installation.restored"]
-    assert [event for event in before["events"] if event not in after["events"]] == []
+    lacking = [json.loads(event)["action"] for event in before["events"] if event not in after["events"]]
+    assert lacking == ["installation.backed-up"]  # said when the file was whole
     assert "installation.backup-started" in {json.loads(event)["action"] for event in before["events"]}
     assert {name for name in before if before[name] != after[name]} == {"events"}
     assert before["services"]

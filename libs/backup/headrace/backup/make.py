@@ -60,6 +60,9 @@ async def make_backup(
             changed=packed.changed,
         )
         await asyncio.to_thread(_finish, writer, end)
+    with suppress(BackupError):  # the file is whole all the same; who watches the age of backups will ask
+        async with database.connected(database_url) as connection:
+            await database.record(connection, "installation.backed-up", sha256=end.sha256)
     return manifest, end, writer.bytes
 
 

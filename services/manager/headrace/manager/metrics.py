@@ -15,6 +15,10 @@ SERVICE_REPLICAS = Gauge(
     "Replicas of each service that should have any: how many are wanted, and how many surely take requests.",
     ["project", "service", "state"],
 )
+LAST_BACKUP = Gauge(
+    "headrace_manager_last_backup_timestamp_seconds",
+    "Unix time at which the newest backup was complete; 0: none is known.",
+)
 STARTS_FAILED = Counter(
     "headrace_manager_failed_starts_total", "Replicas that ended or were given up before they were healthy."
 )

@@ -1,11 +1,11 @@
-"""Loop that counts machines and serving replicas, for metrics."""
+"""Loop that counts machines and serving replicas, and looks for the newest backup, for metrics."""
 
 from __future__ import annotations
 
 from typing import Final
 
 from headrace.common.db.pool import Pool
-from headrace.manager.metrics import AGENTS, SERVICE_REPLICAS
+from headrace.manager.metrics import AGENTS, LAST_BACKUP, SERVICE_REPLICAS
 from headrace.manager.store import counts
 
 MAX_SERVICES: Final = 20_000
@@ -14,7 +14,7 @@ _STATES: Final = ("wanted", "serving")
 
 
 class CountingLoop:
-    """Reads services, replicas and machines. Writes nothing but gauges."""
+    """Reads services, replicas, machines and the history of backups. Writes nothing but gauges."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
@@ -25,6 +25,7 @@ class CountingLoop:
         async with self._pool.acquire(timeout=15) as con:
             agents = await counts.agents(con)
             services = await counts.services(con, MAX_SERVICES)
+            LAST_BACKUP.set(await counts.last_backup(con))
         for status, number in agents.items():
             AGENTS.labels(status).set(number)
         for one in services:

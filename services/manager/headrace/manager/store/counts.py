@@ -18,3 +18,8 @@ async def agents(con: Connection) -> dict[str, int]:
 async def services(con: Connection, most: int) -> list[ServiceCount]:
     """Return the replicas of the services that should have any."""
     return [ServiceCount(**row) for row in await con.fetch(SQL.services, most)]
+
+
+async def last_backup(con: Connection) -> float:
+    """Return when the newest backup was complete (Unix time); 0 if none is known."""
+    return float(await con.fetchval(SQL.last_backup) or 0.0)
