@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 
-ALL = ("placement", "autoscaler", "plans", "reports", "creates", "readiness", "files", "idle")
+ALL = ("placement", "autoscaler", "plans", "reports", "creates", "readiness", "files", "folders", "idle")
 
 
 def run_all(names: Sequence[str], run: Callable[[str], int]) -> int:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import aiohttp
 
+from headrace.common.runtime.tls import client_context
 from headrace.embedded.stack import EmbeddedServers
 from tests.support.ports import free_port
 from tests.support.wait import eventually
@@ -29,8 +30,13 @@ class RunningManager:
 
 
 @asynccontextmanager
-async def running_manager(servers: EmbeddedServers, folder: Path, **settings: str) -> AsyncIterator[RunningManager]:
-    """Run a manager while inside; its data and log are in `folder`. `settings`: fields of its Settings, in capitals."""
+async def running_manager(
+    servers: EmbeddedServers, folder: Path, *, ca_file: Path | None = None, **settings: str
+) -> AsyncIterator[RunningManager]:
+    """Run a manager while inside; its data and log are in `folder`. `settings`: fields of its Settings, in capitals.
+
+    `ca_file`: the authority of its certificate, if it has one by its settings.
+    """
     port, key_file = free_port(), folder / "admin.key"
     given = {
         "DATABASE_URL": servers.database_url,
@@ -49,17 +55,18 @@ async def running_manager(servers: EmbeddedServers, folder: Path, **settings: st
             sys.executable, "-m", "headrace.manager", stdout=log, stderr=log, env=environ
         )
     try:
-        url = f"http://127.0.0.1:{port}"
-        await eventually(lambda: _ready(url), within_s=READY_S, every_s=0.2)
+        url = f"{'http' if ca_file is None else 'https'}://127.0.0.1:{port}"
+        await eventually(lambda: _ready(url, ca_file), within_s=READY_S, every_s=0.2)
         yield RunningManager(url, key_file.read_text().strip(), manager.pid)
     finally:
         manager.terminate()
         await manager.wait()
 
 
-async def _ready(url: str) -> bool:
+async def _ready(url: str, ca_file: Path | None) -> bool:
+    ssl = client_context(ca_file) if ca_file is not None else True
     try:
-        async with aiohttp.ClientSession(url) as http, http.get("/readyz") as answer:
+        async with aiohttp.ClientSession(url) as http, http.get("/readyz", ssl=ssl) as answer:
             return answer.status == 200
     except aiohttp.ClientError:
         return False
