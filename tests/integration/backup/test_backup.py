@@ -273,11 +273,12 @@ async def test_a_failed_load_leaves_no_rows_and_no_files(here: Place, there: Pla
     # as after a kill between the move of the files and the commit
     (there.folders / ".restoring" / "files").mkdir(parents=True)
     (there.folders / "left").mkdir()
-    (there.folders / ".restoring" / "moved.json").write_text('["left"]')
+    (there.folders / "file").write_text("no folder")
+    (there.folders / "link").symlink_to(there.folders)
+    (there.folders / ".restoring" / "moved.json").write_text('["left", "file", "link", "not moved yet"]')
     code, _, err = await headrace("restore", file, "--config", there.config, home=tmp_path)
     assert code == 0, err
-    assert not (there.folders / "left").exists()
-    assert not (there.folders / ".restoring").exists()
+    assert not {path.name for path in there.folders.iterdir()} & {"left", "file", "link", ".restoring"}
 
 
 async def test_folders_by_reference_must_be_there(here: Place, there: Place, pool: Pool, tmp_path: Path) -> None:

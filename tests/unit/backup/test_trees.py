@@ -13,6 +13,7 @@ from headrace.backup import trees
 from headrace.backup.archive import Writer
 from headrace.backup.errors import BackupError
 from headrace.backup.trees import TreeReader, TreeWriter
+from headrace.common.contracts.manifest import SNAPSHOTS
 
 ME = (os.getuid(), os.getgid())
 
@@ -60,6 +61,25 @@ def test_names_modes_times_and_links_come_back(tmp_path: Path) -> None:
     assert (back / "a/file").stat().st_mtime_ns == 1_234_567_890_123_456_789
     assert (back / "a/file").samefile(back / "a/other")
     assert (back / "a/link").readlink() == Path("/etc/passwd")
+
+
+def test_digests_by_inode_are_left_to_where_these_inodes_are(tmp_path: Path) -> None:
+    there = tmp_path / SNAPSHOTS / "folder-1"
+    (there / "snapshot-1/digests").mkdir(parents=True)
+    (there / "digests").write_text("1 2 3 abc")
+    (tmp_path / "folder-1").mkdir()
+    (tmp_path / "folder-1/digests").write_text("a user's file")
+    _, archive = packed(tmp_path)
+    found = {name.removeprefix("folders/") for name in archive.getnames()}
+    below = f"{SNAPSHOTS}/folder-1"
+    assert found == {
+        SNAPSHOTS,
+        below,
+        f"{below}/snapshot-1",
+        f"{below}/snapshot-1/digests",
+        "folder-1",
+        "folder-1/digests",
+    }
 
 
 def test_what_lies_too_deep_is_left_out_and_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

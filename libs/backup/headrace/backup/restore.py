@@ -178,7 +178,10 @@ def _undo(staging: Path, root: Path) -> None:
         return
     if (moved := staging / _MOVED).exists():
         for name in json.loads(moved.read_text()):
-            remove_tree(root / name)
+            if (path := root / name).is_dir() and not path.is_symlink():
+                remove_tree(path)
+            else:
+                path.unlink(missing_ok=True)
     remove_tree(staging)
 
 

@@ -6,6 +6,7 @@ No link is ever followed, on either way: each directory is opened below the one 
 from __future__ import annotations
 
 import os
+import re
 import stat
 import tarfile
 from collections import OrderedDict
@@ -17,9 +18,12 @@ from typing import IO, Final
 
 from headrace.backup.archive import BLOCK, FOLDERS, Writer
 from headrace.backup.errors import BackupError
+from headrace.common.contracts.manifest import DIGESTS, SNAPSHOTS
 
 STAGING: Final = ".restoring"
 """Folder below `folders_root` in which a restore gathers files until all are there."""
+_DIGESTS: Final = re.compile(rf"{FOLDERS}{re.escape(SNAPSHOTS)}/[^/]+/{DIGESTS}")
+"""A cache by inode: in another place it would name the content of other files."""
 NOT_KEPT: Final = frozenset({".uploads", STAGING})
 MAX_DEPTH: Final = 200
 """Levels of directories; what lies deeper is left out and counted."""
@@ -63,7 +67,7 @@ class TreeWriter:
     def _directory(self, fd: int, prefix: str, depth: int) -> None:
         with os.scandir(fd) as entries:
             for entry in entries:
-                if depth or entry.name not in NOT_KEPT:
+                if (depth or entry.name not in NOT_KEPT) and not _DIGESTS.fullmatch(prefix + entry.name):
                     with suppress(FileNotFoundError):
                         self._entry(fd, entry.name, prefix + entry.name, depth)
 

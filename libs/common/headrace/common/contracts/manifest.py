@@ -22,6 +22,8 @@ MAX_MANIFEST_BYTES: Final = 64 * 2**20
 """Bound on an encoded manifest."""
 SNAPSHOTS: Final = ".snapshots"
 """Directory of the snapshots below the root of the folders: `.snapshots/<folder id>/<snapshot id>`."""
+DIGESTS: Final = "digests"
+"""File beside a folder's snapshots: digests by inode, which hold on no other storage."""
 FILES: Final = "files"
 """A snapshot's files, in its directory."""
 MANIFEST: Final = "manifest.json"

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from headrace.common.contracts.manifest import SNAPSHOTS
+from headrace.common.contracts.manifest import DIGESTS, SNAPSHOTS
 from headrace.common.runtime.files import write_atomically
 from headrace.manager.folders.file_identity import FileIdentity
 
@@ -24,7 +24,6 @@ MAX_REMEMBERED: Final = 200_000
 """Bound on digests in memory, over all folders; the folders used longest ago are read again."""
 MAX_LOG_BYTES: Final = 64 * 2**20
 """A folder's file of digests that grew beyond this starts anew."""
-_FILE: Final = "digests"
 _SPARE_LINES: Final = 1000
 _DIGEST_LENGTH: Final = 64
 
@@ -85,7 +84,7 @@ class KnownDigests:
             self._folders.pop(str(folder_id), None)
 
     def _path(self, folder_id: object) -> Path:
-        return self._root / str(folder_id) / _FILE
+        return self._root / str(folder_id) / DIGESTS
 
     def _folder(self, key: str) -> _Folder:
         with self._lock:
