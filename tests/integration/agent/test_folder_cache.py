@@ -25,6 +25,7 @@ from headrace.common.contracts.messages.folder_access import FolderAccess, Folde
 from headrace.common.contracts.messages.reports import Transfer
 from headrace.common.db.pool import Pool
 from headrace.common.runtime.clock import SYSTEM_CLOCKS
+from tests.support.disk import small_disk
 from tests.support.relay import Relay, relay
 from tests.support.snapshots import content_of_tree, manifest_of, put_snapshot
 from tests.support.wait import eventually
@@ -83,7 +84,7 @@ class Machine:
 
     @asynccontextmanager
     async def cache(
-        self, *, capacity: int = EVERYTHING, agent: str = "agent-1", urls: Sequence[str] = ()
+        self, *, capacity: int = EVERYTHING, reserve: int = 0, agent: str = "agent-1", urls: Sequence[str] = ()
     ) -> AsyncIterator[FolderCache]:
         """A cache, as after a start of the agent."""
 
@@ -95,7 +96,7 @@ class Machine:
             cache = FolderCache(
                 self.root,
                 ManagerFiles(http, urls or [f"http://127.0.0.1:{self.link.port}"], AccessToken(ask, clocks.monotonic)),
-                CacheLimits(capacity, 0, connections=3),
+                CacheLimits(capacity, reserve, connections=3),
                 in_use=lambda: self.in_use,
                 now=clocks.utc,
                 monotonic=clocks.monotonic,
@@ -253,6 +254,27 @@ async def test_the_least_recently_used_snapshot_leaves_and_none_that_is_needed(m
         assert [cache.path(one).exists() for one in ids] == [False, False, True, True]
     held = sum(path.stat().st_size for path in (machine.root / "sha256").rglob("*") if path.is_file())
     assert held == 2 * size
+
+
+async def test_a_disk_without_its_reserve_gets_back_what_nothing_needs(machine: Machine, tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", 16) as disk:
+        machine.root = disk.path / "cache"
+        some = [{"model.bin": random.Random(number).randbytes(4 * 2**20)} for number in range(2)]
+        ids = [put_snapshot(machine.api.folders, machine.folder_id, files) for files in some]
+        await machine.plans(*ids)
+        async with machine.cache(reserve=4 * 2**20) as cache:
+            for one in ids:
+                await machine.provide(cache, one)
+            await cache.relieve()
+            assert [cache.path(one).exists() for one in ids] == [True, True], "the reserve is there"
+            disk.fill(but=2 * 2**20)
+            machine.in_use = {ids[0], ids[1]}
+            await cache.relieve()
+            assert [cache.path(one).exists() for one in ids] == [True, True]
+            machine.in_use = {ids[0]}
+            await cache.relieve()
+            assert [cache.path(one).exists() for one in ids] == [True, False]
+            assert disk.free >= 4 * 2**20
 
 
 async def test_a_file_that_differs_from_its_manifest_is_refused_by_name(machine: Machine) -> None:

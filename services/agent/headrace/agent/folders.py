@@ -41,6 +41,11 @@ class Folders:
             except CacheFull as full:
                 raise StartRefused(KernelReason.FOLDER_CACHE_FULL, f"no room for its folder: {full}") from full
 
+    async def relieve(self) -> None:
+        """Free disk space that no replica needs. Raises OSError."""
+        if self._cache is not None:
+            await self._cache.relieve()
+
     def mounts(self, spec: KernelSpec) -> tuple[PreparedMount, ...]:
         """Return the host paths of the kernel's mounts. Blocks on the storage.
 

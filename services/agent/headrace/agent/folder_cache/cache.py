@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 import structlog
 from pydantic import ValidationError
 
-from headrace.agent.domain.cache_room import CachedSnapshot, CacheState, NoRoom, find_room
+from headrace.agent.domain.cache_room import CachedSnapshot, CacheState, NoRoom, Room, find_room
 from headrace.agent.domain.fetch_requests import WantedObject
 from headrace.agent.domain.snapshot_content import ManifestRefused, SnapshotContent, content_of
 from headrace.agent.folder_cache.errors import CacheFull, SnapshotRefused
@@ -113,6 +113,14 @@ class FolderCache:
             self._leave(snapshot_id, work)
         return self._trees.path(snapshot_id)
 
+    async def relieve(self) -> None:
+        """Let snapshots leave that nothing needs, as far as the disk lacks its reserve, if that is enough. Raises OSError."""
+        await self._load()
+        async with self._making_room:
+            room = find_room(self._state(), "", {})
+            if isinstance(room, Room):
+                await self._evict(room.evict)
+
     def path(self, snapshot_id: SnapshotId) -> Path:
         """Return where the snapshot's tree is, once tree() has provided it."""
         return self._trees.path(snapshot_id)
@@ -199,10 +207,19 @@ class FolderCache:
     async def _make_room(self, snapshot_id: SnapshotId, content: SnapshotContent, work: _Work) -> None:
         """Let other snapshots leave, as far as room is needed, and take this one into the account. Raises CacheFull."""
         sizes = content.sizes
+        room = find_room(self._state(sizes, work), snapshot_id, sizes)
+        if isinstance(room, NoRoom):
+            raise CacheFull(room.text)
+        self._snapshots[snapshot_id] = CachedSnapshot(self._now().timestamp(), sizes)
+        work.reserved = {name: size for name, size in sizes.items() if name not in self._held}
+        await self._evict(room.evict)
+
+    def _state(self, sizes: Collection[str] = (), work: _Work | None = None) -> CacheState:
+        """Return what there is beside the objects in `sizes`, of which `work` is done."""
         others = [other for other in self._work.values() if other is not work]
         reserved = {name: size for other in others for name, size in other.reserved.items()}
         in_use = self._in_use()
-        state = CacheState(
+        return CacheState(
             snapshots=self._snapshots,
             held=self._held,
             in_use=None if in_use is None else {*in_use, *self._work},
@@ -211,16 +228,13 @@ class FolderCache:
             claimed_bytes=sum(size for name, size in reserved.items() if name not in sizes),
             max_entries=MAX_ENTRIES,
         )
-        room = find_room(state, snapshot_id, sizes)
-        if isinstance(room, NoRoom):
-            raise CacheFull(room.text)
-        self._snapshots[snapshot_id] = CachedSnapshot(self._now().timestamp(), sizes)
-        work.reserved = {name: size for name, size in sizes.items() if name not in self._held}
-        gone = [(one, self._snapshots.pop(one)) for one in room.evict]
-        for other, _ in gone:
+
+    async def _evict(self, snapshots: Sequence[str]) -> None:
+        for snapshot_id in snapshots:
+            del self._snapshots[snapshot_id]
             FOLDER_EVICTIONS.inc()
-            log.info("folder_evicted", snapshot=other)
-        await self._remove([one for one, _ in gone])
+            log.info("folder_evicted", snapshot=snapshot_id)
+        await self._remove(snapshots)
 
     async def _remove(self, evicted: Sequence[str]) -> None:
         """Remove trees, and the objects that no other snapshot has."""

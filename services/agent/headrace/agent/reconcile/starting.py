@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
+from itertools import count
 
 import structlog
 
@@ -39,6 +40,8 @@ from headrace.common.runtime.disk import is_full
 log = structlog.get_logger()
 _PORT_TRIES = 3
 _DISK_POLL_S = 1.0
+_RELIEVE_EVERY = 30
+"""Polls of a full disk from one look at what the folder cache could give back to the next."""
 
 
 class Starter:
@@ -85,8 +88,13 @@ class Starter:
                         return
 
     async def _room(self, spec: KernelSpec) -> None:
-        while (shortage := self._disk.shortage()) is not None:
+        for poll in count():
+            shortage = self._disk.shortage()
+            if shortage is None:
+                return
             self._say(spec, KernelReason.DISK_LOW, shortage)
+            if poll % _RELIEVE_EVERY == 0:
+                await self._folders.relieve()
             await asyncio.sleep(_DISK_POLL_S)
 
     async def _timed(self, spec: KernelSpec) -> None:
