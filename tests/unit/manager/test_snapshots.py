@@ -57,6 +57,10 @@ def made(storage: FolderStorage) -> str:
     return content.snapshot_id
 
 
+async def pinned(cases: FolderSnapshots) -> str:
+    return (await cases.pin(FOLDER, Tree.names))[0]
+
+
 def files_of(storage: FolderStorage, snapshot_id: str) -> dict[str, bytes]:
     top = storage.root / snapshot_files(FOLDER, snapshot_id)
     return {str(path.relative_to(top)): path.read_bytes() for path in top.rglob("*") if path.is_file()}
@@ -227,7 +231,7 @@ async def test_files_of_other_writers_are_hashed_once(storage: FolderStorage, mo
     assert isinstance(missing, Unhashed)
     assert (len(missing.files), missing.bytes) == (2, 3_000_001)
     cases = FolderSnapshots(storage)
-    snapshot_id = await cases.pin(FOLDER)
+    snapshot_id = await pinned(cases)
     manifest = FolderManifest.model_validate_json(await cases.pinned_manifest(FOLDER, snapshot_id))
     assert [file.sha256 for file in manifest.files] == [
         hashlib.sha256(b"x" * 3_000_000).hexdigest(),
@@ -240,7 +244,7 @@ async def test_files_of_other_writers_are_hashed_once(storage: FolderStorage, mo
     monkeypatch.setattr(storage.hashing, "start", hashed_again)
     with open_storage(storage.root) as another:  # a manager after a restart
         monkeypatch.setattr(another.hashing, "start", hashed_again)
-        assert await FolderSnapshots(another).pin(FOLDER) == snapshot_id
+        assert await pinned(FolderSnapshots(another)) == snapshot_id
 
 
 async def test_who_cannot_wait_for_the_digests_is_told_how_far_they_are(
@@ -251,7 +255,7 @@ async def test_who_cannot_wait_for_the_digests_is_told_how_far_they_are(
     with pytest.raises(
         Unavailable, match=r"SHA-256 of 1 files .* 0 MiB of 3 MiB are done; try again in about"
     ) as refused:
-        await FolderSnapshots(storage, hashing_s=0.01).pin(FOLDER)
+        await pinned(FolderSnapshots(storage, hashing_s=0.01))
     assert refused.value.document()["reason"] == "folder-hashing"
     assert int(refused.value.headers["Retry-After"]) >= 1
 
@@ -299,7 +303,7 @@ async def test_ten_thousand_files_are_pinned_and_found_again(storage: FolderStor
         for number in range(100):
             (top / f"{directory:02}/{number:02}").write_bytes(b"%d %d" % (directory, number))
     cases = FolderSnapshots(storage)
-    snapshot_id = await cases.pin(FOLDER)
+    snapshot_id = await pinned(cases)
     assert await cases.is_changed(FOLDER, snapshot_id) is False
     manifest = FolderManifest.model_validate_json(await cases.manifest(FOLDER))
     assert (manifest.snapshot_id, len(manifest.files)) == (snapshot_id, 10_000)
@@ -311,7 +315,7 @@ async def test_ten_thousand_files_are_pinned_and_found_again(storage: FolderStor
 async def test_creates_at_once_make_one_snapshot(storage: FolderStorage) -> None:
     write(storage, "a", b"a")
     cases = FolderSnapshots(storage)
-    ids = await asyncio.gather(*(cases.pin(FOLDER) for _ in range(20)))
+    ids = await asyncio.gather(*(pinned(cases) for _ in range(20)))
     assert len(set(ids)) == 1
     assert [tree.path.parent.name for tree in storage.snapshots.trees(FOLDER)] == [ids[0]]
 
@@ -328,7 +332,7 @@ async def test_a_folder_that_is_written_to_all_the_time_is_refused_with_the_reas
 
     monkeypatch.setattr(storage.snapshots, "make", disturbed)
     with pytest.raises(Unavailable, match="changed 3 times") as refused:
-        await FolderSnapshots(storage).pin(FOLDER)
+        await pinned(FolderSnapshots(storage))
     assert refused.value.document()["reason"] == "folder-changing"
 
 
@@ -344,7 +348,7 @@ async def test_a_large_folder_is_not_scanned_for_each_question(storage: FolderSt
     now = 1000.0
     cases = FolderSnapshots(storage, few_files=0, monotonic=lambda: now)
     write(storage, "a", b"a")
-    snapshot_id = await cases.pin(FOLDER)
+    snapshot_id = await pinned(cases)
     assert await cases.is_changed(FOLDER, snapshot_id) is False
     write(storage, "a", b"b")
     assert await cases.is_changed(FOLDER, snapshot_id) is False, "it was looked at just now"
@@ -357,7 +361,7 @@ async def test_a_folder_that_is_gone_or_has_too_many_files_has_changed(
 ) -> None:
     write(storage, "a", b"a")
     cases = FolderSnapshots(storage)
-    snapshot_id = await cases.pin(FOLDER)
+    snapshot_id = await pinned(cases)
     monkeypatch.setattr(scanning, "MAX_MANIFEST_ENTRIES", 0)
     assert await cases.is_changed(FOLDER, snapshot_id) is True
     storage.tree(FOLDER).remove()
@@ -367,12 +371,12 @@ async def test_a_folder_that_is_gone_or_has_too_many_files_has_changed(
 async def test_a_file_that_was_edited_in_place_is_told_in_the_log(storage: FolderStorage) -> None:
     write(storage, "a", b"a")
     cases = FolderSnapshots(storage)
-    await cases.pin(FOLDER)
+    await pinned(cases)
     with (storage.root / str(FOLDER) / "a").open("ab") as file:
         file.write(b" and more")
     (storage.root / str(FOLDER) / "new").write_bytes(b"n")
     with structlog.testing.capture_logs() as told:
-        await cases.pin(FOLDER)
+        await pinned(cases)
     assert [(line["event"], line["path"]) for line in told] == [("snapshot_file_changed", "a")]
 
 

@@ -289,7 +289,7 @@ def make_use_cases(
     max_bytes = settings.upload_limit_bytes
     vault = Vault(secret_bytes(settings))
     snapshots = FolderSnapshots(storage, monotonic=edges.clocks.monotonic)
-    auth, resolver = Authentication(pool, vault), Resolver(storage, snapshots)
+    auth, resolver = Authentication(pool, vault), Resolver(snapshots)
     services = Services(
         pool, resolver, snapshots, proxies, pokes, clock, own_ports, limits, proxy_url=settings.public_proxy_url
     )

@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
-from headrace.common.contracts.manifest import snapshot_files
 from headrace.common.contracts.problems import Conflict
 from headrace.common.contracts.revision import RevisionSpec
 from headrace.common.db.pool import Connection
@@ -22,7 +21,6 @@ from headrace.manager.domain.records.projects import Project
 from headrace.manager.domain.variants import resolve
 from headrace.manager.domain.variants.resolve import FolderFacts, Inputs
 from headrace.manager.domain.variants.resolved_spec import ResolvedSpec
-from headrace.manager.folders.storage import FolderStorage
 from headrace.manager.folders.tree import Tree
 from headrace.manager.store import folders
 from headrace.manager.usecases.context import folder_for
@@ -56,8 +54,7 @@ async def hold_folders(con: Connection, resolved: ResolvedSpec) -> None:
 class Resolver:
     """Resolves specs."""
 
-    def __init__(self, storage: FolderStorage, snapshots: FolderSnapshots) -> None:
-        self._storage = storage
+    def __init__(self, snapshots: FolderSnapshots) -> None:
         self._snapshots = snapshots
         self._parsing = ParserPool()
 
@@ -74,10 +71,9 @@ class Resolver:
         others = tuple(FolderFacts(folder.id, folder.name, folder.usage_mode) for folder in found.extra)
         if model is None:
             return Inputs(name=name, extra=others)
-        snapshot_id = await self._snapshots.pin(model.id) if model.usage_mode == "model" else None
-        source = str(model.id) if snapshot_id is None else snapshot_files(model.id, snapshot_id)
-        read = partial(_read, self._storage.tree(source), spec)
-        files, names = await self._storage.call(read)
+        if model.usage_mode != "model":  # it is refused below; its files do not matter
+            return Inputs(name=name, folder=FolderFacts(model.id, model.name, model.usage_mode), extra=others)
+        snapshot_id, (files, names) = await self._snapshots.pin(model.id, partial(_read, spec))
         definition, defaults = await self._parsing.run(model.project_id, partial(_parse, files, spec))
         facts = FolderFacts(model.id, model.name, model.usage_mode, names, snapshot_id)
         return Inputs(name=name, folder=facts, definition=definition, defaults=defaults, extra=others)
@@ -91,7 +87,7 @@ class _Files:
     defaults: bytes | None
 
 
-def _read(tree: Tree, spec: RevisionSpec) -> tuple[_Files, tuple[str, ...]]:
+def _read(spec: RevisionSpec, tree: Tree) -> tuple[_Files, tuple[str, ...]]:
     """Read the definition files that the spec's runtime needs. Blocks."""
     definition = _definition(tree, spec) if spec.runtime == "custom" else None
     defaults = tree.read((FILE,), limit=filetext.MAX_FILE_BYTES)

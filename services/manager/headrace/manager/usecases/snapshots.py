@@ -7,18 +7,21 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 from weakref import WeakValueDictionary
 
 import structlog
 
 from headrace.common.contracts.ids import FolderId, SnapshotId
+from headrace.common.contracts.manifest import snapshot_files
 from headrace.common.contracts.problems import Conflict, NotFound, Unavailable
 from headrace.common.contracts.reasons.api import ApiReason
 from headrace.manager.folders.snapshots import Content, Unhashed
 from headrace.manager.folders.storage import FolderStorage
+from headrace.manager.folders.tree import Tree
 from headrace.manager.metrics import SNAPSHOTS
 
+T = TypeVar("T")
 log = structlog.get_logger()
 _MAKING_S: Final = 600.0
 _TRIES: Final = 3
@@ -56,18 +59,22 @@ class FolderSnapshots:
         self._large: OrderedDict[FolderId, tuple[float, SnapshotId | None]] = OrderedDict()
         """Content of large folders, and until when it is believed."""
 
-    async def pin(self, folder_id: FolderId) -> SnapshotId:
-        """Return the snapshot of the folder's content as it is now; it is made if it is not there.
+    async def pin(self, folder_id: FolderId, read: Callable[[Tree], T]) -> tuple[SnapshotId, T]:
+        """Return the snapshot of the folder's content as it is now, and what `read` returns of its files.
 
-        Raises NotFound, Conflict for too many files, Unavailable while digests of files are missing or the folder
-        changes all the time, InsufficientStorage.
+        The snapshot is made if it is not there. `read` blocks, and is called in a thread. Raises what it raises, NotFound,
+        Conflict for too many files, Unavailable while digests of files are missing or the folder changes all the time,
+        InsufficientStorage.
         """
         for _ in range(_TRIES):
-            content, there = await self._storage.call(partial(self._look, folder_id))
-            if isinstance(content, Unhashed):
-                await self._hashed(folder_id, content)
-            elif there or await self._make(folder_id, content):
-                return content.snapshot_id
+            found = await self._storage.call(partial(self._look, folder_id, read))
+            if isinstance(found, Unhashed):
+                await self._hashed(folder_id, found)
+            elif not isinstance(found, Content):
+                return found
+            elif await self._make(folder_id, found):
+                made = self._tree(folder_id, found.snapshot_id)
+                return found.snapshot_id, await self._storage.call(partial(read, made))
         text = f"the folder was changed {_TRIES} times while it was read; try again once nobody writes to it"
         raise Unavailable(text, reason=ApiReason.FOLDER_CHANGING)
 
@@ -116,10 +123,15 @@ class FolderSnapshots:
             while len(self._large) > _MAX_REMEMBERED_FOLDERS:
                 self._large.popitem(last=False)
 
-    def _look(self, folder_id: FolderId) -> tuple[Content | Unhashed, bool]:
-        snapshots = self._storage.snapshots
-        content = snapshots.content(folder_id)
-        return content, isinstance(content, Content) and snapshots.is_there(folder_id, content.snapshot_id)
+    def _look(self, folder_id: FolderId, read: Callable[[Tree], T]) -> tuple[SnapshotId, T] | Content | Unhashed:
+        """Return the result of pin() where the snapshot is there: one call for a folder without changes. Else what it lacks."""
+        content = self._storage.snapshots.content(folder_id)
+        if isinstance(content, Unhashed) or not self._storage.snapshots.is_there(folder_id, content.snapshot_id):
+            return content
+        return content.snapshot_id, read(self._tree(folder_id, content.snapshot_id))
+
+    def _tree(self, folder_id: FolderId, snapshot_id: SnapshotId) -> Tree:
+        return self._storage.tree(snapshot_files(folder_id, snapshot_id))
 
     async def _make(self, folder_id: FolderId, content: Content) -> bool:
         """Make the snapshot; return False when the folder has changed since it was scanned."""
