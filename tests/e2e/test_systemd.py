@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.wait import eventually
-from tests.support.worlds.systemd import Machine, install_servers, machine
+from tests.support.worlds.systemd import HOST, Machine, install_servers, machine
 
 pytestmark = [pytest.mark.e2e, pytest.mark.docker, pytest.mark.timeout(900)]
 EXAMPLE = Path(__file__).parents[2] / "examples/chat-simulated"
@@ -33,7 +33,7 @@ class Installed:
     async def asks(self) -> str:
         """Send one request on a connection of its own; return its status, or how it failed."""
         head = (
-            "POST /chat/v1/chat/completions HTTP/1.1\r\nHost: ml.example.com\r\nConnection: close\r\n"
+            "POST /chat/v1/chat/completions HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
             f"Authorization: Bearer {self.token}\r\nContent-Type: application/json\r\nContent-Length: {len(BODY)}\r\n\r\n"
         )
         try:
@@ -70,7 +70,7 @@ class Installed:
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installed]:
     """Install as docs/operations.md says, and serve a model with two replicas that are processes."""
     with machine(tmp_path_factory.mktemp("wheel")) as on:
-        on.headrace("init", "/etc/headrace", "--url", "https://ml.example.com", "--layout", "host")
+        on.headrace("init", "/etc/headrace", "--url", f"https://{HOST}", "--layout", "host")
         install_servers(on)
         on.runs(
             "sh", "-c", "printf 'runtime = \"process\"\nsimulated_gpus = 4\n' >>/etc/headrace/settings/agent-1.toml"
@@ -183,10 +183,13 @@ async def test_after_a_reboot_everything_comes_back(installed: Installed) -> Non
 
 async def test_uninstalling_stops_and_removes_all_but_data(installed: Installed) -> None:
     on = installed.on
+    dry = json.loads(on.headrace("systemd", "uninstall", "--dry-run", "--json"))
+    assert (dry["units"], dry["done"]) == (UNITS, False)
+    assert f"remove /etc/systemd/system/{UNITS[0]}" in dry["steps"]
     said = on.tries("/opt/headrace/bin/python", "-m", "headrace.cli", "systemd", "uninstall")
     assert said.returncode == 0
     assert "/var/lib/headrace/folders is left: the data of the manager" in said.stderr.decode()
-    assert on.runs("systemctl", "list-unit-files", "--no-legend", "headrace-*") == ""
+    assert on.tries("systemctl", "list-unit-files", "--no-legend", "headrace-*").stdout == b""
     assert len(replicas(on)) == 2  # they serve on, for an agent that is installed again
     on.headrace("systemd", "install", "/etc/headrace", "--now")
     await asyncio.to_thread(on.headrace, "service", "wait", "chat")

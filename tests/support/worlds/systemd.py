@@ -21,11 +21,13 @@ from tests.support.wait import until
 ROOT = Path(__file__).parents[3]
 BIN = Path(sys.executable).parent
 PACKAGES = ("systemd", "systemd-sysv", "dbus", "python3", "iproute2", "procps", "postgresql", "redis-server")
+HOST = "ml.example.com"
+"""Its own name, at which agents on it reach the manager."""
 _RELEASE, _PYTHON = "bookworm", "3.11"
 _DOCKER = (
     *("--cap-add", "SYS_ADMIN", "--cap-add", "NET_ADMIN", "--cgroupns", "private", "--stop-signal", "SIGRTMIN+3"),
     *("--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined"),
-    *("--tmpfs", "/run", "--tmpfs", "/run/lock", "--tmpfs", "/tmp"),
+    *("--tmpfs", "/run", "--tmpfs", "/run/lock", "--tmpfs", "/tmp", "--add-host", f"{HOST}:127.0.0.1"),
 )
 _BOOT = "mount --make-rshared / && exec /sbin/init"
 """Credentials are mounted in a namespace of their own, and shared with the machine's only if its root is."""
