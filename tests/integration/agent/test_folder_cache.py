@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import os
 import random
@@ -57,6 +58,8 @@ class Machine:
     folder_id: FolderId = field(default_factory=lambda: FolderId(new_uuid()))
     in_use: set[str] | None = field(default_factory=set)
     said: list[Transfer] = field(default_factory=list)
+    grants: list[FolderAccess] = field(default_factory=list)
+    """What managers answer first to who asks for access."""
 
     async def plans(self, *snapshots: SnapshotId, agent: str = "agent-1") -> None:
         """Let a replica on the machine mount these snapshots, and no others."""
@@ -89,6 +92,8 @@ class Machine:
         """A cache, as after a start of the agent."""
 
         async def ask() -> FolderAccess:
+            if self.grants:
+                return self.grants.pop(0)
             return await self.api.use.snapshot_files.grant(FolderAccessRequest(agent_id=agent))
 
         async with aiohttp.ClientSession(auto_decompress=False) as http:
@@ -320,3 +325,46 @@ async def test_another_manager_is_asked_when_one_is_away(machine: Machine) -> No
     async with machine.cache(urls=urls) as cache:
         assert await machine.provide(cache, snapshot_id) == FILES
     assert any(one.problem is not None and "127.0.0.1:1" in one.problem for one in machine.said)
+
+
+async def test_access_that_is_refused_or_not_taken_is_asked_for_again(machine: Machine) -> None:
+    snapshot_id = await machine.has(FILES)
+    machine.grants = [
+        FolderAccess(detail="no machine agent-1 is in this installation"),
+        FolderAccess(token="of another installation", expires_in_s=600),
+    ]
+    async with machine.cache() as cache:
+        assert await machine.provide(cache, snapshot_id) == FILES
+    problems = [one.problem for one in machine.said if one.problem is not None]
+    assert problems[0] == "the manager gives no access to folders: no machine agent-1 is in this installation"
+    assert "answered 401: an agent's folder access token is needed" in problems[1]
+
+
+async def test_what_lies_in_the_cache_and_belongs_to_nothing_is_removed_at_the_start(machine: Machine) -> None:
+    snapshot_id = await machine.has(FILES)
+    async with machine.cache() as cache:
+        await machine.provide(cache, snapshot_id)
+    (manifest,) = (machine.root / "manifests").iterdir()
+    manifest.write_text("no manifest")
+    stray = machine.root / "sha256" / "00" / "stray"
+    stray.parent.mkdir(exist_ok=True)
+    stray.write_text("x")
+    (machine.root / "partial" / ("a" * 64)).write_text("x")
+    async with machine.cache() as restarted:
+        await restarted.relieve()
+        assert [path for path in machine.root.rglob("*") if path.is_file()] == []
+        assert await machine.provide(restarted, snapshot_id) == FILES
+
+
+async def test_a_tree_of_more_files_with_one_content_than_links_are_allowed(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_link(*_: object) -> None:
+        raise OSError(errno.EMLINK, "Too many links")
+
+    monkeypatch.setattr(os, "link", no_link)
+    snapshot_id = await machine.has(FILES)
+    async with machine.cache() as cache:
+        assert await machine.provide(cache, snapshot_id) == FILES
+        await machine.link.cut()
+        assert await machine.provide(cache, snapshot_id) == FILES, "copies count as unchanged too"

@@ -35,11 +35,6 @@ class Span:
     offset: int
     length: int
 
-    @property
-    def whole(self) -> bool:
-        """True if it is all of the object."""
-        return self.length == self.wanted.size
-
     def after(self, received: int) -> Span:
         """Return what is left of it."""
         return replace(self, offset=self.offset + received, length=self.length - received)

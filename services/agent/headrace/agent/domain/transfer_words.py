@@ -17,7 +17,7 @@ def transfer_words(transfer: Transfer) -> str:
             text = "another replica on the machine fetches the rest of its folder"
         case "linking":
             text = f"its folder of {total} is here, and is put together"
-        case "fetching":
+        case _:
             text = f"fetches its folder: {done} of {total}"
             if transfer.bytes_per_s:
                 text += f", {in_words(transfer.bytes_per_s)}/s"

@@ -192,17 +192,18 @@ class FolderCache:
     async def _manifest(self, snapshot_id: SnapshotId, work: _Work) -> tuple[FolderManifest, SnapshotContent]:
         """Fetch what the snapshot has. Raises SnapshotRefused."""
         work.progress.begin("manifest")
-        for attempt in range(1, MAX_MANIFESTS_REFUSED + 1):
+        refused = 0
+        while True:
             received = await self._fetcher.manifest(snapshot_id, work.progress)
             try:
                 return await self._blocking(partial(_parsed, received, snapshot_id))
             except (ValidationError, ManifestRefused) as error:
                 why = _words(error)
                 log.warning("folder_manifest_refused", snapshot=snapshot_id, why=why)
-                if attempt == MAX_MANIFESTS_REFUSED:
+                refused += 1
+                if refused == MAX_MANIFESTS_REFUSED:
                     raise SnapshotRefused(f"the manifest that managers send is not used: {why}") from error
                 self._fetcher.next_manager()
-        raise AssertionError("unreachable")
 
     async def _make_room(self, snapshot_id: SnapshotId, content: SnapshotContent, work: _Work) -> None:
         """Let other snapshots leave, as far as room is needed, and take this one into the account. Raises CacheFull."""

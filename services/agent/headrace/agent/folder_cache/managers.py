@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
@@ -133,7 +134,9 @@ def _host(response: aiohttp.ClientResponse) -> str:
 
 def _detail(said: str) -> str:
     """Return what a problem document says; else the beginning of the answer, on one line."""
-    marker = '"detail": "'
-    if marker in said:
-        said = said.split(marker, 1)[1].split('"', 1)[0]
-    return " ".join(said.split())[:_SHOWN]
+    try:
+        document = json.loads(said)
+    except ValueError:
+        document = None
+    text = document.get("detail") if isinstance(document, dict) else None
+    return " ".join(str(text or said).split())[:_SHOWN]
