@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import os
 import shutil
 import ssl
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -30,6 +26,7 @@ from tests.support.worlds.installation import (
     services_running,
     valkey_running,
 )
+from tests.support.worlds.operator import Operator
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 EXAMPLE = Path(__file__).parents[2] / "examples/chat-simulated"
@@ -62,29 +59,6 @@ async def servers(folder: Path, data: Path, ports: Ports) -> AsyncIterator[None]
         ):
             with nats_running(folder, data), valkey_running(folder, data, plain_redis):
                 yield
-
-
-class Operator:
-    """Somebody with the command line, on another machine."""
-
-    def __init__(self, home: Path) -> None:
-        self._environ = {**os.environ, "HOME": str(home), "XDG_CONFIG_HOME": str(home / "config")}
-
-    async def runs(self, *words: str, given: str = "") -> str:
-        """Run a command and return its output. AssertionError if it fails."""
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "headrace.cli",
-            *words,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=self._environ,
-        )
-        out, error = await process.communicate(given.encode())
-        assert process.returncode == 0, error.decode()
-        return out.decode()
 
 
 async def test_a_model_is_served_by_an_installation_of_these_files(tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ from headrace.manager.settings import Settings as Manager
 
 NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
 CHOICES = Choices(url="https://ml.example.com")
+SERVERS = ("api", "nats", "database", "redis", "grafana")
 
 
 def tree(folder: Path) -> dict[str, tuple[bytes, int]]:
@@ -159,14 +160,15 @@ def test_a_secret_that_others_could_read_is_closed_again(made: Made) -> None:
     assert (made.folder / "admin.key").stat().st_mode & 0o777 == 0o600
 
 
-def test_a_further_name_makes_new_certificates_of_the_api_and_the_bus_only(made: Made) -> None:
+def test_a_further_name_makes_new_certificates_of_the_api_the_bus_and_grafana_only(made: Made) -> None:
     again = make(made.folder, Choices(names=["10.1.2.3"]), NOW)
     written = {entry.path for entry in again.changed}
-    assert written == {"installation.json", "tls/api.crt", "tls/api.key", "tls/nats.crt", "tls/nats.key"}
+    names = ("api", "nats", "grafana")
+    assert written == {"installation.json", *(f"tls/{name}.{kind}" for name in names for kind in ("crt", "key"))}
     certificate = x509.load_pem_x509_certificate((made.folder / "tls/api.crt").read_bytes())
-    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    assert "10.1.2.3" in map(str, names.get_values_for_type(x509.IPAddress))
-    assert "ml.example.com" in names.get_values_for_type(x509.DNSName)
+    hosts = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert "10.1.2.3" in map(str, hosts.get_values_for_type(x509.IPAddress))
+    assert "ml.example.com" in hosts.get_values_for_type(x509.DNSName)
 
 
 SERVICES: dict[str, type[ServiceSettings]] = {
@@ -352,14 +354,14 @@ def test_a_clock_outside_the_authority_s_time_is_said_and_nothing_changes(made: 
 def test_certificates_that_end_soon_are_pointed_out(made: Made) -> None:
     assert make(made.folder, Choices(), NOW).notes == ()
     notes = make(made.folder, Choices(), NOW + timedelta(days=800)).notes
-    assert [note.split()[0] for note in notes] == [f"tls/{name}.crt" for name in ("api", "nats", "database", "redis")]
+    assert [note.split()[0] for note in notes] == [f"tls/{name}.crt" for name in SERVERS]
     assert all("headrace init --rotate certificates" in note for note in notes)
 
 
 ROTATED = {
     "database-password": {"settings/manager.toml", "postgres/roles.sql"},
     "redis-password": {"settings/proxy-1.toml", "settings/autoscaler.toml", "redis/redis.conf"},
-    "certificates": {f"tls/{name}.{kind}" for name in ("api", "nats", "database", "redis") for kind in ("crt", "key")},
+    "certificates": {f"tls/{name}.{kind}" for name in SERVERS for kind in ("crt", "key")},
     "ca": {"tls/ca.crt"},
     "bus:agent-1": {"bus/agent-1.creds", "bus/signing.json", "nats/nats.conf"},
     "bus-signing": {
@@ -395,7 +397,7 @@ def test_an_authority_is_rotated_in_three_steps_and_no_client_refuses_a_server_i
     made: Made, tmp_path: Path
 ) -> None:
     """Clients have the authorities of the step before until the operator has spread those of this one."""
-    certificates = [made.folder / f"tls/{name}.crt" for name in ("api", "nats", "database", "redis")]
+    certificates = [made.folder / f"tls/{name}.crt" for name in SERVERS]
     spread, told = tmp_path / "spread.crt", []
     first = (made.folder / "tls/ca.crt").read_text()
     for step in ("ca", "ca-issue", "ca-finish"):

@@ -11,20 +11,31 @@ from typing import Any, Final
 from headrace.install.bus import bus_credentials, bus_signing, nats_config
 from headrace.install.compose import files as compose
 from headrace.install.plan import Address, Layout, Plan
-from headrace.install.state import SERVERS, SYSTEM_USER, State
+from headrace.install.state import SYSTEM_USER, State
 
 STATE: Final = "installation.json"
 STATE_IS: Final = (
     "all secrets and signing keys, from which the other files follow: no service reads it; keep a copy elsewhere"
 )
 IN_CONTAINERS: Final = "/etc/headrace"
+_MONITORING: Final = {
+    ".yml": "read by Prometheus",
+    ".yaml": "read by Grafana at its start",
+    ".json": "dashboard of Grafana",
+}
 _COMPOSE_API_PORT: Final = 8443
 _COMPOSE_PROXY_PORT: Final = 8000
 _FIRST_FREE_PORT: Final = 1024
 """Ports below it are for processes with a privilege, which the app-proxy's container lacks."""
 _MAX_MEMORY: Final = "256mb"
 """Of Redis: metric windows are bounded and expire; beyond this a write is refused, so that the machine's memory is not filled."""
-_CERTIFICATE_OF: Final = {"api": "the API", "nats": "NATS", "database": "PostgreSQL", "redis": "Redis or Valkey"}
+_CERTIFICATE_OF: Final = {
+    "api": "the API",
+    "nats": "NATS",
+    "database": "PostgreSQL",
+    "redis": "Redis or Valkey",
+    "grafana": "Grafana",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +61,7 @@ def rendered(state: State, folder: Path) -> dict[str, File]:
         "admin.key": File(
             f"{state.admin_key}\n", "API key of the first operator: headrace login --url … --ca tls/ca.crt"
         ),
-        **(_compose(state.plan) if state.plan.layout is Layout.COMPOSE else {}),
+        **(_compose(state) if state.plan.layout is Layout.COMPOSE else {}),
         **(
             {"prometheus/scrape.key": File(f"{state.scrape_key}\n", "credential of Prometheus for scrape targets")}
             if state.scrape_key
@@ -62,8 +73,8 @@ def rendered(state: State, folder: Path) -> dict[str, File]:
 def _certificates(state: State) -> dict[str, File]:
     authorities = "".join(pair.certificate for pair in state.authorities)
     files = {"tls/ca.crt": File(authorities, "the authority by which all clients verify the servers", secret=False)}
-    for name in SERVERS:
-        pair, whose = state.certificates[name], _CERTIFICATE_OF[name]
+    for name, pair in state.certificates.items():
+        whose = _CERTIFICATE_OF[name]
         files[f"tls/{name}.crt"] = File(pair.certificate, f"certificate of {whose}", secret=False)
         files[f"tls/{name}.key"] = File(pair.key, f"private key of {whose}", group_may_read=name == "database")
     return files
@@ -222,7 +233,8 @@ def _services(state: State, at: str) -> dict[str, File]:
     }
 
 
-def _compose(plan: Plan) -> dict[str, File]:
+def _compose(state: State) -> dict[str, File]:
+    plan = state.plan
     rows = {
         "HEADRACE_VERSION": compose.VERSION,
         "HEADRACE_URL": plan.url,
@@ -234,6 +246,11 @@ def _compose(plan: Plan) -> dict[str, File]:
     return {
         ".env": File(variables, "variables of compose.yaml", secret=False),
         "compose.yaml": File(compose.text("compose.yaml"), "all parts as containers: docker compose up", secret=False),
+        **{
+            path: File(text, _MONITORING[Path(path).suffix], secret=False)
+            for path, text in compose.monitoring().items()
+        },
+        "grafana/admin.password": File(f"{state.passwords['grafana']}\n", "password of Grafana's user admin"),
         "haproxy/haproxy.cfg": File(
             compose.text("haproxy.cfg"), "configuration of HAProxy, the API's one address", secret=False
         ),

@@ -17,9 +17,7 @@ from headrace.common.contracts.ids import KeyId, new_uuid
 from headrace.install.certificates import KeyPair, new_authority, new_certificate
 from headrace.install.plan import Layout, Plan
 
-PASSWORDS: Final = ("database", "redis")
-SERVERS: Final = ("api", "nats", "database", "redis")
-"""Servers with a certificate."""
+PASSWORDS: Final = ("database", "redis", "grafana")
 ACCOUNTS: Final = ("HEADRACE", "EDGE", "SYS")
 SYSTEM_USER: Final = "system"
 
@@ -78,14 +76,15 @@ def completed(plan: Plan, stored: State | None, now: datetime) -> State:
         return _new(plan, now)
     certificates = {
         name: pair
-        if (pair := stored.certificates.get(name)) is not None and pair.hosts == frozenset(_hosts(plan)[name])
-        else new_certificate(stored.authorities[0], _hosts(plan)[name], now)
-        for name in SERVERS
+        if (pair := stored.certificates.get(name)) is not None and pair.hosts == frozenset(hosts)
+        else new_certificate(stored.authorities[0], hosts, now)
+        for name, hosts in _hosts(plan).items()
     }
     return stored.model_copy(
         update={
             "plan": plan,
             "scrape_key": stored.scrape_key or new_scrape_key(),
+            "passwords": {name: stored.passwords.get(name) or new_password() for name in PASSWORDS},
             "certificates": certificates,
             "operator_signing": stored.operator_signing or new_seed("operator"),
             "identities": _identities(plan, now, stored.identities),
@@ -154,7 +153,7 @@ def _identities(plan: Plan, now: datetime, known: Mapping[str, Identity]) -> dic
 
 
 def _hosts(plan: Plan) -> dict[str, list[str]]:
-    """Return the host names and addresses of each server's certificate."""
+    """Return the servers that have a certificate, and the host names and addresses in each."""
     here = ["localhost", "127.0.0.1"]
     service = ["manager", "api"] if plan.layout is Layout.COMPOSE else []
     return {
@@ -162,4 +161,5 @@ def _hosts(plan: Plan) -> dict[str, list[str]]:
         "nats": list(dict.fromkeys([plan.nats.host, plan.api.host, *plan.names, *here])),
         "database": list(dict.fromkeys([plan.database.host, *here])),
         "redis": list(dict.fromkeys([plan.redis.host, *here])),
+        **({"grafana": list(dict.fromkeys([plan.api.host, *plan.names, *here]))} if service else {}),
     }
