@@ -19,7 +19,8 @@ main() {
     ca=
     [ ! -s "$$prefix/ca.crt" ] || ca=$$prefix/ca.crt
     echo "headrace join: installing Headrace $version in $$prefix/venv, from $$url"
-    "$$prefix/venv/bin/pip" install --quiet --disable-pip-version-check --no-input --no-index $${ca:+"--cert=$$ca"} \
+    unset REQUESTS_CA_BUNDLE CURL_CA_BUNDLE # pip prefers them to its option
+    "$$prefix/venv/bin/pip" install --isolated --quiet --disable-pip-version-check --no-input --no-index $${ca:+"--cert=$$ca"} \
         --find-links "$$url/v1/join/wheels/" "headrace==$version" \
         || fail "the wheels at $$url/v1/join/wheels/ could not be installed; the manager's setting wheels_dir names their folder"
     exec "$$prefix/venv/bin/headrace-$$kind" join --url "$$url" $${ca:+"--ca-file=$$ca"} "$$@"
