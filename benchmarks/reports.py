@@ -78,6 +78,7 @@ async def _measure() -> dict[str, float]:
         side = BusInbox(
             bus,
             Login(servers.nats_url, user, password, "manager"),
+            replicas=1,
             listening=agents.listening,
             nodes=NodeReports(pool, lambda *_: None),
             proxies=AppProxyReports(utc_now, lambda *_: None),

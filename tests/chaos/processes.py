@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 
 from benchmarks.proxy.processes import Running, start
-from headrace.embedded.stack import EmbeddedServers
+from tests.support.bus_servers import BusServers
 from tests.support.ports import free_port
 from tests.support.wait import eventually
 
@@ -88,7 +88,7 @@ class ProxyProcess:
 
 
 @contextmanager
-def app_proxy(servers: EmbeddedServers, folder: Path, *, workers: int) -> Iterator[ProxyProcess]:
+def app_proxy(servers: BusServers, folder: Path, *, workers: int) -> Iterator[ProxyProcess]:
     """Run `python -m headrace.appproxy` on the bus of `servers`."""
     user, password = servers.nats_user("appproxy")
     port, admin = free_port(), free_port()

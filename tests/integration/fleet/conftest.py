@@ -21,6 +21,7 @@ from headrace.common.contracts.ids import ServiceId
 from headrace.common.contracts.messages.reports import NodeReport
 from headrace.common.db.pool import Pool
 from headrace.embedded.stack import EmbeddedServers
+from tests.support.bus_servers import BusServers
 from tests.support.fakes.appproxy import FakeAppProxy
 from tests.support.ports import free_port, port_range
 from tests.support.relay import Relay, relay
@@ -126,7 +127,7 @@ class Replica:
 
 
 @asynccontextmanager
-async def machine_running(agent_id: str, servers: EmbeddedServers, folder: Path, **more: str) -> AsyncIterator[Machine]:
+async def machine_running(agent_id: str, servers: BusServers, folder: Path, **more: str) -> AsyncIterator[Machine]:
     """A machine whose agent runs; `more`: further settings of it, or an empty text for none."""
     host, port = servers.nats_url.rpartition("/")[2].split(":")
     async with relay(host, int(port)) as link:

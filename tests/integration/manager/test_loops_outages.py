@@ -30,12 +30,17 @@ T = TypeVar("T")
 
 
 @pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[ManagerWorld]:
+async def own_servers(tmp_path: Path) -> AsyncIterator[EmbeddedServers]:
     """Servers of the test's own, which it may kill."""
+    async with EmbeddedServers(tmp_path / "data", users=embedded_users(2), only={"postgres", "nats"}) as servers:
+        yield servers
+
+
+@pytest.fixture
+async def world(own_servers: EmbeddedServers) -> AsyncIterator[ManagerWorld]:
+    """Managers on these servers."""
     async with AsyncExitStack() as stack:
-        servers = await stack.enter_async_context(
-            EmbeddedServers(tmp_path / "data", users=embedded_users(2), only={"postgres", "nats"})
-        )
+        servers = own_servers
         await migrate(servers.database_url)
         pool = await stack.enter_async_context(open_pool(servers.database_url, size=8))
         user, password = servers.nats_user("manager")
@@ -44,8 +49,8 @@ async def world(tmp_path: Path) -> AsyncIterator[ManagerWorld]:
         yield await stack.enter_async_context(manager_world(pool, servers))
 
 
-def _kill(world: ManagerWorld, name: str) -> None:
-    pid = world.servers.supervisors[name].pid
+def _kill(servers: EmbeddedServers, name: str) -> None:
+    pid = servers.supervisors[name].pid
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
 
@@ -59,7 +64,9 @@ async def _settled(agent: FakeAgent, proxy: FakeAppProxy, service: UUID, replica
 
 
 @pytest.mark.parametrize("name", ["nats", "postgres"])
-async def test_an_outage_touches_nothing_that_runs(world: ManagerWorld, name: str) -> None:
+async def test_an_outage_touches_nothing_that_runs(
+    world: ManagerWorld, own_servers: EmbeddedServers, name: str
+) -> None:
     await world.manager(lost_after_s=2)
     proxy = await world.proxy()
     async with (await world.agent()).alive() as agent:
@@ -67,9 +74,9 @@ async def test_an_outage_touches_nothing_that_runs(world: ManagerWorld, name: st
         await _settled(agent, proxy, service, 2)
         before = await _live(world)
         for wanted in (3, 2):
-            keeper = world.servers.supervisors[name]
+            keeper = own_servers.supervisors[name]
             restarts = keeper.restarts
-            _kill(world, name)
+            _kill(own_servers, name)
             await eventually(lambda: keeper.restarts > restarts)  # noqa: B023 - awaited in this turn
             await eventually(lambda: _works(world))
             await world.set(service, wanted=wanted)
@@ -85,7 +92,7 @@ async def _works(world: ManagerWorld) -> bool:
         raise AssertionError(f"not yet: {error}") from error
 
 
-async def test_a_pass_cut_anywhere_is_made_good(world: ManagerWorld) -> None:
+async def test_a_pass_cut_anywhere_is_made_good(world: ManagerWorld, own_servers: EmbeddedServers) -> None:
     """Every connection to the database is cut again and again while services come, grow, shrink, change and go."""
     async with world.running_manager(lost_after_s=5):
         proxy = await world.proxy()
@@ -93,7 +100,7 @@ async def test_a_pass_cut_anywhere_is_made_good(world: ManagerWorld) -> None:
             service = await world.service("a", replicas=0, grace_s=1)
             other = await world.service("b", replicas=0, grace_s=1)
             revision = await world.revision(other, 2)
-            async with _cutting(world):
+            async with _cutting(own_servers):
                 await _persist(lambda: world.set(service, wanted=4))
                 await _persist(lambda: world.set(other, wanted=2))
                 await _settled_kernels(agent, {service: 4, other: 2})
@@ -114,14 +121,14 @@ async def test_a_pass_cut_anywhere_is_made_good(world: ManagerWorld) -> None:
 
 
 @asynccontextmanager
-async def _cutting(world: ManagerWorld) -> AsyncIterator[None]:
+async def _cutting(servers: EmbeddedServers) -> AsyncIterator[None]:
     """Cut all connections to the database every so often, from one that is spared. The pauses grow, so that passes come through
     on a machine of any speed."""
     stop = asyncio.Event()
 
     async def cut() -> None:
         pause_s = 0.35
-        async with open_pool(world.servers.database_url, size=1, application="cutter") as pool:
+        async with open_pool(servers.database_url, size=1, application="cutter") as pool:
             while not stop.is_set():
                 await pool.execute(
                     "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'headrace'"

@@ -15,10 +15,10 @@ from headrace.common.bus.connect import Bus, open_bus
 from headrace.common.contracts.ids import ProjectId, ServiceId, UserId, new_uuid
 from headrace.common.db.pool import Pool
 from headrace.common.runtime.service import run_tasks
-from headrace.embedded.stack import EmbeddedServers
 from headrace.manager.folders.storage import FolderStorage, open_storage
 from headrace.manager.loops.runner import LoopRunner
 from headrace.manager.wiring import Edges, make_manager
+from tests.support.bus_servers import BusServers
 from tests.support.factories.settings import manager_settings
 from tests.support.fakes.agent import FakeAgent
 from tests.support.fakes.appproxy import FakeAppProxy
@@ -32,7 +32,7 @@ REPLICAS_ANYWHERE = {"replica_networks": ("127.0.0.0/8",), "replica_ports": "102
 class ManagerWorld:
     """Manager loops with the rows and fakes that a test changes."""
 
-    def __init__(self, pool: Pool, servers: EmbeddedServers, stack: AsyncExitStack, storage: FolderStorage) -> None:
+    def __init__(self, pool: Pool, servers: BusServers, stack: AsyncExitStack, storage: FolderStorage) -> None:
         self.pool = pool
         self.servers = servers
         self._stack = stack
@@ -90,13 +90,16 @@ class ManagerWorld:
             await running
             await bus.close()
 
-    async def manager(self, *, lost_after_s: float = 2.0, every_s: float = 0.3) -> LoopRunner:
+    async def manager(self, *, lost_after_s: float = 2.0, every_s: float = 0.3, **more: Any) -> LoopRunner:
         """Start one manager's loops; stopped at the end of the test."""
-        return await self._stack.enter_async_context(self.running_manager(lost_after_s=lost_after_s, every_s=every_s))
+        running = self.running_manager(lost_after_s=lost_after_s, every_s=every_s, **more)
+        return await self._stack.enter_async_context(running)
 
     @asynccontextmanager
-    async def running_manager(self, *, lost_after_s: float = 2.0, every_s: float = 0.3) -> AsyncIterator[LoopRunner]:
-        """A manager but for its API, stopped in order."""
+    async def running_manager(
+        self, *, lost_after_s: float = 2.0, every_s: float = 0.3, **more: Any
+    ) -> AsyncIterator[LoopRunner]:
+        """A manager but for its API, stopped in order. `more`: other settings."""
         user, password = self.servers.nats_user("manager")
         settings = manager_settings(
             Path("/unused"),
@@ -107,6 +110,7 @@ class ManagerWorld:
             reconcile_every=timedelta(seconds=every_s),
             verify_every=timedelta(seconds=2),
             **REPLICAS_ANYWHERE,
+            **more,
         )
         bus, stop = Bus(), asyncio.Event()
         manager = make_manager(settings, Edges(self.pool, bus, self._storage, self.clock.clocks))
@@ -202,7 +206,7 @@ class ManagerWorld:
 
 
 @asynccontextmanager
-async def manager_world(pool: Pool, servers: EmbeddedServers) -> AsyncIterator[ManagerWorld]:
+async def manager_world(pool: Pool, servers: BusServers) -> AsyncIterator[ManagerWorld]:
     """A project on this database, and managers, machines and app-proxies on this bus as the test starts them."""
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory()))

@@ -13,6 +13,7 @@ from pydantic_settings import SettingsConfigDict
 from headrace.agent.domain.ports import PortRange
 from headrace.common.contracts.addresses import MANAGER_URL
 from headrace.common.contracts.ids import AgentId
+from headrace.common.runtime.nats_urls import NatsUrl
 from headrace.common.runtime.settings import ServiceSettings
 
 _EVERYWHERE = ("0.0.0.0", "::", "")
@@ -25,8 +26,9 @@ class Settings(ServiceSettings):
 
     id: AgentId
     """The machine's name in Headrace; also the name its bus user is limited to."""
-    nats_url: str
-    """nats://host:port, without credentials; tls:// for TLS."""
+    nats_url: NatsUrl
+    """nats://host:port, without credentials; tls:// for TLS. Of a cluster, the addresses of its servers, separated by commas: a
+    service that loses one goes on with another."""
     nats_user: str = ""
     """Empty: the same as `id`."""
     nats_password: SecretStr = SecretStr("")

@@ -13,6 +13,7 @@ from pydantic_settings import SettingsConfigDict
 from headrace.common.contracts.addresses import MANAGER_URL
 from headrace.common.contracts.cors import Origins
 from headrace.common.contracts.ids import ProxyId
+from headrace.common.runtime.nats_urls import NatsUrl
 from headrace.common.runtime.settings import ServiceSettings
 
 Port = Annotated[int, Field(ge=0, le=65535)]
@@ -28,7 +29,9 @@ class Settings(ServiceSettings):
 
     id: ProxyId = "proxy-1"
     """Name of this app-proxy, unique in the installation."""
-    nats_url: str = "nats://127.0.0.1:4222"
+    nats_url: NatsUrl = "nats://127.0.0.1:4222"
+    """nats://host:port, without credentials; tls:// for TLS. Of a cluster, the addresses of its servers, separated by commas: a
+    service that loses one goes on with another."""
     nats_user: str = "appproxy"
     nats_password: SecretStr = SecretStr("")
     nats_credentials: Path | None = None

@@ -10,6 +10,7 @@ from pydantic_settings import SettingsConfigDict
 
 from headrace.common.contracts.addresses import MANAGER_URL
 from headrace.common.contracts.ids import Slug
+from headrace.common.runtime.nats_urls import NatsUrl
 from headrace.common.runtime.settings import ServiceSettings
 
 Seconds = Annotated[float, Field(gt=0, le=3600)]
@@ -26,8 +27,9 @@ class Settings(ServiceSettings):
     )
     id: Slug
     """Name of this autoscaler, unique among those of the installation."""
-    nats_url: str
-    """Without credentials: nats://host:port; tls:// for TLS."""
+    nats_url: NatsUrl
+    """nats://host:port, without credentials; tls:// for TLS. Of a cluster, the addresses of its servers, separated by commas: a
+    service that loses one goes on with another."""
     nats_user: str = "autoscaler"
     nats_password: SecretStr = SecretStr("")
     nats_credentials: Path | None = None

@@ -6,11 +6,12 @@ from dataclasses import fields
 from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, SecretStr, StringConstraints, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from headrace.common.runtime.nats_urls import NatsUrl
 from headrace.common.runtime.settings import ServiceSettings
 from headrace.common.runtime.tls import ServerCertificate, trusting
 from headrace.manager.domain.addresses import AddressPolicy
@@ -29,13 +30,17 @@ class Settings(ServiceSettings):
     database_url: SecretStr
     """PostgreSQL, with user and password; with `?sslmode=verify-full`: by TLS."""
     database_connections: Annotated[int, Field(ge=2, le=200)] = 16
-    nats_url: str
-    """nats://host:port, without credentials; tls:// for TLS."""
+    nats_url: NatsUrl
+    """nats://host:port, without credentials; tls:// for TLS. Of a cluster, the addresses of its servers, separated by commas: a
+    service that loses one goes on with another."""
     nats_user: str = "manager"
     nats_password: SecretStr = SecretStr("")
     nats_credentials: Path | None = None
     """File with the signed identity and key (`.creds`) by which this service logs in, instead of user and password; it is
     read at each connect."""
+    nats_replicas: Literal[1, 3, 5] = 1
+    """Servers of a NATS cluster that keep each plan, route table and rule table. 3 of a cluster of three: it goes on without any
+    one of them. Not more than the cluster has servers; may be changed while all of them run."""
     listen_host: str = "127.0.0.1"
     listen_port: Annotated[int, Field(ge=0, le=65535)] = 8080
     tls_certificate: Path | None = None

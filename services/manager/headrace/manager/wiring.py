@@ -185,6 +185,7 @@ def make_manager(settings: Settings, edges: Edges) -> Manager:
             credentials=settings.nats_credentials,
             ca_file=settings.ca_file,
         ),
+        replicas=settings.nats_replicas,
         listening=agents.listening,
         proxies=proxies,
         outcomes=outcomes,

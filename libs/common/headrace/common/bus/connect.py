@@ -17,6 +17,7 @@ from nats.errors import UnexpectedEOF
 
 from headrace.common.bus.credentials import CredentialsError, check_credentials
 from headrace.common.contracts.problems import BusUnavailable
+from headrace.common.runtime.nats_urls import encrypted, server_urls
 from headrace.common.runtime.tls import TlsFileError, client_context
 
 log = structlog.get_logger()
@@ -28,9 +29,10 @@ _BARE_ENDS = (ConnectionResetError, ConnectionAbortedError, BrokenPipeError, Tim
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """Address and credentials of the NATS server. Holds a secret."""
+    """Addresses of the NATS servers, and credentials. Holds a secret."""
 
     url: str
+    """One address, or several of one cluster, separated by commas (`nats_urls.server_urls`)."""
     user: str
     password: str = field(repr=False)
     name: str
@@ -43,7 +45,12 @@ class Login:
     @property
     def tls(self) -> bool:
         """True if the connection must be encrypted."""
-        return self.url.startswith("tls://")
+        return encrypted(self.servers)
+
+    @property
+    def servers(self) -> tuple[str, ...]:
+        """The address of each server. Raises ValueError if one is none."""
+        return server_urls(self.url)
 
 
 class TlsClient(Client):
@@ -151,11 +158,12 @@ class Bus:
                 said.add(text)
                 log.warning("bus_connection_failed", error=text)
 
+        servers = self._servers(login)
         client = TlsClient() if login.tls else Client()
         try:
             async with asyncio.timeout(timeout_s):
                 await client.connect(
-                    login.url,
+                    servers,
                     **_proof(login),
                     tls=client_context(login.ca_file) if login.tls else None,
                     name=login.name,
@@ -199,6 +207,14 @@ class Bus:
         log.info("bus_reconnected")
         for call in self._on_reconnect:
             call()
+
+    def _servers(self, login: Login) -> list[str]:
+        """Return the servers' addresses. Raises BusUnavailable if one is none."""
+        try:
+            return list(login.servers)
+        except ValueError as error:
+            self._last_error.note(error, time.monotonic())
+            raise BusUnavailable(f"cannot connect to NATS: {error}") from error
 
     async def flush(self, *, timeout_s: float = 5.0) -> None:
         """Return when the server has taken all that was sent before. Raises NatsError, TimeoutError, OSError.

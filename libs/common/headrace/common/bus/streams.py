@@ -10,8 +10,8 @@ from headrace.common.bus.connect import Bus
 from headrace.common.bus.subjects import STREAMS
 
 
-async def ensure_streams(bus: Bus, *, timeout_s: float = 10.0) -> None:
-    """Create or update the streams. Idempotent, and safe for concurrent managers."""
+async def ensure_streams(bus: Bus, *, replicas: int = 1, timeout_s: float = 10.0) -> None:
+    """Create or update the streams, each kept by `replicas` servers of a cluster. Idempotent, and safe for concurrent managers."""
     js = JetStreamContext(bus.client, timeout=timeout_s)
     for name, message in STREAMS.items():
         config = StreamConfig(
@@ -21,6 +21,7 @@ async def ensure_streams(bus: Bus, *, timeout_s: float = 10.0) -> None:
             retention=RetentionPolicy.LIMITS,
             discard=DiscardPolicy.OLD,
             storage=StorageType.FILE,
+            num_replicas=replicas,
             allow_direct=True,
             max_msg_size=8 * 1024 * 1024,
         )

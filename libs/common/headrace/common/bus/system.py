@@ -16,6 +16,7 @@ from nats.errors import Error as NatsError
 from headrace.common.bus.connect import TlsClient
 from headrace.common.bus.identities import CLAIMS_LOOKUP, CLAIMS_UPDATE
 from headrace.common.contracts.problems import BusUnavailable
+from headrace.common.runtime.nats_urls import encrypted, server_urls
 from headrace.common.runtime.tls import TlsFileError, client_context
 
 _TIMEOUT_S: Final = 10.0
@@ -54,7 +55,8 @@ async def replace_claims(login: SystemLogin, account: str, claims: str) -> bool:
 
 @asynccontextmanager
 async def _opened(login: SystemLogin) -> AsyncIterator[Client]:
-    tls = login.url.startswith("tls://")
+    servers = server_urls(login.url)
+    tls = encrypted(servers)
     client = TlsClient() if tls else Client()
     failed: list[Exception] = []
 
@@ -63,7 +65,7 @@ async def _opened(login: SystemLogin) -> AsyncIterator[Client]:
 
     try:
         await client.connect(
-            login.url,
+            list(servers),
             user_credentials=RawCredentials(login.credentials),
             tls=client_context(login.ca_file) if tls else None,
             name="manager system",

@@ -34,7 +34,6 @@ def preflight_errors(settings: Settings, inherited: InheritedSockets | None = No
     """
     inherited = inherited or InheritedSockets()
     found = [
-        *_bus_url(settings),
         *_inherited_sockets(settings, inherited),
         *_ports(settings, inherited),
         *_data_dir(settings),
@@ -43,12 +42,6 @@ def preflight_errors(settings: Settings, inherited: InheritedSockets | None = No
     if settings.workers:
         return found + (_in_child_process(lambda: _library_errors(settings)) if _needs_libraries(settings) else [])
     return found + _library_errors(settings)
-
-
-def _bus_url(settings: Settings) -> Iterator[str]:
-    url = settings.nats_url
-    if not _is_address(url if "://" in url else f"nats://{url}", "nats", "tls", "ws", "wss"):
-        yield f"{_PREFIX}NATS_URL: not an address as nats://host:port"
 
 
 def _is_address(url: str, *schemes: str) -> bool:

@@ -44,6 +44,7 @@ class BusInbox:
         bus: Bus,
         login: Login,
         *,
+        replicas: int,
         listening: Callable[[], AbstractAsyncContextManager[None]],
         nodes: NodeReports,
         proxies: AppProxyReports,
@@ -61,7 +62,9 @@ class BusInbox:
         self._scale = scale
         self._folder_access = folder_access
         self._poke = poke
+        self._replicas = replicas
         self._ready = False
+        self._error = "not asked yet"
         bus.on_reconnect(proxies.listening)
 
     def stop(self) -> None:
@@ -70,7 +73,7 @@ class BusInbox:
 
     def check(self) -> str | None:
         """Readiness check: None, or why not ready."""
-        return self._link.check() or (None if self._ready else "NATS has not made the streams yet")
+        return self._link.check() or (None if self._ready else f"NATS has not made the streams yet: {self._error}")
 
     async def run(self) -> None:
         """Subscribe until stop(); failures are retried."""
@@ -96,9 +99,10 @@ class BusInbox:
         if self._ready and not self._bus.connected:
             return True  # the next look is at the bus that came back
         try:
-            await ensure_streams(self._bus)
+            await ensure_streams(self._bus, replicas=self._replicas)
         except UNREADY as error:
-            log.warning("bus_not_ready", why=str(error) or type(error).__name__)
+            self._error = str(error) or type(error).__name__
+            log.warning("bus_not_ready", why=self._error)
             return False
         if not self._ready:
             self._ready = True
