@@ -49,7 +49,7 @@ async def test_whichever_server_dies_no_request_is_lost_and_replicas_still_come_
     await world.set(service, open_to_public=True)
 
     async def routes() -> int:
-        async with httpx.AsyncClient(timeout=10) as http:
+        async with httpx.AsyncClient(verify=False, timeout=10) as http:
             tables = (await http.get(f"{proxy.admin}/routes")).json()["services"]
         return sum(len(table["routes"]) for table in tables if table["name"] == "chat")
 

@@ -28,7 +28,8 @@ class Settings(ServiceSettings):
     )
 
     database_url: SecretStr
-    """PostgreSQL, with user and password; with `?sslmode=verify-full`: by TLS."""
+    """PostgreSQL, with user and password; with `?sslmode=verify-full`: by TLS. Several servers: `host1,host2`, with
+    `target_session_attrs=read-write`."""
     database_connections: Annotated[int, Field(ge=2, le=200)] = 16
     nats_url: NatsUrl
     """nats://host:port, without credentials; tls:// for TLS. Of a cluster, the addresses of its servers, separated by commas: a

@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias
+from urllib.parse import urlsplit
 
 import asyncpg
 
@@ -64,7 +65,8 @@ async def open_pool(
     """Open a pool of at most `size` connections; close it on leaving.
 
     Statements and idle transactions end after `statement_timeout_s`; acquire waits at most `acquire_s` for a
-    connection. A server that shuts down and waits for its clients gets its connections back.
+    connection. A server that shuts down and waits for its clients gets its connections back. `url` may name several servers
+    (`host1,host2`), with `target_session_attrs=read-write`: the one that takes writes is used.
     """
 
     async def connect(*args: Any, **options: Any) -> asyncpg.Connection[asyncpg.Record]:
@@ -74,7 +76,12 @@ async def open_pool(
             # each is closed at its next use, the others after their idle time
             await pool.expire_connections()
             raise
+        except asyncpg.TargetServerAttributeNotMatched as error:
+            raise ConnectionError(f"PostgreSQL at {where}: no server takes writes now") from error
+        except OSError as error:
+            raise ConnectionError(f"PostgreSQL at {where}: {error.strerror or error}") from error
 
+    where = urlsplit(url).netloc.rpartition("@")[2]
     milliseconds = str(int(statement_timeout_s * 1000))
     pool = _BoundedPool(
         url,
