@@ -33,7 +33,9 @@ WITHOUT_PROJECT = {
     "/v1/users/{user}/keys",
     "/v1/users/{user}/keys/{key_id}",
 }
-OF_OPERATORS = ("/v1/agents", "/v1/removed-agents")
+JOINING = {"POST": (400,), "GET": (200, 404)}
+"""Answers to a stranger below /v1/join: who sends no join token, or no proof of a key, joins and renews nothing."""
+OF_OPERATORS = ("/v1/agents", "/v1/removed-agents", "/v1/join-tokens", "/v1/identities")
 """Beginnings of the paths that are refused to everybody else, whatever they name."""
 BODIES = {
     "update_rule": {"enabled": False},
@@ -41,6 +43,7 @@ BODIES = {
     "cordon_agent": {},
     "label_agent": {"labels": {"rack": "r1"}},
     "drain_agent": {},
+    "create_join_token": {"kind": "agent"},
     "send_selection": {"paths": ["a"]},
     "update_project": {"description": "x"},
     "put_member": {"role": "viewer"},
@@ -97,6 +100,8 @@ async def test_every_route_but_the_public_ones_needs_a_key(api: ManagerApi) -> N
             answer = await ask(stranger, endpoint.method, path, endpoint.handler.__name__)
             if (endpoint.method, endpoint.shown_path) in PUBLIC:
                 assert answer.status_code < 300
+            elif endpoint.public and re.match("/v1/join(/|$)", path):
+                assert answer.status_code in JOINING[endpoint.method], endpoint
             else:
                 assert answer.status_code == 401, endpoint
                 assert answer.headers["WWW-Authenticate"].startswith("Bearer")
@@ -148,6 +153,8 @@ async def test_two_projects_do_not_see_each_other_on_any_route(api: ManagerApi) 
         "upload": (upload,),
         "id": (revocation["id"],),
         "agent": ("agent-1",),
+        "name": ("agent-1",),
+        "join_token": (str(replica),),
     }
     looked_at = 0
     for endpoint in ENDPOINTS:
