@@ -119,9 +119,9 @@ async def test_every_query_returns_what_it_should(stack: Stack, prometheus: Prom
     assert [(rule["name"], rule.get("lastError")) for rule in loaded if rule["health"] != "ok"] == []
     for rule in rules():
         if "record" in rule:
-            assert prometheus.query(rule["record"]), rule["record"]
+            assert prometheus.query(str(rule["record"])), rule["record"]
         else:
-            prometheus.query(rule["expr"])
+            prometheus.query(str(rule["expr"]))
     firing = {labels["alertname"] for labels, _ in prometheus.query('ALERTS{alertstate="firing"}')}
     assert firing <= {"HeadraceDiskLow"}  # as this machine has it
 

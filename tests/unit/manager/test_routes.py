@@ -13,7 +13,7 @@ _FILES = {path.stem for path in Path(api.__path__[0]).glob("*.py")}
 def _noun(path: str) -> str | None:
     """The last part of a path that a file is named by: `receipt` in /v1/services/{service}/revisions/{revision}/receipt."""
     parts = path.removeprefix("/v1/").replace("-", "_").split("/")
-    return next((name for part in reversed(parts) for name in (part, f"{part}s") if name in _FILES), None)
+    return next((name for part in reversed(parts) for name in (part, f"{part}s", f"{part}ing") if name in _FILES), None)
 
 
 def test_each_route_is_declared_in_the_file_that_its_noun_names() -> None:

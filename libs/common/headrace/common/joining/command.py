@@ -23,6 +23,7 @@ from headrace.common.joining.errors import JoinError
 from headrace.common.joining.files import MachineFiles, SettingValue
 
 TOKEN_VARIABLE: Final = "HEADRACE_JOIN_TOKEN"  # noqa: S105 - a name
+_NO_NAME: Final = re.compile(r"[^a-z0-9-]+")
 _NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _MAX_TOKEN_BYTES: Final = 200
 
@@ -67,7 +68,7 @@ def own_address(url: str) -> str:
 
 
 def _join(joiner: Joiner, given: argparse.Namespace) -> int:
-    name = given.name or re.sub(r"[^a-z0-9-]+", "-", socket.gethostname().lower().partition(".")[0]).strip("-")
+    name = given.name or _NO_NAME.sub("-", socket.gethostname().lower().partition(".")[0]).strip("-")
     if _NAME.fullmatch(name) is None:
         raise JoinError(f"--name: found {name}; allowed: 1 to 63 lower-case letters, digits and hyphens")
     given.name = name

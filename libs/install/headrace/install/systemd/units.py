@@ -23,6 +23,7 @@ _UNITS: Final = Path(__file__).parent / "unit_files"
 _FOLDER, _PYTHON, _STATE = "/etc/headrace", "/opt/headrace/bin/python", "/var/lib/"
 _CREDENTIAL: Final = re.compile(rf"^LoadCredential=[^:\n]+:{_FOLDER}/(\S+)$", re.MULTILINE)
 _STATE_LINES: Final = re.compile(r"^StateDirectory=.*\nStateDirectoryMode=(\d+)\n", re.MULTILINE)
+_ACCOUNT: Final = re.compile(r"^(User|Group)=(\S+)$", re.MULTILINE)
 _PATH: Final = re.compile(r"/[A-Za-z0-9/._+@-]+")
 
 
@@ -110,7 +111,7 @@ def _named(text: str, service: ServiceName, name: str) -> str:
 def _owner(one: Chosen, text: str) -> tuple[str, str]:
     if one.processes:
         text = _unit(PROCESS_RUNTIME)
-    found = dict(re.findall(r"^(User|Group)=(\S+)$", text, re.MULTILINE))
+    found = dict(_ACCOUNT.findall(text))
     return found.get("User", "root"), found.get("Group", "root")
 
 

@@ -12,6 +12,7 @@ from headrace.common.joining.checks import Check
 MIN_KERNEL: Final = (4, 18)
 MIN_FREE_BYTES: Final = 2**30
 _GIB: Final = 2**30
+_NUMBER: Final = re.compile(r"\d+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ def kernel_check(system: str, release: str, machine: str, *, supported: bool) ->
     """Judge operating system, kernel and processor."""
     needed = "Linux 4.18 or newer, x86_64 or aarch64"
     found = f"{system} {release}, {machine}"
-    numbers = tuple(int(number) for number in re.findall(r"\d+", release)[:2])
+    numbers = tuple(int(number) for number in _NUMBER.findall(release)[:2])
     if system != "Linux" or numbers < MIN_KERNEL:
         return Check("kernel", found, needed, "install a newer Linux kernel")
     return Check("kernel", found, needed, None if supported else "use a machine with one of these processors")
