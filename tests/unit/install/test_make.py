@@ -9,6 +9,7 @@ import tomllib
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,7 @@ from headrace.install.make import Made, make, rotate, show
 from headrace.install.plan import Choices, Layout, planned
 from headrace.install.rotation import authority_step
 from headrace.install.state import completed
+from headrace.manager.domain.addresses import AddressPolicy
 from headrace.manager.settings import Settings as Manager
 
 NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
@@ -501,11 +503,22 @@ def test_services_and_servers_listen_in_the_family_of_their_address(tmp_path: Pa
     assert f"bind {listens}\n" in (folder / "redis/redis.conf").read_text()
 
 
-def test_managers_accept_agents_on_both_loopbacks(tmp_path: Path) -> None:
-    given = Choices(url="https://[::1]", layout=Layout.HOST, agents=["a=::1", "b=127.0.0.1", "c=10.0.0.5"])
-    folder = make(tmp_path / "etc", given, NOW).folder
+def test_managers_accept_agents_on_both_loopbacks_in_private_networks_and_where_they_are_named(tmp_path: Path) -> None:
+    agents = ["a=::1", "b=127.0.0.1", "c=10.0.0.5", "d=192.0.2.7"]
+    folder = make(tmp_path / "etc", Choices(url="https://[::1]", layout=Layout.HOST, agents=agents), NOW).folder
     networks = tomllib.loads((folder / "settings/manager.toml").read_text())["replica_networks"]
-    assert networks == ["127.0.0.0/8", "::1/128", "10.0.0.5/32"]
+    assert networks == [
+        *("127.0.0.0/8", "::1/128", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7", "192.0.2.7/32"),
+    ]
+    policy = AddressPolicy([ip_network(one) for one in networks])
+    assert policy.refuses("10.20.30.40") is None, "a machine that joins"
+    assert "allowed (replica_networks)" in (policy.refuses("169.254.169.254") or "")
+
+
+def test_managers_accept_machines_everywhere_where_none_is_on_loopback(tmp_path: Path) -> None:
+    given = Choices(url="https://ml.example.com", layout=Layout.HOST, agents=["c=10.0.0.5"])
+    folder = make(tmp_path / "etc", given, NOW).folder
+    assert tomllib.loads((folder / "settings/manager.toml").read_text())["replica_networks"] == []
 
 
 def test_a_folder_whose_name_no_configuration_can_hold_is_refused(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +25,8 @@ _MONITORING: Final = {
     ".json": "dashboard of Grafana",
 }
 _COMPOSE_API_PORT: Final = 8443
+_PRIVATE_NETWORKS: Final = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")
+"""RFC 1918 and RFC 4193: where machines of a fleet mostly are."""
 _COMPOSE_PROXY_PORT: Final = 8000
 _FIRST_FREE_PORT: Final = 1024
 """Ports below it are for processes with a privilege, which the app-proxy's container lacks."""
@@ -264,15 +267,18 @@ def _proxy_port(plan: Plan) -> int:
 
 
 def _replica_networks(plan: Plan) -> list[str]:
-    """Return the networks of replicas: everywhere, unless a machine is reached by loopback, which must be named."""
-    addresses = [agent.address for agent in plan.agents]
-    if not any(_is_loopback(address) for address in addresses):
+    """Return the networks of replicas: everywhere, unless a machine is reached by loopback.
+
+    Loopback must be named, and then so must be all others: private networks, where machines join, and machines that are elsewhere.
+    """
+    addresses = sorted({agent.address for agent in plan.agents if agent.address})
+    loopback = sorted({"::1/128" if ":" in one else "127.0.0.0/8" for one in addresses if _is_loopback(one)})
+    if not loopback:
         return []
-    others = sorted({address for address in addresses if address and not _is_loopback(address)})
-    loopback = sorted(
-        {"::1/128" if ":" in address else "127.0.0.0/8" for address in addresses if _is_loopback(address)}
-    )
-    return [*loopback, *(f"{address}/{128 if ':' in address else 32}" for address in others)]
+    private = [ip_network(one) for one in _PRIVATE_NETWORKS]
+    machines = [ip_address(one) for one in addresses if not _is_loopback(one)]
+    others = [one for one in machines if not any(one in network for network in private)]
+    return [*loopback, *_PRIVATE_NETWORKS, *(f"{one}/{one.max_prefixlen}" for one in others)]
 
 
 def _from_elsewhere(plan: Plan) -> Address:
