@@ -44,13 +44,19 @@ def pytest_collection() -> Iterator[None]:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Order and group tests for parallel runs.
 
-    Without a Docker engine its tests are skipped with the reason; in CI they fail instead.
+    Without a Docker engine its tests are skipped with the reason, and so are those of root for other users; in CI they fail instead.
     """
     order(items)
+    if os.environ.get("CI"):
+        return
     wanting = [item for item in items if item.get_closest_marker("docker")]
-    if wanting and not os.environ.get("CI") and (why := _no_docker()):
+    if wanting and (why := _no_docker()):
         for item in wanting:
             item.add_marker(pytest.mark.skip(reason=f"needs a Docker engine that this user may use: {why}"))
+    if os.geteuid() != 0:
+        for item in items:
+            if item.get_closest_marker("root"):
+                item.add_marker(pytest.mark.skip(reason="needs root: it makes network namespaces"))
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:

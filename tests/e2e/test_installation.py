@@ -5,67 +5,28 @@ from __future__ import annotations
 import json
 import shutil
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
-import asyncpg
 import httpx
 import pytest
 
-from headrace.embedded.stack import EmbeddedServers
-from tests.support.ports import free_port
-from tests.support.tls_relay import tls_relay
 from tests.support.wait import eventually
-from tests.support.worlds.installation import (
-    Ports,
-    certificate,
-    installed,
-    nats_running,
-    on_this_machine,
-    services_running,
-    valkey_running,
-)
+from tests.support.worlds.installation import Ports, installed, on_this_machine, services_running
+from tests.support.worlds.installation_servers import servers
 from tests.support.worlds.operator import Operator
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 EXAMPLE = Path(__file__).parents[2] / "examples/chat-simulated"
 
 
-@asynccontextmanager
-async def servers(folder: Path, data: Path, ports: Ports) -> AsyncIterator[None]:
-    """Run PostgreSQL, NATS and Valkey as the files in `folder` say, all behind TLS."""
-    plain_redis = free_port()
-    async with EmbeddedServers(data / "database", only={"postgres"}, durable=False) as postgres:
-        superuser = await asyncpg.connect(
-            host="127.0.0.1",
-            port=postgres.server_ports["postgres"],
-            user="postgres",
-            password=postgres.credentials.password("postgres.superuser"),
-            database="headrace",
-            ssl=False,
-        )
-        await superuser.execute((folder / "postgres/roles.sql").read_text())
-        may = await superuser.fetchrow(
-            "select rolsuper, rolcreatedb, rolcreaterole from pg_roles where rolname = 'headrace'"
-        )
-        assert tuple(may) == (False, False, False)
-        await superuser.close()
-        async with (
-            tls_relay(
-                ports.database, postgres.server_ports["postgres"], certificate(folder, "database"), postgres=True
-            ),
-            tls_relay(ports.redis, plain_redis, certificate(folder, "redis")),
-        ):
-            with nats_running(folder, data), valkey_running(folder, data, plain_redis):
-                yield
-
-
 async def test_a_model_is_served_by_an_installation_of_these_files(tmp_path: Path) -> None:
     ports, data, logs = Ports(), tmp_path / "data", tmp_path / "logs"
     folder = installed(tmp_path / "etc", on_this_machine(ports, data))
     url, ca = f"https://127.0.0.1:{ports.api}", folder / "tls/ca.crt"
-    async with servers(folder, data, ports), httpx.AsyncClient(verify=ssl.create_default_context(cafile=ca)) as http:
+    async with (
+        servers(folder, data, database=ports.database, redis=ports.redis),
+        httpx.AsyncClient(verify=ssl.create_default_context(cafile=ca)) as http,
+    ):
         with services_running(folder, logs) as pages:
 
             async def ready() -> bool:
@@ -115,7 +76,7 @@ async def test_a_lost_installation_comes_back_from_its_backup(tmp_path: Path) ->
         assert await eventually(ready, within_s=120)
 
     async with httpx.AsyncClient(verify=ssl.create_default_context(cafile=ca), timeout=60) as http:
-        async with servers(folder, data, ports):
+        async with servers(folder, data, database=ports.database, redis=ports.redis):
             with services_running(folder, logs) as pages:
                 await until_ready(http, pages)
                 await operator.runs(
@@ -135,7 +96,7 @@ async def test_a_lost_installation_comes_back_from_its_backup(tmp_path: Path) ->
         for lost in (folder, data / "database", data / "nats", data / "redis", data / "folders"):
             shutil.rmtree(lost)
         await operator.runs("init", str(folder), "--from", str(backup))
-        async with servers(folder, data, ports):
+        async with servers(folder, data, database=ports.database, redis=ports.redis):
             await operator.runs("restore", str(backup), "--config", str(folder / "settings/manager.toml"))
             with services_running(folder, logs) as pages:
                 await until_ready(http, pages)

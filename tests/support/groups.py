@@ -68,6 +68,8 @@ def group_of(item: pytest.Item) -> str:
         return stack
     if item.get_closest_marker("docker"):
         return "docker"  # one engine, and one set of firewall rules
+    if item.get_closest_marker("root"):
+        return "hosts"  # each is a fleet of processes
     fixtures = getattr(item, "_fixtureinfo").name2fixturedefs.values()  # noqa: B009 - pytest has no public way
     if any(found.scope in {"module", "class"} for defs in fixtures for found in defs):
         return name
