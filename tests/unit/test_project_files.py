@@ -1,10 +1,12 @@
 """The files around the code: links that lead somewhere, READMEs that stay short, one owner's table that names what exists."""
 
 import re
+import subprocess
 import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.markers import Marker
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
@@ -84,3 +86,21 @@ def test_one_lock_file_pins_every_package_that_pyproject_names_by_hash_and_the_i
     )
     assert "uv" in names
     assert sorted(names - set(pinned)) == []
+
+
+def test_a_wheelhouse_has_what_only_other_patch_releases_of_python_need() -> None:
+    """Machines that join may have another one than that which made the wheels."""
+    (select,) = re.findall(r"^(sed .*) >build/others.txt$", (ROOT / "scripts/wheelhouse").read_text(), re.MULTILINE)
+    selected = subprocess.run(["sh", "-ec", select], cwd=ROOT, capture_output=True, text=True, timeout=20, check=True)
+    rows = re.findall(r"^(\S+==\S+) ; (.+) \\$", (ROOT / "requirements.lock").read_text(), re.MULTILINE)
+
+    def holds(marker: str, release: str) -> bool:
+        return Marker(marker).evaluate({"python_full_version": release, "python_version": release.rpartition(".")[0]})
+
+    differ = [
+        row
+        for row, marker in rows
+        if any(holds(marker, f"{minor}.0") != holds(marker, f"{minor}.99") for minor in ("3.11", "3.12", "3.13"))
+    ]
+    assert differ
+    assert selected.stdout.split() == differ
