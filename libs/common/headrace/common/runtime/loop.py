@@ -59,6 +59,11 @@ class Loop:
         self.last_success: float | None = None
         """Time at the end of the last successful pass, by the loop's clock."""
 
+    @property
+    def every_s(self) -> float:
+        """Longest time from a pass to the next."""
+        return self._every.total_seconds()
+
     def poke(self) -> None:
         """Request a pass soon. Carries no data; many pokes may lead to one pass."""
         self._poked.set()
