@@ -87,7 +87,7 @@ async def test_reports_are_heard_while_the_streams_cannot_be_made(
     """As on a full disk, which JetStream refuses to write to: whoever talks is there, and scale requests are answered."""
     refusals = 0
 
-    async def refuse(_: Bus) -> None:
+    async def refuse(_: Bus, *, replicas: int) -> None:
         nonlocal refusals
         refusals += 1
         raise ServerError(code=500, description="insufficient storage resources available")
