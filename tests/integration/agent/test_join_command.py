@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from headrace.common.bus.credentials import credentials_file, seed_of, token_of
-from headrace.common.bus.identities import claims_of, public_key, user_token
+from headrace.common.bus.credentials import claims_of, credentials_file, seed_of, token_of
+from headrace.common.bus.identities import public_key, user_token
 from headrace.common.bus.permissions import BusUser, UserKind
 from headrace.common.bus.signing import read_signing
 from headrace.common.db.pool import Pool

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from headrace.common.bus.identities import claims_of, new_seed, public_key, sign
+from headrace.common.bus.credentials import claims_of
+from headrace.common.bus.identities import new_seed, public_key, sign
 from headrace.common.contracts.joining import renewal_message
 from headrace.common.db.pool import Pool
 from headrace.install.make import make

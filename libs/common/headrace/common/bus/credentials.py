@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 _MAX_BYTES: Final = 64 * 1024
 """Largest file that is read."""
@@ -29,6 +31,17 @@ def seed_of(file: Path) -> str | None:
 def token_of(file: Path) -> str | None:
     """Return the claims in a `.creds` file, or None if it holds none. Raises OSError."""
     return _after(file, b"-----BEGIN NATS USER JWT-----")
+
+
+def claims_of(token: str) -> dict[str, Any]:
+    """Return what a token claims, without looking at its signature. Raises ValueError for what is no token."""
+    parts = token.split(".")
+    if len(parts) != 3:
+        raise ValueError("found no token of three parts")
+    body = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+    if not isinstance(body, dict) or not isinstance(body.get("nats"), dict):
+        raise ValueError("found no claims of NATS")
+    return body
 
 
 def _after(file: Path, begin: bytes) -> str | None:

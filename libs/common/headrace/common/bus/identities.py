@@ -21,6 +21,7 @@ import nkeys
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from headrace.common.bus.credentials import claims_of
 from headrace.common.bus.permissions import Account, AccountExport, BusUser, permissions
 
 KeyKind = Literal["operator", "account", "user"]
@@ -120,17 +121,6 @@ def revised_account_token(installed: str, signing_seed: str, revoked: Mapping[st
         claims["revocations"] = all_revoked
     issued_at = max([int(body["iat"]) + 1, *all_revoked.values()])
     return _token(signing_seed, body["name"], body["sub"], claims, issued_at=issued_at)
-
-
-def claims_of(token: str) -> dict[str, Any]:
-    """Return what a token claims, without looking at its signature. Raises ValueError for what is no token."""
-    parts = token.split(".")
-    if len(parts) != 3:
-        raise ValueError("found no token of three parts")
-    body = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
-    if not isinstance(body, dict) or not isinstance(body.get("nats"), dict):
-        raise ValueError("found no claims of NATS")
-    return body
 
 
 def sign(seed: str, message: bytes) -> bytes:

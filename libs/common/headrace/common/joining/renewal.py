@@ -16,8 +16,7 @@ import aiohttp
 import structlog
 
 from headrace.common.bus.connect import Bus
-from headrace.common.bus.credentials import credentials_file, seed_of, token_of
-from headrace.common.bus.identities import claims_of, public_key, sign
+from headrace.common.bus.credentials import claims_of, credentials_file, seed_of, token_of
 from headrace.common.contracts.joining import renewal_message
 from headrace.common.runtime.clock import Clock
 from headrace.common.runtime.files import write_atomically
@@ -119,6 +118,8 @@ class IdentityRenewal:
         log.info("identity_renewed", until=claims_of(token).get("exp"))
 
     async def _renewed(self, seed: str, now: int) -> str:
+        from headrace.common.bus.identities import public_key, sign  # noqa: PLC0415 - most services load no library of keys
+
         key = public_key(seed)
         signature = base64.urlsafe_b64encode(sign(seed, renewal_message(key, now))).decode("ascii")
         body = {"public_key": key, "signed_at": now, "signature": signature}
