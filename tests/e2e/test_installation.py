@@ -101,8 +101,12 @@ async def test_a_lost_installation_comes_back_from_its_backup(tmp_path: Path) ->
             with services_running(folder, logs) as pages:
                 await until_ready(http, pages)
                 await operator.runs("service", "wait", "chat")  # with the login of before
-                seen = json.loads(await operator.runs("service", "show", "chat", "--json"))
-                assert (seen["replicas"], seen["status"]) == (2, "healthy")
+
+                async def as_wanted() -> bool:  # what the backup says of replicas holds until their agent reports
+                    seen = json.loads(await operator.runs("service", "show", "chat", "--json"))
+                    return (seen["replicas"], seen["status"]) == (2, "healthy")
+
+                assert await eventually(as_wanted, every_s=0.5)
 
                 async def opened() -> bool:
                     return (await http.get(endpoint, headers=headers)).status_code == 200
