@@ -24,6 +24,7 @@ from headrace.common.contracts.http.agent_drains import StartDrain
 from headrace.common.contracts.http.agents import ChangeLabels, CordonAgent, UpdateAgent
 from headrace.common.contracts.http.clients import CreateClient
 from headrace.common.contracts.http.folders import CreateFolder, Selection
+from headrace.common.contracts.http.joining import CreateJoinToken, Join, RenewIdentity
 from headrace.common.contracts.http.keys import CreateKey, UpdateKey
 from headrace.common.contracts.http.projects import CreateProject, PutMember, UpdateProject
 from headrace.common.contracts.http.replicas import PutWeight
@@ -55,6 +56,9 @@ FIXED: Final[Mapping[tuple[str, str], str]] = {
 ONCE: Final[Mapping[type[BaseModel], str]] = {
     Rollback: "says what to do, and sets nothing",
     Selection: "says which files to send, and sets nothing",
+    CreateJoinToken: "a token is for what it was made; revoke it and make another",
+    Join: "what a machine says of itself once; it is removed, and joins again",
+    RenewIdentity: "proves who asks, and sets nothing",
     StartValidation: "a trial run is over when it ends; another one is started",
     CreateFolder: "revisions name folders, and were checked against what the folder is for; files are what changes in it",
     PutMember: "a role is replaced by the same request, and taken away by DELETE (test_api_access.py)",
