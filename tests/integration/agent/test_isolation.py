@@ -81,7 +81,7 @@ def run(*words: str) -> str:
 
 
 @pytest.fixture
-def neighbour() -> Iterator[Neighbour]:
+def neighbour(tmp_path: Path) -> Iterator[Neighbour]:
     """Another machine (a network namespace) that serves HTTP on port 8080 of all its addresses."""
     there = Neighbour(free_port())
     name, addresses = there.cable, (there.metadata, there.private, there.public)
@@ -98,7 +98,7 @@ def neighbour() -> Iterator[Neighbour]:
         run(*inside, "ip", "route", "add", "default", "via", there.this_end)
         for address in addresses:
             run("ip", "route", "add", f"{address}/32", "via", there.other_end)
-        command = [*inside, sys.executable, "-m", "http.server", "8080", "--directory", "/var/empty"]
+        command = [*inside, sys.executable, "-m", "http.server", "8080", "--directory", str(tmp_path)]
         served = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         yield there
     finally:
