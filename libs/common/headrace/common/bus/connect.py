@@ -17,6 +17,7 @@ from nats.errors import UnexpectedEOF
 
 from headrace.common.bus.credentials import CredentialsError, check_credentials
 from headrace.common.contracts.problems import BusUnavailable
+from headrace.common.runtime.cancelling import within
 from headrace.common.runtime.nats_urls import encrypted, server_urls
 from headrace.common.runtime.tls import TlsFileError, client_context
 
@@ -161,25 +162,25 @@ class Bus:
         servers = self._servers(login)
         client = TlsClient() if login.tls else Client()
         try:
-            async with asyncio.timeout(timeout_s):
-                await client.connect(
-                    servers,
-                    **_proof(login),
-                    tls=client_context(login.ca_file) if login.tls else None,
-                    name=login.name,
-                    inbox_prefix=f"_INBOX_{login.user}".encode(),
-                    connect_timeout=5,
-                    allow_reconnect=True,
-                    max_reconnect_attempts=-1,
-                    reconnect_time_wait=0.25,  # type: ignore[arg-type] # seconds; a float works
-                    ping_interval=5,
-                    max_outstanding_pings=2,
-                    pending_size=16 * 1024 * 1024,
-                    reconnected_cb=reconnected,
-                    disconnected_cb=disconnected,
-                    closed_cb=closed,
-                    error_cb=failed,
-                )
+            connecting = client.connect(
+                servers,
+                **_proof(login),
+                tls=client_context(login.ca_file) if login.tls else None,
+                name=login.name,
+                inbox_prefix=f"_INBOX_{login.user}".encode(),
+                connect_timeout=5,
+                allow_reconnect=True,
+                max_reconnect_attempts=-1,
+                reconnect_time_wait=0.25,  # type: ignore[arg-type] # seconds; a float works
+                ping_interval=5,
+                max_outstanding_pings=2,
+                pending_size=16 * 1024 * 1024,
+                reconnected_cb=reconnected,
+                disconnected_cb=disconnected,
+                closed_cb=closed,
+                error_cb=failed,
+            )
+            await within(connecting, timeout_s)
         except (OSError, NatsError, TimeoutError, TlsFileError, CredentialsError) as error:
             with suppress(AssertionError):  # nats-py asserts on closing a client that never connected
                 await client.close()
@@ -221,9 +222,8 @@ class Bus:
 
         By two round trips: nats-py sends the PING of a flush ahead of what waits to be written, such as a subscription just made.
         """
-        async with asyncio.timeout(timeout_s):
-            await self.client.flush()
-            await self.client.flush()
+        await within(self.client.flush(), timeout_s)
+        await within(self.client.flush(), timeout_s)
 
     async def close(self) -> None:
         """Flush published messages and close. Safe if never opened."""
