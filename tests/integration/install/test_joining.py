@@ -34,13 +34,17 @@ async def opened(login: Login) -> Bus:
 
 
 async def is_refused(login: Login) -> bool:
-    bus = Bus()
-    try:
-        await bus.open(login, timeout_s=3)
-    except BusUnavailable as refusal:
-        return "authorization violation" in refusal.detail.lower()
-    finally:
-        await bus.close()
+    for _ in range(5):  # a reset may be all that is seen of a refusal
+        bus = Bus()
+        try:
+            await bus.open(login, timeout_s=3)
+        except BusUnavailable as refusal:
+            if "authorization violation" in refusal.detail.lower():
+                return True
+        else:
+            return False
+        finally:
+            await bus.close()
     return False
 
 
