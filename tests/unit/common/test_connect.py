@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from nats.errors import Error as NatsError
 from nats.errors import UnexpectedEOF
 
-from headrace.common.bus.connect import REFUSAL_KEPT_S, ConnectError, open_bus
+from headrace.common.bus.connect import REFUSAL_KEPT_S, Bus, ConnectError, Login, open_bus
 from headrace.common.contracts.problems import BusUnavailable
+from tests.support.ports import free_port
 
 
 @pytest.mark.parametrize("url", ["nats://127.0.0.1:abc", "nats://"])
@@ -15,6 +18,16 @@ async def test_it_is_said_in_our_words(url: str) -> None:
     with pytest.raises(BusUnavailable, match="cannot connect to NATS"):
         async with open_bus(url, user="u", password="p", name="n"):
             pytest.fail("it opened")
+
+
+async def test_it_is_said_since_when_it_is_away_and_why_however_often_it_was_tried() -> None:
+    bus = Bus()
+    for _ in range(2):
+        with pytest.raises(BusUnavailable, match="Connect call failed"):
+            await bus.open(Login(f"nats://127.0.0.1:{free_port()}", "u", "p", "n"), timeout_s=1)
+    said = re.fullmatch(r"not connected to NATS for (\d+) s: .*Connect call failed.*", bus.unreachable() or "")
+    assert said is not None
+    assert int(said[1]) >= 2, "both attempts, which take a second each"
 
 
 REFUSED = NatsError("nats: 'Authorization Violation'")

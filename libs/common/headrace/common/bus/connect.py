@@ -17,7 +17,7 @@ from nats.errors import UnexpectedEOF
 
 from headrace.common.bus.credentials import CredentialsError, check_credentials
 from headrace.common.contracts.problems import BusUnavailable
-from headrace.common.runtime.cancelling import within
+from headrace.common.runtime.cancelling import cancel, within
 from headrace.common.runtime.nats_urls import encrypted, server_urls
 from headrace.common.runtime.tls import TlsFileError, client_context
 
@@ -142,9 +142,7 @@ class Bus:
             self._came_back()
 
         async def disconnected() -> None:
-            self._away_since = time.monotonic()
-            self._last_error.lost()
-            log.warning("bus_disconnected")
+            self._lost(client)
 
         async def closed() -> None:
             self._closed(client)
@@ -199,6 +197,13 @@ class Bus:
         if again:
             self._came_back()
 
+    def _lost(self, client: Client) -> None:
+        if self._client is not client:  # the end of an attempt that never connected
+            return
+        self._away_since = time.monotonic()
+        self._last_error.lost()
+        log.warning("bus_disconnected")
+
     def _closed(self, client: Client) -> None:
         if self._client is client:
             self.ended.set()
@@ -235,6 +240,7 @@ class Bus:
         except (NatsError, TimeoutError, OSError):
             log.warning("bus_flush_failed")
         await self._client.close()
+        await _end_reconnecting(self._client)
 
 
 def _proof(login: Login) -> dict[str, Any]:
@@ -244,6 +250,13 @@ def _proof(login: Login) -> dict[str, Any]:
         return {"user": login.user, "password": login.password}
     check_credentials(login.credentials)
     return {"user_credentials": login.credentials}
+
+
+async def _end_reconnecting(client: Client) -> None:
+    """End a reconnect that goes on after close(), which cancels it once: that may be lost, and it tries for ever then."""
+    reconnecting: asyncio.Task[None] | None = getattr(client, "_reconnection_task", None)
+    if reconnecting is not None and not reconnecting.done():
+        await cancel(reconnecting)
 
 
 def _close_attempt(client: Client) -> None:
