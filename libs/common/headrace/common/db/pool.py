@@ -79,9 +79,11 @@ async def open_pool(
         except asyncpg.TargetServerAttributeNotMatched as error:
             raise ConnectionError(f"PostgreSQL at {where}: no server takes writes now") from error
         except OSError as error:
-            raise ConnectionError(f"PostgreSQL at {where}: {error.strerror or error}") from error
+            raise ConnectionError(
+                f"PostgreSQL at {where}: {error.strerror or str(error) or 'no answer in time'}"
+            ) from error
 
-    where = urlsplit(url).netloc.rpartition("@")[2]
+    where = urlsplit(url).netloc.rpartition("@")[2] or "its socket"
     milliseconds = str(int(statement_timeout_s * 1000))
     pool = _BoundedPool(
         url,
