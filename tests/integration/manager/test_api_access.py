@@ -9,8 +9,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from headrace.common.contracts.apikeys import new_api_key
 from headrace.common.contracts.ids import KeyId, new_uuid
+from headrace.common.contracts.keyform import API_KEY
 from headrace.common.db.pool import Pool
 from headrace.manager.api.app import ENDPOINTS
 from headrace.manager.signing import Vault
@@ -300,7 +300,7 @@ async def test_keys_that_are_over_do_not_pile_up(api: ManagerApi) -> None:
 
 async def test_the_first_start_takes_the_key_that_lies_in_the_file(pool: Pool, tmp_path: Path) -> None:
     vault, file = Vault(bytes(32)), tmp_path / "admin.key"
-    key, _ = new_api_key(KeyId(new_uuid()))
+    key, _ = API_KEY.new(KeyId(new_uuid()))
     file.write_text(f"{key}\n")
     await asyncio.gather(*(bootstrap(pool, vault, SigningKeys(vault), file) for _ in range(3)))
     assert file.read_text() == f"{key}\n"

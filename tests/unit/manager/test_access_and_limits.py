@@ -13,15 +13,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.common.contracts.apikeys import new_api_key, parse_api_key
 from headrace.common.contracts.ids import KeyId, ServiceId, TokenId, UserId, new_uuid
+from headrace.common.contracts.keyform import API_KEY
+from headrace.common.contracts.manifest import MAX_DEPTH, MAX_NAME_BYTES, MAX_PATH_BYTES
 from headrace.common.contracts.problems import Conflict, InvalidRequest, QuotaExceeded, Unavailable
 from headrace.common.contracts.vocabulary import Role
 from headrace.common.contracts.wording import Refused
 from headrace.manager.domain import names, object_limits, quota
 from headrace.manager.domain.access import Actor, lasts_too_long, latest_key_end, may, refusal, sees
 from headrace.manager.domain.lifecycle.signals import signal_of
-from headrace.manager.domain.paths import MAX_DEPTH, MAX_NAME_BYTES, MAX_PATH_BYTES, modified_ns, split_path
+from headrace.manager.domain.paths import modified_ns, split_path
 from headrace.manager.signing import SigningKey, Vault
 
 SOMEBODY = Actor(UserId(new_uuid()), "somebody", operator=False)
@@ -253,13 +254,13 @@ def test_reserved_names() -> None:
 
 def test_api_keys() -> None:
     vault, key_id = Vault(b"a" * 32), KeyId(new_uuid())
-    key, secret = new_api_key(key_id)
-    assert parse_api_key(key) == (key_id, secret)
+    key, secret = API_KEY.new(key_id)
+    assert API_KEY.parse(key) == (key_id, secret)
     assert vault.matches(secret, vault.hash(secret))
     assert not vault.matches(secret + "x", vault.hash(secret))
     assert not Vault(b"b" * 32).matches(secret, vault.hash(secret))
     for wrong in ("", "hr_", key[:-1], key + "x", key.replace("hr_", "xx_"), key.upper(), f"{key}\n"):
-        assert parse_api_key(wrong) is None, wrong
+        assert API_KEY.parse(wrong) is None, wrong
     with pytest.raises(ValueError, match="32 bytes"):
         Vault(b"short")
 

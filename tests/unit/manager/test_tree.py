@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from headrace.manager.domain.paths import MAX_DEPTH
+from headrace.common.contracts.manifest import MAX_DEPTH
 from headrace.manager.domain.storage_usage import StorageUsage
 from headrace.manager.folders import tree as trees
 from headrace.manager.folders.tree import Tree

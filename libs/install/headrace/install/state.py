@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from headrace.common.bus.identities import KeyKind, new_seed
 from headrace.common.bus.permissions import BusUser, UserKind
 from headrace.common.bus.signing import CLAIMS_USER
-from headrace.common.contracts.apikeys import new_api_key
 from headrace.common.contracts.ids import KeyId, new_uuid
+from headrace.common.contracts.keyform import API_KEY
 from headrace.install.certificates import KeyPair, new_authority, new_certificate
 from headrace.install.plan import Layout, Plan
 
@@ -125,7 +125,7 @@ def server_certificates(plan: Plan, authority: KeyPair, now: datetime) -> dict[s
 def _new(plan: Plan, now: datetime) -> State:
     authority = new_authority(plan.api.host, now)
     issued_at = int(now.timestamp())
-    key, _ = new_api_key(KeyId(new_uuid()))
+    key, _ = API_KEY.new(KeyId(new_uuid()))
     kind: KeyKind = "account"
     return State(
         made_at=now,

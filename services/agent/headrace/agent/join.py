@@ -22,9 +22,10 @@ from headrace.agent.domain.machine_checks import (
 )
 from headrace.agent.domain.ports import PortRange
 from headrace.agent.machine import architecture
-from headrace.common.joining.checks import Check, is_taken
+from headrace.common.joining.checks import Check, existing, is_taken
 from headrace.common.joining.command import Joiner, own_address
 from headrace.common.joining.files import SettingValue
+from headrace.common.runtime.disk import free_bytes
 
 _TIMEOUT_S: Final = 5.0
 _PORTS: Final = PortRange(20000, 20999)
@@ -66,7 +67,7 @@ def _checks(given: argparse.Namespace) -> Sequence[Check]:
         ),
         ports_check(_PORTS, _outgoing_ports(), given.admin_port, taken=is_taken(given.admin_port)),
         gpu_check(GpuFacts(_pci_gpus(), *_driver()), simulated=given.simulated_gpus),
-        disk_check(str(given.data_dir), _free_bytes(given.data_dir)),
+        disk_check(str(given.data_dir), free_bytes(existing(given.data_dir))),
     )
 
 
@@ -151,9 +152,3 @@ def _driver() -> tuple[str | None, int]:
             pynvml.nvmlShutdown()
     except pynvml.NVMLError:
         return None, 0
-
-
-def _free_bytes(folder: Path) -> int:
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
-    return shutil.disk_usage(folder).free

@@ -28,9 +28,10 @@ FILES: Final = "files"
 """A snapshot's files, in its directory."""
 MANIFEST: Final = "manifest.json"
 """A snapshot's FolderManifest as JSON, beside its files."""
-_MAX_PATH_BYTES: Final = 4096
-_MAX_NAME_BYTES: Final = 255
-_MAX_DEPTH: Final = 100
+MAX_PATH_BYTES: Final = 4096
+MAX_NAME_BYTES: Final = 255
+MAX_DEPTH: Final = 100
+"""Bounds on the path of a file of a folder, its names and levels."""
 _SHA256 = pattern(r"^[0-9a-f]{64}$", "64 hexadecimal digits in lower case")
 
 
@@ -41,9 +42,9 @@ def snapshot_files(folder_id: FolderId, snapshot_id: SnapshotId) -> str:
 
 def _inside(path: str) -> str:
     names = path.split("/")
-    if len(path.encode(errors="surrogatepass")) > _MAX_PATH_BYTES or len(names) > _MAX_DEPTH:
-        raise Refused(path, f"a path of at most {_MAX_PATH_BYTES} bytes and {_MAX_DEPTH} levels")
-    if any(name in {"", ".", ".."} or "\0" in name or len(name.encode()) > _MAX_NAME_BYTES for name in names):
+    if len(path.encode(errors="surrogatepass")) > MAX_PATH_BYTES or len(names) > MAX_DEPTH:
+        raise Refused(path, f"a path of at most {MAX_PATH_BYTES} bytes and {MAX_DEPTH} levels")
+    if any(name in {"", ".", ".."} or "\0" in name or len(name.encode()) > MAX_NAME_BYTES for name in names):
         raise Refused(path, "a relative path that stays in the folder")
     return path
 

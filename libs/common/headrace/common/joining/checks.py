@@ -6,6 +6,7 @@ import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Final
 
 MAX_SKEW_S: Final = 60
@@ -60,6 +61,13 @@ def is_taken(port: int) -> bool:
         except OSError:
             return True
     return False
+
+
+def existing(folder: Path) -> Path:
+    """Return the folder, or the nearest one above it that exists."""
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    return folder
 
 
 def table(checks: Sequence[Check]) -> list[str]:

@@ -16,9 +16,9 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from headrace.common.bus.identities import public_key
-from headrace.common.contracts.joining import parse_join_token
+from headrace.common.contracts.keyform import JOIN_TOKEN
 from headrace.common.joining.api import Manager, known_manager
-from headrace.common.joining.checks import Check, clock_check, table, version_check
+from headrace.common.joining.checks import Check, clock_check, existing, table, version_check
 from headrace.common.joining.errors import JoinError
 from headrace.common.joining.files import MachineFiles, SettingValue
 
@@ -112,9 +112,7 @@ def _checked(joiner: Joiner, given: argparse.Namespace, manager: Manager) -> lis
 
 
 def _writable(name: str, folder: Path) -> Check:
-    there = folder
-    while not there.exists() and there != there.parent:
-        there = there.parent
+    there = existing(folder)
     mend = None if there.is_dir() and os.access(there, os.W_OK) else "run as root, or name another: --dir, --data-dir"
     return Check(name, f"{folder}{'' if mend is None else ' cannot be written'}", "writable", mend)
 
@@ -151,7 +149,7 @@ def _token(given: argparse.Namespace) -> str:
         except (OSError, UnicodeDecodeError) as error:
             raise JoinError(f"--token-file {given.token_file} cannot be read: {error}") from None
     token = text.strip()
-    if parse_join_token(token) is None:
+    if JOIN_TOKEN.parse(token) is None:
         found = "nothing" if not token else "something else"
         raise JoinError(f"{source}: found {found}; allowed: a join token (hrj_…): headrace {given.kind} join-token")
     return token

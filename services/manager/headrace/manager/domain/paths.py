@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import re
 
+from headrace.common.contracts.manifest import MAX_DEPTH, MAX_NAME_BYTES, MAX_PATH_BYTES
 from headrace.common.contracts.problems import InvalidRequest
 
-MAX_PATH_BYTES = 4096
-MAX_NAME_BYTES = 255
-MAX_DEPTH = 100
 _TIME = re.compile(r"[0-9]{1,10}(\.[0-9]{0,30})?", re.ASCII)
 
 

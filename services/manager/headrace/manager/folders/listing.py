@@ -10,9 +10,9 @@ from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
 from typing import Final, Protocol
 
+from headrace.common.contracts.manifest import MAX_DEPTH, MAX_NAME_BYTES
 from headrace.common.contracts.problems import Conflict, NotFound
 from headrace.common.contracts.vocabulary import FileKind
-from headrace.manager.domain.paths import MAX_DEPTH, MAX_NAME_BYTES
 from headrace.manager.domain.records.folders import FileEntry
 
 MAX_DIRECTORY_ENTRIES = 100_000

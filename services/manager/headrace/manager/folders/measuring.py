@@ -13,8 +13,8 @@ from contextlib import ExitStack, suppress
 from itertools import chain, islice
 from threading import Lock
 
+from headrace.common.contracts.manifest import MAX_DEPTH
 from headrace.common.contracts.problems import NotFound
-from headrace.manager.domain.paths import MAX_DEPTH
 from headrace.manager.domain.storage_usage import StorageUsage
 from headrace.manager.folders.tree import Tree, held_by
 

@@ -15,9 +15,9 @@ from functools import partial
 from threading import Lock
 from typing import Final
 
+from headrace.common.contracts.manifest import MAX_DEPTH
 from headrace.common.contracts.problems import Conflict, NotFound, Unavailable
 from headrace.common.contracts.reasons.api import ApiReason
-from headrace.manager.domain.paths import MAX_DEPTH
 from headrace.manager.folders.tree import OpenFile, Tree
 from headrace.manager.folders.unpacking import SHA256
 

@@ -13,9 +13,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from headrace.common.contracts.manifest import MAX_MANIFEST_ENTRIES
+from headrace.common.contracts.manifest import MAX_DEPTH, MAX_MANIFEST_ENTRIES, MAX_PATH_BYTES
 from headrace.common.contracts.problems import Conflict
-from headrace.manager.domain.paths import MAX_DEPTH, MAX_PATH_BYTES
 from headrace.manager.folders.file_identity import FileIdentity
 from headrace.manager.folders.tree import Tree
 

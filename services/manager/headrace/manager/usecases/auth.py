@@ -5,7 +5,7 @@ Nothing is cached: a deleted key is refused by the next request.
 
 from __future__ import annotations
 
-from headrace.common.contracts.apikeys import parse_api_key
+from headrace.common.contracts.keyform import API_KEY
 from headrace.common.contracts.problems import Unauthenticated
 from headrace.common.db.pool import Pool
 from headrace.manager.domain.access import Actor
@@ -25,7 +25,7 @@ class Authentication:
         if not authorization:
             raise Unauthenticated("send an API key: Authorization: Bearer hr_…")
         scheme, _, text = authorization.partition(" ")
-        parsed = parse_api_key(text.strip()) if scheme.lower() == "bearer" else None
+        parsed = API_KEY.parse(text.strip()) if scheme.lower() == "bearer" else None
         if parsed is None:
             raise Unauthenticated("the Authorization header holds no API key; allowed: Bearer hr_…")
         key_id, secret = parsed

@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from headrace.common.contracts.apikeys import new_api_key, parse_api_key
 from headrace.common.contracts.ids import KeyId, new_uuid
+from headrace.common.contracts.keyform import API_KEY
 from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.common.runtime.files import write_atomically
 from headrace.manager.domain.access import Actor
@@ -49,7 +49,7 @@ async def bootstrap(pool: Pool, vault: Vault, keys: SigningKeys, admin_key_file:
 
 
 async def _is_known(con: Connection, vault: Vault, text: str | None) -> bool:
-    parsed = parse_api_key(text.strip()) if text else None
+    parsed = API_KEY.parse(text.strip()) if text else None
     if parsed is None:
         return False
     stored = await users.by_key(con, parsed[0])
@@ -58,7 +58,7 @@ async def _is_known(con: Connection, vault: Vault, text: str | None) -> bool:
 
 async def _adopted(con: Connection, vault: Vault, admin: User, text: str | None) -> bool:
     """Make the key in the file the first admin's; return False if there is none."""
-    parsed = parse_api_key(text.strip()) if text else None
+    parsed = API_KEY.parse(text.strip()) if text else None
     if parsed is None:
         return False
     await users.insert_key(con, KeyId(parsed[0]), admin.id, _KEY_NAME, vault.hash(parsed[1]), None)
@@ -68,7 +68,7 @@ async def _adopted(con: Connection, vault: Vault, admin: User, text: str | None)
 async def _new_key(con: Connection, vault: Vault, admin: User) -> str:
     await installation.delete_keys_named(con, admin.id, _KEY_NAME)
     key_id = KeyId(new_uuid())
-    key, secret = new_api_key(key_id)
+    key, secret = API_KEY.new(key_id)
     await users.insert_key(con, key_id, admin.id, _KEY_NAME, vault.hash(secret), None)
     return key
 

@@ -9,7 +9,7 @@ from uuid import UUID
 from headrace.common.contracts.http.joining import CreateJoinToken, JoinTokenView, NewJoinToken
 from headrace.common.contracts.http.page import Page
 from headrace.common.contracts.ids import JoinTokenId, new_uuid
-from headrace.common.contracts.joining import new_join_token
+from headrace.common.contracts.keyform import JOIN_TOKEN
 from headrace.common.contracts.problems import Conflict, InvalidRequest, NotFound
 from headrace.common.db.pool import Pool, transaction
 from headrace.manager.bus_authority import BusAuthority
@@ -46,7 +46,7 @@ class JoinTokens:
         await self._authority.keys()
         ca = await asyncio.to_thread(self._installation.ca)
         token_id = JoinTokenId(new_uuid())
-        token, secret = new_join_token(token_id)
+        token, secret = JOIN_TOKEN.new(token_id)
         async with transaction(self._pool) as con:
             await join_tokens.lock_changes(con)
             if not await services.group_exists(con, new.resource_group):

@@ -14,7 +14,8 @@ from typing import Final
 
 from headrace.common.bus.identities import is_user_key, verifies
 from headrace.common.contracts.http.joining import Identity, Join, Joined, PublicKey, RenewIdentity
-from headrace.common.contracts.joining import parse_join_token, renewal_message
+from headrace.common.contracts.joining import renewal_message
+from headrace.common.contracts.keyform import JOIN_TOKEN
 from headrace.common.contracts.problems import (
     Conflict,
     Forbidden,
@@ -167,7 +168,7 @@ class Joining:
 
     async def _token(self, con: Connection, text: str, source_address: str) -> StoredJoinToken:
         """Return the token with this secret. Raises Unauthenticated without saying which part was wrong."""
-        parsed = parse_join_token(text)
+        parsed = JOIN_TOKEN.parse(text)
         stored = await join_tokens.lock(con, parsed[0]) if parsed else None
         matches = self._vault.matches(parsed[1] if parsed else "", stored.secret_hash if stored else bytes(32))
         if stored is None or not matches:

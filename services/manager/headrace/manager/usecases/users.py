@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from headrace.common.contracts.apikeys import new_api_key
 from headrace.common.contracts.http.keys import CreateKey, KeyView, NewKey, UpdateKey
 from headrace.common.contracts.http.page import Page
 from headrace.common.contracts.http.users import CreateUser, UpdateUser, UserView
 from headrace.common.contracts.ids import KeyId, new_uuid
+from headrace.common.contracts.keyform import API_KEY
 from headrace.common.contracts.problems import Conflict, InvalidRequest, NotFound
 from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.manager.domain import access, object_limits
@@ -67,7 +67,7 @@ class Users:
         Raises NotFound, InvalidRequest when it would outlive the caller's key, Conflict at the limit of keys.
         """
         key_id = KeyId(new_uuid())
-        key, secret = new_api_key(key_id)
+        key, secret = API_KEY.new(key_id)
         async with transaction(self._pool) as con:
             user = await self._user(con, actor, reference)
             await users.lock(con, user.id)  # one at a time, so that the count holds

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints
 from headrace.common.contracts.http.agents import MAX_LABELS, LabelKey, LabelValue
 from headrace.common.contracts.http.page import Body, View
 from headrace.common.contracts.ids import JoinTokenId, Slug
-from headrace.common.contracts.joining import parse_join_token
+from headrace.common.contracts.keyform import JOIN_TOKEN
 from headrace.common.contracts.vocabulary import JoinKind
 from headrace.common.contracts.wording import Refused, pattern
 
@@ -18,7 +18,7 @@ MAX_TTL_S = 30 * 24 * 3600
 
 
 def _join_token(text: str) -> str:
-    if parse_join_token(text) is None:
+    if JOIN_TOKEN.parse(text) is None:
         raise Refused("something else", "a join token: hrj_…")  # the value may be a secret
     return text
 
