@@ -19,6 +19,7 @@ from typing import IO, Final
 from headrace.backup.archive import BLOCK, FOLDERS, Writer
 from headrace.backup.errors import BackupError
 from headrace.common.contracts.manifest import DIGESTS, SNAPSHOTS
+from headrace.common.runtime.files import open_below
 
 STAGING: Final = ".restoring"
 """Folder below `folders_root` in which a restore gathers files until all are there."""
@@ -173,7 +174,7 @@ class TreeReader:
 
     def _link(self, info: tarfile.TarInfo, parent: int, name: str) -> None:
         *above, first = _names(info.linkname)
-        source = self._open(tuple(above))
+        source = open_below(self._fd, above)
         try:
             os.link(first, name, src_dir_fd=source, dst_dir_fd=parent, follow_symlinks=False)
         finally:
@@ -186,18 +187,8 @@ class TreeReader:
     def _directory(self, names: tuple[str, ...]) -> int:
         if self._at is None or self._at[0] != names:
             self._forget()
-            self._at = names, self._open(names)
+            self._at = names, open_below(self._fd, names)
         return self._at[1]
-
-    def _open(self, names: tuple[str, ...]) -> int:
-        fd = os.dup(self._fd)
-        for name in names:
-            try:
-                below = os.open(name, _DIRECTORY, dir_fd=fd)
-            finally:
-                os.close(fd)
-            fd = below
-        return fd
 
     def _forget(self) -> None:
         if self._at is not None:

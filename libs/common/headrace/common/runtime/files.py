@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
+
+_DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def write_atomically(path: Path, content: bytes | str, *, durable: bool = True, names_too: bool = True) -> None:
@@ -44,6 +48,21 @@ def sync_folder(folder: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def open_below(top: int, names: Iterable[str]) -> int:
+    """Open the directory at `names` below the open directory `top`, step by step, following no link; the caller closes it.
+
+    Raises OSError.
+    """
+    fd = os.dup(top)
+    for name in names:
+        try:
+            below = os.open(name, _DIRECTORY, dir_fd=fd)
+        finally:
+            os.close(fd)
+        fd = below
+    return fd
 
 
 def remove_leftovers(folder: Path) -> None:

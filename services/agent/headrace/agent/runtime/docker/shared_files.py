@@ -7,11 +7,12 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
+from headrace.common.runtime.files import open_below
+
 MAX_VISITED_ENTRIES = 200_000
 """Bound on entries visited in one folder after one container."""
 MAX_FOLDER_DEPTH = 64
 """Bound on the depth of nested folders."""
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -29,7 +30,7 @@ def clear_setuid(folder: Path) -> int:
         while waiting and looked < MAX_VISITED_ENTRIES:
             steps = waiting.pop()
             with suppress(OSError):
-                fd = _opened(top, steps)
+                fd = open_below(top, steps)
                 try:
                     folders, looked_here, found_here = clear_in(fd, MAX_VISITED_ENTRIES - looked)
                 finally:
@@ -40,17 +41,6 @@ def clear_setuid(folder: Path) -> int:
     finally:
         os.close(top)
     return found
-
-
-def _opened(top: int, steps: tuple[str, ...]) -> int:
-    fd = os.dup(top)
-    for name in steps:
-        try:
-            below = os.open(name, _DIRECTORY, dir_fd=fd)
-        finally:
-            os.close(fd)
-        fd = below
-    return fd
 
 
 def clear_in(fd: int, most: int) -> tuple[list[str], int, int]:
