@@ -117,7 +117,7 @@ class FolderCache:
         """Let snapshots leave that nothing needs, as far as the disk lacks its reserve, if that is enough. Raises OSError."""
         await self._load()
         async with self._making_room:
-            room = find_room(self._state(), "", {})
+            room = find_room(await self._state(), "", {})
             if isinstance(room, Room):
                 await self._evict(room.evict)
 
@@ -162,9 +162,9 @@ class FolderCache:
         """Bring the snapshot's tree into being, or mend it."""
         known = snapshot_id in self._snapshots
         content = await self._blocking(partial(self._trees.content, snapshot_id)) if known else None
-        if content is not None and self._trees.is_complete(snapshot_id):
+        if content is not None and await self._blocking(partial(self._trees.is_complete, snapshot_id)):
             damaged = await self._blocking(partial(self._trees.damaged, snapshot_id, content))
-            self._used(snapshot_id)
+            await self._used(snapshot_id)
             if not damaged:
                 return
             log.warning("folder_tree_damaged", snapshot=snapshot_id, files=len(damaged))
@@ -180,7 +180,7 @@ class FolderCache:
                 await self._make_room(snapshot_id, content, work)
             if manifest is not None:
                 await self._blocking(partial(self._trees.keep_manifest, snapshot_id, manifest))
-            self._used(snapshot_id)
+            await self._used(snapshot_id)
             await self._complete(snapshot_id, content, set(content.objects), work)
             work.progress.begin("linking", done=content.size_bytes, total=content.size_bytes)
             await self._blocking(partial(self._trees.make, snapshot_id, content))
@@ -208,15 +208,16 @@ class FolderCache:
     async def _make_room(self, snapshot_id: SnapshotId, content: SnapshotContent, work: _Work) -> None:
         """Let other snapshots leave, as far as room is needed, and take this one into the account. Raises CacheFull."""
         sizes = content.sizes
-        room = find_room(self._state(sizes, work), snapshot_id, sizes)
+        room = find_room(await self._state(sizes, work), snapshot_id, sizes)
         if isinstance(room, NoRoom):
             raise CacheFull(room.text)
         self._snapshots[snapshot_id] = CachedSnapshot(self._now().timestamp(), sizes)
         work.reserved = {name: size for name, size in sizes.items() if name not in self._held}
         await self._evict(room.evict)
 
-    def _state(self, sizes: Collection[str] = (), work: _Work | None = None) -> CacheState:
+    async def _state(self, sizes: Collection[str] = (), work: _Work | None = None) -> CacheState:
         """Return what there is beside the objects in `sizes`, of which `work` is done."""
+        free = await self._blocking(partial(free_bytes, self._root))
         others = [other for other in self._work.values() if other is not work]
         reserved = {name: size for other in others for name, size in other.reserved.items()}
         in_use = self._in_use()
@@ -225,7 +226,7 @@ class FolderCache:
             held=self._held,
             in_use=None if in_use is None else {*in_use, *self._work},
             capacity_bytes=self._limits.capacity_bytes,
-            free_bytes=free_bytes(self._root) - self._limits.reserve_bytes,
+            free_bytes=free - self._limits.reserve_bytes,
             claimed_bytes=sum(size for name, size in reserved.items() if name not in sizes),
             max_entries=MAX_ENTRIES,
         )
@@ -292,12 +293,12 @@ class FolderCache:
             other.reserved.pop(wanted.name, None)
         FOLDER_CACHE_BYTES.inc(wanted.size)
 
-    def _used(self, snapshot_id: str) -> None:
+    async def _used(self, snapshot_id: str) -> None:
         now = self._now().timestamp()
         known = self._snapshots.get(snapshot_id)
         if known is not None:
             self._snapshots[snapshot_id] = CachedSnapshot(now, known.objects)
-        self._trees.touch(snapshot_id, now)
+        await self._blocking(partial(self._trees.touch, snapshot_id, now))
 
     def _measure(self) -> None:
         FOLDER_CACHE_BYTES.set(sum(self._held.values()))

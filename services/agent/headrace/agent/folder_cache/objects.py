@@ -20,7 +20,6 @@ from headrace.agent.domain.snapshot_content import EXECUTABLE_SUFFIX
 MODIFIED_NS: Final = 315_532_800 * 10**9
 """Modification time of all objects: 1980-01-01, as archives use it that are to be reproducible."""
 _NAME: Final = re.compile(r"^[0-9a-f]{64}(-x)?$")
-_READ_BYTES: Final = 2**20
 _OPEN: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -89,11 +88,5 @@ def unchanged(path: str | Path, name: str, size: int) -> bool:
 
 def digest_of(path: Path) -> str:
     """Return the SHA-256 of a file, in hexadecimal. Raises OSError."""
-    digest = hashlib.sha256()
-    fd = os.open(path, _OPEN)
-    try:
-        while data := os.read(fd, _READ_BYTES):
-            digest.update(data)
-    finally:
-        os.close(fd)
-    return digest.hexdigest()
+    with os.fdopen(os.open(path, _OPEN), "rb", buffering=0) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
