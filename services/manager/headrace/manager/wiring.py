@@ -336,7 +336,7 @@ def make_use_cases(
 
 def _installation(settings: Settings) -> Installation:
     # A machine that joins fetches model folders; where the storage is mounted, writable mounts work there too.
-    agent = {"folders_root": str(settings.folders_root), "folder_access": "fetch", "manager_urls": settings.public_url}
+    agent = {"folders_root": str(settings.folders_root)}
     return Installation(
         settings.public_url,
         settings.machines_nats_url or settings.nats_url,

@@ -24,6 +24,8 @@ MAX_REMEMBERED: Final = 200_000
 """Bound on digests in memory, over all folders; the folders used longest ago are read again."""
 MAX_LOG_BYTES: Final = 64 * 2**20
 """A folder's file of digests that grew beyond this starts anew."""
+MAX_FOLDERS: Final = 10_000
+"""Bound on the folders in memory, also those of few files."""
 _SPARE_LINES: Final = 1000
 _DIGEST_LENGTH: Final = 64
 
@@ -91,7 +93,7 @@ class KnownDigests:
             folder = self._folders.setdefault(key, _Folder())
             self._folders.move_to_end(key)
             held = sum(len(one.digests) for one in self._folders.values()) if len(self._folders) > 1 else 0
-            while held > MAX_REMEMBERED and len(self._folders) > 1:
+            while (held > MAX_REMEMBERED or len(self._folders) > MAX_FOLDERS) and len(self._folders) > 1:
                 held -= len(self._folders.popitem(last=False)[1].digests)
             return folder
 

@@ -130,6 +130,7 @@ class Agents:
         Raises Forbidden, NotFound, InUse with what runs there.
         """
         operators_only(actor, "remove agents")
+        keys = await self._identities.keys()
         async with transaction(self._pool) as con:
             held = await agents.holdings(con, agent_id) if await agents.lock(con, agent_id) else None
             if held is None:
@@ -143,7 +144,7 @@ class Agents:
             ended = await agents.end_sessions(con, agent_id, gone)
             await agent_drains.stop(con, agent_id, "removed")
             await agents.remove(con, agent_id, actor.name, reason)
-            revoked = await self._identities.revoke_named(con, actor, agent_id, reason)
+            revoked = await self._identities.revoke_named(con, actor, agent_id, reason, keys)
             details = {"agent": agent_id, "force": force, "sessions": ended, "identity_revoked": revoked}
             await events.record(con, actor, "agent.removed", message=reason, details=details)
         self._pokes.poke("revocations", "plans", "services", "routes", "rules", "placement")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from headrace.common.bus.signing import BusSigning
 from headrace.common.contracts.http.joining import BusIdentityView
 from headrace.common.contracts.http.page import Page
 from headrace.common.contracts.problems import Conflict, NotFound
@@ -33,22 +34,26 @@ class Identities:
     async def revoke(self, actor: Actor, name: str, *, reason: str) -> None:
         """Revoke an identity: the bus ends its connections and refuses it. Raises Forbidden, NotFound, Conflict, Unavailable."""
         operators_only(actor, "revoke identities")
-        await self._authority.keys()
+        keys = await self._authority.keys()
         async with transaction(self._pool) as con:
-            if not await self.revoke_named(con, actor, name, reason):
+            if not await self.revoke_named(con, actor, name, reason, keys):
                 raise NotFound(f"there is no identity {name} that is not revoked; see: headrace identity ls")
             await events.record(con, actor, "identity.revoked", message=reason, details={"name": name})
         self._pokes.poke("revocations")
 
-    async def revoke_named(self, con: Connection, actor: Actor, name: str, reason: str) -> bool:
+    async def keys(self) -> BusSigning | None:
+        """Return the signing keys, to be read before a transaction; None where none are configured. Raises Unavailable."""
+        return await self._authority.keys() if self._authority.configured else None
+
+    async def revoke_named(
+        self, con: Connection, actor: Actor, name: str, reason: str, keys: BusSigning | None
+    ) -> bool:
         """Revoke the identity with this name in a transaction, be it one that joined or one of the installation's files.
 
-        Return whether there was one; poke `revocations` after the transaction. Raises Conflict at the limit of revocations,
-        Unavailable when the file of the signing keys cannot be read.
+        Return whether there was one; poke `revocations` after the transaction. Raises Conflict at the limit of revocations.
         """
-        if not self._authority.configured:
+        if keys is None:
             return False
-        keys = await self._authority.keys()
         await bus_identities.lock_changes(con)
         if len(await bus_identities.revoked(con)) >= bus_identities.MAX_REVOKED:
             raise Conflict(
