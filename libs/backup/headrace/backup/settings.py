@@ -13,15 +13,14 @@ from headrace.backup.errors import BackupError
 from headrace.common.runtime.settings import InvalidSettingsError, ServiceSettings, read_settings
 from headrace.common.runtime.tls import trusting
 
-CONFIG: Final = "HEADRACE_MANAGER_CONFIG"
+PREFIX: Final = "HEADRACE_MANAGER_"
+CONFIG: Final = f"{PREFIX}CONFIG"
 
 
 class ManagerSettings(ServiceSettings):
     """Those settings of a manager that say where its data lies. Environment (HEADRACE_MANAGER_*) beats manager.toml."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="HEADRACE_MANAGER_", toml_file="manager.toml", extra="ignore", frozen=True
-    )
+    model_config = SettingsConfigDict(env_prefix=PREFIX, toml_file="manager.toml", extra="ignore", frozen=True)
     database_url: SecretStr
     folders_root: Path
     secret_key: Annotated[SecretStr, Field(min_length=64, max_length=64)]

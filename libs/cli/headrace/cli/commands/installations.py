@@ -12,7 +12,7 @@ from typing import Annotated, Final
 import typer
 
 from headrace.backup.errors import BackupError
-from headrace.backup.settings import CONFIG, installation_file, manager_settings
+from headrace.backup.settings import CONFIG, PREFIX, installation_file, manager_settings
 from headrace.cli.commands.stack import chosen_data
 from headrace.cli.errors import CliError
 from headrace.cli.parsing import usage
@@ -57,7 +57,7 @@ class Installation:
 
 def installation_of(session: Session, *, config: Path | None, data: Path | None) -> Installation | Path:
     """Return the installation of the managers' settings, or the data folder of a stack. Raises CliError."""
-    if data is None and session.data is None and (config is not None or f"{CONFIG[:-6]}DATABASE_URL" in os.environ):
+    if data is None and session.data is None and (config is not None or f"{PREFIX}DATABASE_URL" in os.environ):
         try:
             found = manager_settings(config)
         except BackupError as error:
