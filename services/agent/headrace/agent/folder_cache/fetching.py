@@ -29,6 +29,7 @@ from headrace.common.contracts.ids import SnapshotId
 log = structlog.get_logger()
 T = TypeVar("T")
 _WRITE_BYTES: Final = 2**20
+_WRITE_PARTS: Final = 1024
 _FIRST_PAUSE_S: Final = 0.5
 _LONGEST_PAUSE_S: Final = 30.0
 MAX_MISMATCHES: Final = 3
@@ -305,18 +306,19 @@ class _PieceSink:
         self._fetcher = fetcher
         self._file = file
         self._left = left
-        self._waiting = bytearray()
+        self._waiting: list[bytes] = []
+        self._waiting_bytes = 0
 
     async def take(self, data: bytes) -> None:
         """Write what came once it is enough, or all."""
-        self._waiting += data
+        self._waiting.append(data)
+        self._waiting_bytes += len(data)
         span = self._left[0]
-        if len(self._waiting) < min(_WRITE_BYTES, span.length):
+        if self._waiting_bytes < min(_WRITE_BYTES, span.length) and len(self._waiting) < _WRITE_PARTS:
             return
-        content = bytes(self._waiting)
-        await self._fetcher.blocking(partial(self._file.partial.write, span.offset, content))
-        self._waiting.clear()
-        rest = span.after(len(content))
+        await self._fetcher.blocking(partial(self._file.partial.write, span.offset, self._waiting))
+        rest = span.after(self._waiting_bytes)
+        self.restart()
         if rest.length:
             self._left[0] = rest
         else:
@@ -324,8 +326,8 @@ class _PieceSink:
 
     def restart(self) -> int:
         """Drop what was not written."""
-        dropped = len(self._waiting)
-        self._waiting.clear()
+        dropped = self._waiting_bytes
+        self._waiting, self._waiting_bytes = [], 0
         return dropped
 
 
