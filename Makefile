@@ -1,6 +1,6 @@
 # What people and CI run. Everything sets itself up: `make help` lists the commands.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test unit nightly coverage check format bench bench-proxy compile wheel wheelhouse images chaos fuzz lock contracts refusals clean
+.PHONY: help setup demo up test unit nightly coverage check format bench bench-proxy compile wheel wheelhouse images chaos chaos-net fuzz lock contracts refusals clean
 BIN := .venv/bin
 unexport PYTHONDONTWRITEBYTECODE # else each worker and each service compiles all anew, and each worker rewrites the assertions
 PARALLEL := -n auto --dist loadgroup --no-loadscope-reorder
@@ -23,10 +23,11 @@ test: setup  ## Run the whole test suite in parallel (ARGS='-k name' or paths fo
 unit: setup  ## Run the unit tests, with a quarter of the random examples: no server, no network
 	@$(BIN)/python -m pytest $(PARALLEL) --hypothesis-profile=quick tests/unit $(ARGS)
 
-nightly: setup  ## What is too long for each change: all random examples, coverage, more fuzzing, ten minutes of faults under load
+nightly: setup  ## What is too long for each change: all random examples, coverage, more fuzzing, ten minutes of faults under load, disturbed links (root)
 	@scripts/coverage --hypothesis-profile=nightly $(ARGS)
 	@fuzz/run.sh short
 	@$(BIN)/python -m tests.chaos
+	@$(BIN)/python -m tests.chaos.network
 
 coverage: setup  ## Fail below the coverage that CONTRIBUTING.md names, by unit and integration tests (ARGS=paths: print it for some)
 	@scripts/coverage $(ARGS)
@@ -63,6 +64,9 @@ bench-proxy: setup  ## Measure the app-proxy beside others in one run, into buil
 
 chaos: setup  ## Ten minutes of faults under load, every request accounted for (ARGS='--seed 7 --minutes 60')
 	@$(BIN)/python -m tests.chaos $(ARGS)
+
+chaos-net: setup  ## Thirty rounds of cut, lossy and slow links between hosts, every request accounted for (needs root; ROUNDS=30 SEED=7, ROUND=17: that one alone)
+	@$(BIN)/python -m tests.chaos.network $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SEED),--seed $(SEED)) $(if $(ROUND),--round $(ROUND)) $(ARGS)
 
 fuzz: setup  ## Fuzz the framing, two processes, 5 million inputs each (FUZZ_RUNS=…; ARGS=short: CI's seeded run)
 	@fuzz/run.sh $(or $(ARGS),long)

@@ -45,18 +45,18 @@ class _Connection:
 
 
 class Client:
-    """Connections to one port: idle ones are reused, the newest first."""
+    """Connections to one address: idle ones are reused, the newest first."""
 
-    def __init__(self, port: int) -> None:
-        self._port = port
+    def __init__(self, host: str, port: int) -> None:
+        self._host, self._port = host, port
         self._idle: list[_Connection] = []
 
-    async def ask(self, method: str, target: str, token: str, body: bytes = b"") -> Answer:
-        """Send a request and return the response. Raises Lost, and OSError when no connection is possible."""
+    async def ask(self, method: str, target: str, token: str, name: str, body: bytes = b"") -> Answer:
+        """Send a request with this id and return the response. Raises Lost, and OSError when no connection is possible."""
         connection = await self._connection()
         again = False
         try:
-            answer, again = await self._exchange(connection, method, target, token, body)
+            answer, again = await self._exchange(connection, _head(method, target, token, name, len(body)) + body)
         finally:
             if again and len(self._idle) < _KEPT:
                 connection.used = True
@@ -76,21 +76,23 @@ class Client:
             if kept.usable:
                 return kept
             kept.end()
-        return _Connection(*await asyncio.open_connection("127.0.0.1", self._port, limit=1 << 20))
+        return _Connection(*await asyncio.open_connection(self._host, self._port, limit=1 << 20))
 
-    async def _exchange(
-        self, connection: _Connection, method: str, target: str, token: str, body: bytes
-    ) -> tuple[Answer, bool]:
+    async def _exchange(self, connection: _Connection, request: bytes) -> tuple[Answer, bool]:
         kept, reader = connection.used, connection.reader
-        head = f"{method} {target} HTTP/1.1\r\nHost: chaos\r\nAuthorization: Bearer {token}\r\nContent-Length: {len(body)}\r\n\r\n"
         try:
-            connection.writer.write(head.encode() + body)
+            connection.writer.write(request)
             await connection.writer.drain()
             answer = await reader.readuntil(b"\r\n\r\n")
         except (asyncio.IncompleteReadError, ConnectionError) as error:
             raise Lost(kept=kept) from error
         content, whole = await _content(reader, answer)
         return Answer(int(answer[9:12]), content, whole), whole and not _CLOSES.search(answer)
+
+
+def _head(method: str, target: str, token: str, name: str, length: int) -> bytes:
+    fields = f"Host: chaos\r\nAuthorization: Bearer {token}\r\nX-Request-Id: {name}\r\nContent-Length: {length}\r\n"
+    return f"{method} {target} HTTP/1.1\r\n{fields}\r\n".encode()
 
 
 async def _content(reader: asyncio.StreamReader, head: bytes) -> tuple[bytes, bool]:

@@ -7,13 +7,14 @@ import hashlib
 import json
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from random import Random
 
 import websockets
 from websockets.asyncio.client import connect
 
 from tests.chaos.stack.account import Kind, RequestRecord
-from tests.chaos.stack.fleet import ELASTIC, SOCKET, STREAM, UNARY, Fleet
+from tests.chaos.stack.fleet import ELASTIC, SOCKET, STREAM, UNARY
 from tests.chaos.stack.http import Client, Lost, cut, refused
 
 PATIENCE_S = 150.0
@@ -29,16 +30,28 @@ MIX: tuple[tuple[Kind, str, float], ...] = (
 )
 
 
+@dataclass
+class Callers:
+    """What callers have: the app-proxy's address, their credentials, and the share of each kind of request."""
+
+    host: str
+    port: int
+    tokens: dict[str, str]
+    """By service."""
+    project_token: str
+    mix: tuple[tuple[Kind, str, float], ...] = MIX
+
+
 class Load:
     """Sends requests while inside the context; on leaving, all of them have an outcome."""
 
-    def __init__(self, fleet: Fleet, *, rate: float, seed: int) -> None:
+    def __init__(self, callers: Callers, *, rate: float, seed: int) -> None:
         self.asked: list[RequestRecord] = []
         self.sent = 0
         self.slow_ms = 30
         """How long a call of the service that scales takes: more calls are open then."""
-        self._fleet, self._rate, self._chance = fleet, rate, Random(f"load/{seed}")
-        self._client = Client(fleet.proxy_port)
+        self._callers, self._rate, self._chance = callers, rate, Random(f"load/{seed}")
+        self._client = Client(callers.host, callers.port)
         self._open: set[asyncio.Task[None]] = set()
         self._stop = asyncio.Event()
         self._sending: asyncio.Task[None] | None = None
@@ -61,7 +74,8 @@ class Load:
         return len(self._open)
 
     async def _send(self) -> None:
-        kinds, weights = [(kind, service) for kind, service, _ in MIX], [weight for _, _, weight in MIX]
+        mix = self._callers.mix
+        kinds, weights = [(kind, service) for kind, service, _ in mix], [weight for _, _, weight in mix]
         due = time.monotonic()
         while not self._stop.is_set():
             due += self._chance.expovariate(self._rate)
@@ -101,21 +115,21 @@ class Load:
 
     async def _get(self, service: str, name: str) -> str:
         return await self._whole(
-            "GET", f"/{service}/get?id={name}&ms={self._ms(service)}", self._fleet.tokens[service], name, b""
+            "GET", f"/{service}/get?id={name}&ms={self._ms(service)}", self._callers.tokens[service], name, b""
         )
 
     async def _post(self, service: str, name: str) -> str:
         body = self._chance.randbytes(self._chance.choice((100, 5_000, 60_000)))
         return await self._whole(
-            "POST", f"/{service}/post?id={name}&ms={self._ms(service)}", self._fleet.tokens[service], name, body
+            "POST", f"/{service}/post?id={name}&ms={self._ms(service)}", self._callers.tokens[service], name, body
         )
 
     async def _by_model(self, service: str, name: str) -> str:
         body = json.dumps({"messages": [{"role": "user", "content": name}], "model": f"model-{service}"}).encode()
-        return await self._whole("POST", f"/v1/chat/completions?id={name}", self._fleet.project_token, name, body)
+        return await self._whole("POST", f"/v1/chat/completions?id={name}", self._callers.project_token, name, body)
 
     async def _whole(self, method: str, target: str, token: str, name: str, body: bytes) -> str:
-        answer = await self._client.ask(method, target, token, body)
+        answer = await self._client.ask(method, target, token, name, body)
         if answer.status != 200:
             return refused(answer.status, answer.body) if answer.whole else "cut"
         if not answer.whole:
@@ -128,7 +142,7 @@ class Load:
     async def _stream(self, service: str, name: str) -> str:
         events, every_ms = self._chance.randint(5, 25), self._chance.choice((20, 60, 120))
         target = f"/{service}/stream?id={name}&events={events}&every_ms={every_ms}"
-        answer = await self._client.ask("POST", target, self._fleet.tokens[service], b"{}")
+        answer = await self._client.ask("POST", target, self._callers.tokens[service], name, b"{}")
         if answer.status != 200:
             return refused(answer.status, answer.body) if answer.whole else "cut"
         wanted = (
@@ -141,8 +155,8 @@ class Load:
         return cut(answer.body) if wanted.startswith(got) else "wrong:a cut stream with other events"
 
     async def _socket(self, service: str, name: str) -> str:
-        url = f"ws://127.0.0.1:{self._fleet.proxy_port}/{service}/ws?id={name}"
-        fields = {"Authorization": f"Bearer {self._fleet.tokens[service]}"}
+        url = f"ws://{self._callers.host}:{self._callers.port}/{service}/ws?id={name}"
+        fields = {"Authorization": f"Bearer {self._callers.tokens[service]}", "X-Request-Id": name}
         number, pause_s = self._chance.randint(2, 15), self._chance.choice((0.02, 0.1, 0.2))
         try:
             async with connect(

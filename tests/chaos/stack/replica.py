@@ -1,4 +1,4 @@
-"""A replica that writes down which requests it runs: `python replica.py --port N`, with the journal in CHAOS_JOURNAL.
+"""A replica that writes down which requests it runs: `python replica.py --port N [--host ADDRESS]`, with the journal in CHAOS_JOURNAL.
 
 Every request carries an `id`. When it begins, `B <id> <session> <seconds>` is appended to the journal, before anything else of it is
 done; when its answer has been written, `E …`. Lines are appended in one write each, by all replicas to one file; seconds are those
@@ -103,6 +103,8 @@ def main() -> None:
     """Serve until SIGTERM."""
     parser = argparse.ArgumentParser(description="A replica that writes down which requests it runs.")
     parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--host", default="127.0.0.1")
+    given = parser.parse_args()
     app = web.Application(client_max_size=16 << 20)
     app[JOURNAL] = Journal(os.environ["CHAOS_JOURNAL"])
     app.router.add_get("/get", _whole)
@@ -113,7 +115,7 @@ def main() -> None:
     app.router.add_get("/v1/models", _models)
     app.router.add_get("/health", _health)
     app.router.add_get("/metrics", _metrics)
-    web.run_app(app, host="127.0.0.1", port=parser.parse_args().port, print=lambda *_: None, access_log=None)
+    web.run_app(app, host=given.host, port=given.port, print=lambda *_: None, access_log=None)
 
 
 if __name__ == "__main__":

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from tests.chaos.stack.account import Violation
 from tests.chaos.stack.run import Result
 
 _SHOWN = 20
@@ -29,6 +31,14 @@ def table(result: Result) -> str:
     lines.append(
         f"\n{result.account.requests} requests in {result.seconds:.0f} s, {len(result.faults)} faults; unexplained: {len(broken)}"
     )
+    lines += broken_rules(broken)
+    lines += [f"wrong: {one}" for one in result.wrong]
+    return "\n".join(lines)
+
+
+def broken_rules(broken: Sequence[Violation]) -> list[str]:
+    """Return a line for each broken rule, of the first of them."""
+    lines = []
     for one in broken[:_SHOWN]:
         runs = (
             ", ".join(f"{run.session} at {run.began_s:.2f}{'' if run.ended else ' (not ended)'}" for run in one.runs)
@@ -40,8 +50,7 @@ def table(result: Result) -> str:
         )
     if len(broken) > _SHOWN:
         lines.append(f"  and {len(broken) - _SHOWN} more")
-    lines += [f"wrong: {one}" for one in result.wrong]
-    return "\n".join(lines)
+    return lines
 
 
 def record(result: Result) -> dict[str, Any]:

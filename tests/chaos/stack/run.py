@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.chaos.stack.account import Account, FaultRecord, read_journal, settle
 from tests.chaos.stack.faults import Fault, made
 from tests.chaos.stack.fleet import SERVICES, Fleet, running
-from tests.chaos.stack.load import Load
+from tests.chaos.stack.load import Callers, Load
 from tests.chaos.stack.schedule import Step
 from tests.chaos.stack.settled import contradictions, left_over, until_settled
 from tests.support.wait import eventually
@@ -56,7 +56,8 @@ async def run(
     async with running(folder, small=small) as fleet:
         await fleet.begin()
         tell(f"the stack runs after {time.monotonic() - began:.0f} s, in {folder}")
-        async with Load(fleet, rate=rate, seed=seed) as load:
+        callers = Callers("127.0.0.1", fleet.proxy_port, fleet.tokens, fleet.project_token)
+        async with Load(callers, rate=rate, seed=seed) as load:
             under = _Faults(fleet, load, seed, tell)
             until = time.monotonic() + minutes * 60
             try:

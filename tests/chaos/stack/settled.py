@@ -62,7 +62,7 @@ async def unsettled(fleet: Fleet, *, ruled: bool) -> list[str]:
     wrong += [f"{one.name} does not run" for one in fleet.state().processes if not _runs(one.pid)]
     wrong += not_ready
     for detail in details:
-        wrong += [f"{detail['name']}: {what}" for what in _of_service(detail, tables.get(detail["name"]), running)]
+        wrong += [f"{detail['name']}: {what}" for what in of_service(detail, tables.get(detail["name"]), running)]
     if ruled:
         live = {row["id"] for detail in details for row in detail["replica_list"] if row["status"] != "ended"}
         wrong += [f"a program runs for {session}, which is no replica" for session in running.keys() - live]
@@ -73,7 +73,8 @@ def _runs(pid: int | None) -> bool:
     return pid is not None and Path(f"/proc/{pid}").exists()
 
 
-def _of_service(detail: dict[str, Any], table: dict[str, Any] | None, running: Counter[str]) -> Iterable[str]:
+def of_service(detail: dict[str, Any], table: dict[str, Any] | None, running: Counter[str]) -> Iterable[str]:
+    """Yield where a service is not as wanted, its route table leads elsewhere, or its replicas' programs are too many or few."""
     live = [row for row in detail["replica_list"] if row["status"] != "ended"]
     if detail["status"] != "healthy":
         yield f"is {detail['status']}: {detail['reason']['text']}"
@@ -100,9 +101,14 @@ async def contradictions(fleet: Fleet) -> list[str]:
     """Return inconsistencies in the database."""
     con = await asyncpg.connect(_database_url(fleet), timeout=20)
     try:
-        found = {what: await con.fetch(query, timeout=20) for what, query in _CONTRADICTIONS.items()}
+        return await contradictions_in(con)
     finally:
         await con.close(timeout=10)
+
+
+async def contradictions_in(con: asyncpg.Connection[asyncpg.Record]) -> list[str]:
+    """Return inconsistencies in this database."""
+    found = {what: await con.fetch(query, timeout=20) for what, query in _CONTRADICTIONS.items()}
     return [f"{what}: {[tuple(map(str, row)) for row in rows[:5]]}" for what, rows in found.items() if rows]
 
 

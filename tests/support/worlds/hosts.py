@@ -8,8 +8,8 @@ import os
 import ssl
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -58,10 +58,19 @@ class Hosts:
         lines = self.log("proxy").splitlines()
         return [line for line in map(json.loads, lines) if line["event"] == "request_ended"]
 
-    def replicas(self, host: str) -> list[int]:
-        """Return the processes of replicas that run on the host."""
+    def processes(self, host: str) -> list[int]:
+        """Return all processes that run on the host."""
         there = os.stat(self.hosts[host].path).st_ino  # noqa: PTH116 - of what the link means
-        return [pid for pid, words in _programs(there) if words[1:3] == ["-m", "headrace.engine"]]
+        found = []
+        for process in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):  # it has ended
+                if (process / "ns/net").stat().st_ino == there:
+                    found.append(int(process.name))
+        return found
+
+    def replicas(self, host: str) -> list[int]:
+        """Return the processes of simulated engines that run on the host."""
+        return [pid for pid in self.processes(host) if _words(pid)[1:3] == ["-m", "headrace.engine"]]
 
     def fetched(self, host: str) -> list[Path]:
         """Return the model definitions among the host's data."""
@@ -71,20 +80,18 @@ class Hosts:
         return (self.root / host / "log").read_text()
 
 
-def _programs(namespace: int) -> Iterator[tuple[int, list[str]]]:
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            if (process / "ns/net").stat().st_ino == namespace:
-                yield int(process.name), (process / "cmdline").read_text().split("\0")
-        except OSError:  # it has ended
-            continue
+def _words(pid: int) -> list[str]:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+    except OSError:  # it has ended
+        return []
 
 
 @asynccontextmanager
-async def hosts_running(root: Path) -> AsyncIterator[Hosts]:
-    """Install and start everything; both agents are alive at the beginning. This thread is moved to the host of the callers."""
+async def hosts_running(root: Path, gpus: Mapping[str, int] = GPUS) -> AsyncIterator[Hosts]:
+    """Install and start everything; all agents are alive at the beginning. This thread is moved to the host of the callers."""
     with ExitStack() as stack:
-        hosts = stack.enter_context(network("control", "proxy", *GPUS, "callers"))
+        hosts = stack.enter_context(network("control", "proxy", *gpus, "callers"))
         stack.enter_context(hosts["callers"].entered())
         world = Hosts(root, hosts, Operator(root))
         for host in hosts:
@@ -104,14 +111,14 @@ async def hosts_running(root: Path) -> AsyncIterator[Hosts]:
         await asyncio.gather(
             _joined(world, "proxy", "proxy", "appproxy"),
             *(
-                _joined(world, host, "agent", "agent", "--runtime", "process", "--simulated-gpus", str(gpus))
-                for host, gpus in GPUS.items()
+                _joined(world, host, "agent", "agent", "--runtime", "process", "--simulated-gpus", str(number))
+                for host, number in gpus.items()
             ),
         )
         _start(world, "proxy", "appproxy", root / "proxy/etc/settings/proxy.toml", stack)
-        for host in GPUS:
+        for host in gpus:
             _start(world, host, "agent", root / host / f"etc/settings/{host}.toml", stack)
-        await eventually(lambda: _alive(world), every_s=0.5, what="both agents are alive")
+        await eventually(lambda: _alive(world, gpus), every_s=0.5, what="all agents are alive")
         yield world
 
 
@@ -171,5 +178,5 @@ async def _answers(world: Hosts, authority: Path) -> bool:
             return False
 
 
-async def _alive(world: Hosts) -> bool:
-    return {one["id"]: one["status"] for one in await world.ask("agent", "ls")} == dict.fromkeys(GPUS, "alive")
+async def _alive(world: Hosts, agents: Iterable[str]) -> bool:
+    return {one["id"]: one["status"] for one in await world.ask("agent", "ls")} == dict.fromkeys(agents, "alive")
