@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -78,12 +79,14 @@ class _Relay:
     def __init__(self, source: socket.socket, sink: socket.socket, quality: Quality, chance: Random) -> None:
         self._source, self._sink, self._quality, self._chance = source, sink, quality, chance
         self._loop = asyncio.get_running_loop()
-        self._latest_s = 0.0
+        self._late: deque[tuple[float, bytes]] = deque()
+        """Frames that wait, and until when; in the order in which they came."""
         self._loop.add_reader(source, self._read)
 
     def stop(self) -> None:
-        """Read no more; what is delayed still is sent."""
+        """Relay nothing any more; what waits is lost."""
         self._loop.remove_reader(self._source)
+        self._late.clear()
 
     def _read(self) -> None:
         quality = self._quality
@@ -98,8 +101,19 @@ class _Relay:
             if late_s == 0.0:
                 self._send(frame)
             else:
-                self._latest_s = max(self._latest_s, self._loop.time() + late_s)
-                self._loop.call_at(self._latest_s, self._send, frame)
+                due_s = self._loop.time() + late_s
+                if self._late:
+                    due_s = max(due_s, self._late[-1][0])
+                else:
+                    self._loop.call_at(due_s, self._send_due)
+                self._late.append((due_s, frame))
+
+    def _send_due(self) -> None:
+        now_s = self._loop.time()
+        while self._late and self._late[0][0] <= now_s:
+            self._send(self._late.popleft()[1])
+        if self._late:
+            self._loop.call_at(self._late[0][0], self._send_due)
 
     def _send(self, frame: bytes) -> None:
         with suppress(OSError):  # the buffer is full, or the link was mended meanwhile: the frame is lost

@@ -92,7 +92,6 @@ class Bed:
             "folder": SERVICE,
             "slots": {"cpu": "0.1", "mem": "256m", "cuda.device": "1"},
             "environ": environ,
-            "replicas": self.replicas,
         }
 
     async def unsettled(self) -> list[str]:
@@ -188,8 +187,14 @@ async def bed_running(folder: Path) -> AsyncIterator[Bed]:
         bed = Bed(world, api, folder / "journal", callers)
         try:
             await api.folder(SERVICE, {"model-definition.yaml": _DEFINITION, "replica.py": _REPLICA.read_bytes()})
-            made = {"name": SERVICE, "project": "default", "drain_grace_s": 20, "models": [f"model-{SERVICE}"]}
-            await api.call("POST", "/v1/services", {**made, "limits": _LIMITS, **bed.spec()})
+            made: dict[str, Any] = {
+                "name": SERVICE,
+                "project": "default",
+                "drain_grace_s": 20,
+                "models": [f"model-{SERVICE}"],
+            }
+            made |= {"limits": _LIMITS, "replicas": REPLICAS}
+            await api.call("POST", "/v1/services", {**made, **bed.spec()})
             bed.callers.tokens[SERVICE] = (await api.token(SERVICE))["token"]
             bed.callers.project_token = (await api.call("POST", "/v1/projects/default/tokens", {}))["token"]
             left = await bed.until_settled(within_s=120)

@@ -74,7 +74,10 @@ async def run(
                 if stopped():
                     break
                 begun.append(one)
-                left = await _round(bed, one, one.chance(seed), faults)
+                try:
+                    left = await _round(bed, one, one.chance(seed), faults)
+                except* AssertionError as group:
+                    left = [str(error) for error in group.exceptions]
                 tell(f"{one.number:4} {one}: {load.sent} sent, {load.open} open")
                 if left:
                     wrong[one.number] = left
