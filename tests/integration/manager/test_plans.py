@@ -8,10 +8,13 @@ from typing import Any
 import pytest
 from nats.js import JetStreamContext
 
+from headrace.agent.plan_key import resolved
 from headrace.common.bus.connect import Bus
+from headrace.common.bus.plan_encryption import PlanKey, PlanUnreadableError
 from headrace.common.bus.stored import stored_generations
 from headrace.common.contracts.messages.plans import NodePlan
 from headrace.common.db.pool import Pool
+from headrace.embedded.stack import EmbeddedServers
 from headrace.manager.loops.publishing import PublishingLoop
 from headrace.manager.store.tables import Plans
 from tests.support import many_rows
@@ -113,3 +116,98 @@ async def test_a_plan_of_which_the_specs_were_encoded_before_has_the_bytes_of_on
         assert sum(kernel.kind == "validation" for _, plan in plans for kernel in plan.kernels) == 3
         for draft, plan in plans:
             assert draft.encode(plan) == plan.encode()
+
+
+SECRET = "hf_only-the-agent-may-read-this"
+
+
+async def _with_secrets(pool: Pool, machines: int) -> None:
+    """Make a replica on each machine whose environment has a secret."""
+    whose = await many_rows.owner(pool)
+    await many_rows.services(pool, whose, 1)
+    await many_rows.machines(pool, machines)
+    environ = "jsonb_build_object('HF_TOKEN', $1::text)"
+    await pool.execute(f"update revisions set resolved = jsonb_set(resolved, '{{environ}}', {environ})", SECRET)
+    await many_rows.sessions(pool, whose, each=machines, machines=machines)
+
+
+async def _report_key(pool: Pool, machine: str, key: str | None) -> None:
+    await pool.execute("update agents set plan_key = $2 where id = $1", machine, key)
+
+
+def _at_rest(servers: EmbeddedServers) -> bytes:
+    """Return all that NATS has on its disk."""
+    return b"".join(path.read_bytes() for path in (servers.data / "nats").rglob("*") if path.is_file())
+
+
+async def test_what_a_plan_says_of_replicas_is_stored_encrypted_to_its_machine(
+    pool: Pool, bus: Bus, servers: EmbeddedServers
+) -> None:
+    await _with_secrets(pool, 2)
+    keys = {f"m-{n}": PlanKey.generate() for n in (1, 2)}
+    for machine, key in keys.items():
+        await _report_key(pool, machine, key.public)
+    publishing = _publishing(pool, bus)
+    await publishing.one_pass()
+    assert SECRET.encode() not in _at_rest(servers)
+    for machine, key in keys.items():
+        plan = await _stored(bus, machine)
+        assert (plan.specs, len(plan.kernels)) == ({}, 1)
+        (kernel,) = resolved(plan, key).values()
+        assert kernel.environ == {"HF_TOKEN": SECRET}
+        with pytest.raises(PlanUnreadableError):
+            resolved(plan, PlanKey.generate())
+    assert keys["m-1"].public not in (await _stored(bus, "m-1")).model_dump_json()
+
+
+async def test_an_encrypted_plan_is_published_once_until_it_changes_and_anew_for_a_new_key(
+    pool: Pool, bus: Bus, servers: EmbeddedServers
+) -> None:
+    await _with_secrets(pool, 1)
+    old, new = PlanKey.generate(), PlanKey.generate()
+    await _report_key(pool, "m-1", old.public)
+    publishing = _publishing(pool, bus)
+    await publishing.one_pass()
+    first = await _stored(bus, "m-1")
+    for manager in (publishing, _publishing(pool, bus)):  # which compares all there is when it starts
+        await pool.execute("insert into table_changes (kind, key) values ('plan', '')")
+        manager.verify_soon()
+        await manager.one_pass()
+        assert await _stored(bus, "m-1") == first, "the same bytes, so that no machine reads it again"
+    await _report_key(pool, "m-1", new.public)
+    await publishing.one_pass()
+    second = await _stored(bus, "m-1")
+    assert second.generation == first.generation + 1
+    assert list(resolved(second, new)) == list(resolved(first, old))
+    with pytest.raises(PlanUnreadableError):
+        resolved(second, old)
+    await JetStreamContext(bus.client).purge_stream("PLANS")
+    publishing.verify_soon()
+    await publishing.one_pass()
+    again = await _stored(bus, "m-1")
+    assert (again.generation, list(resolved(again, new))) == (second.generation, list(resolved(second, new)))
+    assert SECRET.encode() not in _at_rest(servers)
+
+
+async def test_a_machine_whose_agent_reports_no_key_any_more_gets_a_plan_that_it_can_read(pool: Pool, bus: Bus) -> None:
+    await _with_secrets(pool, 1)
+    await _report_key(pool, "m-1", PlanKey.generate().public)
+    publishing = _publishing(pool, bus)
+    await publishing.one_pass()
+    with pytest.raises(KeyError):
+        (await _stored(bus, "m-1")).resolved()
+    await _report_key(pool, "m-1", None)  # its agent was replaced by an older one
+    await publishing.one_pass()
+    plan = await _stored(bus, "m-1")
+    assert (plan.generation, plan.encrypted_specs) == (2, None)
+    assert [kernel.environ for kernel in plan.resolved().values()] == [{"HF_TOKEN": SECRET}]
+
+
+async def test_a_key_to_which_nothing_can_be_encrypted_costs_its_machine_alone(pool: Pool, bus: Bus) -> None:
+    await _with_secrets(pool, 2)
+    await _report_key(pool, "m-1", "A" * 43)
+    await _report_key(pool, "m-2", PlanKey.generate().public)
+    await _publishing(pool, bus).one_pass()
+    assert await stored_generations(bus, NodePlan) == {"plan.agent.m-2": 1}
+    problem = await pool.fetchval("select problem from publications where subject = 'plan.agent.m-1'")
+    assert "nothing can be encrypted to the plan key" in problem

@@ -387,7 +387,7 @@ def test_a_machine_whose_plan_is_full_takes_no_more_and_says_why() -> None:
     small, large = (with_plan({"cpu": ONE}, spec_bytes) for spec_bytes in (100, 9 * 1024))
     assert place_all([full], [replace(request(), slots=small)], NOW)[0]
     assert refused([full], replace(request(), slots=large)).text == (
-        "no machine fits: a would need 12 KiB of its plan, 8 of 7000 KiB free (specs with large environments fill it)"
+        "no machine fits: a would need 12 KiB of its plan, 8 of 5500 KiB free (specs with large environments fill it)"
     )
 
 

@@ -22,6 +22,7 @@ from headrace.agent.domain.machine_checks import (
 )
 from headrace.agent.domain.ports import PortRange
 from headrace.agent.machine import architecture
+from headrace.agent.plan_key import NAME as KEY_NAME
 from headrace.common.joining.checks import Check, existing, is_taken
 from headrace.common.joining.command import Joiner, own_address
 from headrace.common.joining.files import SettingValue
@@ -90,7 +91,11 @@ def _settings(given: argparse.Namespace, told: Mapping[str, Any]) -> Mapping[str
     }
 
 
-JOINER: Final = Joiner("agent", "headrace-agent", "agent", _options, _checks, _settings)
+def _forget(given: argparse.Namespace) -> None:
+    (given.data_dir / KEY_NAME).unlink(missing_ok=True)
+
+
+JOINER: Final = Joiner("agent", "headrace-agent", "agent", _options, _checks, _settings, forget=_forget)
 
 
 def _supported() -> bool:

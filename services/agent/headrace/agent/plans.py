@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 import structlog
 
 from headrace.agent.metrics import APPLIED_GENERATION, DISK_WRITES_FAILED, PLANS_REFUSED
+from headrace.common.bus.plan_encryption import PlanUnreadableError
 from headrace.common.contracts.ids import KernelId
-from headrace.common.contracts.messages.plans import KernelSpec, NodePlan
+from headrace.common.contracts.messages.plans import KernelSpec, NodePlan, PlannedKernel
 from headrace.common.contracts.problems import MalformedMessage
 from headrace.common.runtime.files import write_atomically
 
@@ -25,13 +26,27 @@ class Plans:
     the older plan is deleted: after a restart it would stop kernels that only the newer one has. save() tries again.
     """
 
-    def __init__(self, path: Path, agent_id: str, on_new: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        agent_id: str,
+        on_new: Callable[[], None] = lambda: None,
+        *,
+        resolve: Callable[[NodePlan], Mapping[KernelId, KernelSpec]] = NodePlan.resolved,
+    ) -> None:
+        """`resolve`: returns a plan's kernels, decrypted; raises PlanUnreadableError."""
         self._path = path
         self._agent_id = agent_id
+        self._resolve = resolve
         self.on_new = on_new
         self.newest: NodePlan | None = None
+        """As it was received, also on disk: what was encrypted in it still is."""
         self.wanted: Mapping[KernelId, KernelSpec] | None = None
-        """Kernels of the newest plan; None before the first plan."""
+        """Kernels of the newest plan whose specs are known; None before the first plan."""
+        self.unreadable: Mapping[KernelId, PlannedKernel] = {}
+        """The other kernels of the newest plan, whose specs cannot be decrypted."""
+        self.problem: str | None = None
+        """Why they cannot."""
         self.confirmed = asyncio.Event()
         """Set once a plan came over the bus since the agent started."""
         self._saved = True
@@ -54,8 +69,20 @@ class Plans:
             self._take(plan)
 
     def _take(self, plan: NodePlan) -> None:
-        self.newest, self.wanted = plan, plan.resolved()
+        self.newest, self.unreadable, self.problem = plan, {}, None
+        try:
+            self.wanted = self._resolve(plan)
+        except PlanUnreadableError as error:
+            self.problem = str(error)
+            self.wanted = {k.kernel_id: k for k in plan.kernels if isinstance(k, KernelSpec)}
+            self.unreadable = {k.kernel_id: k for k in plan.kernels if isinstance(k, PlannedKernel)}
+            log.warning("plan_unreadable", generation=plan.generation, kernels=len(self.unreadable), why=self.problem)
         APPLIED_GENERATION.set(plan.generation)
+
+    @property
+    def planned(self) -> Collection[KernelId] | None:
+        """All kernels of the newest plan; None before the first plan."""
+        return None if self.wanted is None else {*self.wanted, *self.unreadable}
 
     async def offer(self, plan: NodePlan) -> None:
         """Use `plan` if its generation is newer; the same one again confirms it, an older one is refused."""

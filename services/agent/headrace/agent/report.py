@@ -14,13 +14,14 @@ from uuid import uuid4
 import structlog
 
 from headrace.agent.domain.absence import Absence
+from headrace.agent.domain.kernels import undecrypted
 from headrace.agent.kernel_registry import KernelRegistry
 from headrace.agent.metrics import KERNELS
 from headrace.agent.plans import Plans
 from headrace.agent.runtime.interface import Capacity
 from headrace.common.bus.connect import Bus
 from headrace.common.bus.publish import publish
-from headrace.common.contracts.messages.reports import Disk, Gpu, Isolation, Machine, NodeReport
+from headrace.common.contracts.messages.reports import Disk, Gpu, Isolation, KernelReport, Machine, NodeReport
 from headrace.common.contracts.problems import BusUnavailable
 from headrace.common.contracts.slots import CPU, GPU_DEVICE, MEM
 from headrace.common.contracts.vocabulary import KernelState
@@ -45,6 +46,7 @@ def machine_of(
     disk: Disk | None = None,
     engine_disk: Disk | None = None,
     admin_port: int | None = None,
+    plan_key: str | None = None,
 ) -> Machine:
     """Return the Machine part of a report: capacity, GPUs, address, runtime, disk."""
     slots = {CPU: Decimal(str(round(capacity.cpus, 3))), MEM: Decimal(capacity.mem_bytes)}
@@ -62,6 +64,7 @@ def machine_of(
         disk=disk,
         engine_disk=engine_disk,
         admin_port=admin_port,
+        plan_key=plan_key,
     )
 
 
@@ -129,6 +132,13 @@ class Reporter:
         else:
             self._absence.caught_up()
 
+    def _kernels(self) -> tuple[KernelReport, ...]:
+        known = self._table.reports(self._plans.planned)
+        shown = {kernel.kernel_id for kernel in known}
+        why = self._plans.problem or ""
+        unreadable = self._plans.unreadable.items()
+        return (*known, *(undecrypted(kernel, why) for kernel_id, kernel in unreadable if kernel_id not in shown))
+
     async def _one_pass(self) -> None:
         machine = self._machine()
         if machine is None:
@@ -137,7 +147,7 @@ class Reporter:
             self._absence.away()
         elif self._absence.returned(self._now().timestamp(), self._monotonic()):
             await self._catch_up()
-        kernels = self._table.reports(self._plans.wanted)
+        kernels = self._kernels()
         tally = Tally(kernel.state for kernel in kernels)
         for state in get_args(KernelState):
             KERNELS.labels(state).set(tally[state])

@@ -13,6 +13,7 @@ import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import aiohttp
@@ -30,6 +31,7 @@ from headrace.agent.gpu.simulated import SimulatedGpus
 from headrace.agent.hostports import HostPorts
 from headrace.agent.kernel_registry import KernelRegistry
 from headrace.agent.logs import LogServer
+from headrace.agent.plan_key import kept_key, resolved
 from headrace.agent.plans import Plans
 from headrace.agent.reconcile.converge import Converger
 from headrace.agent.reconcile.probing import Prober
@@ -127,7 +129,8 @@ def make_agent(settings: Settings, edges: Edges) -> Agent:
     runtime, gpus, bus, now = edges.runtime, edges.gpus, edges.bus, edges.clocks.utc
     table = KernelRegistry(settings.data_dir / "kernels")
     table.load()
-    plans = Plans(settings.data_dir / "plan.json", settings.id)
+    key = kept_key(settings.data_dir)
+    plans = Plans(settings.data_dir / "plan.json", settings.id, resolve=partial(resolved, key=key))
     plans.load()
     archive = LogArchive(settings.data_dir / "logs", settings.log_retention)
     disk = DiskMonitor(
@@ -190,6 +193,7 @@ def make_agent(settings: Settings, edges: Edges) -> Agent:
             disk=disk.measure(),
             engine_disk=disk.measure_engine(),
             admin_port=settings.reachable_admin_port,
+            plan_key=key.public,
         )
 
     reporter = Reporter(
@@ -229,6 +233,7 @@ def make_agent(settings: Settings, edges: Edges) -> Agent:
         checks={
             AgentCheck.BUS: link.check,
             AgentCheck.RUNTIME: lambda: converger.runtime_error,
+            AgentCheck.PLAN: lambda: plans.problem,
         }
     )
     admin = WebServer(app, host=settings.admin_host, port=settings.admin_port, name="admin")
@@ -258,7 +263,7 @@ def _folder_cache(settings: Settings, edges: Edges, table: KernelRegistry, plans
         settings.cache_dir,
         ManagerFiles(edges.managers, settings.manager_urls, token),
         CacheLimits(settings.folder_cache_bytes, settings.disk_reserve_bytes, settings.folder_connections),
-        in_use=lambda: snapshots_in_use(plans.wanted, table.records, table.seen),
+        in_use=lambda: snapshots_in_use(None if plans.unreadable else plans.wanted, table.records, table.seen),
         now=edges.clocks.utc,
         monotonic=edges.clocks.monotonic,
     )

@@ -44,6 +44,8 @@ _REMOVED: Columns[RemovedAgent] = (
     ("WHY", lambda a: a.reason),
     ("LAST REFUSED", lambda a: a.refused_at or "-"),
 )
+_ENCRYPTED = "encrypted to a key of the machine"
+_NOT_ENCRYPTED = "not encrypted: its agent's version reports no key"
 Why = Annotated[str, typer.Option("--message", "-m", help="Why; those whose replicas wait see it, and the history.")]
 
 
@@ -127,6 +129,7 @@ def show(session: Session, agent: Agent) -> None:
             ("free disk", disk(found.disk)),
             *((("of the container engine", disk(found.engine_disk)),) if found.engine_disk else ()),
             ("plan", f"generation {found.applied_generation} of {found.plan_generation} applied"),
+            ("plan on the bus", _ENCRYPTED if found.plan_encrypted else _NOT_ENCRYPTED),
             *((("plan is stuck", found.plan_problem),) if found.plan_problem else ()),
         ),
     )

@@ -52,6 +52,11 @@ class AgentCheck(ReadinessCheck):
         "the container engine (or the process runtime) did not answer in the last pass: nothing is started or stopped",
         "see whether Docker runs and the agent may use its socket; the text has the error",
     )
+    PLAN = (
+        "plan",
+        "the newest plan cannot be decrypted: what runs goes on, what left the plan is stopped, nothing new is started",
+        "it ends once a manager has heard of the agent's key; if it stays, stop the agent, delete `plan.key` in its `data_dir`, and start it",
+    )
 
 
 class AutoscalerCheck(ReadinessCheck):

@@ -42,6 +42,8 @@ class Joiner:
     """Its settings, of the options and of what the manager answered, beside those of all services."""
     note: str = ""
     """What is to be done before its start."""
+    forget: Callable[[argparse.Namespace], None] = lambda _given: None
+    """Deletes the keys that it made itself when it joined before (`--again`). Raises OSError."""
 
 
 def join(joiner: Joiner, arguments: Sequence[str]) -> int:
@@ -88,6 +90,8 @@ def _join(joiner: Joiner, given: argparse.Namespace) -> int:
     if token is None:
         _say("all checks passed; nothing was changed (--check-only)")
         return 0
+    if given.again:
+        _forget(joiner, given)
     seed = files.key(again=given.again)
     answer = manager.join(token=token, kind=joiner.kind, name=name, public_key=public_key(seed))
     files.write(seed, answer, {**_common(given, files, answer, name), **joiner.settings(given, answer["settings"])})
@@ -98,6 +102,13 @@ def _join(joiner: Joiner, given: argparse.Namespace) -> int:
         _say(joiner.note)
     _say(f"start it: {_start(joiner, files)}")
     return 0
+
+
+def _forget(joiner: Joiner, given: argparse.Namespace) -> None:
+    try:
+        joiner.forget(given)
+    except OSError as error:
+        raise JoinError(f"{error.filename} cannot be deleted: {error.strerror or error}") from None
 
 
 def _checked(joiner: Joiner, given: argparse.Namespace, manager: Manager) -> list[Check]:

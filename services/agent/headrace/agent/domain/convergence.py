@@ -5,7 +5,7 @@ The only place that decides which kernel starts or stops.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -35,6 +35,8 @@ class ConvergenceInput:
     next pass."""
     to_evict: Mapping[KernelId, Reason] = field(default_factory=dict)
     """Kernels to be killed although the plan has them, with the reason."""
+    unreadable: Collection[KernelId] = ()
+    """Kernels that the plan has besides, whose specs cannot be decrypted: what runs of them goes on, none is started anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +96,15 @@ def decide(world: ConvergenceInput) -> list[Action]:
         return []
     actions: list[Action] = []
     for kernel_id in sorted({*world.seen, *world.records, *world.busy} - world.unsettled, key=str):
-        if kernel_id not in world.plan:
+        if kernel_id not in world.plan and kernel_id not in world.unreadable:
             actions += _unwanted(kernel_id, world)
     for kernel_id, spec in world.plan.items():
         if kernel_id not in world.unsettled:
             actions += _wanted(kernel_id, spec, world)
+    for kernel_id in world.unreadable:
+        record = world.records.get(kernel_id)
+        if record is not None and kernel_id not in world.unsettled:  # its spec was known when it was first started
+            actions += _wanted(kernel_id, record.spec, world)
     return actions
 
 

@@ -12,7 +12,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 from headrace.agent.domain.health import Health, Policy, begin
 from headrace.agent.domain.memory import MemoryOverLimit
 from headrace.common.contracts.ids import KernelId, ServiceId, SessionId, SnapshotId
-from headrace.common.contracts.messages.plans import KernelSpec
+from headrace.common.contracts.messages.plans import KernelSpec, PlannedKernel
 from headrace.common.contracts.messages.reports import KernelReport, Transfer
 from headrace.common.contracts.reasons import MAX_TEXT_OF_ONE, Reason
 from headrace.common.contracts.reasons.kernel import KernelReason
@@ -194,6 +194,18 @@ def _unknown(seen: SeenKernel) -> KernelReport:
         port=seen.port,
         created_at=seen.created_at,
         exit_code=seen.exit_code,
+    )
+
+
+def undecrypted(kernel: PlannedKernel, why: str) -> KernelReport:
+    """Return the report of a kernel that waits for a plan that can be decrypted."""
+    return KernelReport(
+        kernel_id=kernel.kernel_id,
+        session_id=kernel.session_id,
+        service_id=kernel.service_id,
+        state="preparing",
+        health="degraded",
+        reason=Reason.of(KernelReason.PLAN_UNREADABLE, f"its start waits for a plan that can be decrypted: {why}"),
     )
 
 

@@ -146,7 +146,16 @@ class Converger:
             {kernel_id: over.end for kernel_id, over in self._table.over.items()} if self._evict_over_memory else {}
         )
         table = self._table
-        world = ConvergenceInput(wanted, table.seen, table.records, table.busy, self._may_start, unsettled, to_evict)
+        world = ConvergenceInput(
+            wanted,
+            table.seen,
+            table.records,
+            table.busy,
+            self._may_start,
+            unsettled,
+            to_evict,
+            unreadable=tuple(self._plans.unreadable),
+        )
         for action in decide(world):
             self._act(action)
         self.after_change()

@@ -17,6 +17,7 @@ import structlog
 
 from headrace.common.bus.connect import Bus
 from headrace.common.bus.followed import FollowedStream
+from headrace.common.bus.plan_encryption import encrypted_size
 from headrace.common.bus.publish import publish_last
 from headrace.common.contracts.ids import ServiceId
 from headrace.common.contracts.messages.envelope import in_generation
@@ -299,7 +300,9 @@ class PublishingLoop(Generic[T]):
             table = made.table.model_copy(update={"generation": generation})
             tables.append(table)
             if subject in self._unsent:
-                unsent.append((table, in_generation(made.data, generation)))
+                encrypt = pending.encrypt
+                data = in_generation(made.data, generation) if encrypt is None else encrypt(made.table, generation)
+                unsent.append((table, data))
         await publications.advance(con, new)
         await publications.set_problems(con, problems)
         return tables, unsent
@@ -358,9 +361,12 @@ def _made(pending: PendingPublication[T]) -> _Made[T]:
     except (ValueError, TypeError, KeyError) as error:
         problem = f"it cannot be made from what is stored: {error_text(error)}"[: publications.MAX_PROBLEM]
         return _Made(None, b"", NOTHING, problem)
-    if len(data) > MAX_BYTES:
-        return _Made(None, b"", NOTHING, f"it has {len(data):,} bytes; the bus carries {MAX_BYTES:,}")
-    return _Made(table, data, Content(hashlib.sha256(data).digest(), len(data)))
+    size = len(data) if pending.encrypt is None else encrypted_size(len(data))
+    if size > MAX_BYTES:
+        return _Made(None, b"", NOTHING, f"it has {size:,} bytes; the bus carries {MAX_BYTES:,}")
+    # Of what is said to whom: encrypted, the same makes other bytes each time.
+    digest = hashlib.sha256((pending.reader_key or "").encode() + data).digest()
+    return _Made(table, data, Content(digest, len(data)))
 
 
 def _key(subject: str) -> str:

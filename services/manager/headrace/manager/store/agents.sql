@@ -3,7 +3,7 @@ select distinct jsonb_object_keys(slots) as name from agents where lost_at is nu
 
 -- name: page
 select a.id, a.resource_group, a.machine, a.kernels, a.slots, a.architecture, a.applied_generation, a.last_seen_at, a.lost_at, a.addresses, a.address_problem,
-       a.cordoned_at, a.cordoned_by, a.cordon_reason, a.labels,
+       a.cordoned_at, a.cordoned_by, a.cordon_reason, a.labels, a.plan_key,
        exists (select 1 from agent_drains d where d.agent_id = a.id and d.ended_at is null) as draining,
        coalesce(p.generation, 0) as plan_generation, p.problem as plan_problem,
        coalesce((select jsonb_object_agg(slot, amount::text) from

@@ -51,6 +51,7 @@ async def store(
                 "slots": machine["slots"],
                 "kernels": [kernel.model_dump(mode="json") for kernel in report.kernels],
                 "applied_generation": report.applied_generation,
+                "plan_key": report.machine.plan_key,
             }
         )
     said = {report.agent_id: report.machine.address for report in reports}

@@ -19,7 +19,7 @@ returning a.id
 with r as (
     select * from jsonb_to_recordset($1::jsonb) as r (
         agent_id text, incarnation text, sequence bigint, taken_at timestamptz, digest text, machine jsonb, architecture text,
-        slots jsonb, kernels jsonb, applied_generation bigint)
+        slots jsonb, kernels jsonb, applied_generation bigint, plan_key text)
 ), before as (
     select a.id, a.lost_at, a.slots,
            a.incarnation = r.incarnation and a.sequence < r.sequence and r.taken_at >= a.taken_at
@@ -30,15 +30,16 @@ with r as (
     from r, before b where b.id = a.id and r.agent_id = a.id and b.late
 )
 insert into agents as a (id, incarnation, sequence, machine, architecture, slots, kernels, applied_generation, taken_at, received_at, digest,
-    resource_group, labels)
+    plan_key, resource_group, labels)
 select r.agent_id, r.incarnation, r.sequence, r.machine, r.architecture, r.slots, r.kernels, r.applied_generation, r.taken_at, now(), r.digest,
-    coalesce(i.resource_group, 'default'), coalesce(i.labels, '{}')
+    r.plan_key, coalesce(i.resource_group, 'default'), coalesce(i.labels, '{}')
 from r left join before b on b.id = r.agent_id left join bus_identities i on i.name = r.agent_id and i.revoked_at is null
 where b.late is not true order by r.agent_id
 on conflict (id) do update set
     incarnation = excluded.incarnation, sequence = excluded.sequence, machine = excluded.machine, architecture = excluded.architecture,
     slots = excluded.slots, kernels = excluded.kernels, applied_generation = excluded.applied_generation,
-    taken_at = excluded.taken_at, received_at = now(), digest = excluded.digest, last_seen_at = now(), lost_at = null
+    taken_at = excluded.taken_at, received_at = now(), digest = excluded.digest, plan_key = excluded.plan_key, last_seen_at = now(),
+    lost_at = null
 where a.incarnation <> excluded.incarnation or a.sequence < excluded.sequence
 returning a.id, a.addresses, a.address_problem, coalesce((select b.lost_at is not null or b.slots <> a.slots from before b where b.id = a.id), true) as changed_capacity
 

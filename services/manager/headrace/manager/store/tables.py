@@ -16,7 +16,9 @@ from uuid import UUID
 
 from pydantic import TypeAdapter
 
+from headrace.common.bus.plan_encryption import encrypt, recipient
 from headrace.common.contracts.ids import AgentId, ProjectId
+from headrace.common.contracts.messages.envelope import in_generation
 from headrace.common.contracts.messages.plans import NodePlan, PlannedKernel, ReplicaSpec
 from headrace.common.contracts.messages.routes import RouteTable, TokenKey
 from headrace.common.contracts.messages.rules import RuleTable
@@ -54,6 +56,10 @@ class PendingPublication(Generic[T]):
     """Generation that a reader has: the next one must be higher."""
     encode: Callable[[T], bytes] | None = None
     """Encoder of the table; None: `Message.encode`, whose result it must equal."""
+    reader_key: str | None = None
+    """Key of the reader, to which `encrypt` encrypts; another one makes another publication."""
+    encrypt: Callable[[T, int], bytes] | None = None
+    """Encoder of the table in a generation for a reader with a key, in place of `encode`; each call makes other bytes."""
 
 
 class Plans:
@@ -77,9 +83,20 @@ class Plans:
         unpublished = []
         for agent_id, group in groupby(rows, key=lambda row: row["agent_id"]):
             facts = tuple(group)
-            build, encode = partial(_plan, agent_id, facts, specs), partial(_encoded, texts)
-            subject, applied = f"{self.prefix}{agent_id}", facts[0]["applied_generation"]
-            unpublished.append(PendingPublication(subject, agent_id, facts[0]["unmarked"], build, applied, encode))
+            first = facts[0]
+            key: str | None = first["plan_key"]
+            unpublished.append(
+                PendingPublication(
+                    f"{self.prefix}{agent_id}",
+                    agent_id,
+                    first["unmarked"],
+                    partial(_plan, agent_id, facts, specs),
+                    floor=first["applied_generation"],
+                    encode=partial(_encoded, texts),
+                    reader_key=key,
+                    encrypt=None if key is None else partial(_encrypted, texts, key),
+                )
+            )
         if len(unpublished) == len(set(keys)):
             return unpublished
         return [*unpublished, *(self._removal(row) for row in await con.fetch(SQL.removed, keys))]
@@ -128,10 +145,24 @@ class _Spec:
 
 def _encoded(known: dict[str, str], plan: NodePlan) -> bytes:
     """Return `plan.encode()`; `known`: the JSON of revisions' specs, which is not encoded again."""
-    specs = ",".join(f'"{key}":{known.get(key) or spec.model_dump_json()}' for key, spec in plan.specs.items())
     kernels = _KERNELS.dump_json(plan.kernels).decode()  # type: ignore[arg-type]  # `_plan` makes no others
     head, tail = plan.model_dump_json(exclude={"specs", "kernels"}).split(_BEFORE_SPECS, 1)
-    return f'{head}{_BEFORE_SPECS}"specs":{{{specs}}},"kernels":{kernels},{tail}'.encode()
+    return f'{head}{_BEFORE_SPECS}"specs":{_specs(known, plan)},"kernels":{kernels},{tail}'.encode()
+
+
+def _encrypted(known: dict[str, str], key: str, plan: NodePlan, generation: int) -> bytes:
+    """Return the plan in this generation with its specs encrypted to its agent's key."""
+    if not plan.specs:
+        return in_generation(_encoded(known, plan), generation)
+    data = _specs(known, plan).encode()
+    text = encrypt(data, recipient(key), agent_id=plan.agent_id, generation=generation)
+    return in_generation(_encoded({}, plan.model_copy(update={"specs": {}, "encrypted_specs": text})), generation)
+
+
+def _specs(known: dict[str, str], plan: NodePlan) -> str:
+    return (
+        "{" + ",".join(f'"{key}":{known.get(key) or spec.model_dump_json()}' for key, spec in plan.specs.items()) + "}"
+    )
 
 
 def _no_plan(agent_id: str, why: str) -> NodePlan:
@@ -139,6 +170,8 @@ def _no_plan(agent_id: str, why: str) -> NodePlan:
 
 
 def _plan(agent_id: str, rows: tuple[Any, ...], specs: dict[UUID, _Spec | ValueError]) -> NodePlan:
+    if rows[0]["plan_key"] is not None:
+        recipient(rows[0]["plan_key"])
     kernels, used = [], dict[str, ReplicaSpec]()
     for row in rows:
         if row["kernel_id"] is None:

@@ -13,7 +13,7 @@ from removed_agents r where id = any($1::text[]) and not exists (select 1 from a
 -- machine, by its index (`offset 0` keeps the planner from starting with all sessions).
 with a as materialized (
     -- a machine that was forgotten may have come back with a plan; whatever it says, there is a generation above it
-    select a.id, least(a.applied_generation, 1::bigint << 62) as applied_generation, exists (
+    select a.id, a.plan_key, least(a.applied_generation, 1::bigint << 62) as applied_generation, exists (
         select 1 from (select session_id from kernels where agent_id = a.id and left_generation is null offset 0) l
         cross join lateral (select status from sessions where id = l.session_id offset 0) y
         where y.status in ('stopping', 'ended')) as unmarked
@@ -21,7 +21,7 @@ with a as materialized (
 )
 select a.id as agent_id, k.id as kernel_id, k.session_id, k.role, k.rank, x.service_id, x.revision_id, x.project_id, x.kind,
        coalesce(s.name, x.kind) as name, case when x.revision_id is null then x.resolved end as resolved,
-       a.unmarked, a.applied_generation,
+       a.unmarked, a.applied_generation, a.plan_key,
        coalesce(g.devices, '{}') as devices, coalesce(g.shares, '{}') as shares,
        w.metrics as watched
 from a

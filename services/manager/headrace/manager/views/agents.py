@@ -42,6 +42,7 @@ def _fields(agent: Agent) -> dict[str, Any]:
         "last_seen_at": agent.last_seen_at,
         "plan_generation": agent.plan_generation,
         "plan_problem": agent.plan_problem,
+        "plan_encrypted": agent.plan_key is not None,
         "applied_generation": agent.applied_generation,
         "addresses": agent.addresses,
         "address_problem": agent.address_problem,

@@ -135,6 +135,8 @@ class AgentView(View):
     """The same of the container engine's data, if that is on another file system."""
     plan_problem: str | None = None
     """Why its newest plan cannot be built; it keeps the one before."""
+    plan_encrypted: bool = False
+    """Whether what its plan says of replicas is encrypted to a key of the machine; false: its agent's version reports none."""
 
 
 class AgentDetail(AgentView):

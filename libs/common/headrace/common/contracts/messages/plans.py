@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated, ClassVar, Literal, Self
 
@@ -106,8 +107,8 @@ class PlannedKernel(_Kernel):
 class NodePlan(Message):
     """Manager → agent: all kernels that the machine must run. Replaces any plan of a lower generation.
 
-    A spec is sent once for all kernels of its revision. Plans of 0.1, which agents may have on disk and older managers
-    send, have whole kernels and no `specs`.
+    A spec is sent once for all kernels of its revision, and encrypted where the agent has a key for it. Plans of 0.1, which
+    agents may have on disk and older managers send, have whole kernels and no `specs`.
     """
 
     subject: ClassVar = "plan.agent.{agent_id}"
@@ -122,15 +123,24 @@ class NodePlan(Message):
     removed: str | None = None
     """Set in the last plan of a machine that an operator removed, which has no kernels: who did, when and why. Reports of it
     are refused."""
+    encrypted_specs: str | None = None
+    """`specs` as JSON, encrypted to the agent's key (`plan_encryption`; base64), instead of `specs`: the stream stores what
+    managers publish. None: the agent reports no key, or no kernel has a spec."""
 
     @model_validator(mode="after")
     def _has_each_spec(self) -> Self:
+        if self.encrypted_specs is not None:
+            return self
         missing = {k.spec for k in self.kernels if isinstance(k, PlannedKernel)} - self.specs.keys()
         if missing:
             raise ValueError(f"specs lacks {', '.join(sorted(missing)[:3])}")
         return self
 
-    def resolved(self) -> dict[KernelId, KernelSpec]:
-        """Return the complete KernelSpec of each kernel, by its id."""
-        whole = (k if isinstance(k, KernelSpec) else k.resolved(self.specs[k.spec]) for k in self.kernels)
+    def resolved(self, decrypted: Mapping[str, ReplicaSpec] | None = None) -> dict[KernelId, KernelSpec]:
+        """Return the complete KernelSpec of each kernel, by its id. `decrypted`: of an encrypted plan.
+
+        Raises KeyError where a spec is missing.
+        """
+        specs = self.specs if decrypted is None else decrypted
+        whole = (k if isinstance(k, KernelSpec) else k.resolved(specs[k.spec]) for k in self.kernels)
         return {kernel.kernel_id: kernel for kernel in whole}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import AwareDatetime, Field, NonNegativeInt, PositiveInt
+from pydantic import AwareDatetime, Field, NonNegativeInt, PositiveInt, StringConstraints
 
 from headrace.common.contracts.ids import AgentId, GpuId, KernelId, ProxyId, ServiceId, SessionId
 from headrace.common.contracts.messages.envelope import Message, Part
@@ -74,6 +74,9 @@ class Machine(Part):
     not reported."""
     admin_port: Annotated[int, Field(ge=1, le=65535)] | None = None
     """Port of the agent's admin pages (`/metrics`) at `address`. None: they are not reachable there, or not reported."""
+    plan_key: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{43}$")] | None = None
+    """Public key to which managers encrypt the specs in its plans (X25519, base64url). None: the agent's version has none, and
+    they are not encrypted."""
 
 
 class Transfer(Part):

@@ -10,6 +10,10 @@ class KernelReason(CodeOfOne):
 
     # on the way to running, and out of the plan
     AWAITING_PLAN = "awaiting-plan", "it was found on the machine, and no plan with it was received yet"
+    PLAN_UNREADABLE = (
+        "plan-unreadable",
+        "its machine cannot decrypt the plan; managers publish it anew once they know the machine's key",
+    )
     QUEUED = "queued", "its start is queued behind others on its machine"
     PREPARING = "preparing", "its start is under way: folders, image, pre-start actions"
     FETCHING_FOLDER = "fetching-folder", "a folder that it mounts is fetched from a manager to its machine"

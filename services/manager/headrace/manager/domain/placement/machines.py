@@ -17,7 +17,7 @@ from headrace.manager.domain.cordon import Cordon
 
 PLAN = "plan-kib"
 """Internal slot: KiB of the machine's plan, which is one bus message. It is counted in placement and not stored."""
-PLAN_KIB = 7_000
+PLAN_KIB = 5_500
 """Plan size available for placement, of the 7.9 MB that the bus carries: the rest is for sessions placed while a plan
 is being published."""
 KERNEL_BYTES = 800

@@ -30,6 +30,8 @@ class Agent:
     last_seen_at: datetime
     plan_generation: int
     plan_problem: str | None
+    plan_key: str | None
+    """Key to which its plan is encrypted; None: its agent reports none."""
     applied_generation: int
     addresses: tuple[str, ...] | None
     address_problem: str | None
