@@ -58,6 +58,7 @@ LABELS: Final[Mapping[str, str]] = {
     "reason of headrace_proxy_malformed_total": "a code ([reasons.md](reasons.md#refusals))",
     "state of headrace_proxy_illegal_transitions_total": "a state of a request"
     " ([data-plane.md](data-plane.md#for-those-who-change-it))",
+    "outcome of headrace_manager_imports_total": "`done`, `failed`",
     "event of headrace_manager_snapshots_total": "`made`, `removed`",
     "event": "an event of a request (likewise)",
     "outcome of headrace_autoscaler_samples_total": "`kept`: a rule names the metric; `unwanted`: none does; `dropped`: the"
@@ -93,6 +94,8 @@ WATCH: Final[Mapping[str, str]] = {
     "headrace_manager_deleted_rows_total": "no increase for days in an installation that is used: housekeeping does not get"
     " through",
     "headrace_manager_measured_folders_total": "`corrected` often: files are changed beside the manager",
+    "headrace_manager_imports_total": "`failed` grows: sources are away, or refuse; `headrace service show` says why",
+    "headrace_manager_imported_bytes_total": "none while services wait with `model-importing`",
     "headrace_manager_snapshots_total": "`removed` far below `made` for weeks: storage fills with files of old revisions",
     "headrace_manager_snapshot_bytes_total": "as you plan the network between managers and machines",
     "headrace_manager_snapshot_requests": "near the limits of [limits.md](limits.md): agents wait for their turn",

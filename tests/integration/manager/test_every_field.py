@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -36,9 +36,13 @@ from headrace.common.contracts.http.users import CreateUser, UpdateUser
 from headrace.common.contracts.http.validations import StartValidation
 from headrace.common.contracts.revision import RevisionSpec
 from headrace.common.contracts.rule import RuleSpec
+from headrace.common.db.pool import Pool
 from headrace.manager.api.app import ENDPOINTS
 from headrace.sdk import Client
-from tests.support.worlds.manager_api import ManagerApi
+from tests.support.fakes.model_source import serving_models
+from tests.support.ports import free_port
+from tests.support.worlds.imports import ANY_SOURCE
+from tests.support.worlds.manager_api import ManagerApi, serving
 
 FIXED: Final[Mapping[tuple[str, str], str]] = {
     ("project", "name"): "callers of other projects find public models by <project>/<service>",
@@ -337,6 +341,7 @@ RESOURCES: Final[Mapping[str, Resource]] = {
 FOLDER = {"folder": "weights"}
 SPEC: Final[Mapping[str, tuple[dict[str, Any], Field]]] = {
     "folder": ({}, Field("weights", ("--folder", "weights"), unset("folder"))),
+    "model_uri": ({}, Field("hf://acme/tiny", ("--model-uri", "hf://acme/tiny"), unset("model-uri"))),
     "runtime": (FOLDER, Field("vllm", ("--runtime", "vllm"), unset("runtime"), "custom")),
     "image": ({}, Field("other", ("--image", "other"), unset("image"))),
     "architecture": ({}, Field("aarch64", ("--architecture", "aarch64"), unset("architecture"))),
@@ -393,6 +398,15 @@ class Person:
                 item for item in found["items"] if thing in (item["id"], item["name" if "name" in item else "id"])
             )
         return found[resource.inside] if resource.inside else found
+
+
+@pytest.fixture
+async def api(pool: Pool, tmp_path: Path) -> AsyncIterator[ManagerApi]:
+    """The API, beside the hub of its model URIs."""
+    async with serving_models(free_port()) as source:
+        source.commit("acme/tiny", "a" * 40, {"config.json": b"{}"})
+        async with serving(pool, tmp_path, **ANY_SOURCE, hub_endpoint=source.url) as running:
+            yield running
 
 
 @pytest.fixture

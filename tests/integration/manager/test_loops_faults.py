@@ -394,9 +394,10 @@ async def test_nothing_is_placed_on_a_machine_that_was_cordoned_since_it_was_rea
     async with transaction(world.pool) as con:
         (found,) = await sessions.services(con, [service])
         await sessions.create_many(con, [(found, found.revision_id)])
-        (request,), facts, _ = await sessions.pending(con, 10)
+        pending = await sessions.pending(con, 10)
+    (request,) = pending.requests
     placement = Placement(request.id, "agent-1", {"cpu": Decimal(1)}, ())
     for cordoned in ("now()", "null"):
         await world.pool.execute(f"update agents set cordoned_at = {cordoned}")
         async with transaction(world.pool) as con:
-            assert await sessions.place(con, [(placement, facts[request.id][0])]) == (cordoned == "null")
+            assert await sessions.place(con, [(placement, pending.facts[request.id][0])]) == (cordoned == "null")

@@ -33,8 +33,8 @@ async def test_projects_and_in_them_services_take_turns(world: ManagerWorld) -> 
     await world.pool.execute("insert into projects (id, name) values ($1, 'other')", world.project)
     others = await _wait(world, await world.service("other"), 3)
     async with world.pool.acquire() as con:
-        few = [request.id for request in (await sessions.pending(con, 4))[0]]
-        everything = [request.id for request in (await sessions.pending(con, 100))[0]]
+        few = [request.id for request in (await sessions.pending(con, 4)).requests]
+        everything = [request.id for request in (await sessions.pending(con, 100)).requests]
     assert few == sorted([first[0], sibling, *others[:2]])
     assert everything == sorted([*first, sibling, *others])
 

@@ -1,4 +1,4 @@
-"""Model folders in a backup: everything below `folders_root` but incomplete uploads, with hard and symbolic links as they are.
+"""Model folders in a backup: everything below `folders_root` but incomplete uploads and imports, with hard and symbolic links as they are.
 
 No link is ever followed, on either way: each directory is opened below the one before. All functions block.
 """
@@ -25,7 +25,7 @@ STAGING: Final = ".restoring"
 """Folder below `folders_root` in which a restore gathers files until all are there."""
 _DIGESTS: Final = re.compile(rf"{FOLDERS}{re.escape(SNAPSHOTS)}/[^/]+/{DIGESTS}")
 """A cache by inode: in another place it would name the content of other files."""
-NOT_KEPT: Final = frozenset({".uploads", STAGING})
+NOT_KEPT: Final = frozenset({".uploads", ".imports", STAGING})
 MAX_DEPTH: Final = 200
 """Levels of directories; what lies deeper is left out and counted."""
 MAX_LINKS: Final = 500_000

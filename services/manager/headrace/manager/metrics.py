@@ -48,6 +48,10 @@ FOLDERS_MEASURED = Counter(
 SNAPSHOTS = Counter(
     "headrace_manager_snapshots_total", "Snapshots of model folders that this manager made or removed.", ["event"]
 )
+IMPORTS = Counter(
+    "headrace_manager_imports_total", "Attempts of this manager to import the files of a model URI.", ["outcome"]
+)
+IMPORTED_BYTES = Counter("headrace_manager_imported_bytes_total", "Bytes that this manager fetched from model URIs.")
 SNAPSHOT_BYTES = Counter(
     "headrace_manager_snapshot_bytes_total", "Bytes of model folders sent to agents that fetch them."
 )

@@ -7,6 +7,7 @@ from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, StringConstraints, model_validator
 from pydantic_settings import SettingsConfigDict
@@ -17,6 +18,7 @@ from headrace.common.runtime.tls import ServerCertificate, trusting
 from headrace.manager.domain.addresses import AddressPolicy
 from headrace.manager.domain.object_limits import DEFAULT_LIMITS, ObjectLimits
 from headrace.manager.domain.own_ports import port_range
+from headrace.manager.domain.source_policy import SourcePolicy
 from headrace.manager.folders.errors import RESERVE_BYTES
 
 
@@ -81,6 +83,23 @@ class Settings(ServiceSettings):
     """Largest single file."""
     storage_reserve_bytes: Annotated[int, Field(ge=0)] = RESERVE_BYTES
     """So much of the disk of `folders_root` is left free by uploads; who needs more than what is beyond it is refused (507)."""
+    hub_endpoint: Annotated[str, StringConstraints(pattern=r"^https?://[^\s/@]+(/[^\s@]*)?$")] = (
+        "https://huggingface.co"
+    )
+    """Where models of `hf://` URIs are; also a mirror of it, or a hub of one's own that speaks its protocol."""
+    model_uri_schemes: tuple[Literal["hf", "https", "http"], ...] = ("hf", "https")
+    """Model URIs that services may have. Empty: none."""
+    model_uri_hosts: Annotated[
+        tuple[Annotated[str, StringConstraints(pattern=r"^\.?[a-z0-9.-]+$", max_length=253)], ...],
+        Field(max_length=1000),
+    ] = ()
+    """Hosts that are contacted for model URIs, also by redirects; `.example.com` stands for all below it. Empty: all.
+    `hub_endpoint` is allowed in any case; the hosts to which it redirects are not."""
+    model_uri_networks: Annotated[tuple[IPv4Network | IPv6Network, ...], Field(max_length=1000)] = ()
+    """Networks that are contacted for model URIs although they are not public: private, loopback and link-local addresses are
+    refused otherwise, `hub_endpoint` among them."""
+    model_credentials_file: Path | None = None
+    """File (TOML) with tokens for model URIs, and which projects may use each: docs/folders.md. It is read at each use."""
     replica_networks: tuple[IPv4Network | IPv6Network, ...] = ()
     """Networks in which machines, and so replicas, may be; requests of callers go nowhere else. Empty: everywhere but at
     loopback and link-local addresses. Name those of your machines, and `127.0.0.0/8` where agents and app-proxies share one."""
@@ -161,6 +180,17 @@ def object_limits(settings: Settings) -> ObjectLimits:
 def address_policy(settings: Settings) -> AddressPolicy:
     """Return the address policy of replicas. Raises ValueError when the ports are no range."""
     return AddressPolicy(settings.replica_networks, *port_range(settings.replica_ports))
+
+
+def source_policy(settings: Settings) -> SourcePolicy:
+    """Return which model URIs are allowed, and which hosts are contacted for them."""
+    own = urlsplit(settings.hub_endpoint).hostname or ""
+    return SourcePolicy(
+        frozenset(settings.model_uri_schemes),
+        settings.model_uri_hosts,
+        settings.model_uri_networks,
+        frozenset({own}),
+    )
 
 
 def secret_bytes(settings: Settings) -> bytes:

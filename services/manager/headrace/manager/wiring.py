@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 from headrace.common.bus.connect import Bus, Login
 from headrace.common.contracts.messages.plans import NodePlan
@@ -35,6 +36,8 @@ from headrace.manager.loops.agents import AgentLiveness
 from headrace.manager.loops.counting import CountingLoop
 from headrace.manager.loops.drains import DrainsLoop
 from headrace.manager.loops.housekeeping import HousekeepingLoop, Retention
+from headrace.manager.loops.importing import Importer
+from headrace.manager.loops.imports import ImportsLoop
 from headrace.manager.loops.measuring import MeasuringLoop
 from headrace.manager.loops.placement import PlacementLoop
 from headrace.manager.loops.pokes import LoopPokes
@@ -52,8 +55,12 @@ from headrace.manager.settings import (
     object_limits,
     scrape_key,
     secret_bytes,
+    source_policy,
 )
 from headrace.manager.signing import FolderAccessTokens, Vault
+from headrace.manager.sources.credentials import Credentials
+from headrace.manager.sources.source import Sources
+from headrace.manager.sources.web import web_context
 from headrace.manager.store import tables
 from headrace.manager.usecases.agent_drains import AgentDrains
 from headrace.manager.usecases.agents import Agents
@@ -70,6 +77,7 @@ from headrace.manager.usecases.identities import Identities
 from headrace.manager.usecases.join_tokens import JoinTokens
 from headrace.manager.usecases.joining import Installation, Joining
 from headrace.manager.usecases.logs import Logs
+from headrace.manager.usecases.model_sources import ModelSources
 from headrace.manager.usecases.ports import AppProxies, LogReader, LoopName, Pokes, RuleOutcomes
 from headrace.manager.usecases.projects import Projects
 from headrace.manager.usecases.receipts import Receipts
@@ -118,6 +126,7 @@ class Manager:
 
     inbox: BusInbox
     loops: LoopRunner
+    imports: ImportsLoop
     pokes: LoopPokes
     use_cases: UseCases
     api: WebServer
@@ -125,7 +134,7 @@ class Manager:
     @property
     def tasks(self) -> Sequence[Task]:
         """Return its tasks, in the order in which they start."""
-        return self.inbox, self.loops, self.api
+        return self.inbox, self.loops, self.imports, self.api
 
 
 @asynccontextmanager
@@ -208,7 +217,28 @@ def make_manager(settings: Settings, edges: Edges) -> Manager:
         max_connections=settings.max_connections,
         certificate=certificate(settings),
     )
-    return Manager(inbox, loops, pokes, use_cases, api)
+    return Manager(inbox, loops, _make_imports(settings, edges, pokes), pokes, use_cases, api)
+
+
+def _make_imports(settings: Settings, edges: Edges, pokes: LoopPokes) -> ImportsLoop:
+    pool, storage, monotonic = edges.pool, edges.storage, edges.clocks.monotonic
+    account = StorageAccount(pool, object_limits(settings))
+    importer = Importer(pool, storage, _make_sources(settings), account, monotonic)
+    return ImportsLoop(
+        pool,
+        storage,
+        importer,
+        pokes.poke,
+        pokes.event("imports"),
+        every=settings.reconcile_every,
+        monotonic=monotonic,
+    )
+
+
+def _make_sources(settings: Settings) -> Sources:
+    credentials = Credentials(settings.model_credentials_file)
+    trusted = partial(web_context, settings.ca_file)
+    return Sources(source_policy(settings), credentials, trusted, hub=settings.hub_endpoint)
 
 
 def _make_loops(
@@ -290,11 +320,12 @@ def make_use_cases(
     max_bytes = settings.upload_limit_bytes
     vault = Vault(secret_bytes(settings))
     snapshots = FolderSnapshots(storage, monotonic=edges.clocks.monotonic)
-    auth, resolver = Authentication(pool, vault), Resolver(snapshots)
+    account = StorageAccount(pool, limits)
+    sources = ModelSources(pool, storage, _make_sources(settings), account, limits)
+    auth, resolver = Authentication(pool, vault), Resolver(snapshots, sources)
     services = Services(
         pool, resolver, snapshots, proxies, pokes, clock, own_ports, limits, proxy_url=settings.public_proxy_url
     )
-    account = StorageAccount(pool, limits)
     folders = Folders(pool, storage, snapshots, account, limits)
     revocations = Revocations(pool, proxies, clock)
     identities, installation = Identities(pool, authority, pokes), _installation(settings)

@@ -29,6 +29,7 @@ _MAX_SHOWN = 20
 _COLUMNS: Columns[FolderView] = (
     ("NAME", lambda f: f.name),
     ("USAGE", lambda f: f.usage_mode),
+    ("SOURCE", lambda f: f.source or "-"),
     ("CREATED", lambda f: f.created_at),
     ("ID", lambda f: f.id),
 )

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, field_validator
 
+from headrace.common.contracts.model_uri import ModelUri
 from headrace.common.contracts.numbers import NO_TRUTH
 from headrace.common.contracts.slots import RequestedSlots
 from headrace.common.contracts.vocabulary import RuntimeVariant
@@ -64,7 +65,10 @@ class RevisionSpec(_Closed):
     """Spec of a replica. Fields left out come from service-definition.toml, then from defaults."""
 
     folder: Annotated[str | None, StringConstraints(min_length=1, max_length=64)] = None
-    """Model folder, by name or id. Needed for `custom`."""
+    """Model folder, by name or id. `custom` needs one, or `model_uri`."""
+    model_uri: ModelUri | None = None
+    """Where the model's files come from instead of a folder: `hf://org/name[@revision]`, or `https://…` of a file. They are
+    imported once, and mounted as a folder's."""
     runtime: RuntimeVariant = "custom"
     image: Image | None = None
     architecture: Literal["x86_64", "aarch64"] | None = None

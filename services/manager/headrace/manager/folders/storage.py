@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from headrace.common.contracts.ids import FolderId, ImportId
 from headrace.common.contracts.problems import Unavailable
 from headrace.common.contracts.reasons.api import ApiReason
 from headrace.manager.folders.errors import RESERVE_BYTES, DiskReserve
@@ -17,6 +18,7 @@ from headrace.manager.folders.group_commit import AT_ONCE, GroupCommit
 from headrace.manager.folders.hashing import HASHERS, HashingJobs
 from headrace.manager.folders.partials import Partials
 from headrace.manager.folders.snapshots import Snapshots
+from headrace.manager.folders.staging import Staging
 from headrace.manager.folders.tree import Tree
 from headrace.manager.threads import in_thread
 
@@ -62,6 +64,10 @@ class FolderStorage:
     def tree(self, source: object) -> Tree:
         """Return the files of a folder, by its id, or of a snapshot (`manifest.snapshot_files`)."""
         return Tree(self.root, source)
+
+    def staging(self, import_id: ImportId, folder_id: FolderId) -> Staging:
+        """Return the staging area of an import into a folder."""
+        return Staging(self.room, self.snapshots, import_id, folder_id)
 
     async def call(
         self,

@@ -13,10 +13,11 @@ from headrace.common.contracts.ids import SessionId
 from headrace.common.contracts.reasons.placement import PlacementReason
 from headrace.common.db.pool import Pool, transaction
 from headrace.common.runtime.clock import Clock
+from headrace.manager.domain.model_import import wait_reason
 from headrace.manager.domain.placement.scheduler import Placement, Unplaced, place_all
 from headrace.manager.loops.row_errors import error_text, skip_row
 from headrace.manager.metrics import PLACED, PLACEMENT_SECONDS, UNPLACED
-from headrace.manager.store import sessions
+from headrace.manager.store import imports, sessions
 
 log = structlog.get_logger()
 BATCH = 500
@@ -41,8 +42,10 @@ class PlacementLoop:
         A session or a machine that cannot be read is skipped; the session's reason says why.
         """
         async with transaction(self._pool, isolation="repeatable_read") as con:
-            requests, facts, unreadable = await sessions.pending(con, self._most)
-            machines, ill = await sessions.machines(con) if requests else ([], {})
+            pending = await sessions.pending(con, self._most)
+            machines, ill = await sessions.machines(con) if pending.requests else ([], {})
+            models = await imports.of(con, list(set(pending.importing.values())))
+        facts = pending.facts
         if not facts:
             UNPLACED.set(0)
             return
@@ -50,8 +53,9 @@ class PlacementLoop:
             skip_row("placement", error, known=machine in self._ill, agent_id=machine)
         self._ill = frozenset(ill)
         with PLACEMENT_SECONDS.time():  # in a thread, so that thousands of sessions do not hold up requests
-            placed, waiting = await asyncio.to_thread(place_all, machines, requests, self._clock())
-        waiting += [_not_placeable(ill_id, facts[ill_id][1], error) for ill_id, error in unreadable.items()]
+            placed, waiting = await asyncio.to_thread(place_all, machines, pending.requests, self._clock())
+        waiting += [_not_placeable(ill_id, facts[ill_id][1], error) for ill_id, error in pending.unreadable.items()]
+        waiting += [Unplaced(one, *wait_reason(models.get(model))) for one, model in pending.importing.items()]
         UNPLACED.set(len(waiting))
         for batch in _batches([(placement, facts[placement.id][0]) for placement in placed]):
             await self._commit(batch)

@@ -32,13 +32,16 @@ def _folder(row: Mapping[str, Any]) -> Folder:
         name=row["name"],
         usage_mode=row["usage_mode"],
         created_at=row["created_at"],
+        source=row["source"],
     )
 
 
-async def insert(con: Connection, project_id: ProjectId, name: str, usage_mode: UsageMode) -> Folder:
-    """Insert a folder. Raises NameTaken."""
+async def insert(
+    con: Connection, project_id: ProjectId, name: str, usage_mode: UsageMode, *, source: str | None = None
+) -> Folder:
+    """Insert a folder; `source`: of the files of this model URI. Raises NameTaken."""
     try:
-        return _folder(await con.fetchrow(SQL.insert, new_uuid(), project_id, name, usage_mode))
+        return _folder(await con.fetchrow(SQL.insert, new_uuid(), project_id, name, usage_mode, source))
     except asyncpg.UniqueViolationError:
         raise NameTaken(f"the project has a folder {name} already") from None
 
@@ -52,6 +55,18 @@ async def find(
     """
     found = await con.fetch(SQL.find, rows.as_uuid(reference), reference, actor.user_id, actor.operator, project_id)
     return [(_folder(row), row["project"], row["role"]) for row in found]
+
+
+async def of_source(con: Connection, project_id: ProjectId, uri: str) -> Folder | None:
+    """Return the project's folder that holds the files of a model URI."""
+    row = await con.fetchrow(SQL.of_source, project_id, uri)
+    return _folder(row) if row else None
+
+
+async def by_id(con: Connection, folder_id: FolderId) -> Folder | None:
+    """Return a folder that was not deleted."""
+    row = await con.fetchrow(SQL.by_id, folder_id)
+    return _folder(row) if row else None
 
 
 async def page(

@@ -1,10 +1,10 @@
 -- name: insert
-insert into folders (id, project_id, name, usage_mode, measured_at) values ($1, $2, $3, $4, now())
-returning id, project_id, name, usage_mode, created_at
+insert into folders (id, project_id, name, usage_mode, source, measured_at) values ($1, $2, $3, $4, $5, now())
+returning id, project_id, name, usage_mode, created_at, source
 
 -- name: find
 -- By id or name, in the projects that the user sees (or in one of them).
-select f.id, f.project_id, f.name, f.usage_mode, f.created_at, p.name as project, m.role
+select f.id, f.project_id, f.name, f.usage_mode, f.created_at, f.source, p.name as project, m.role
 from folders f join projects p on p.id = f.project_id
 left join memberships m on m.project_id = f.project_id and m.user_id = $3
 where f.deleted_at is null and (f.id = $1 or f.name = $2) and ($4 or m.role is not null)
@@ -12,12 +12,18 @@ where f.deleted_at is null and (f.id = $1 or f.name = $2) and ($4 or m.role is n
 order by f.id = $1 desc nulls last, f.id limit 2
 
 -- name: page
-select f.id, f.project_id, f.name, f.usage_mode, f.created_at
+select f.id, f.project_id, f.name, f.usage_mode, f.created_at, f.source
 from folders f
 where f.deleted_at is null and f.id > $5
   and ($1 or exists (select 1 from memberships m where m.project_id = f.project_id and m.user_id = $2))
   and ($3::uuid is null or f.project_id = $3) and ($4::text is null or f.usage_mode = $4)
 order by f.id limit $6
+
+-- name: of_source
+select id, project_id, name, usage_mode, created_at, source from folders where project_id = $1 and source = $2 and deleted_at is null
+
+-- name: by_id
+select id, project_id, name, usage_mode, created_at, source from folders where id = $1 and deleted_at is null
 
 -- name: hold
 -- A service being created locks its folders, so that none is deleted at the same time.

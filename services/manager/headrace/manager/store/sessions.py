@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
-from headrace.common.contracts.ids import KernelId, ProjectId, RevisionId, ServiceId, SessionId, UserId, new_uuid
+from headrace.common.contracts.ids import (
+    ImportId,
+    KernelId,
+    ProjectId,
+    RevisionId,
+    ServiceId,
+    SessionId,
+    UserId,
+    new_uuid,
+)
 from headrace.common.contracts.messages.plans import SessionKind
 from headrace.common.contracts.reasons import Reason
 from headrace.common.contracts.slots import GPU_DEVICE, read_slots
@@ -162,18 +173,39 @@ async def settle(con: Connection, *, look_at_all: bool) -> int:
     return len(ended) + len(freed) + len(deleted)
 
 
-async def pending(
-    con: Connection, limit: int
-) -> tuple[list[Request], dict[SessionId, tuple[int, str]], dict[SessionId, Exception]]:
-    """Return pending sessions, oldest first; (rev, present reason) of each; and the errors of those that cannot be read."""
-    requests, facts, unreadable = [], {}, dict[SessionId, Exception]()
+@dataclass(frozen=True)
+class Pending:
+    """Pending sessions, oldest first."""
+
+    requests: list[Request]
+    importing: dict[SessionId, ImportId]
+    """Those that wait for the import of their model."""
+    facts: dict[SessionId, tuple[int, str]]
+    """(rev, present reason) of each."""
+    unreadable: dict[SessionId, Exception]
+    """Errors of those that cannot be read."""
+
+
+async def pending(con: Connection, limit: int) -> Pending:
+    """Return pending sessions."""
+    found = Pending([], {}, {}, {})
     for row in await con.fetch(SQL.pending, limit):
-        facts[row["id"]] = (row["rev"], row["reason_text"])
+        found.facts[row["id"]] = (row["rev"], row["reason_text"])
         try:
-            requests.append(_request(row))
+            if (import_id := _importing(row["resolved"])) is not None:
+                found.importing[row["id"]] = import_id
+            else:
+                found.requests.append(_request(row))
         except Exception as error:  # noqa: BLE001 - whatever is wrong with the row costs the row
-            unreadable[row["id"]] = error
-    return requests, facts, unreadable
+            found.unreadable[row["id"]] = error
+    return found
+
+
+def _importing(spec: Any) -> ImportId | None:
+    """Return the import that has to end before the session can be placed."""
+    if not isinstance(spec, dict) or not isinstance(spec.get("source"), dict):
+        return None
+    return None if spec["mounts"][0].get("snapshot_id") else ImportId(UUID(spec["source"]["import_id"]))
 
 
 def _request(row: Any) -> Request:

@@ -22,7 +22,7 @@ from headrace.manager.domain.own_ports import OwnPorts
 from headrace.manager.domain.records.revisions import Revision
 from headrace.manager.domain.records.services import ServiceFacts
 from headrace.manager.domain.variants.resolved_spec import ResolvedSpec
-from headrace.manager.store import decisions, events, revisions, services, traffic
+from headrace.manager.store import decisions, events, imports, revisions, services, traffic
 from headrace.manager.usecases import scaling
 from headrace.manager.usecases.context import locked_service, project_for, service_for
 from headrace.manager.usecases.ports import Pokes
@@ -125,7 +125,7 @@ class Changes:
         return self._done(detail)
 
     async def retry(self, actor: Actor, reference: str) -> ServiceDetail:
-        """Clear the errors of failed starts and try again at once.
+        """Clear the errors of failed starts and try again at once; also a failed import of the model.
 
         The model folder is read again: where it changed, a new revision is made of it. Raises NotFound,
         Forbidden, Conflict, InvalidDefinition, InvalidRequest, QuotaExceeded.
@@ -142,6 +142,8 @@ class Changes:
                 text = f"the model folder was read again, and has changed: revision {number} is made of it"
                 note = Reason.of(NoteReason.DEFINITION_READ_AGAIN, text)
             await services.update(con, facts.service.id, revision_id=revision_id, forgive=True)
+            if facts.resolved.importing is not None:
+                await imports.retry(con, facts.resolved.importing)
             await self._record(con, actor, facts, "service.retried", revision=number)
             detail = await self._services.read(con, actor, facts.service.id)
         return self._done(detail, note)
@@ -278,5 +280,5 @@ class Changes:
 
     def _done(self, detail: ServiceDetail, note: Reason | None = None) -> ServiceDetail:
         """Poke the loops after the commit, and return what the transaction read."""
-        self._pokes.poke("services", "routes", "rules")
+        self._pokes.poke("services", "routes", "rules", "imports")
         return detail if note is None else detail.model_copy(update={"note": note})

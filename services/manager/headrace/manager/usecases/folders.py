@@ -11,7 +11,7 @@ from uuid import UUID
 from headrace.common.contracts.http.folders import CreateFolder, FileView, FolderView
 from headrace.common.contracts.http.page import Page
 from headrace.common.contracts.ids import FolderId, new_uuid
-from headrace.common.contracts.problems import InUse, NotFound, Problem
+from headrace.common.contracts.problems import Conflict, InUse, NotFound, Problem
 from headrace.common.contracts.vocabulary import Role, UsageMode
 from headrace.common.db.pool import Pool, transaction
 from headrace.manager.domain import object_limits
@@ -85,10 +85,16 @@ class Folders:
         return folder_view(await self.find(actor, reference, project, "viewer"))
 
     async def find(self, actor: Actor, reference: str, project: str | None, needed: Role) -> Folder:
-        """Return the folder if the caller has the role `needed`. Raises NotFound, Forbidden."""
+        """Return the folder if the caller has the role `needed`; of those filled from a URI only to read.
+
+        Raises NotFound, Forbidden, Conflict.
+        """
         async with self._pool.acquire() as con:
             within = await project_for(con, actor, project, "viewer") if project else None
-            return await folder_for(con, actor, reference, needed, project=within)
+            folder = await folder_for(con, actor, reference, needed, project=within)
+        if needed != "viewer" and folder.source is not None:
+            raise Conflict(f"folder {folder.name} holds the files of {folder.source}, and is changed by imports only")
+        return folder
 
     async def delete(self, actor: Actor, reference: str, project: str | None, *, force: bool = False) -> None:
         """Delete the folder with its files.

@@ -57,7 +57,8 @@ class History:
             facts, found = await self._revision(con, actor, reference, number)
         resolved = found.resolved
         if resolved.folder_id is None or resolved.snapshot_id is None:
-            why = "no model folder" if resolved.folder_id is None else "no snapshot: an older version made it"
+            missing = "an older version made it" if resolved.importing is None else "its model is not imported yet"
+            why = "no model folder" if resolved.folder_id is None else f"no snapshot: {missing}"
             raise NotFound(f"revision {number} of service {facts.service.name} has {why}")
         async with self._turns.of(facts.service.project_id):
             return await self._snapshots.pinned_manifest(resolved.folder_id, resolved.snapshot_id)

@@ -27,6 +27,7 @@ LoopName = Literal[
     "measuring",
     "counting",
     "snapshots",
+    "imports",
 ]
 
 

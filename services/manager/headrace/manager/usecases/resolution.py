@@ -5,10 +5,11 @@ Files are read without a database connection held; folders are locked again when
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from headrace.common.contracts.problems import Conflict
+from headrace.common.contracts.problems import Conflict, InvalidRequest
 from headrace.common.contracts.revision import RevisionSpec
 from headrace.common.db.pool import Connection
 from headrace.manager.domain.access import Actor
@@ -22,8 +23,9 @@ from headrace.manager.domain.variants import resolve
 from headrace.manager.domain.variants.resolve import FolderFacts, Inputs
 from headrace.manager.domain.variants.resolved_spec import ResolvedSpec
 from headrace.manager.folders.tree import Tree
-from headrace.manager.store import folders
+from headrace.manager.store import folders, imports
 from headrace.manager.usecases.context import folder_for
+from headrace.manager.usecases.model_sources import ModelSources
 from headrace.manager.usecases.parsing import ParserPool
 from headrace.manager.usecases.snapshots import FolderSnapshots
 
@@ -32,6 +34,7 @@ from headrace.manager.usecases.snapshots import FolderSnapshots
 class SpecFolders:
     """Folders that a spec names; `extra` in the order of its mounts."""
 
+    project: Project
     model: Folder | None
     extra: tuple[Folder, ...]
 
@@ -40,22 +43,33 @@ async def find_folders(con: Connection, actor: Actor, project: Project, spec: Re
     """Return the folders that the spec names. Raises NotFound for one that is not in the project."""
     model = await folder_for(con, actor, spec.folder, "viewer", project=project) if spec.folder else None
     extra = [await folder_for(con, actor, mount.folder, "viewer", project=project) for mount in spec.extra_mounts]
-    return SpecFolders(model, tuple(extra))
+    for field, folder in [("folder", model), *((f"extra_mounts[{at}].folder", one) for at, one in enumerate(extra))]:
+        if folder is not None and folder.source is not None:
+            raise InvalidRequest.of(
+                field, f"{folder.name}, which is filled from {folder.source}", "model_uri with that URI"
+            )
+    return SpecFolders(project, model, tuple(extra))
 
 
 async def hold_folders(con: Connection, resolved: ResolvedSpec) -> None:
-    """Lock the folders of a revision until the transaction ends. Raises Conflict, with their names, when some were deleted."""
+    """Lock the folders of a revision until the transaction ends, and have the model imported that it needs.
+
+    Raises Conflict, with their names, when some were deleted.
+    """
     needed = tuple(mount.folder_id for mount in resolved.mounts)
     if needed and len(await folders.hold(con, needed)) < len(set(needed)):
         names = ", ".join(await folders.names_of_deleted(con, needed))
         raise Conflict(f"folder {names} was deleted, and this revision needs it; nothing has changed")
+    if resolved.source is not None and resolved.folder_id is not None:
+        await imports.want(con, resolved.folder_id, resolved.source)
 
 
 class Resolver:
     """Resolves specs."""
 
-    def __init__(self, snapshots: FolderSnapshots) -> None:
+    def __init__(self, snapshots: FolderSnapshots, sources: ModelSources) -> None:
         self._snapshots = snapshots
+        self._sources = sources
         self._parsing = ParserPool()
 
     async def resolve(self, spec: RevisionSpec, name: str, found: SpecFolders) -> ResolvedSpec:
@@ -69,6 +83,8 @@ class Resolver:
     async def _inputs(self, spec: RevisionSpec, name: str, found: SpecFolders) -> Inputs:
         model = found.model
         others = tuple(FolderFacts(folder.id, folder.name, folder.usage_mode) for folder in found.extra)
+        if model is None and spec.model_uri is not None:
+            return await self._of_uri(spec, name, found.project, spec.model_uri, others)
         if model is None:
             return Inputs(name=name, extra=others)
         if model.usage_mode != "model":  # it is refused below; its files do not matter
@@ -77,6 +93,18 @@ class Resolver:
         definition, defaults = await self._parsing.run(model.project_id, partial(_parse, files, spec))
         facts = FolderFacts(model.id, model.name, model.usage_mode, names, snapshot_id)
         return Inputs(name=name, folder=facts, definition=definition, defaults=defaults, extra=others)
+
+    async def _of_uri(
+        self, spec: RevisionSpec, name: str, project: Project, uri: str, others: tuple[FolderFacts, ...]
+    ) -> Inputs:
+        asked = (FILE, *(_candidates(spec) if spec.runtime == "custom" else ()))
+        found = await self._sources.find(project, uri, asked, limit=filetext.MAX_FILE_BYTES)
+        definition = _chosen(spec, found.contents) if spec.runtime == "custom" else None
+        files = _Files(definition, found.contents.get(FILE))
+        parsed, defaults = await self._parsing.run(project.id, partial(_parse, files, spec))
+        folder = found.folder
+        facts = FolderFacts(folder.id, folder.name, "model", found.names, found.snapshot_id, found.source)
+        return Inputs(name=name, folder=facts, definition=parsed, defaults=defaults, extra=others)
 
 
 @dataclass(frozen=True)
@@ -102,10 +130,26 @@ def _parse(files: _Files, spec: RevisionSpec) -> tuple[Model | None, ServiceDefa
 
 
 def _definition(tree: Tree, spec: RevisionSpec) -> tuple[str, bytes]:
-    candidates = (spec.definition_path,) if spec.definition_path else DEFAULT_NAMES
-    for file in candidates:
-        content = tree.read(split_path(file, field="definition_path"), limit=filetext.MAX_FILE_BYTES)
+    contents = dict[str, bytes]()
+    for file in _candidates(spec):
+        content = tree.read(tuple(file.split("/")), limit=filetext.MAX_FILE_BYTES)
         if content is not None:
-            return file, content
+            contents[file] = content
+            break
+    return _chosen(spec, contents)
+
+
+def _candidates(spec: RevisionSpec) -> tuple[str, ...]:
+    """Return the paths at which the model definition may be."""
+    if not spec.definition_path:
+        return DEFAULT_NAMES
+    return ("/".join(split_path(spec.definition_path, field="definition_path")),)
+
+
+def _chosen(spec: RevisionSpec, contents: Mapping[str, bytes]) -> tuple[str, bytes]:
+    candidates = _candidates(spec)
+    for file in candidates:
+        if file in contents:
+            return file, contents[file]
     wanted = " or ".join(candidates)
     raise filetext.refuse(candidates[0], [filetext.row("", "no such file in the folder", f"a file {wanted}")])

@@ -18,11 +18,12 @@ from headrace.common.runtime.clock import Clock
 from headrace.manager.domain import names, object_limits, quota
 from headrace.manager.domain.access import Actor
 from headrace.manager.domain.lifecycle.status import Reachability
+from headrace.manager.domain.model_import import Import
 from headrace.manager.domain.object_limits import ObjectLimits
 from headrace.manager.domain.own_ports import OwnPorts
 from headrace.manager.domain.placement import known_slots
 from headrace.manager.domain.records.services import NewService, ServiceFacts
-from headrace.manager.store import agents, ends, folders, projects, services, traffic
+from headrace.manager.store import agents, ends, folders, imports, projects, services, traffic
 from headrace.manager.usecases.context import make_page, no_group, project_for, project_or_only, service_for
 from headrace.manager.usecases.ports import AppProxies, Pokes
 from headrace.manager.usecases.resolution import Resolver, find_folders, hold_folders
@@ -87,7 +88,7 @@ class Services:
             if detail is None:  # a transaction of its own: it has to hold the project before anything else
                 async with con.transaction():
                     detail = await self._fresh(con, await self._alone(con, actor, made))
-        self._pokes.poke("services", "routes")
+        self._pokes.poke("services", "routes", "imports")
         return detail
 
     async def slots_note(self, con: Connection, slots: Iterable[str]) -> Reason | None:
@@ -129,7 +130,13 @@ class Services:
             names = await folders.names(con, [mount.folder_id for mount in facts.resolved.mounts])
         note = await self.slots_note(con, facts.resolved.slots)
         return service_detail(
-            facts, self._reach(facts), self._clock(), proxy_url=self._proxy_url, folders=names, note=note
+            facts,
+            self._reach(facts),
+            self._clock(),
+            proxy_url=self._proxy_url,
+            folders=names,
+            note=note,
+            model_import=await _import_of(con, facts),
         )
 
     async def detail(self, actor: Actor, reference: str) -> ServiceDetail:
@@ -138,7 +145,7 @@ class Services:
             facts = await service_for(con, actor, reference, "viewer")
             detail = await self._detail(con, facts)
         resolved = facts.resolved
-        if resolved.folder_id is None or resolved.snapshot_id is None:
+        if resolved.folder_id is None or resolved.snapshot_id is None or resolved.source is not None:
             return detail
         changed = await self._snapshots.is_changed(resolved.folder_id, resolved.snapshot_id)
         return detail.model_copy(update={"folder_changed": changed})
@@ -161,6 +168,7 @@ class Services:
             errors=errors,
             ends=ended,
             folders=names,
+            model_import=await _import_of(con, facts),
         )
 
     def _reach(self, facts: ServiceFacts) -> Reachability:
@@ -221,3 +229,9 @@ class Services:
             service_view(facts, replicas[facts.service.id], self._reach(facts), now, proxy_url=self._proxy_url)
             for facts in batch
         ]
+
+
+async def _import_of(con: Connection, facts: ServiceFacts) -> Import | None:
+    """Return the import of the current revision's model, if it has a model URI."""
+    source = facts.resolved.source
+    return None if source is None else (await imports.of(con, [source.import_id])).get(source.import_id)

@@ -81,7 +81,7 @@ class Validations:
             details = {"validation": str(session_id), "spec": spec.model_dump(mode="json")}
             await events.record(con, actor, "validation.started", project_id=project.id, details=details)
             started = await trial_run(con, actor, session_id, "viewer")
-        self._pokes.poke("placement")
+        self._pokes.poke("placement", "imports")
         return validation_view(started)
 
     async def show(self, actor: Actor, reference: str) -> ValidationView:

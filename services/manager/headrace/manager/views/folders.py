@@ -14,6 +14,7 @@ def folder_view(folder: Folder) -> FolderView:
         project_id=folder.project_id,
         usage_mode=folder.usage_mode,
         created_at=folder.created_at,
+        source=folder.source,
     )
 
 

@@ -10,8 +10,10 @@ from headrace.common.contracts.http.services import ServiceDetail, ServiceView
 from headrace.common.contracts.ids import FolderId
 from headrace.common.contracts.reasons import Reason
 from headrace.manager.domain.lifecycle.status import Reachability, StatusOfService, status_of
+from headrace.manager.domain.model_import import Import
 from headrace.manager.domain.records.replicas import End, Replica, StartError
 from headrace.manager.domain.records.services import ServiceFacts
+from headrace.manager.views.model_imports import model_import_view
 from headrace.manager.views.replicas import end_view, replica_view, start_error_view
 from headrace.manager.views.revisions import effective_view
 
@@ -35,6 +37,7 @@ def service_detail(
     errors: Sequence[StartError] = (),
     ends: Sequence[End] = (),
     folders: Mapping[FolderId, str],
+    model_import: Import | None = None,
     note: Reason | None = None,
 ) -> ServiceDetail:
     """Return the service with its replicas, failed starts and ends in operation. `folders`: names of mounted folders."""
@@ -49,6 +52,7 @@ def service_detail(
         ends_in_a_row=facts.service.ends,
         next_restart_at=_ahead(facts.service.next_restart_at, now),
         note=note,
+        model_import=model_import_view(model_import) if model_import is not None else None,
     )
 
 

@@ -77,7 +77,9 @@ def update(
     ] = None,
     refresh: Annotated[
         bool,
-        typer.Option("--refresh", help="Take the files of the model folder as they are now, also without any change."),
+        typer.Option(
+            "--refresh", help="Take the files of the model folder or URI as they are now, also without any change."
+        ),
     ] = False,
     unset_env: Annotated[list[str] | None, typer.Option("--unset-env", metavar="NAME", help="Repeatable.")] = None,
     unset: Annotated[

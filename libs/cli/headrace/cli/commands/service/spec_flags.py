@@ -24,6 +24,14 @@ class SpecFlags:
         str | None,
         typer.Option("--folder", metavar="FOLDER", help="Model folder, name or id.", autocompletion=complete_folder),
     ] = None
+    model_uri: Annotated[
+        str | None,
+        typer.Option(
+            "--model-uri",
+            metavar="URI",
+            help="Instead of --folder: hf://org/name[@revision], or https://… of a file; fetched once.",
+        ),
+    ] = None
     runtime: Annotated[RuntimeVariant | None, typer.Option("--runtime", help="Runtime variant (default custom).")] = (
         None
     )
@@ -84,6 +92,7 @@ class SpecFlags:
         environ |= pairs(self.env or (), "--env")
         fields = {
             "folder": self.folder,
+            "model_uri": self.model_uri,
             "runtime": self.runtime,
             "image": self.image,
             "architecture": self.architecture,
@@ -99,10 +108,12 @@ class SpecFlags:
 
 
 def overlaid(below: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """Merge `over` into `below`; mappings are merged key by key."""
+    """Merge `over` into `below`; mappings are merged key by key, and a model folder replaces a model URI, and the other way round."""
     merged: dict[str, Any] = {
         name: {**(below.get(name) or {}), **over[name]}
         for name in ("slots", "environ", "metadata", "balance", "limits", "caller_limits", "cors", "rollout")
         if name in over and isinstance(below.get(name) or {}, dict)
     }
-    return {**below, **over, **merged}
+    other = {"folder": "model_uri", "model_uri": "folder"}
+    replaced = {other[name] for name in over if name in other and other[name] not in over}
+    return {**{name: value for name, value in below.items() if name not in replaced}, **over, **merged}

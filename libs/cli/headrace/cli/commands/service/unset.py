@@ -9,6 +9,7 @@ from headrace.cli.parsing import usage
 
 OF_THE_SPEC: Final = {
     "folder": "folder",
+    "model-uri": "model_uri",
     "runtime": "runtime",
     "image": "image",
     "architecture": "architecture",

@@ -9,9 +9,11 @@ from headrace.cli.commands.service.spec_view import spec_facts
 from headrace.cli.commands.service.traffic_flags import traffic_facts
 from headrace.cli.output import Columns
 from headrace.cli.session import Session
-from headrace.cli.text import cell, mapping, slots
+from headrace.cli.text import cell, mapping, size, slots
+from headrace.common.contracts.http.model_imports import ModelImport
 from headrace.common.contracts.http.replicas import ReplicaEnd, ReplicaView, RouteError
 from headrace.common.contracts.http.services import ServiceDetail, ServiceView
+from headrace.common.text.counting import count
 
 ERROR_COLUMNS: Columns[RouteError] = (
     ("AT", lambda e: e.at),
@@ -52,6 +54,7 @@ def show_service(session: Session, service: ServiceDetail) -> None:
             ("runtime", service.runtime),
             ("image", service.image),
             ("folder", _folder(service)),
+            *_source(service),
             ("slots", slots(service.slots)),
             *(spec_facts(service.effective) if service.effective is not None else ()),
             ("resource group", service.resource_group),
@@ -107,6 +110,30 @@ def _folder(service: ServiceDetail) -> object:
         return name
     then = f"to roll its files out: headrace service update {service.name} --refresh"
     return f"{name}, changed since revision {service.revision}; {then}"
+
+
+def _source(service: ServiceDetail) -> list[tuple[str, object]]:
+    """Return where the files come from, and how far they are."""
+    source = service.effective.source if service.effective is not None else None
+    if source is None:
+        return []
+    facts: list[tuple[str, object]] = [
+        ("model uri", f"{source.uri}, {size(source.size_bytes)}, version {source.version}")
+    ]
+    if (found := service.model_import) is not None:
+        facts.append(("import", _import_words(found)))
+    return facts
+
+
+def _import_words(found: ModelImport) -> str:
+    done = f"{size(found.done_bytes)} of {size(found.size_bytes)}"
+    if found.state == "done":
+        return f"done at {cell(found.imported_at)}"
+    if found.state == "running":
+        return f"{done}, {size(int(found.bytes_per_s))}/s" if found.bytes_per_s else done
+    if found.state == "waiting":
+        return "waits for its turn"
+    return f"failed {count(found.attempts, 'time')}: {found.error}; again at {cell(found.next_try_at)}"
 
 
 def _end_lines(service: ServiceDetail) -> list[str]:

@@ -28,6 +28,8 @@ class FolderView(View):
     project_id: ProjectId
     usage_mode: UsageMode
     created_at: AwareDatetime
+    source: str | None = None
+    """Model URI whose files it holds: imports alone change it, and it leaves when nothing needs it."""
 
 
 class FileView(View):

@@ -9,6 +9,7 @@ from pydantic import AwareDatetime, Field, StringConstraints
 from headrace.common.contracts.http.page import Body, View
 from headrace.common.contracts.ids import FolderId, SnapshotId
 from headrace.common.contracts.model import HealthCheck, PreStartAction
+from headrace.common.contracts.model_uri import ModelSource
 from headrace.common.contracts.revision import RevisionSpec
 from headrace.common.contracts.slots import ResourceSlots
 from headrace.common.contracts.stored import as_stored
@@ -51,6 +52,8 @@ class EffectiveSpec(View):
     slots: ResourceSlots
     mounts: tuple[EffectiveMount, ...] = ()
     """The model folder, if there is one, comes first."""
+    source: ModelSource | None = None
+    """The model URI at the version that the revision has, if its files come from one."""
 
 
 class RevisionView(View):

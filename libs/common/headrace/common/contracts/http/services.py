@@ -14,6 +14,7 @@ from pydantic import (
 )
 
 from headrace.common.contracts.cors import Cors, CorsSettings
+from headrace.common.contracts.http.model_imports import ModelImport
 from headrace.common.contracts.http.page import Change, View
 from headrace.common.contracts.http.replicas import ReplicaEnd, ReplicaView, RouteError
 from headrace.common.contracts.http.revisions import EffectiveSpec
@@ -182,6 +183,8 @@ class ServiceDetail(ServiceView):
     folder_changed: bool | None = None
     """Whether the model folder has other files now than those that `revision` pinned: `service update` would roll them out. In
     the response to GET only; None without a pinned folder, or when the storage does not answer."""
+    model_import: ModelImport | None = None
+    """How far the files of `model_uri` are; None without one. `effective.source` has the version."""
     replica_list: tuple[ReplicaView, ...]
     errors: tuple[RouteError, ...]
     next_retry_at: AwareDatetime | None = None

@@ -30,6 +30,10 @@ class ApiReason(ReasonCode):
     )
     FOLDER_HASHING = "folder-hashing", "the SHA-256 of files that were not uploaded here is being made"
     FOLDER_CHANGING = "folder-changing", "the folder was changed again and again while it was read"
+    MODEL_SOURCE_UNAVAILABLE = (
+        "model-source-unavailable",
+        "the source of a model URI does not answer, or not as it should",
+    )
     SECRET_KEY_CHANGED = (
         "secret-key-changed",
         "stored secrets were encrypted with another secret key than this manager's",

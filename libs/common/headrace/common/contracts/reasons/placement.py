@@ -28,4 +28,9 @@ class PlacementReason(CodeOfOne):
     CORDONED = "cordoned", "operators let nothing new be placed on the machines (`headrace agent cordon`)"
     DISK_LOW = "disk-low", "the machines have less disk free than their agents keep in reserve"
     ADDRESS_NOT_ALLOWED = "address-not-allowed", "the machines are at an address that is not allowed for them"
+    MODEL_IMPORTING = "model-importing", "the files of its model URI are being fetched; the text says how far that is"
+    MODEL_IMPORT_FAILED = (
+        "model-import-failed",
+        "the files of its model URI could not be fetched; it is tried again, at once by `headrace service retry`",
+    )
     NOT_PLACEABLE = "not-placeable", "the stored data of the session or its machine cannot be read"

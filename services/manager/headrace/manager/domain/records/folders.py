@@ -22,6 +22,8 @@ class Folder:
     name: str
     usage_mode: UsageMode
     created_at: datetime
+    source: str | None = None
+    """Model URI whose files it holds; None: it is its users' own."""
 
 
 @dataclass(frozen=True)

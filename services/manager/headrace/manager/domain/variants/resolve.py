@@ -18,6 +18,7 @@ from headrace.common.contracts.ids import FolderId, SnapshotId
 from headrace.common.contracts.images import ALLOWED as IMAGE_NAMES
 from headrace.common.contracts.images import parse_image
 from headrace.common.contracts.messages.plans import Mount
+from headrace.common.contracts.model_uri import ModelSource
 from headrace.common.contracts.problems import row
 from headrace.common.contracts.revision import RevisionSpec
 from headrace.common.contracts.slots import CPU, GPU_DEVICE, GPU_SHARES, MEM, MIN
@@ -52,6 +53,8 @@ class FolderFacts:
     usage_mode: UsageMode
     files: tuple[str, ...] = ()
     snapshot_id: SnapshotId | None = None
+    source: ModelSource | None = None
+    """The model URI that its files come from."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,7 @@ def resolve(spec: RevisionSpec, inputs: Inputs) -> ResolvedSpec:
         environ=_environ(spec, defaults, port),
         slots=_slots(spec.slots, defaults.resource_slots),
         mounts=_mounts(spec, inputs),
+        source=inputs.folder.source if inputs.folder else None,
     )
     _check_size(resolved)
     return resolved
@@ -163,8 +167,14 @@ def _error(field: str, found: object, allowed: str) -> dict[str, Any]:
 def _of_the_variant(spec: RevisionSpec, inputs: Inputs) -> list[dict[str, Any]]:
     errors = []
     runtime = spec.runtime
-    if spec.folder is None and (runtime == "custom" or (runtime in ENGINES and ENGINES[runtime].needs_folder)):
-        errors.append(_error("folder", None, f"a model folder: the runtime {runtime} needs one"))
+    if spec.folder is not None and spec.model_uri is not None:
+        errors.append(_error("model_uri", "a folder and a URI", "one of folder and model_uri"))
+    if (
+        spec.folder is None
+        and spec.model_uri is None
+        and (runtime == "custom" or (runtime in ENGINES and ENGINES[runtime].needs_folder))
+    ):
+        errors.append(_error("folder", None, f"a model folder, or a model_uri: the runtime {runtime} needs one"))
     if inputs.folder and inputs.folder.usage_mode != "model":
         errors.append(_error("folder", f"a {inputs.folder.usage_mode} folder", "a folder with usage mode model"))
     if spec.command is not None and runtime != "cmd":

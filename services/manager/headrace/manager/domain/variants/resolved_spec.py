@@ -9,9 +9,10 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from headrace.common.contracts.ids import FolderId, SnapshotId
+from headrace.common.contracts.ids import FolderId, ImportId, SnapshotId
 from headrace.common.contracts.messages.plans import Mount
 from headrace.common.contracts.model import HealthCheck, PreStartAction
+from headrace.common.contracts.model_uri import ModelSource
 from headrace.common.contracts.slots import ResourceSlots
 from headrace.common.contracts.vocabulary import RuntimeVariant
 
@@ -41,6 +42,14 @@ class ResolvedSpec(BaseModel):
     environ: dict[str, str] = {}
     slots: ResourceSlots
     mounts: tuple[Mount, ...] = ()
+    source: ModelSource | None = None
+    """Where the files of the model folder come from, if from a URI. Until they were imported, the first mount has no
+    snapshot, and no replica is placed; then it is filled in, once."""
+
+    @property
+    def importing(self) -> ImportId | None:
+        """Import that has to end before a replica can be placed."""
+        return self.source.import_id if self.source is not None and self.snapshot_id is None else None
 
     @property
     def snapshot_id(self) -> SnapshotId | None:

@@ -1,0 +1,67 @@
+"""Which model URIs the installation allows, and which addresses are contacted for them (against SSRF). Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import Final
+from urllib.parse import urlsplit
+
+_NAT64: Final = IPv6Network("64:ff9b::/96")
+
+
+@dataclass(frozen=True)
+class SourcePolicy:
+    """Policy of model URIs. It is applied to each URL that is opened, redirects among them, and to each resolved address."""
+
+    schemes: frozenset[str] = frozenset({"hf", "https"})
+    hosts: tuple[str, ...] = ()
+    """Allowed host names; `.example.com` allows all below it. Empty: all."""
+    networks: tuple[IPv4Network | IPv6Network, ...] = ()
+    """Allowed networks of addresses that are not public."""
+    own: frozenset[str] = frozenset()
+    """Hosts of the operator's own settings (`hub_endpoint`), which are allowed whatever `hosts` says."""
+
+    def why_not_scheme(self, scheme: str) -> str | None:
+        """Return what is allowed instead, if model URIs of this scheme are not."""
+        return None if scheme in self.schemes else f"a URI with {' or '.join(sorted(self.schemes))}://"
+
+    def why_not_url(self, url: str) -> str | None:
+        """Return why this URL is not opened; None if it is."""
+        parts = urlsplit(url)
+        host = (parts.hostname or "").rstrip(".")
+        if parts.scheme != "https" and not (parts.scheme == "http" and ("http" in self.schemes or host in self.own)):
+            return f"{parts.scheme or 'no scheme'} is not allowed; allowed: https"
+        if not host:
+            return "it names no host"
+        if self.hosts and host not in self.own and not any(_matches(host, one) for one in self.hosts):
+            return f"host {host} is not allowed; allowed: {', '.join(self.hosts[:10])} (setting model_uri_hosts)"
+        try:
+            return self.why_not_addresses(host, [str(ip_address(host))])
+        except ValueError:
+            return None  # a name: its addresses are checked when it is resolved
+
+    def why_not_addresses(self, host: str, addresses: Iterable[str]) -> str | None:
+        """Return why a host with these addresses is not contacted; None if it is."""
+        for address in addresses:
+            ip = ip_address(address.partition("%")[0])
+            if not any(ip in network for network in self.networks) and not _is_public(ip):
+                text = f"host {host} is at {ip}, which is no public address"
+                return f"{text}; allowed: public ones, and those of the setting model_uri_networks"
+        return None
+
+
+def _matches(host: str, allowed: str) -> bool:
+    return host.endswith(allowed) if allowed.startswith(".") else host == allowed
+
+
+def _is_public(ip: IPv4Address | IPv6Address) -> bool:
+    inner: IPv4Address | None = None
+    if isinstance(ip, IPv6Address):
+        inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
+        if ip in _NAT64:
+            inner = IPv4Address(int(ip) & 0xFFFFFFFF)
+        if ip.ipv4_mapped is not None:
+            return _is_public(ip.ipv4_mapped)
+    return ip.is_global and not ip.is_multicast and (inner is None or _is_public(inner))

@@ -1,0 +1,71 @@
+"""Credentials of model sources: the operator's file, which says for which URIs and projects each is.
+
+They are never in a request, an answer, a log or a revision: a project uses them by naming a URI that they are for.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Final
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, ValidationError
+
+from headrace.common.contracts import wording
+from headrace.manager.domain.model_source import SourceError
+
+MAX_FILE_BYTES: Final = 2**20
+MAX_CREDENTIALS: Final = 1000
+EVERYBODY: Final = "*"
+
+
+class Credential(BaseModel):
+    """A token, and what it is for."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    uri: Annotated[str, StringConstraints(pattern=r"^(hf://|https://[^/@\s]+/)[^\s]*$", max_length=2048)]
+    """Beginning of URIs: all of one, or up to a `/`."""
+    projects: Annotated[tuple[str, ...], Field(min_length=1, max_length=10_000)]
+    """Names of projects that may use it; `*`: all."""
+    token: SecretStr
+
+    def fits(self, uri: str, project: str) -> bool:
+        """Return whether it is for this URI of this project."""
+        bare = uri.partition("@")[0] if uri.startswith("hf://") else uri
+        below = self.uri if self.uri.endswith("/") else f"{self.uri}/"
+        return (bare == self.uri or bare.startswith(below)) and bool({project, EVERYBODY}.intersection(self.projects))
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    credentials: Annotated[tuple[Credential, ...], Field(max_length=MAX_CREDENTIALS)] = ()
+
+
+class Credentials:
+    """The file, which is read at each use. Blocks."""
+
+    def __init__(self, file: Path | None) -> None:
+        self._file = file
+
+    def token(self, uri: str, project: str) -> str:
+        """Return the token with the longest URI that fits; empty if there is none. Raises SourceError."""
+        fitting = [one for one in self._read() if one.fits(uri, project)]
+        best = max(fitting, key=lambda one: len(one.uri), default=None)
+        return best.token.get_secret_value() if best else ""
+
+    def _read(self) -> tuple[Credential, ...]:
+        if self._file is None:
+            return ()
+        try:
+            with self._file.open("rb") as opened:
+                content = opened.read(MAX_FILE_BYTES + 1)
+            if len(content) > MAX_FILE_BYTES:
+                raise SourceError(f"model_credentials_file has more than {MAX_FILE_BYTES} bytes", lasting=True)
+            return _File.model_validate(tomllib.loads(content.decode())).credentials
+        except OSError as error:
+            why = f"cannot be read: {error.strerror or type(error).__name__}"
+        except ValidationError as error:  # never with the values
+            why = f"is invalid at {wording.joined(wording.parts(error.errors(include_input=False)[0]['loc'])) or 'its top'}"
+        except ValueError:
+            why = "is no TOML"
+        raise SourceError(f"the manager's model_credentials_file {why}", lasting=False)
