@@ -4,4 +4,5 @@ from headrace.common.runtime.lean import load_lean
 
 load_lean()
 
-import headrace.agent.running  # noqa: E402, F401
+import headrace.agent.running  # noqa: E402
+import headrace.manager.running  # noqa: E402, F401
