@@ -9,7 +9,7 @@ import asyncio
 import signal
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Final
 
@@ -19,13 +19,17 @@ from headrace.embedded.stack import EmbeddedServers
 from tests.support.ports import free_port
 from tests.support.tls_relay import tls_relay
 from tests.support.worlds.installation import certificate, nats_running, valkey_running
+from tests.support.worlds.installed_nats import InstalledNats, nats_cluster_running, servers_of
 
 READY: Final = "servers are ready"
 
 
 @asynccontextmanager
-async def servers(folder: Path, data: Path, *, database: int, redis: int) -> AsyncIterator[None]:
-    """Run the servers as the files in `folder` say. `database`, `redis`: ports of PostgreSQL and Valkey there."""
+async def servers(folder: Path, data: Path, *, database: int, redis: int) -> AsyncIterator[list[InstalledNats]]:
+    """Run the servers as the files in `folder` say. `database`, `redis`: ports of PostgreSQL and Valkey there.
+
+    Yields those of a NATS cluster.
+    """
     plain_redis = free_port()
     async with EmbeddedServers(data / "database", only={"postgres"}, durable=False) as postgres:
         superuser = await asyncpg.connect(
@@ -46,8 +50,13 @@ async def servers(folder: Path, data: Path, *, database: int, redis: int) -> Asy
             tls_relay(database, postgres.server_ports["postgres"], certificate(folder, "database"), postgres=True),
             tls_relay(redis, plain_redis, certificate(folder, "redis")),
         ):
-            with nats_running(folder, data), valkey_running(folder, data, plain_redis):
-                yield
+            with ExitStack() as stack:
+                stack.enter_context(valkey_running(folder, data, plain_redis))
+                if servers_of(folder, data):
+                    yield stack.enter_context(nats_cluster_running(folder, data))
+                else:
+                    stack.enter_context(nats_running(folder, data))
+                    yield []
 
 
 async def _run(folder: Path, data: Path) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from headrace.common.bus.credentials import credentials_file
 from headrace.common.bus.identities import (
@@ -17,6 +18,7 @@ from headrace.common.bus.identities import (
 from headrace.common.bus.permissions import EDGE_ACCOUNT, STORE_ACCOUNT, UserKind
 from headrace.common.bus.signing import CLAIMS_USER, BusSigning, InstalledUser
 from headrace.common.contracts.vocabulary import JoinKind
+from headrace.install.plan import NatsServer
 from headrace.install.state import SYSTEM_USER, State, bus_users
 
 _JOIN_KINDS: Mapping[UserKind, JoinKind] = {
@@ -27,11 +29,28 @@ _JOIN_KINDS: Mapping[UserKind, JoinKind] = {
 _SHARES = {"HEADRACE": STORE_ACCOUNT, "EDGE": EDGE_ACCOUNT}
 
 
+@dataclass(frozen=True, slots=True)
+class NatsFiles:
+    """Where a server finds its files and keeps its data."""
+
+    store: str
+    certificate: str
+    key: str
+    authorities: str
+
+
 def nats_config(
-    state: State, *, listen: str, store: str, certificate: str, key: str, health_port: int | None = None
+    state: State,
+    *,
+    listen: str,
+    files: NatsFiles,
+    health_port: int | None = None,
+    member: NatsServer | None = None,
+    routes: str = "",
 ) -> str:
     """Return the server's configuration. It holds no secret. `health_port`: loopback port of `/healthz`, for containers.
 
+    `member`: which server of the cluster it is, and `routes`, where it listens for the others.
     Accounts' claims are stored by the server in `<store>/accounts`, where newer ones replace these (`$SYS.REQ.CLAIMS.UPDATE`).
     """
     tokens = _account_tokens(state)
@@ -43,22 +62,24 @@ def nats_config(
         issued_at=state.operator_issued_at,
         signing_keys=[public_key(state.operator_signing)] if state.operator_signing else (),
     )
+    identified = f"cert_file: {_quoted(files.certificate)}, key_file: {_quoted(files.key)}"
     return "\n".join(
         (
             f"listen: {_quoted(listen)}",
-            'server_name: "headrace-1"',
+            f"server_name: {_quoted(member.name if member else 'headrace-1')}",
             *([] if health_port is None else [f'http: "127.0.0.1:{health_port}"  # /healthz']),
             "max_payload: 8MB  # a machine's whole plan is one message",
-            f"tls {{ cert_file: {_quoted(certificate)}, key_file: {_quoted(key)} }}",
+            f"tls {{ {identified} }}",
+            *([] if member is None else _cluster(state, member, routes, identified, files.authorities)),
             "jetstream {",
-            f"  store_dir: {_quoted(store)}",
+            f"  store_dir: {_quoted(files.store)}",
             "  sync_interval: 2s  # a power cut may lose newer messages; managers detect that and publish them again",
             "}",
             f"operator: {operator}",
             f"system_account: {system}",
             "resolver {",
             "  type: full",
-            f"  dir: {_quoted(f'{store}/accounts')}",
+            f"  dir: {_quoted(f'{files.store}/accounts')}",
             "  allow_delete: false",
             '  interval: "2m"',
             "}",
@@ -68,6 +89,22 @@ def nats_config(
             "",
         )
     )
+
+
+def _cluster(state: State, member: NatsServer, listen: str, identified: str, authorities: str) -> Iterator[str]:
+    """Return how it meets the others: each shows a certificate for the address at which it is reached."""
+    yield "cluster {"
+    yield '  name: "headrace"'
+    yield f"  listen: {_quoted(listen)}"
+    yield f"  advertise: {_quoted(str(member.routes))}"
+    yield "  no_advertise: true  # clients keep to the addresses in their settings, which the certificates name"
+    yield f"  tls {{ {identified}, ca_file: {_quoted(authorities)}, verify: true, timeout: 5 }}"
+    yield "  routes: ["
+    yield from (
+        f"    {_quoted(f'tls://{server.routes}')}" for server in state.plan.nats_cluster if server.name != member.name
+    )
+    yield "  ]"
+    yield "}"
 
 
 def bus_credentials(state: State) -> dict[str, str]:

@@ -68,18 +68,22 @@ def new_authority(name: str, now: datetime) -> KeyPair:
     return KeyPair(certificate=_pem(builder.sign(key, hashes.SHA256())), key=_key_pem(key))
 
 
-def new_certificate(authority: KeyPair, hosts: Sequence[str], now: datetime) -> KeyPair:
-    """Generate a key and its certificate for a server with these host names and addresses."""
+def new_certificate(authority: KeyPair, hosts: Sequence[str], now: datetime, *, client: bool = False) -> KeyPair:
+    """Generate a key and its certificate for a server with these host names and addresses.
+
+    `client`: it proves to others of its kind that it is one, too.
+    """
     issuer = x509.load_pem_x509_certificate(authority.certificate.encode())
     issuer_key = serialization.load_pem_private_key(authority.key.encode(), password=None)
     assert isinstance(issuer_key, ec.EllipticCurvePrivateKey)  # noqa: S101 - new_authority() makes no other
     key = ec.generate_private_key(ec.SECP256R1())
     ends = min(CERTIFICATE_FOR, issuer.not_valid_after_utc - now)
+    usages = [ExtendedKeyUsageOID.SERVER_AUTH, *([ExtendedKeyUsageOID.CLIENT_AUTH] if client else [])]
     builder = (
         _begun(_named(hosts[0][:64]), issuer.subject, key.public_key(), now, ends)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(signs=False), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
         .add_extension(x509.SubjectAlternativeName([_general(host) for host in dict.fromkeys(hosts)]), critical=False)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .add_extension(

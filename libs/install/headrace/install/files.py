@@ -9,9 +9,9 @@ from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any, Final
 
-from headrace.install.bus import bus_credentials, bus_signing, nats_config
+from headrace.install.bus import NatsFiles, bus_credentials, bus_signing, nats_config
 from headrace.install.compose import files as compose
-from headrace.install.plan import Address, Layout, Plan
+from headrace.install.plan import Address, Layout, NatsServer, Plan
 from headrace.install.state import SYSTEM_USER, State
 
 STATE: Final = "installation.json"
@@ -76,26 +76,19 @@ def rendered(state: State, folder: Path) -> dict[str, File]:
 def _certificates(state: State) -> dict[str, File]:
     authorities = "".join(pair.certificate for pair in state.authorities)
     files = {"tls/ca.crt": File(authorities, "the authority by which all clients verify the servers", secret=False)}
+    whose_of = {**_CERTIFICATE_OF, **{one.name: _server(one) for one in state.plan.nats_cluster}}
     for name, pair in state.certificates.items():
-        whose = _CERTIFICATE_OF[name]
+        whose = whose_of[name]
         files[f"tls/{name}.crt"] = File(pair.certificate, f"certificate of {whose}", secret=False)
         files[f"tls/{name}.key"] = File(pair.key, f"private key of {whose}", group_may_read=name == "database")
     return files
 
 
 def _bus(state: State, at: str) -> dict[str, File]:
-    config = nats_config(
-        state,
-        listen=str(Address(_listen_host(state.plan, state.plan.nats), state.plan.nats.port)),
-        store="/data" if state.plan.layout is Layout.COMPOSE else f"{state.plan.data}/nats",
-        certificate=f"{at}/tls/nats.crt",
-        key=f"{at}/tls/nats.key",
-        health_port=8222 if state.plan.layout is Layout.COMPOSE else None,
-    )
     said = {"manager": "the managers", "autoscaler": "the autoscalers", "proxy-1": "app-proxy proxy-1"}
     said[SYSTEM_USER] = "who replaces accounts in NATS: no service reads it"
     return {
-        "nats/nats.conf": File(config, "configuration of NATS", secret=False),
+        **_nats(state, at),
         "bus/signing.json": File(
             f"{bus_signing(state).model_dump_json(indent=1)}\n",
             "what managers sign identities of machines that join with, and take them back with",
@@ -105,6 +98,37 @@ def _bus(state: State, at: str) -> dict[str, File]:
             for name, content in bus_credentials(state).items()
         },
     }
+
+
+def _nats(state: State, at: str) -> dict[str, File]:
+    """Return the configuration of the server, or of each server of the cluster."""
+    plan = state.plan
+    compose = plan.layout is Layout.COMPOSE
+
+    def files(name: str) -> NatsFiles:
+        store = "/data" if compose else f"{plan.data}/{name}"
+        return NatsFiles(store, f"{at}/tls/{name}.crt", f"{at}/tls/{name}.key", f"{at}/tls/ca.crt")
+
+    if not plan.nats_cluster:
+        listen = Address(_listen_host(plan, plan.nats), plan.nats.port)
+        config = nats_config(state, listen=str(listen), files=files("nats"), health_port=8222 if compose else None)
+        return {"nats/nats.conf": File(config, "configuration of NATS", secret=False)}
+    made = {}
+    for server in plan.nats_cluster:
+        host = _listen_host(plan, server.address)
+        config = nats_config(
+            state,
+            listen=str(Address(host, server.address.port)),
+            files=files(server.name),
+            member=server,
+            routes=str(Address(host, server.routes.port)),
+        )
+        made[f"nats/{server.name}.conf"] = File(config, f"configuration of {_server(server)}", secret=False)
+    return made
+
+
+def _server(server: NatsServer) -> str:
+    return f"NATS server {server.name} at {server.address}"
 
 
 def _database(state: State, at: str) -> dict[str, File]:
@@ -182,13 +206,14 @@ def _services(state: State, at: str) -> dict[str, File]:
     def common(user: str) -> dict[str, Any]:
         return {
             "ca_file": f"{at}/tls/ca.crt",
-            "nats_url": f"tls://{plan.nats}",
+            "nats_url": _nats_url(plan.nats_addresses),
             "nats_user": user,
             "nats_credentials": f"{at}/bus/{user}.creds",
         }
 
     manager = {
         **common("manager"),
+        **({"nats_replicas": 3} if plan.nats_cluster else {}),
         "database_url": f"postgresql://headrace:{state.passwords['database']}@{plan.database}/headrace?sslmode=verify-full",
         "listen_host": _listen_host(plan, plan.api),
         "listen_port": _COMPOSE_API_PORT if compose else plan.api.port,
@@ -201,7 +226,7 @@ def _services(state: State, at: str) -> dict[str, File]:
         "public_proxy_url": plan.proxy_url,
         "public_url": plan.url,
         "bus_signing_file": f"{at}/bus/signing.json",
-        "machines_nats_url": f"tls://{_from_elsewhere(plan)}",
+        "machines_nats_url": _nats_url(_from_elsewhere(plan)),
         "replica_networks": _replica_networks(plan),
     }
     proxy = {
@@ -281,20 +306,23 @@ def _replica_networks(plan: Plan) -> list[str]:
     return [*loopback, *_PRIVATE_NETWORKS, *(f"{one}/{one.max_prefixlen}" for one in others)]
 
 
-def _from_elsewhere(plan: Plan) -> Address:
-    """Return the address of NATS for machines that join: a name of containers or of loopback leads nowhere there."""
-    if plan.layout is Layout.COMPOSE or _is_loopback(plan.nats.host):
-        return Address(plan.api.host, plan.nats.port)
-    return plan.nats
+def _nats_url(addresses: Iterable[Address]) -> str:
+    return ",".join(f"tls://{address}" for address in addresses)
+
+
+def _from_elsewhere(plan: Plan) -> list[Address]:
+    """Return the addresses of NATS for machines that join: a name of containers or of loopback leads nowhere there."""
+    here = plan.layout is Layout.COMPOSE
+    return [Address(plan.api.host, one.port) if here or _is_loopback(one.host) else one for one in plan.nats_addresses]
 
 
 def _listen_host(plan: Plan, address: Address) -> str:
-    """Return where a server listens that is reached at `address`: all interfaces of its family, or loopback only."""
+    """Return where a server listens that is reached at `address`: all interfaces of its family, or that of loopback only."""
     if plan.layout is Layout.COMPOSE:
         return "0.0.0.0"
-    if ":" in address.host:
-        return "::1" if _is_loopback(address.host) else "::"
-    return "127.0.0.1" if _is_loopback(address.host) else "0.0.0.0"
+    if _is_loopback(address.host):
+        return "127.0.0.1" if address.host == "localhost" else address.host
+    return "::" if ":" in address.host else "0.0.0.0"
 
 
 def _is_loopback(host: str) -> bool:

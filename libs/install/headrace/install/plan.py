@@ -17,11 +17,16 @@ from headrace.common.contracts.addresses import FORBIDDEN_IN_WORDS, is_forbidden
 from headrace.install.errors import InstallError
 
 _HOST: Final = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")
+_LAST_PORT: Final = 65_535
 _NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _RESERVED: Final = frozenset({"manager", "manager-system", "autoscaler", "proxy-1", "system"})
 """Users of the bus that every installation has."""
 MAX_AGENTS: Final = 1000
 MAX_NAMES: Final = 100
+CLUSTER_SIZES: Final = (3, 5)
+"""Servers of a NATS cluster: an odd number, so that a majority goes on without some of them."""
+ROUTES_ABOVE: Final = 2000
+"""The servers of a NATS cluster reach each other at so much above the port of clients: at 6222, as is usual."""
 
 
 class Layout(StrEnum):
@@ -39,6 +44,19 @@ class Address(NamedTuple):
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class NatsServer(BaseModel):
+    """Server of a NATS cluster. It keeps its name, by which the others know what it stores."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    name: str
+    address: Address
+
+    @property
+    def routes(self) -> Address:
+        """Where the other servers reach it."""
+        return Address(self.address.host, self.address.port + ROUTES_ABOVE)
 
 
 class Agent(BaseModel):
@@ -63,6 +81,9 @@ class Plan(BaseModel):
     """Further host names and addresses of the API and the bus."""
     database: Address
     nats: Address
+    """Of a cluster, its first server."""
+    nats_cluster: tuple[NatsServer, ...] = ()
+    """Servers of the cluster; empty: one server, at `nats`."""
     redis: Address
     data: str = "/var/lib/headrace"
     """Folder of the servers' and services' data, where these run."""
@@ -72,6 +93,11 @@ class Plan(BaseModel):
     def api(self) -> Address:
         """Address of the API in its URL."""
         return _address_of(self.url, 443)
+
+    @property
+    def nats_addresses(self) -> tuple[Address, ...]:
+        """Addresses of all NATS servers."""
+        return tuple(server.address for server in self.nats_cluster) or (self.nats,)
 
     @property
     def proxy(self) -> Address:
@@ -124,13 +150,15 @@ def planned(given: Choices, stored: Plan | None) -> Plan:
     if not data.is_absolute():
         raise InstallError(f"--data-dir: found {ascii(str(data))[1:-1]}; allowed: an absolute path")
     check_path(data, "--data-dir")
+    cluster = _nats_cluster(given.nats, stored, layout, nats)
     return Plan(
         url=url,
         proxy_url=_checked_url(proxy_url, "--proxy-url", "http", "https"),
         layout=layout,
         names=_merged(_known_names(stored, _address_of(url, 443).host), given.names),
         database=_address(given.database, "--database", database),
-        nats=_address(given.nats, "--nats", nats),
+        nats=cluster[0].address if cluster else _address(given.nats, "--nats", nats),
+        nats_cluster=cluster,
         redis=_address(given.redis, "--redis", redis),
         data=str(data),
         agents=_agents(stored.agents if stored else (), given.agents) or _AGENTS,
@@ -191,6 +219,34 @@ def _address(text: str | None, option: str, default: Address) -> Address:
     if not is_host(address.host) or text.lower() not in {str(address), _written(address.host)}:
         raise InstallError(f"{option}: found {text}; allowed: HOST or HOST:PORT, without scheme or password")
     return address
+
+
+def _nats_cluster(text: str | None, stored: Plan | None, layout: Layout, default: Address) -> tuple[NatsServer, ...]:
+    """Return the servers of the cluster; none for one server. Those that are known keep their names."""
+    known = stored.nats_cluster if stored else ()
+    if text is None:
+        return known
+    addresses = [_address(one, "--nats", default) for one in text.split(",")]
+    if len(addresses) == 1 and not known:
+        return ()
+    if len(addresses) not in CLUSTER_SIZES or len(set(addresses)) < len(addresses):
+        raise InstallError(
+            f"--nats: found {text}; allowed: {'' if known else 'one server, or '}3 or 5 different ones of a cluster"
+        )
+    if layout is Layout.COMPOSE:
+        raise InstallError(
+            f"--nats: found {len(addresses)} servers; allowed: one with --layout {layout}, which starts it itself; "
+            f"several with --layout {Layout.HOST}"
+        )
+    if any(one.port > _LAST_PORT - ROUTES_ABOVE for one in addresses):
+        raise InstallError(
+            f"--nats: found {text}; allowed: ports up to {_LAST_PORT - ROUTES_ABOVE}, "
+            f"since the servers reach each other at {ROUTES_ABOVE} above"
+        )
+    names = {server.address: server.name for server in known if server.address in addresses}
+    free = (name for name in (f"nats-{number}" for number in range(1, 100)) if name not in names.values())
+    servers = [NatsServer(name=names.get(one) or next(free), address=one) for one in addresses]
+    return tuple(sorted(servers, key=lambda server: server.name))
 
 
 def _known_names(stored: Plan | None, host: str) -> tuple[str, ...]:

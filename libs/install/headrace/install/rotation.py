@@ -99,7 +99,10 @@ def _next_authority(state: State, now: datetime) -> Rotation:
         state,
         (
             "Copy tls/ca.crt, which has the authority and the next one, to all machines and to those who use the API (headrace login --ca).",
-            "Restart the managers, app-proxies, autoscalers and agents: they trust both then. Certificates are as before.",
+            (
+                "Restart the managers, app-proxies, autoscalers and agents, and of a NATS cluster each server: they trust both then. "
+                "Certificates are as before."
+            ),
             "When all of them have it: headrace init DIR --rotate ca-issue",
         ),
     )
@@ -140,7 +143,10 @@ def _finish(state: State, _: datetime) -> Rotation:
         state.model_copy(update={"authorities": state.authorities[:1]}),
         (
             "Copy tls/ca.crt to all machines and to those who use the API: it has the new authority only.",
-            "Restart the managers, app-proxies, autoscalers and agents: from then on they refuse the former authority.",
+            (
+                "Restart the managers, app-proxies, autoscalers and agents, and of a NATS cluster each server: from then on they refuse the "
+                "former authority."
+            ),
         ),
     )
 
@@ -164,7 +170,10 @@ def _signing(state: State, now: datetime) -> Rotation:
         (
             f"Copy {names} to where the services read them: they log in with them from their next connect on.",
             "Copy bus/signing.json to where the managers read it, and not to one that was compromised.",
-            "Stop NATS, remove its folder of accounts' claims (accounts below its store_dir), and start it: it refuses what the former keys signed.",
+            (
+                "Stop NATS (all servers of a cluster), remove its folder of accounts' claims (accounts below its store_dir), and start it: "
+                "it refuses what the former keys signed."
+            ),
             "Join anew who joined before, each with a new join token, after headrace identity revoke NAME.",
         ),
     )
@@ -202,7 +211,10 @@ def _steps_of(name: str, account: str) -> tuple[str, ...]:
     signing = "Copy bus/signing.json to where the managers read it: they use it within seconds."
     return (
         signing if name == CLAIMS_USER else copied,
-        "Restart NATS, which reads nats/nats.conf: the former identity is refused from then on. Services reconnect by themselves.",
+        (
+            "Restart NATS (of a cluster one server after another), which reads its configuration: the former identity is refused from then on. "
+            "Services reconnect by themselves."
+        ),
     )
 
 

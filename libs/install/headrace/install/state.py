@@ -77,7 +77,7 @@ def completed(plan: Plan, stored: State | None, now: datetime) -> State:
     certificates = {
         name: pair
         if (pair := stored.certificates.get(name)) is not None and pair.hosts == frozenset(hosts)
-        else new_certificate(stored.authorities[0], hosts, now)
+        else _certificate(plan, name, hosts, stored.authorities[0], now)
         for name, hosts in _hosts(plan).items()
     }
     return stored.model_copy(
@@ -119,7 +119,12 @@ def new_identity(now: datetime) -> Identity:
 
 def server_certificates(plan: Plan, authority: KeyPair, now: datetime) -> dict[str, KeyPair]:
     """Generate the certificates of all servers."""
-    return {name: new_certificate(authority, hosts, now) for name, hosts in _hosts(plan).items()}
+    return {name: _certificate(plan, name, hosts, authority, now) for name, hosts in _hosts(plan).items()}
+
+
+def _certificate(plan: Plan, name: str, hosts: list[str], authority: KeyPair, now: datetime) -> KeyPair:
+    """Generate a server's certificate; one of a cluster shows it to the others, who take nobody without one for a server."""
+    return new_certificate(authority, hosts, now, client=any(server.name == name for server in plan.nats_cluster))
 
 
 def _new(plan: Plan, now: datetime) -> State:
@@ -156,9 +161,11 @@ def _hosts(plan: Plan) -> dict[str, list[str]]:
     """Return the servers that have a certificate, and the host names and addresses in each."""
     here = ["localhost", "127.0.0.1"]
     service = ["manager", "api"] if plan.layout is Layout.COMPOSE else []
+    nats = {server.name: server.address.host for server in plan.nats_cluster} or {"nats": plan.nats.host}
+    also = [plan.api.host, *plan.names, *here]
     return {
         "api": list(dict.fromkeys([plan.api.host, *service, *plan.names, *here])),
-        "nats": list(dict.fromkeys([plan.nats.host, plan.api.host, *plan.names, *here])),
+        **{name: list(dict.fromkeys([host, *also])) for name, host in nats.items()},
         "database": list(dict.fromkeys([plan.database.host, *here])),
         "redis": list(dict.fromkeys([plan.redis.host, *here])),
         **({"grafana": list(dict.fromkeys([plan.api.host, *plan.names, *here]))} if service else {}),

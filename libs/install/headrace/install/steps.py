@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from headrace.install.folder import Entry, Found
 from headrace.install.plan import Plan
@@ -13,7 +13,7 @@ def steps_after(entries: Sequence[Entry], before: Plan | None, plan: Plan) -> tu
     replaced = {entry.path for entry in entries if entry.found is Found.UPDATED}
     if before is None:
         return ()
-    steps = [text for paths, text in _STEPS if replaced & set(paths)]
+    steps = [*_of_nats(entries, before, plan), *(text for paths, text in _STEPS if replaced & set(paths))]
     agents = [agent.name for agent in plan.agents if f"settings/{agent.name}.toml" in replaced]
     if agents:
         steps.append(f"Copy settings/NAME.toml to the machines of {_listed(agents)}, and restart their agents.")
@@ -22,6 +22,26 @@ def steps_after(entries: Sequence[Entry], before: Plan | None, plan: Plan) -> tu
             f"Callers log in at the new URL: headrace login --url {plan.url}; the former host stays in the certificates."
         )
     return tuple(steps)
+
+
+def _of_nats(entries: Sequence[Entry], before: Plan, plan: Plan) -> Iterator[str]:
+    """Return what is to be done at the servers of a NATS cluster: new ones first, so that there is a majority at any time."""
+    written = {entry.path for entry in entries if entry.found in {Found.MADE, Found.UPDATED}}
+    former = before.nats_addresses
+    for server in sorted(plan.nats_cluster, key=lambda one: one.address in former):
+        name, there = server.name, server.address in former
+        if not written & {f"nats/{name}.conf", f"tls/{name}.crt"}:
+            continue
+        do = "restart NATS there with that file" if there else "start NATS there with that file"
+        yield f"Copy nats/{name}.conf, tls/{name}.crt, tls/{name}.key and tls/ca.crt to {server.address.host}, and {do}."
+    if plan.nats_cluster and not before.nats_cluster:
+        yield (
+            "What the one server stored is not taken over: managers publish all of it anew, and what runs goes on. "
+            "Remove nats/nats.conf, tls/nats.crt and tls/nats.key: no server reads them any more."
+        )
+    gone = [one for one in former if one not in plan.nats_addresses]
+    if plan.nats_cluster and gone:
+        yield f"Stop NATS at {', '.join(map(str, gone))} when the others run and the services know them."
 
 
 _STEPS = (

@@ -70,7 +70,12 @@ def init(
         str | None, typer.Option("--database", metavar="HOST[:PORT]", help="PostgreSQL, as managers reach it.")
     ] = None,
     nats: Annotated[
-        str | None, typer.Option("--nats", metavar="HOST[:PORT]", help="NATS, as the services reach it.")
+        str | None,
+        typer.Option(
+            "--nats",
+            metavar="HOST[:PORT][,…]",
+            help="NATS, as the services reach it; of a cluster its three or five servers, separated by commas.",
+        ),
     ] = None,
     redis: Annotated[
         str | None, typer.Option("--redis", metavar="HOST[:PORT]", help="Redis or Valkey, as the services reach it.")
