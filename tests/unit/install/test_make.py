@@ -28,7 +28,7 @@ from headrace.install.folder import Found
 from headrace.install.make import Made, make, rotate, show
 from headrace.install.plan import Choices, Layout, planned
 from headrace.install.rotation import authority_step
-from headrace.install.state import completed
+from headrace.install.state import bus_users, completed
 from headrace.manager.domain.addresses import AddressPolicy
 from headrace.manager.settings import Settings as Manager
 
@@ -355,9 +355,26 @@ def test_a_clock_outside_the_authority_s_time_is_said_and_nothing_changes(made: 
 
 def test_certificates_that_end_soon_are_pointed_out(made: Made) -> None:
     assert make(made.folder, Choices(), NOW).notes == ()
-    notes = make(made.folder, Choices(), NOW + timedelta(days=800)).notes
+    *notes, _ = make(made.folder, Choices(), NOW + timedelta(days=800)).notes
     assert [note.split()[0] for note in notes] == [f"tls/{name}.crt" for name in SERVERS]
     assert all("headrace init --rotate certificates" in note for note in notes)
+
+
+def test_identities_that_are_older_than_a_year_are_pointed_out_until_they_are_rotated(made: Made) -> None:
+    assert make(made.folder, Choices(), NOW + timedelta(days=365)).notes == ()
+    later = NOW + timedelta(days=366)
+    names = [user.name for user in bus_users(made.state.plan)]
+    (note,) = make(made.folder, Choices(), later).notes
+    assert note.startswith(", ".join(f"bus/{name}.creds" for name in sorted(names)[:5]))
+    assert "headrace init --rotate bus:NAME" in note
+    for name in names:
+        rotate(made.folder, f"bus:{name}", later)
+    assert make(made.folder, Choices(), later).notes == ()
+    many = [f"gpu-{number}=10.0.0.{number}" for number in range(1, 9)]
+    make(made.folder, Choices(agents=many), later)
+    (note,) = make(made.folder, Choices(), later + timedelta(days=366)).notes
+    assert note.count(".creds") == 5
+    assert f"and {len(names) + 8 - 5} more" in note
 
 
 ROTATED = {

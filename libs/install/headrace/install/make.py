@@ -14,11 +14,14 @@ from headrace.install.files import STATE, STATE_IS, rendered
 from headrace.install.folder import Entry, Found, compare, opened, store_state, stored_state, write
 from headrace.install.plan import Choices, check_path, planned
 from headrace.install.rotation import Rotation, rotated
-from headrace.install.state import State, completed
+from headrace.install.state import State, bus_users, completed
 from headrace.install.steps import steps_after
 
 WARN_BEFORE: Final = timedelta(days=30)
 """A certificate that ends sooner is pointed out."""
+OLD_IDENTITY: Final = timedelta(days=365)
+"""An identity on the bus whose key is older is pointed out: it does not end by itself (docs/adr/0027)."""
+_NAMED: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,4 +152,17 @@ def _notes(state: State, now: datetime) -> tuple[str, ...]:
     ]
     if state.authorities[0].ends - now < WARN_BEFORE:
         soon.append(f"tls/ca.crt ends on {state.authorities[0].ends:%Y-%m-%d}: headrace init --rotate ca")
-    return tuple(soon)
+    return (*soon, *_old_identities(state, now))
+
+
+def _old_identities(state: State, now: datetime) -> list[str]:
+    made = {user.name: state.identities[user.name].issued_at for user in bus_users(state.plan)}
+    old = sorted(name for name, at in made.items() if at < (now - OLD_IDENTITY).timestamp())
+    if not old:
+        return []
+    named = ", ".join(f"bus/{name}.creds" for name in old[:_NAMED]) + (
+        f" and {len(old) - _NAMED} more" if len(old) > _NAMED else ""
+    )
+    return [
+        f"{named}: keys older than a year, which do not end by themselves: headrace init --rotate bus:NAME, one by one"
+    ]
