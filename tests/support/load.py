@@ -22,7 +22,7 @@ class Answer:
 
 @dataclass
 class Load:
-    """Workers that call one URL in a loop while inside the context, each with its own keep-alive connection."""
+    """Workers that call one URL in a loop while inside the context, each with its own connection."""
 
     url: str
     token: str | None
@@ -31,6 +31,8 @@ class Load:
     pause_s: float = 0.05
     """Between an answer and the worker's next request. Enough requests to be in flight at every moment, and not so many
     that the load itself takes all cores and what it is about waits for them; 0 where a test counts answers."""
+    keep_alive: bool = True
+    """False: a connection of its own for each request, as callers need that must not meet one which is just being closed."""
     sent: int = 0
     answers: list[Answer] = field(default_factory=list)
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
@@ -51,6 +53,7 @@ class Load:
 
     async def _work(self) -> None:
         headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        headers |= {} if self.keep_alive else {"Connection": "close"}
         async with httpx.AsyncClient(verify=False, headers=headers, timeout=60) as client:
             while not self._stop.is_set():
                 sent = time.monotonic()

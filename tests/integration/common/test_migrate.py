@@ -42,6 +42,47 @@ async def test_a_changed_or_unknown_migration_is_refused(servers: EmbeddedServer
     await connection.close()
 
 
+async def test_expansions_of_a_later_version_are_left_alone_and_contractions_refused(servers: EmbeddedServers) -> None:
+    """So managers of the previous version start in the middle of an upgrade, and after it, on the newer schema."""
+    url = await _empty(servers)
+    await migrate(url)
+    connection = await asyncpg.connect(url)
+    known = {m.number for m in load_migrations() if not m.required}
+    await connection.execute("insert into schema_expansions (number, name, checksum) values (9998, 'later', 'x')")
+    assert await migrate(url) == []
+    assert {row["number"] for row in await connection.fetch("select number from schema_expansions")} == {*known, 9998}
+    await connection.execute("insert into schema_migrations (number, name, checksum) values (9999, 'contracted', 'x')")
+    with pytest.raises(MigrationFailed, match=r"\[9999\] that this version does not know"):
+        await migrate(url)
+    await connection.close()
+
+
+async def test_expansions_that_stand_among_the_required_migrations_are_known_there(servers: EmbeddedServers) -> None:
+    """As a version between left them that had one table only."""
+    url = await _empty(servers)
+    await migrate(url)
+    connection = await asyncpg.connect(url)
+    await connection.execute("insert into schema_migrations select * from schema_expansions")
+    await connection.execute("drop table schema_expansions")
+    assert await migrate(url) == []
+    await connection.execute("update schema_migrations set checksum = 'x' where number = 21")
+    with pytest.raises(MigrationFailed, match="migration 21 was changed"):
+        await migrate(url)
+    await connection.close()
+
+
+def test_a_name_says_that_a_migration_contracts(tmp_path: Path) -> None:
+    for name in ("0001_first", "0002_contract_names"):
+        (tmp_path / f"{name}.sql").write_text("select 1")
+    assert [(m.number, m.name, m.contracts) for m in load_migrations(tmp_path)] == [
+        (1, "first", False),
+        (2, "names", True),
+    ]
+    (tmp_path / "third.sql").write_text("select 1")
+    with pytest.raises(MigrationFailed, match=r"third\.sql is not named NNNN_name\.sql or NNNN_contract_name\.sql"):
+        load_migrations(tmp_path)
+
+
 async def _machine(pool: Pool) -> None:
     await pool.execute(
         "insert into agents (id, incarnation, sequence, machine, architecture, slots) values ('a', 'i', 1, '{}', 'x86_64', $1)",

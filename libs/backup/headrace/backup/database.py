@@ -22,8 +22,9 @@ from headrace.common.db.pool import Connection
 from headrace.common.db.queries import Queries
 
 SQL = Queries.beside(__file__)
-UNDER_WAY: Final = ("schema_migrations", "table_changes", "uploads", "reservations")
-"""Tables that are not kept: the first is in the manifest, the others are of requests that have not ended."""
+_SCHEMA: Final = ("schema_migrations", "schema_expansions")
+UNDER_WAY: Final = (*_SCHEMA, "table_changes", "uploads", "reservations")
+"""Tables that are not kept: the first two are in the manifest, the others are of requests that have not ended."""
 PART_BYTES: Final = 4 << 20
 """Rows that are held in memory before they are written."""
 TABLE_S: Final = 4 * 3600.0
@@ -59,9 +60,11 @@ async def connected(url: str) -> AsyncIterator[Connection]:
 
 async def migrations(connection: Connection) -> dict[int, str]:
     """Return number → checksum of the applied migrations; none for an empty database."""
-    if not await connection.fetchval(SQL.is_migrated):
-        return {}
-    return {row["number"]: row["checksum"] for row in await connection.fetch(SQL.migrations)}
+    there = await connection.fetchrow(SQL.is_migrated)
+    assert there is not None  # noqa: S101 - a select without a table
+    required = await connection.fetch(SQL.required_migrations) if there["required"] else []
+    expansions = await connection.fetch(SQL.expansions) if there["expansions"] else []
+    return {row["number"]: row["checksum"] for row in (*required, *expansions)}
 
 
 async def tables(connection: Connection) -> dict[str, tuple[str, ...]]:
@@ -124,7 +127,7 @@ async def make_empty(connection: Connection, names: Collection[str]) -> None:
     """Lock all tables, and take away what a first start made. Raises BackupError as check_empty() does."""
     await connection.execute(f"lock table {_named(sorted(names))} in access exclusive mode")
     await check_empty(connection)
-    others = [name for name in UNDER_WAY if name != "schema_migrations"]
+    others = [name for name in UNDER_WAY if name not in _SCHEMA]
     await connection.execute(f"truncate {_named(sorted([*names, *others]))}")
 
 

@@ -13,11 +13,15 @@ select distinct c.conrelid::regclass::text as of_table, c.confrelid::regclass::t
 from pg_constraint c where c.contype = 'f' and not c.condeferrable and c.conrelid <> c.confrelid
     and c.connamespace = 'public'::regnamespace
 
--- name: migrations
+-- name: required_migrations
 select number, checksum from schema_migrations order by number
 
+-- name: expansions
+select number, checksum from schema_expansions order by number
+
 -- name: is_migrated
-select to_regclass('public.schema_migrations') is not null
+-- Whether it has the tables of migrations that are required, and of expansions, which older versions do not make.
+select to_regclass('public.schema_migrations') is not null as required, to_regclass('public.schema_expansions') is not null as expansions
 
 -- name: folders
 select count(*) from folders where deleted_at is null

@@ -73,7 +73,7 @@ async def _checked_schema(connection: Connection) -> dict[int, str]:
     if applied != known:
         found = f"schema {max(applied)}" if applied else "no schema"
         raise BackupError(
-            f"the database has {found}, and this version of Headrace has schema {max(known)}; use the version of its managers"
+            f"the database has {found}, and this version of Headrace has schema {max(known)}; use the command line with that schema"
         )
     return applied
 

@@ -20,7 +20,7 @@ from headrace.install.steps import steps_after
 WARN_BEFORE: Final = timedelta(days=30)
 """A certificate that ends sooner is pointed out."""
 OLD_IDENTITY: Final = timedelta(days=365)
-"""An identity on the bus whose key is older is pointed out: it does not end by itself (docs/adr/0027)."""
+"""An identity on the bus whose key is older is pointed out: it does not end by itself (docs/adr/0029)."""
 _NAMED: Final = 5
 
 
