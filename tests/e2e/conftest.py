@@ -11,6 +11,7 @@ import pytest
 import pytest_asyncio
 
 from tests.support.images import EMBEDDING_PACKAGES, LIBRARY, build_image
+from tests.support.ports import free_port
 from tests.support.worlds.stack import Stack
 
 ROOT = Path(__file__).parents[2]
@@ -43,14 +44,24 @@ QUICK_RULES = {"HEADRACE_AUTOSCALER_WINDOW_S": "3", "HEADRACE_AGENT_METRICS_EVER
 """Settings with which a rule follows its metric soon: what it averages over is the same to these tests."""
 
 
+OWN_SOURCES = {"HEADRACE_MANAGER_MODEL_URI_NETWORKS": '["127.0.0.0/8"]'}
+"""Setting with which model URIs may lead to a test's own server."""
+
+
 async def _running(stack: Stack) -> AsyncIterator[Stack]:
     await stack.start()
     yield stack
     assert await stack.stop() == 0, stack.log.read_text()[-4000:]
 
 
+@pytest.fixture(scope="session")
+def hub_port() -> int:
+    """Where the stack expects the hub of `hf://` URIs."""
+    return free_port()
+
+
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
+async def stack(tmp_path_factory: pytest.TempPathFactory, hub_port: int) -> AsyncIterator[Stack]:
     """Headrace on the process runtime, with four simulated GPUs."""
     async for running in _running(
         Stack(
@@ -58,7 +69,7 @@ async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack
             runtime="process",
             python_image=None,
             gpus=4,
-            environ=QUICK_RULES,
+            environ=QUICK_RULES | OWN_SOURCES | {"HEADRACE_MANAGER_HUB_ENDPOINT": f"http://127.0.0.1:{hub_port}"},
         )
     ):
         yield running

@@ -17,6 +17,7 @@ from tests.support.worlds.cli import Cli
 ECHO = "/v1/services/echo"
 SPEC: dict[str, Any] = {
     "folder": "chat",
+    "model_uri": "hf://acme/tiny",
     "runtime": "vllm",
     "image": "img",
     "architecture": "x86_64",
