@@ -5,14 +5,12 @@ from __future__ import annotations
 import hashlib
 import ssl
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import pytest
 
-from headrace.common.contracts.ids import FolderId
-from headrace.common.contracts.manifest import snapshot_files
 from headrace.common.db.pool import Pool
 from headrace.common.runtime.clock import utc_now
 from headrace.install.certificates import new_authority, new_certificate
@@ -20,7 +18,7 @@ from headrace.manager.wiring import Manager
 from tests.support.fakes.model_source import FakeModelSource, serving_models
 from tests.support.ports import free_port
 from tests.support.wait import eventually
-from tests.support.worlds.imports import ANY_SOURCE, importing
+from tests.support.worlds.imports import ANY_SOURCE, files_of, imported, importing, uri_service
 from tests.support.worlds.manager_api import ManagerApi, serving
 
 OLD, NEW = "a" * 40, "b" * 40
@@ -54,37 +52,15 @@ async def manager(api: ManagerApi, tmp_path: Path, settings: dict[str, Any]) -> 
         yield running
 
 
-def body(uri: str, name: str = "chat", **more: Any) -> dict[str, Any]:
-    return {"name": name, "runtime": "vllm", "model_uri": uri, "slots": {"cpu": 1, "mem": "1g"}, **more}
-
-
-async def imported(api: ManagerApi, name: str = "chat") -> Any:
-    """Wait until the service's model is imported; return the service."""
-
-    async def done() -> Any:
-        seen = await api.admin.service(name)
-        assert seen["model_import"]["state"] == "done", seen["model_import"]
-        return seen["effective"]["mounts"][0]["snapshot_id"] and seen
-
-    return await eventually(done)
-
-
-def files_of(api: ManagerApi, service: Any) -> dict[str, bytes]:
-    """Return the files that the replicas of the current revision see."""
-    mount = service["effective"]["mounts"][0]
-    below = api.folders / snapshot_files(FolderId(UUID(mount["folder_id"])), mount["snapshot_id"])
-    return {str(path.relative_to(below)): path.read_bytes() for path in below.rglob("*") if path.is_file()}
-
-
 async def update(api: ManagerApi, uri: str) -> Any:
-    spec = {key: value for key, value in body(uri).items() if key != "name"}
+    spec = {key: value for key, value in uri_service(uri).items() if key != "name"}
     return await api.admin.call("PATCH", "/v1/services/chat", {"spec": spec})
 
 
 async def test_a_hub_s_repository_is_imported_at_its_commit(
     api: ManagerApi, manager: Manager, source: FakeModelSource
 ) -> None:
-    made = await api.admin.call("POST", "/v1/services", body(HUB))
+    made = await api.admin.call("POST", "/v1/services", uri_service(HUB))
     size = sum(map(len, FILES.values()))
     assert made["effective"]["source"] | {"import_id": ""} == {
         "uri": HUB,
@@ -106,8 +82,8 @@ async def test_a_hub_s_repository_is_imported_at_its_commit(
 async def test_the_same_version_is_fetched_once_and_the_next_only_where_it_differs(
     api: ManagerApi, manager: Manager, source: FakeModelSource
 ) -> None:
-    await api.admin.call("POST", "/v1/services", body(HUB))
-    await api.admin.call("POST", "/v1/services", body(HUB, "other"))
+    await api.admin.call("POST", "/v1/services", uri_service(HUB))
+    await api.admin.call("POST", "/v1/services", uri_service(HUB, "other"))
     first = await imported(api)
     assert files_of(api, await imported(api, "other")) == FILES
     assert source.served_bytes == sum(map(len, FILES.values()))
@@ -132,13 +108,13 @@ async def test_a_pinned_commit_is_not_that_of_the_branch(
     api: ManagerApi, manager: Manager, source: FakeModelSource
 ) -> None:
     source.commit("acme/tiny", NEW, {"config.json": b"new"})
-    await api.admin.call("POST", "/v1/services", body(f"{HUB}@{OLD}"))
+    await api.admin.call("POST", "/v1/services", uri_service(f"{HUB}@{OLD}"))
     assert files_of(api, await imported(api)) == FILES
 
 
 async def test_a_file_of_a_web_server_is_imported(api: ManagerApi, manager: Manager, source: FakeModelSource) -> None:
     source.files["model.gguf"] = WEIGHTS
-    made = body(f"{source.url}/files/model.gguf") | {"runtime": "llama-cpp"}
+    made = uri_service(f"{source.url}/files/model.gguf") | {"runtime": "llama-cpp"}
     await api.admin.call("POST", "/v1/services", made)
     assert files_of(api, await imported(api)) == {"model.gguf": WEIGHTS}
 
@@ -148,10 +124,12 @@ async def test_a_definition_in_the_source_is_read_before_the_rest_is_fetched(
 ) -> None:
     definition = b"models: [{name: m, model_path: /models, service: {start_command: [x], port: 9}}]"
     source.commit("acme/tiny", NEW, FILES | {"model-definition.yaml": definition})
-    made = await api.admin.call("POST", "/v1/services", body(HUB) | {"runtime": "custom"})
+    made = await api.admin.call("POST", "/v1/services", uri_service(HUB) | {"runtime": "custom"})
     assert (made["effective"]["model_name"], made["effective"]["port"]) == ("m", 9)
     source.commit("acme/tiny", OLD, FILES)
-    refused = await api.admin.call("POST", "/v1/services", body(HUB, "other") | {"runtime": "custom"}, expect=422)
+    refused = await api.admin.call(
+        "POST", "/v1/services", uri_service(HUB, "other") | {"runtime": "custom"}, expect=422
+    )
     assert "model-definition.yaml" in refused["detail"]
 
 
@@ -159,7 +137,7 @@ async def test_a_broken_connection_is_continued_where_it_broke(
     api: ManagerApi, manager: Manager, source: FakeModelSource
 ) -> None:
     source.breaks_after = 1_500_000
-    await api.admin.call("POST", "/v1/services", body(HUB))
+    await api.admin.call("POST", "/v1/services", uri_service(HUB))
     await eventually(lambda: source.served_bytes > 1_500_000)
 
     async def failed() -> Any:
@@ -179,7 +157,7 @@ async def test_content_with_another_digest_is_refused(
     api: ManagerApi, manager: Manager, source: FakeModelSource
 ) -> None:
     source.spoiled = True
-    await api.admin.call("POST", "/v1/services", body(HUB))
+    await api.admin.call("POST", "/v1/services", uri_service(HUB))
 
     async def failed() -> Any:
         return (await api.admin.service("chat"))["model_import"]["error"]
@@ -195,7 +173,7 @@ async def test_a_manager_that_ends_leaves_the_import_to_another(
     api: ManagerApi, source: FakeModelSource, tmp_path: Path, settings: dict[str, Any]
 ) -> None:
     source.breaks_after = 1_500_000
-    await api.admin.call("POST", "/v1/services", body(HUB))
+    await api.admin.call("POST", "/v1/services", uri_service(HUB))
     async with importing(api.pool, tmp_path, **settings):
         await eventually(lambda: source.served_bytes > 1_500_000)
         source.breaks_after = None
@@ -206,11 +184,35 @@ async def test_a_manager_that_ends_leaves_the_import_to_another(
     assert source.ranges == ["bytes=1500000-"]
 
 
+async def test_a_manager_that_was_killed_loses_its_import_when_its_lease_ends(
+    api: ManagerApi, manager: Manager, source: FakeModelSource
+) -> None:
+    source.breaks_after = 1_500_000
+    await api.admin.call("POST", "/v1/services", uri_service(HUB))
+
+    async def failed() -> Any:
+        return (await api.admin.service("chat"))["model_import"]["state"] == "failed"
+
+    await eventually(failed)
+    source.breaks_after = None
+    leased = (
+        "update imports set next_try_at = now(), leased_by = gen_random_uuid(), leased_until = now() + $1::interval"
+    )
+    await api.pool.execute(leased, timedelta(hours=1))  # as a killed manager leaves it
+    await manager.imports.one_pass()
+    assert (await api.admin.service("chat"))["model_import"]["state"] == "running"
+    assert source.ranges == []
+    await api.pool.execute(leased, timedelta(seconds=-1))
+    await manager.imports.one_pass()
+    assert files_of(api, await imported(api)) == FILES
+    assert source.ranges == ["bytes=1500000-"]
+
+
 async def test_two_managers_fetch_once(
     api: ManagerApi, manager: Manager, source: FakeModelSource, tmp_path: Path, settings: dict[str, Any]
 ) -> None:
     async with importing(api.pool, tmp_path, **settings):
-        await api.admin.call("POST", "/v1/services", body(HUB))
+        await api.admin.call("POST", "/v1/services", uri_service(HUB))
         await imported(api)
     assert source.served_bytes == sum(map(len, FILES.values()))
 
@@ -219,7 +221,7 @@ async def test_a_replica_waits_and_says_how_far_the_import_is(
     api: ManagerApi, manager: Manager, source: FakeModelSource
 ) -> None:
     source.gate.clear()
-    await api.admin.call("POST", "/v1/services", body(HUB))
+    await api.admin.call("POST", "/v1/services", uri_service(HUB))
     await api.machine("agent-1")
 
     async def reason() -> Any:
@@ -243,22 +245,22 @@ async def test_a_token_is_for_its_projects_and_uris_only_and_goes_nowhere_else(
     api: ManagerApi, manager: Manager, source: FakeModelSource, tmp_path: Path
 ) -> None:
     source.token = "hf_secret"
-    refused = await api.admin.call("POST", "/v1/services", body(HUB), expect=400)
+    refused = await api.admin.call("POST", "/v1/services", uri_service(HUB), expect=400)
     assert "401" in refused["detail"]
     text = '[[credentials]]\nuri = "hf://acme/"\nprojects = ["default"]\ntoken = "hf_secret"\n'
     (tmp_path / "credentials.toml").write_text(text)
-    await api.admin.call("POST", "/v1/services", body(HUB))
+    await api.admin.call("POST", "/v1/services", uri_service(HUB))
     service = await imported(api)
     assert files_of(api, service) == FILES
     assert "hf_secret" not in str(service) + str(refused)
 
     await api.admin.call("POST", "/v1/projects", {"name": "others"})
-    other = await api.admin.call("POST", "/v1/services", body(HUB, "x", project="others"), expect=400)
+    other = await api.admin.call("POST", "/v1/services", uri_service(HUB, "x", project="others"), expect=400)
     assert "401" in other["detail"]
     source.files["m.bin"] = b"x"
     source.credentials.clear()
     await api.admin.call(
-        "POST", "/v1/services", body(f"{source.url}/files/m.bin", "web", project="default"), expect=400
+        "POST", "/v1/services", uri_service(f"{source.url}/files/m.bin", "web", project="default"), expect=400
     )
     assert set(source.credentials) == {""}
 
@@ -282,7 +284,7 @@ async def test_a_source_that_cannot_be_used_is_refused_at_once(
     api: ManagerApi, source: FakeModelSource, uri: str, words: str
 ) -> None:
     source.moved_to = "http://10.1.2.3/inside"
-    refused = await api.admin.call("POST", "/v1/services", body(uri.format(url=source.url)), expect=400)
+    refused = await api.admin.call("POST", "/v1/services", uri_service(uri.format(url=source.url)), expect=400)
     assert refused["errors"][0]["field"] == "model_uri"
     assert words in refused["detail"]
     assert "secret" not in str(refused)
@@ -292,7 +294,7 @@ async def test_a_source_that_cannot_be_used_is_refused_at_once(
 
 async def test_what_does_not_fit_is_refused_before_with_numbers(api: ManagerApi, source: FakeModelSource) -> None:
     await api.admin.call("PATCH", "/v1/projects/default", {"quota": {"storage": "1m"}})
-    refused = await api.admin.call("POST", "/v1/services", body(HUB), expect=409)
+    refused = await api.admin.call("POST", "/v1/services", uri_service(HUB), expect=409)
     assert refused["type"].endswith("quota-exceeded")
     assert source.served_bytes == 0
 
@@ -302,7 +304,7 @@ async def test_a_file_that_changed_since_says_so_and_a_refresh_takes_it(
 ) -> None:
     source.files["m.bin"] = b"old"
     uri = f"{source.url}/files/m.bin"
-    await api.admin.call("POST", "/v1/services", body(uri))
+    await api.admin.call("POST", "/v1/services", uri_service(uri))
     source.files["m.bin"] = b"other"
     async with importing(api.pool, tmp_path, **settings):
 
@@ -317,21 +319,21 @@ async def test_a_file_that_changed_since_says_so_and_a_refresh_takes_it(
 async def test_the_folder_of_a_uri_is_read_only_and_named(
     api: ManagerApi, manager: Manager, source: FakeModelSource
 ) -> None:
-    await api.admin.call("POST", "/v1/services", body(HUB))
+    await api.admin.call("POST", "/v1/services", uri_service(HUB))
     await imported(api)
     (folder,) = (await api.admin.call("GET", "/v1/folders"))["items"]
     assert folder["source"] == HUB
     assert folder["name"].startswith("hf-acme-tiny-")
     refused = await api.admin.call("DELETE", f"/v1/folders/{folder['id']}/files/config.json", expect=409)
     assert HUB in refused["detail"]
-    wrong = await api.admin.call("POST", "/v1/services", body(HUB, "x") | {"folder": folder["name"]}, expect=400)
+    wrong = await api.admin.call("POST", "/v1/services", uri_service(HUB, "x") | {"folder": folder["name"]}, expect=400)
     assert "model_uri" in str(wrong)
 
 
 async def test_what_nothing_needs_any_more_is_removed(
     api: ManagerApi, manager: Manager, source: FakeModelSource
 ) -> None:
-    await api.admin.call("POST", "/v1/services", body(HUB))
+    await api.admin.call("POST", "/v1/services", uri_service(HUB))
     await imported(api)
     await manager.imports.one_pass()
     await api.pool.execute("update folders set created_at = now() - interval '1 day'")
@@ -357,10 +359,10 @@ async def test_a_source_by_https_is_verified_by_the_authority(pool: Pool, tmp_pa
         source.files["m.bin"] = WEIGHTS
         uri = f"{source.url}/files/m.bin"
         async with serving(pool, tmp_path, **ANY_SOURCE) as api:
-            refused = await api.admin.call("POST", "/v1/services", body(uri), expect=503)
+            refused = await api.admin.call("POST", "/v1/services", uri_service(uri), expect=503)
             assert refused["reason"] == "model-source-unavailable"
             assert "certificate" in refused["detail"].lower()
         trusting = ANY_SOURCE | {"ca_file": ca_file}
         async with serving(pool, tmp_path, **trusting) as api, importing(pool, tmp_path, **trusting):
-            await api.admin.call("POST", "/v1/services", body(uri))
+            await api.admin.call("POST", "/v1/services", uri_service(uri))
             assert files_of(api, await imported(api)) == {"m.bin": WEIGHTS}

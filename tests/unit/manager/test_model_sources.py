@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from headrace.common.contracts.ids import FolderId, ImportId, ProjectId, Slug, new_uuid
-from headrace.common.contracts.model_uri import ModelUri, hub_name, web_name
+from headrace.common.contracts.model_uri import ModelUri, bucket_name, hub_name, web_name
 from headrace.common.contracts.reasons.placement import PlacementReason
 from headrace.common.contracts.wording import Refused
 from headrace.manager.domain.model_import import LONGEST_RETRY_S, Import, retry_after, wait_reason
@@ -58,7 +58,11 @@ def test_a_hub_uri_names_a_repository_and_a_revision(uri: str, repo: str, revisi
         "https://ho\nst/a",
         "https:///a",
         "file:///etc/passwd",
-        "s3://bucket/x",
+        "s3://bucket",
+        "s3://bucket/",
+        "s3://Bucket/x",
+        "s3://bucket/../x",
+        "s3://bucket/a//b",
         "",
     ],
 )
@@ -66,6 +70,12 @@ def test_what_is_no_model_uri_is_refused_without_what_may_be_a_password(uri: str
     with pytest.raises(ValidationError) as refused:
         URI.validate_python(uri)
     assert "secret" not in refused.value.errors(include_input=False)[0]["msg"]
+
+
+@pytest.mark.parametrize("uri", ["s3://bucket/models/tiny", "s3://bucket/models/tiny/"])
+def test_a_bucket_uri_names_a_bucket_and_a_prefix(uri: str) -> None:
+    assert URI.validate_python(uri) == uri
+    assert bucket_name(uri) == ("bucket", "models/tiny")
 
 
 def test_a_web_uri_names_a_file() -> None:

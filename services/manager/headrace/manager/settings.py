@@ -87,17 +87,23 @@ class Settings(ServiceSettings):
         "https://huggingface.co"
     )
     """Where models of `hf://` URIs are; also a mirror of it, or a hub of one's own that speaks its protocol."""
-    model_uri_schemes: tuple[Literal["hf", "https", "http"], ...] = ("hf", "https")
+    s3_endpoint: Annotated[str, StringConstraints(pattern=r"^https?://[^\s/@]+$")] = (
+        "https://s3.us-east-1.amazonaws.com"
+    )
+    """Server of the buckets of `s3://` URIs: of AWS that of a region, or one of one's own; buckets are in its paths."""
+    s3_region: Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{1,63}$")] = "us-east-1"
+    """Its region, for signatures."""
+    model_uri_schemes: tuple[Literal["hf", "https", "s3", "http"], ...] = ("hf", "https", "s3")
     """Model URIs that services may have. Empty: none."""
     model_uri_hosts: Annotated[
         tuple[Annotated[str, StringConstraints(pattern=r"^\.?[a-z0-9.-]+$", max_length=253)], ...],
         Field(max_length=1000),
     ] = ()
     """Hosts that are contacted for model URIs, also by redirects; `.example.com` stands for all below it. Empty: all.
-    `hub_endpoint` is allowed in any case; the hosts to which it redirects are not."""
+    `hub_endpoint` and `s3_endpoint` are allowed in any case; the hosts to which they redirect are not."""
     model_uri_networks: Annotated[tuple[IPv4Network | IPv6Network, ...], Field(max_length=1000)] = ()
     """Networks that are contacted for model URIs although they are not public: private, loopback and link-local addresses are
-    refused otherwise, `hub_endpoint` among them."""
+    refused otherwise, `hub_endpoint` and `s3_endpoint` among them."""
     model_credentials_file: Path | None = None
     """File (TOML) with tokens for model URIs, and which projects may use each: docs/folders.md. It is read at each use."""
     replica_networks: tuple[IPv4Network | IPv6Network, ...] = ()
@@ -184,12 +190,12 @@ def address_policy(settings: Settings) -> AddressPolicy:
 
 def source_policy(settings: Settings) -> SourcePolicy:
     """Return which model URIs are allowed, and which hosts are contacted for them."""
-    own = urlsplit(settings.hub_endpoint).hostname or ""
+    own = {urlsplit(url).hostname or "" for url in (settings.hub_endpoint, settings.s3_endpoint)}
     return SourcePolicy(
         frozenset(settings.model_uri_schemes),
         settings.model_uri_hosts,
         settings.model_uri_networks,
-        frozenset({own}),
+        frozenset(own),
     )
 
 

@@ -58,6 +58,7 @@ from headrace.manager.settings import (
     source_policy,
 )
 from headrace.manager.signing import FolderAccessTokens, Vault
+from headrace.manager.sources.bucket import BucketServer
 from headrace.manager.sources.credentials import Credentials
 from headrace.manager.sources.source import Sources
 from headrace.manager.sources.web import web_context
@@ -238,7 +239,13 @@ def _make_imports(settings: Settings, edges: Edges, pokes: LoopPokes) -> Imports
 def _make_sources(settings: Settings) -> Sources:
     credentials = Credentials(settings.model_credentials_file)
     trusted = partial(web_context, settings.ca_file)
-    return Sources(source_policy(settings), credentials, trusted, hub=settings.hub_endpoint)
+    return Sources(
+        source_policy(settings),
+        credentials,
+        trusted,
+        hub=settings.hub_endpoint,
+        buckets=BucketServer(settings.s3_endpoint, settings.s3_region),
+    )
 
 
 def _make_loops(

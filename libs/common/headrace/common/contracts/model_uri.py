@@ -12,11 +12,12 @@ from headrace.common.contracts.ids import ImportId
 from headrace.common.contracts.wording import Refused
 
 MAX_URI_CHARACTERS: Final = 2048
-FORMS: Final = "hf://org/name[@revision] or https://host/path/of/a/file"
+FORMS: Final = "hf://org/name[@revision], s3://bucket/prefix or https://host/path/of/a/file"
 _HUB: Final = re.compile(
     r"hf://(?P<repo>(?:[A-Za-z0-9][A-Za-z0-9._-]{0,95}/)?[A-Za-z0-9][A-Za-z0-9._-]{0,95})(?:@(?P<revision>[A-Za-z0-9][A-Za-z0-9._/-]{0,254}))?",
     re.ASCII,
 )
+_BUCKET: Final = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/(?P<prefix>[!-~]+?)/?", re.ASCII)
 _WEB: Final = re.compile(r"https?://[A-Za-z0-9.\-:\[\]]+/[!-~]+", re.ASCII)
 
 
@@ -38,6 +39,23 @@ def hub_name(uri: str) -> HubName:
     if match is None or _leads_out(f"{match['repo']}/{match['revision'] or 'main'}"):
         raise Refused(uri, "hf://org/name or hf://org/name@revision, with a branch, tag or commit")
     return HubName(match["repo"], match["revision"] or "main")
+
+
+class BucketName(NamedTuple):
+    """Bucket, and the prefix of the objects in it, without a slash at its end."""
+
+    bucket: str
+    prefix: str
+
+
+def bucket_name(uri: str) -> BucketName:
+    """Return the parts of an `s3://` URI. Raises Refused."""
+    match = _BUCKET.fullmatch(uri)
+    if match is None or _leads_out(match["prefix"]):
+        raise Refused(
+            uri, "s3://bucket/prefix, with the names of directories or an object as they are, not percent-encoded"
+        )
+    return BucketName(match["bucket"], match["prefix"])
 
 
 def web_name(uri: str) -> str:
@@ -65,6 +83,8 @@ def _valid(uri: str) -> str:
     scheme = scheme_of(uri)
     if scheme == "hf":
         hub_name(uri)
+    elif scheme == "s3":
+        bucket_name(uri)
     elif scheme in {"https", "http"}:
         web_name(uri)
     else:
@@ -82,7 +102,7 @@ class ModelSource(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
     uri: str
     version: str
-    """Commit of a hub; entity tag or date of a file."""
+    """Commit of a hub; digest of a bucket's listing; entity tag or date of a file."""
     import_id: ImportId
     size_bytes: NonNegativeInt
     files: NonNegativeInt

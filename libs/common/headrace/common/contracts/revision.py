@@ -67,8 +67,8 @@ class RevisionSpec(_Closed):
     folder: Annotated[str | None, StringConstraints(min_length=1, max_length=64)] = None
     """Model folder, by name or id. `custom` needs one, or `model_uri`."""
     model_uri: ModelUri | None = None
-    """Where the model's files come from instead of a folder: `hf://org/name[@revision]`, or `https://…` of a file. They are
-    imported once, and mounted as a folder's."""
+    """Where the model's files come from instead of a folder: `hf://org/name[@revision]`, `s3://bucket/prefix`, or
+    `https://…` of a file. They are imported once, and mounted as a folder's."""
     runtime: RuntimeVariant = "custom"
     image: Image | None = None
     architecture: Literal["x86_64", "aarch64"] | None = None

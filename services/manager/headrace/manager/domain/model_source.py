@@ -45,7 +45,7 @@ class Listing:
     """All files of a source at one version, which never has others."""
 
     version: str
-    """Commit of a hub; entity tag or date of a file."""
+    """Commit of a hub; digest of a bucket's listing; entity tag or date of a file."""
     files: tuple[SourceFile, ...]
 
     @property

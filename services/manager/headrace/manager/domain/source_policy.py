@@ -15,13 +15,13 @@ _NAT64: Final = IPv6Network("64:ff9b::/96")
 class SourcePolicy:
     """Policy of model URIs. It is applied to each URL that is opened, redirects among them, and to each resolved address."""
 
-    schemes: frozenset[str] = frozenset({"hf", "https"})
+    schemes: frozenset[str] = frozenset({"hf", "https", "s3"})
     hosts: tuple[str, ...] = ()
     """Allowed host names; `.example.com` allows all below it. Empty: all."""
     networks: tuple[IPv4Network | IPv6Network, ...] = ()
     """Allowed networks of addresses that are not public."""
     own: frozenset[str] = frozenset()
-    """Hosts of the operator's own settings (`hub_endpoint`), which are allowed whatever `hosts` says."""
+    """Hosts of the operator's own settings (`hub_endpoint`, `s3_endpoint`), which are allowed whatever `hosts` says."""
 
     def why_not_scheme(self, scheme: str) -> str | None:
         """Return what is allowed instead, if model URIs of this scheme are not."""

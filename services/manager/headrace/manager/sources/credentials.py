@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, ValidationError, model_validator
 
 from headrace.common.contracts import wording
 from headrace.manager.domain.model_source import SourceError
@@ -20,14 +20,23 @@ EVERYBODY: Final = "*"
 
 
 class Credential(BaseModel):
-    """A token, and what it is for."""
+    """A token, or for `s3://` a pair of keys, and what it is for."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    uri: Annotated[str, StringConstraints(pattern=r"^(hf://|https://[^/@\s]+/)[^\s]*$", max_length=2048)]
+    uri: Annotated[str, StringConstraints(pattern=r"^(hf://|s3://|https://[^/@\s]+/)[^\s]*$", max_length=2048)]
     """Beginning of URIs: all of one, or up to a `/`."""
     projects: Annotated[tuple[str, ...], Field(min_length=1, max_length=10_000)]
     """Names of projects that may use it; `*`: all."""
-    token: SecretStr
+    token: SecretStr = SecretStr("")
+    access_key_id: str = ""
+    secret_access_key: SecretStr | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        keys = bool(self.access_key_id) and self.secret_access_key is not None
+        if self.uri.startswith("s3://") != keys or keys == bool(self.token.get_secret_value()):
+            raise ValueError("s3:// has access_key_id and secret_access_key, all others token")
+        return self
 
     def fits(self, uri: str, project: str) -> bool:
         """Return whether it is for this URI of this project."""
@@ -47,11 +56,10 @@ class Credentials:
     def __init__(self, file: Path | None) -> None:
         self._file = file
 
-    def token(self, uri: str, project: str) -> str:
-        """Return the token with the longest URI that fits; empty if there is none. Raises SourceError."""
+    def find(self, uri: str, project: str) -> Credential | None:
+        """Return the one with the longest URI that fits. Raises SourceError."""
         fitting = [one for one in self._read() if one.fits(uri, project)]
-        best = max(fitting, key=lambda one: len(one.uri), default=None)
-        return best.token.get_secret_value() if best else ""
+        return max(fitting, key=lambda one: len(one.uri), default=None)
 
     def _read(self) -> tuple[Credential, ...]:
         if self._file is None:

@@ -12,7 +12,8 @@ import aiohttp
 from headrace.common.contracts.model_uri import scheme_of
 from headrace.manager.domain.model_source import Listing, SourceError, SourceFile
 from headrace.manager.domain.source_policy import SourcePolicy
-from headrace.manager.sources.credentials import Credentials
+from headrace.manager.sources.bucket import BucketServer, list_bucket
+from headrace.manager.sources.credentials import Credential, Credentials
 from headrace.manager.sources.file import list_file
 from headrace.manager.sources.hub import list_repository
 from headrace.manager.sources.web import Web, open_web
@@ -21,17 +22,22 @@ from headrace.manager.sources.web import Web, open_web
 class Source:
     """Open source of one URI."""
 
-    def __init__(self, web: Web, uri: str, token: str, hub: str) -> None:
+    def __init__(self, web: Web, uri: str, credential: Credential | None, hub: str, buckets: BucketServer) -> None:
         self._web = web
         self._uri = uri
-        self._token = token
+        self._credential = credential
+        self._token = credential.token.get_secret_value() if credential is not None else ""
         self._hub = hub
+        self._buckets = buckets
 
     async def listing(self, at: str | None = None) -> Listing:
         """Return the files as they are now, or those of the version `at`. Raises SourceError, also when it has changed since."""
         if scheme_of(self._uri) == "hf":
             return await list_repository(self._web, self._hub, self._uri, self._token, commit=at)
-        found = await list_file(self._web, self._uri, self._token)
+        if scheme_of(self._uri) == "s3":
+            found = await list_bucket(self._buckets, self._uri, self._credential)
+        else:
+            found = await list_file(self._web, self._uri, self._token)
         if at is not None and found.version != at:
             text = f"{self._uri.partition('?')[0]} has changed: it was {at}, and is {found.version} now"
             raise SourceError(f"{text}; `headrace service update NAME --refresh` takes what it is now", lasting=True)
@@ -60,18 +66,25 @@ class Sources:
     """Opener of sources, by the installation's policy and credentials."""
 
     def __init__(
-        self, policy: SourcePolicy, credentials: Credentials, trusted: Callable[[], ssl.SSLContext], *, hub: str
+        self,
+        policy: SourcePolicy,
+        credentials: Credentials,
+        trusted: Callable[[], ssl.SSLContext],
+        *,
+        hub: str,
+        buckets: BucketServer,
     ) -> None:
         self.policy = policy
         self._credentials = credentials
         self._trusted = trusted
         self._hub = hub
+        self._buckets = buckets
 
     @asynccontextmanager
     async def opened(self, uri: str, project: str) -> AsyncIterator[Source]:
         """Yield the source of a URI, with the credential that the project has for it. Raises SourceError."""
         if allowed := self.policy.why_not_scheme(scheme_of(uri)):
-            raise SourceError(f"the installation does not take {scheme_of(uri)}://; allowed: {allowed}", lasting=True)
-        token = await asyncio.to_thread(self._credentials.token, uri, project)
+            raise SourceError(f"{scheme_of(uri)}:// is no longer allowed; allowed: {allowed}", lasting=True)
+        credential = await asyncio.to_thread(self._credentials.find, uri, project)
         async with open_web(self.policy, self._trusted) as web:
-            yield Source(web, uri, token, self._hub)
+            yield Source(web, uri, credential, self._hub, self._buckets)

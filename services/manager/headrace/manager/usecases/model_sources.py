@@ -8,7 +8,7 @@ from functools import partial
 from typing import Final
 
 from headrace.common.contracts.ids import SnapshotId
-from headrace.common.contracts.model_uri import ModelSource
+from headrace.common.contracts.model_uri import ModelSource, scheme_of
 from headrace.common.contracts.problems import InvalidRequest, Unavailable
 from headrace.common.contracts.reasons.api import ApiReason
 from headrace.common.db.pool import Pool, transaction
@@ -62,6 +62,8 @@ class ModelSources:
         Nothing is imported yet, but there is room for it. Raises InvalidRequest for a source that cannot be used,
         Unavailable for one that does not answer, QuotaExceeded, InsufficientStorage.
         """
+        if allowed := self._sources.policy.why_not_scheme(scheme_of(uri)):
+            raise InvalidRequest.of("model_uri", uri, f"{allowed} (setting model_uri_schemes)")
         async with self._turns.of(project.id):
             listing, contents = await self._look(project, uri, asked, limit)
         folder = await self._folder(project, uri)
