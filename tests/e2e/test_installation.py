@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 import ssl
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
 import pytest
 
+from tests.support.load import Load
 from tests.support.wait import eventually
 from tests.support.worlds.installation import Ports, installed, on_this_machine, services_running
 from tests.support.worlds.installation_servers import servers
+from tests.support.worlds.installed_nats import loopback_addresses, until_whole
 from tests.support.worlds.operator import Operator
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
@@ -56,6 +60,44 @@ async def test_a_model_is_served_by_an_installation_of_these_files(tmp_path: Pat
     for log in logs.iterdir():
         for secret in ("hr_", json.loads((folder / "installation.json").read_text())["passwords"]["redis"]):
             assert secret not in log.read_text(), log
+
+
+async def test_each_nats_server_of_a_cluster_dies_in_turn_and_callers_and_changes_go_on(tmp_path: Path) -> None:
+    ports, data, logs = Ports(), tmp_path / "data", tmp_path / "logs"
+    choices = replace(on_this_machine(ports, data), nats=",".join(map(str, loopback_addresses(3))))
+    folder = installed(tmp_path / "etc", choices)
+    url, ca = f"https://127.0.0.1:{ports.api}", folder / "tls/ca.crt"
+    async with (
+        servers(folder, data, database=ports.database, redis=ports.redis) as cluster,
+        httpx.AsyncClient(verify=ssl.create_default_context(cafile=ca)) as http,
+    ):
+        with services_running(folder, logs) as pages:
+
+            async def ready() -> bool:
+                try:
+                    answers = [await http.get(page) for page in (f"{url}/readyz", *pages)]
+                except httpx.TransportError:
+                    return False
+                return [answer.status_code for answer in answers] == [200] * 4
+
+            assert await eventually(ready, within_s=120)
+            operator = Operator(tmp_path)
+            await operator.runs(
+                "login", "--url", url, "--ca", str(ca), "--key", "-", given=(folder / "admin.key").read_text()
+            )
+            await operator.runs("folder", "create", "chat")
+            await operator.runs("folder", "upload", "chat", str(EXAMPLE))
+            await operator.runs("service", "create", "chat", "--folder", "chat", "--replicas", "1", "--wait")
+            token = json.loads(await operator.runs("token", "create", "chat", "--json"))["token"]
+            async with Load(f"http://127.0.0.1:{ports.proxy}/chat/v1/models", token, workers=2) as load:
+                await eventually(lambda: load.answers)
+                for replicas, server in enumerate(cluster, 1):
+                    server.kill()
+                    await operator.runs("service", "scale", "chat", str(replicas % 2 + 1), "--wait")
+                    server.start()
+                    await asyncio.to_thread(until_whole, cluster)
+                assert await eventually(ready, within_s=60)
+            assert load.failures == []
 
 
 async def test_a_lost_installation_comes_back_from_its_backup(tmp_path: Path) -> None:

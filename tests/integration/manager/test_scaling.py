@@ -122,3 +122,27 @@ async def test_refused_with_the_reason(pool: Pool) -> None:
     await pool.execute("update services set goal = 'stopped'")
     assert (await _ask(pool, service, rule, 2, 1))[0].reason.code == "service-not-running"
     assert await pool.fetchval("select wanted from services") == 2
+
+
+async def test_a_rule_does_not_fire_in_its_cooldown_whatever_the_autoscaler_remembers(pool: Pool) -> None:
+    """Its memory is Redis, which may lose the last firings; the decisions are kept here."""
+    service, rule = await _service(pool)
+    await pool.execute("update rules set spec = jsonb_build_object('cooldown_s', 600)")
+    assert (await _ask(pool, service, rule, 1, 2))[0].applied
+    again, poked = await _ask(pool, service, rule, 2, 3)
+    assert (again.applied, again.wanted, again.reason.code, poked) == (False, 2, "cooling-down", [])
+    assert again.cooling is not None
+    assert (again.cooling.rule_id, 590 < again.cooling.left_s <= 600) == (rule, True)
+    inward = RuleId(new_uuid())
+    await pool.execute(
+        "insert into rules (id, service_id, spec, created_by) select $2, service_id, '{\"cooldown_s\": 5}', created_by from rules where id = $1",
+        rule,
+        inward,
+    )
+    held = (await _ask(pool, service, inward, 2, 1))[0]
+    assert (held.applied, held.cooling and held.cooling.rule_id) == (False, rule), "a scale-out holds scale-ins"
+    assert (await _ask(pool, service, inward, 2, 3))[0].applied, "another rule that scales out does not wait for it"
+    await pool.execute("update scale_decisions set at = at - interval '599 seconds' where rule_id = $1", rule)
+    assert (await _ask(pool, service, rule, 3, 4))[0].applied, "the end of a cooldown is the autoscaler's to judge"
+    await pool.execute("update rules set spec = jsonb_build_object('cooldown_s', 0)")
+    assert (await _ask(pool, service, rule, 4, 5))[0].applied, "a changed cooldown holds at once"

@@ -26,7 +26,7 @@ from headrace.autoscaler.wiring import Autoscaler, Edges, make_autoscaler
 from headrace.common.contracts.ids import RuleId
 from headrace.common.contracts.messages.rules import RuleTable
 from headrace.common.contracts.messages.rulestates import RuleReport
-from headrace.common.contracts.messages.scaling import ScaleReply, ScaleRequest
+from headrace.common.contracts.messages.scaling import Cooling, ScaleReply, ScaleRequest
 from headrace.common.contracts.reasons import Reason
 from headrace.common.runtime.clock import Clocks
 from tests.support.effort import examples
@@ -92,6 +92,12 @@ class Shared:
     def change(self, wanted: int) -> None:
         self.wanted = wanted
         self.generation += 1
+
+    def cooling_s(self, rule_id: RuleId) -> float:
+        """Return how many seconds of the rule's cooldown are left, as the manager counts them from its decisions."""
+        cooldown_s = next(one.spec.cooldown_s for one in RULES if one.rule_id == rule_id)
+        fired = [at for changed, at, _ in self.changes if changed == rule_id]
+        return cooldown_s - (self.now - fired[-1]).total_seconds() if fired else 0.0
 
 
 @dataclass
@@ -198,6 +204,8 @@ class FakeBus:
             raise NatsTimeoutError
         if fault == "refused" or request.from_wanted != shared.wanted:
             return self._reply(applied=False)
+        if (left_s := shared.cooling_s(request.rule_id)) > 0:
+            return self._reply(applied=False, cooling=Cooling(rule_id=request.rule_id, left_s=left_s))
         shared.change(request.wanted)
         shared.changes.append((request.rule_id, request.decided_at, request.wanted))
         if fault == "late":
@@ -206,8 +214,9 @@ class FakeBus:
             raise DiedError
         return self._reply(applied=True)
 
-    def _reply(self, *, applied: bool) -> Any:
-        reply = ScaleReply(applied=applied, wanted=self.shared.wanted, reason=Reason(code="x", text="y"))
+    def _reply(self, *, applied: bool, cooling: Cooling | None = None) -> Any:
+        reason = Reason(code="x", text="y")
+        reply = ScaleReply(applied=applied, wanted=self.shared.wanted, reason=reason, cooling=cooling)
         return SimpleNamespace(data=reply.encode())
 
 
@@ -259,6 +268,12 @@ class Autoscalers(RuleBasedStateMachine):
     @rule(number=st.integers(0, 1))
     def dies(self, number: int) -> None:
         self.all[number] = self._new()
+
+    @rule()
+    def redis_loses_all(self) -> None:
+        """As a replica does that is promoted before it had the last writes; what the processes remember is theirs."""
+        self.shared.state.clear()
+        self.shared.holder = None
 
     @precondition(lambda self: not self.shared.pending)
     @rule(wanted=st.integers(0, BOUND))

@@ -169,7 +169,7 @@ def _database(state: State, at: str) -> dict[str, File]:
 
 def _redis(state: State, at: str) -> dict[str, File]:
     plan = state.plan
-    lines = (
+    lines: tuple[str, ...] = (
         f"bind {_listen_host(plan, plan.redis)}",
         "port 0",
         f"tls-port {plan.redis.port}",
@@ -185,7 +185,40 @@ def _redis(state: State, at: str) -> dict[str, File]:
         f"maxmemory {_MAX_MEMORY}",
         "maxmemory-policy noeviction",
     )
-    return {"redis/redis.conf": File(_lines(lines), "configuration of Redis or Valkey")}
+    if not plan.sentinels:
+        return {"redis/redis.conf": File(_lines(lines), "configuration of Redis or Valkey")}
+    lines = (*lines, "tls-replication yes", f"masterauth {state.passwords['redis']}")
+    return {
+        "redis/redis.conf": File(
+            _lines(lines), "configuration of each server of Redis or Valkey, which changes its copy"
+        ),
+        "redis/sentinel.conf": File(
+            _lines(_sentinel(state, at)), "configuration of each Sentinel, which changes its copy"
+        ),
+    }
+
+
+def _sentinel(state: State, at: str) -> Iterable[str]:
+    plan, service, password = state.plan, state.plan.sentinel_service, state.passwords["redis"]
+    return (
+        f"bind {_listen_host(plan, plan.sentinels[0])}",
+        "port 0",
+        f"tls-port {plan.sentinels[0].port}",
+        f'tls-cert-file "{at}/tls/redis.crt"',
+        f'tls-key-file "{at}/tls/redis.key"',
+        f'tls-ca-cert-file "{at}/tls/ca.crt"',
+        "tls-auth-clients no",
+        "tls-replication yes",
+        f"requirepass {password}",
+        f'dir "{plan.data}/sentinel"',
+        "# Clients are told the names that the certificate has.",
+        "sentinel resolve-hostnames yes",
+        "sentinel announce-hostnames yes",
+        f"sentinel monitor {service} {plan.redis.host} {plan.redis.port} {len(plan.sentinels) // 2 + 1}",
+        f"sentinel auth-pass {service} {password}",
+        f"sentinel down-after-milliseconds {service} 5000",
+        f"sentinel failover-timeout {service} 30000",
+    )
 
 
 def _elsewhere(plan: Plan, address: str) -> dict[str, Any]:
@@ -201,7 +234,7 @@ def _elsewhere(plan: Plan, address: str) -> dict[str, Any]:
 def _services(state: State, at: str) -> dict[str, File]:
     plan = state.plan
     compose = plan.layout is Layout.COMPOSE
-    redis_url = f"rediss://:{state.passwords['redis']}@{plan.redis}/0"
+    redis_url = _redis_url(state)
 
     def common(user: str) -> dict[str, Any]:
         return {
@@ -304,6 +337,14 @@ def _replica_networks(plan: Plan) -> list[str]:
     machines = [ip_address(one) for one in addresses if not _is_loopback(one)]
     others = [one for one in machines if not any(one in network for network in private)]
     return [*loopback, *_PRIVATE_NETWORKS, *(f"{one}/{one.max_prefixlen}" for one in others)]
+
+
+def _redis_url(state: State) -> str:
+    plan, password = state.plan, state.passwords["redis"]
+    if not plan.sentinels:
+        return f"rediss://:{password}@{plan.redis}/0"
+    hosts = ",".join(map(str, plan.sentinels))
+    return f"rediss+sentinel://:{password}@{hosts}/{plan.sentinel_service}/0?sentinel_password={password}"
 
 
 def _nats_url(addresses: Iterable[Address]) -> str:

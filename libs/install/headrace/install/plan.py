@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict
 
 from headrace.common.contracts.addresses import FORBIDDEN_IN_WORDS, is_forbidden_address, parse_address
+from headrace.common.runtime.redis_urls import MAX_SENTINELS, SENTINEL_PORT
 from headrace.install.errors import InstallError
 
 _HOST: Final = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")
@@ -27,6 +28,11 @@ CLUSTER_SIZES: Final = (3, 5)
 """Servers of a NATS cluster: an odd number, so that a majority goes on without some of them."""
 ROUTES_ABOVE: Final = 2000
 """The servers of a NATS cluster reach each other at so much above the port of clients: at 6222, as is usual."""
+
+
+MIN_SENTINELS: Final = 3
+REDIS_PORT: Final = 6379
+_SENTINEL_SCHEMES: Final = ("redis+sentinel", "rediss+sentinel")
 
 
 class Layout(StrEnum):
@@ -85,6 +91,11 @@ class Plan(BaseModel):
     nats_cluster: tuple[NatsServer, ...] = ()
     """Servers of the cluster; empty: one server, at `nats`."""
     redis: Address
+    """With Sentinels, the server that is the primary at first."""
+    sentinels: tuple[Address, ...] = ()
+    """Sentinels that name the primary; empty: one server, at `redis`."""
+    sentinel_service: str = ""
+    """Name by which the Sentinels know the primary."""
     data: str = "/var/lib/headrace"
     """Folder of the servers' and services' data, where these run."""
     agents: tuple[Agent, ...] = ()
@@ -159,7 +170,7 @@ def planned(given: Choices, stored: Plan | None) -> Plan:
         database=_address(given.database, "--database", database),
         nats=cluster[0].address if cluster else _address(given.nats, "--nats", nats),
         nats_cluster=cluster,
-        redis=_address(given.redis, "--redis", redis),
+        **_redis(given.redis, stored, redis),
         data=str(data),
         agents=_agents(stored.agents if stored else (), given.agents) or _AGENTS,
     )
@@ -219,6 +230,35 @@ def _address(text: str | None, option: str, default: Address) -> Address:
     if not is_host(address.host) or text.lower() not in {str(address), _written(address.host)}:
         raise InstallError(f"{option}: found {text}; allowed: HOST or HOST:PORT, without scheme or password")
     return address
+
+
+def _redis(text: str | None, stored: Plan | None, default: Address) -> dict[str, Any]:
+    """Return the fields of the plan about Redis: one server, or Sentinels, on whose machines the servers run, too."""
+    scheme, separator, rest = (text or "").partition("://")
+    if not separator or scheme not in _SENTINEL_SCHEMES:
+        address = _address(text, "--redis", default)
+        kept = stored is not None and text is None
+        return {
+            "redis": address,
+            "sentinels": stored.sentinels if kept and stored else (),
+            "sentinel_service": stored.sentinel_service if kept and stored else "",
+        }
+    hosts, _, service = rest.partition("/")
+    if "@" in hosts:
+        raise InstallError(
+            "--redis: found a login in the address; allowed: none, since this command makes the password"
+        )
+    sentinels = tuple(_address(one, "--redis", Address("", SENTINEL_PORT)) for one in hosts.split(","))
+    if not _NAME.fullmatch(service) or not MIN_SENTINELS <= len(set(sentinels)) == len(sentinels) <= MAX_SENTINELS:
+        raise InstallError(
+            f"--redis: found {ascii(text)[1:-1]}; allowed: HOST or HOST:PORT, or redis+sentinel://HOST[:PORT],…/NAME with "
+            f"{MIN_SENTINELS} to {MAX_SENTINELS} different Sentinels, the name of small letters, digits and dashes, without a password"
+        )
+    return {
+        "redis": Address(sentinels[0].host, REDIS_PORT),
+        "sentinels": sentinels,
+        "sentinel_service": service,
+    }
 
 
 def _nats_cluster(text: str | None, stored: Plan | None, layout: Layout, default: Address) -> tuple[NatsServer, ...]:

@@ -60,10 +60,18 @@ def _database(state: State, _: datetime) -> Rotation:
 
 
 def _redis(state: State, _: datetime) -> Rotation:
+    servers = (
+        (
+            "Put the new password where the former one stands in the copies of redis/redis.conf and redis/sentinel.conf that servers "
+            "and Sentinels have changed, and restart them: Sentinels first, then replicas, then the primary."
+        )
+        if state.plan.sentinels
+        else "Restart Redis: it reads redis/redis.conf. Meanwhile app-proxies enforce callers' limits each by itself."
+    )
     return Rotation(
         state.model_copy(update={"passwords": {**state.passwords, "redis": new_password()}}),
         (
-            "Restart Redis: it reads redis/redis.conf. Meanwhile app-proxies enforce callers' limits each by itself.",
+            servers,
             "Restart the app-proxies and autoscalers: they read the new password from their settings.",
         ),
     )

@@ -167,6 +167,6 @@ def _hosts(plan: Plan) -> dict[str, list[str]]:
         "api": list(dict.fromkeys([plan.api.host, *service, *plan.names, *here])),
         **{name: list(dict.fromkeys([host, *also])) for name, host in nats.items()},
         "database": list(dict.fromkeys([plan.database.host, *here])),
-        "redis": list(dict.fromkeys([plan.redis.host, *here])),
+        "redis": list(dict.fromkeys([plan.redis.host, *(one.host for one in plan.sentinels), *here])),
         **({"grafana": list(dict.fromkeys([plan.api.host, *plan.names, *here]))} if service else {}),
     }

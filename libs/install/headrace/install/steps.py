@@ -53,6 +53,10 @@ _STEPS = (
         "Let PostgreSQL (SELECT pg_reload_conf()) read postgres/headrace.conf, postgres/pg_hba.conf and its certificate.",
     ),
     (("tls/redis.crt", "redis/redis.conf"), "Restart Redis: it reads redis/redis.conf and its certificate."),
+    (
+        ("redis/sentinel.conf",),
+        "Restart each Sentinel with a new copy of redis/sentinel.conf, and each Redis with one of redis/redis.conf.",
+    ),
     (("settings/manager.toml",), "Restart the managers one after another: they read settings/manager.toml."),
     (("settings/proxy-1.toml",), "Restart app-proxy proxy-1: it reads settings/proxy-1.toml."),
     (("settings/autoscaler.toml",), "Restart the autoscalers: they read settings/autoscaler.toml."),

@@ -72,7 +72,8 @@ class Settings(ServiceSettings):
     and the admin pages (for development)."""
     redis_url: SecretStr = SecretStr("")
     """Redis for callers' limits over all app-proxies (docs/caller-limits.md): redis://[[user]:password@]host:port/db,
-    rediss:// for TLS. Without it, each worker allows its part of every limit."""
+    rediss:// for TLS. Of Sentinels, which name the server: redis+sentinel://[[user]:password@]host:port,host:port/service/db?sentinel_password=…;
+    rediss+sentinel:// for TLS. Without it, each worker allows its part of every limit."""
     redis_timeout_s: Annotated[float, Field(gt=0, le=10)] = 0.25
     """Longest wait of a request for Redis; then its limits are enforced by the worker alone."""
 

@@ -85,6 +85,14 @@ class ScalingRecords:
         pipe.pexpire(key(service, "state"), _EXPIRE)
         await pipe.execute()
 
+    async def fired(self, service: ServiceId, rule: RuleId, at: datetime) -> None:
+        """Record a firing that was not known here."""
+        self.of(service).fired[rule] = at
+        pipe = self._redis.pipeline(transaction=True)
+        pipe.hset(key(service, "state"), f"fired:{rule}", _ms(at))
+        pipe.pexpire(key(service, "state"), _EXPIRE)
+        await pipe.execute()
+
     async def dropped(self, service: ServiceId) -> None:
         """Record that the request was not applied: the rule did not fire."""
         self.of(service).pending = None

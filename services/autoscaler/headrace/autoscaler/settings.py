@@ -11,6 +11,7 @@ from pydantic_settings import SettingsConfigDict
 from headrace.common.contracts.addresses import MANAGER_URL
 from headrace.common.contracts.ids import Slug
 from headrace.common.runtime.nats_urls import NatsUrl
+from headrace.common.runtime.redis_urls import RedisUrl
 from headrace.common.runtime.settings import ServiceSettings
 
 Seconds = Annotated[float, Field(gt=0, le=3600)]
@@ -39,8 +40,9 @@ class Settings(ServiceSettings):
     """Managers' API (`https://host:port`), by which the identity is renewed: a JSON list. Empty: it is not renewed."""
     data_dir: Path | None = None
     """Folder in which the renewed identity is kept. None: it replaces the file of `nats_credentials`."""
-    redis_url: SecretStr
-    """redis://[[user]:password@]host:port/db; rediss:// for TLS."""
+    redis_url: RedisUrl
+    """redis://[[user]:password@]host:port/db; rediss:// for TLS. Of Sentinels, which name the server:
+    redis+sentinel://[[user]:password@]host:port,host:port/service/db?sentinel_password=…; rediss+sentinel:// for TLS."""
     admin_host: str = "127.0.0.1"
     admin_port: Annotated[int, Field(ge=0, le=65535)] = 8094
     """/livez, /readyz, /metrics; 0 takes a free port."""

@@ -10,11 +10,10 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Final
 
 import structlog
 from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from headrace.autoscaler.bus import serve
@@ -36,11 +35,13 @@ from headrace.common.contracts.readiness import AutoscalerCheck, ReadinessCheck
 from headrace.common.joining.renewal import identity_loop, keep_identity
 from headrace.common.runtime.clock import SYSTEM_CLOCKS, Clocks
 from headrace.common.runtime.loop import Loop
+from headrace.common.runtime.redis_client import redis_client
 from headrace.common.runtime.service import Task
-from headrace.common.runtime.tls import trusting
 from headrace.common.web.app import Check, WebServer, make_app
 
 log = structlog.get_logger()
+MAX_REDIS_CONNECTIONS: Final = 32
+"""To Redis, at most: a tick's requests to scale (16 at once), its reads, and the flush of samples."""
 
 
 def open_redis(settings: Settings) -> Redis:
@@ -48,14 +49,13 @@ def open_redis(settings: Settings) -> Redis:
 
     A command answers or fails within `redis_timeout_s`, and is tried once more when its connection broke.
     """
-    return Redis.from_url(
-        trusting(settings.redis_url.get_secret_value(), settings.ca_file),
-        protocol=2,
-        socket_timeout=settings.redis_timeout_s,
-        socket_connect_timeout=settings.redis_timeout_s,
-        retry=Retry(NoBackoff(), 1),
-        health_check_interval=0,
-        client_name=f"headrace-autoscaler-{settings.id}",
+    return redis_client(
+        settings.redis_url.get_secret_value(),
+        settings.ca_file,
+        timeout_s=settings.redis_timeout_s,
+        retries=1,
+        connections=MAX_REDIS_CONNECTIONS,
+        name=f"headrace-autoscaler-{settings.id}",
     )
 
 

@@ -78,7 +78,12 @@ def init(
         ),
     ] = None,
     redis: Annotated[
-        str | None, typer.Option("--redis", metavar="HOST[:PORT]", help="Redis or Valkey, as the services reach it.")
+        str | None,
+        typer.Option(
+            "--redis",
+            metavar="HOST[:PORT]",
+            help="Redis or Valkey, as the services reach it; by Sentinel: redis+sentinel://HOST[:PORT],…/NAME.",
+        ),
     ] = None,
     data_dir: Annotated[
         Path | None,

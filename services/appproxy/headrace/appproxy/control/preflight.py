@@ -13,6 +13,7 @@ import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -20,7 +21,7 @@ from headrace.appproxy.control.socket_activation import OWN, SHARED, InheritedSo
 from headrace.appproxy.control.tables_on_disk import FOLDER
 from headrace.appproxy.file_limit import MIN, descriptor_limit
 from headrace.appproxy.settings import Settings
-from headrace.common.runtime.tls import trusting
+from headrace.common.runtime.redis_urls import ALLOWED as REDIS_ALLOWED
 
 _PREFIX: Final = Settings.model_config["env_prefix"]
 _ANY: Final = frozenset({"", "0.0.0.0", "::"})
@@ -124,25 +125,24 @@ def _needs_libraries(settings: Settings) -> bool:
 
 
 def _library_errors(settings: Settings) -> list[str]:
-    redis_url = trusting(settings.redis_url.get_secret_value(), settings.ca_file)
-    return [*_redis(redis_url), *_spans(settings.otel_endpoint)]
+    redis_url = settings.redis_url.get_secret_value()
+    return [*_redis(redis_url, settings.ca_file), *_spans(settings.otel_endpoint)]
 
 
-def _redis(url: str) -> Iterator[str]:
+def _redis(url: str, ca_file: Path | None) -> Iterator[str]:
     if not url:
         return
-    from redis.asyncio import BlockingConnectionPool, SSLConnection  # noqa: PLC0415 - most have no Redis
+    from redis.asyncio import SSLConnection  # noqa: PLC0415 - most have no Redis
     from redis.exceptions import RedisError  # noqa: PLC0415
 
+    from headrace.common.runtime.redis_client import redis_pool  # noqa: PLC0415
+
     try:
-        connection = BlockingConnectionPool.from_url(url).make_connection()  # type: ignore[no-untyped-call]
+        connection = redis_pool(url, ca_file, timeout_s=1, retries=0, connections=1).make_connection()  # type: ignore[no-untyped-call]
         if isinstance(connection, SSLConnection):
             connection.ssl_context.get()
     except (ValueError, TypeError, RedisError):
-        yield (
-            f"{_PREFIX}REDIS_URL: not an address as redis://[[user]:password@]host:port/db, or an option that does not exist;"
-            " in a password, @ is written %40, / %2F and ? %3F"
-        )
+        yield f"{_PREFIX}REDIS_URL: not an address, or an option that does not exist; allowed: {REDIS_ALLOWED}"
     except OSError as error:
         yield f"{_PREFIX}REDIS_URL: its TLS files cannot be used: {error.strerror or error}"
 

@@ -28,7 +28,6 @@ from headrace.appproxy.settings import Settings
 from headrace.common.contracts.cors import Cors
 from headrace.common.contracts.messages.routes import Route
 from headrace.common.runtime.clock import SYSTEM_CLOCKS, Clocks
-from headrace.common.runtime.tls import trusting
 
 
 def build_data_plane(
@@ -67,7 +66,8 @@ def build_data_plane(
         backends=backends,
         authenticator=Authenticator(remembered=settings.remembered_tokens),
         rate_limiter=RateLimiter(
-            trusting(settings.redis_url.get_secret_value(), settings.ca_file),
+            settings.redis_url.get_secret_value(),
+            ca_file=settings.ca_file,
             divided_by=workers,
             timeout_s=settings.redis_timeout_s,
             clock=now,

@@ -66,6 +66,7 @@ class ScaleRequester:
         self._tables.learn(service, reply.wanted, generation=generation)
         if not reply.applied:
             await self._records.dropped(service)
+            await self._learn(watched, reply, now)
             SCALE_REQUESTS.labels("refused").inc()
             log.info("scale_refused", service_id=str(service), rule_id=str(pending.rule_id), why=reply.reason.text)
             text = f"{evaluation.reason.text}; the manager refused: {reply.reason.text}"
@@ -80,6 +81,16 @@ class ScaleRequester:
             why=evaluation.reason.text,
         )
         return replace(evaluation, cooldown_until=cooldown_end(evaluation.rule.spec, now)), True
+
+    async def _learn(self, watched: WatchedService, reply: ScaleReply, now: datetime) -> None:
+        """Record a firing that Redis has lost, and the manager has not."""
+        if reply.cooling is None:
+            return
+        for rule in watched.table.rules:
+            if rule.rule_id == reply.cooling.rule_id:
+                left = timedelta(seconds=reply.cooling.left_s)
+                at = now + left - timedelta(seconds=rule.spec.cooldown_s)
+                await self._records.fired(watched.table.service_id, rule.rule_id, at)
 
     async def _unanswered(
         self, watched: WatchedService, evaluation: RuleEvaluation, problem: BusUnavailable | MalformedMessage

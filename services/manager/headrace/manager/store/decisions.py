@@ -8,7 +8,7 @@ from headrace.common.contracts.ids import RuleId, ServiceId, new_uuid
 from headrace.common.contracts.reasons import Reason
 from headrace.common.db.pool import Connection
 from headrace.common.db.queries import Queries
-from headrace.manager.domain.records.decisions import ScaleDecision
+from headrace.manager.domain.records.decisions import CoolingRule, ScaleDecision
 
 SQL = Queries.beside(__file__)
 
@@ -16,6 +16,12 @@ SQL = Queries.beside(__file__)
 async def page(con: Connection, service_id: ServiceId, *, before: UUID | None, limit: int) -> list[ScaleDecision]:
     """Return a page of scale decisions, newest first."""
     return [ScaleDecision(**row) for row in await con.fetch(SQL.page, service_id, before, limit)]
+
+
+async def cooling(con: Connection, service_id: ServiceId, rule_id: RuleId, *, scale_in: bool) -> CoolingRule | None:
+    """Return the rule whose cooldown forbids a firing of this one now; None if none does."""
+    row = await con.fetchrow(SQL.cooling, service_id, rule_id, scale_in)
+    return None if row is None else CoolingRule(**row)
 
 
 async def insert(

@@ -6,9 +6,11 @@ project's quota, counted by one transaction at a time. Each change leaves a deci
 
 from __future__ import annotations
 
+from typing import Final
+
 from headrace.common.contracts.http.services import MAX_REPLICAS
 from headrace.common.contracts.ids import ProjectId, ServiceId
-from headrace.common.contracts.messages.scaling import ScaleReply, ScaleRequest
+from headrace.common.contracts.messages.scaling import Cooling, ScaleReply, ScaleRequest
 from headrace.common.contracts.problems import QuotaExceeded
 from headrace.common.contracts.reasons import Reason
 from headrace.common.contracts.reasons.scaling import ScalingReason
@@ -17,6 +19,9 @@ from headrace.manager.domain import quota
 from headrace.manager.domain.records.services import ScaleTarget
 from headrace.manager.store import decisions, events, projects, services
 from headrace.manager.usecases.ports import Pokes
+
+COOLDOWN_SLACK_S: Final = 2.0
+"""The end of a cooldown that the autoscaler judges: it counts from when it decided, this from when that was applied."""
 
 
 async def check_quota(
@@ -49,6 +54,11 @@ class Scaling:
             refusal = await self._refusal(con, service, request)
             if refusal is not None:
                 return ScaleReply(applied=False, wanted=service.wanted, reason=refusal)
+            cooling = await self._cooling(con, service, request)
+            if cooling is not None:
+                text = f"rule {cooling.rule_id} fired less than its cooldown ago, {cooling.left_s:.0f} s of it are left"
+                reason = Reason.of(ScalingReason.COOLING_DOWN, text)
+                return ScaleReply(applied=False, wanted=service.wanted, reason=reason, cooling=cooling)
             await self._apply(con, service, request)
         self._pokes.poke("services", "rules")
         return ScaleReply(applied=True, wanted=request.wanted, reason=request.reason)
@@ -61,6 +71,15 @@ class Scaling:
             except QuotaExceeded as problem:
                 return Reason.of(ScalingReason.QUOTA_EXCEEDED, problem.detail)
         return refusal
+
+    async def _cooling(self, con: Connection, service: ScaleTarget, request: ScaleRequest) -> Cooling | None:
+        """Return the rule whose cooldown forbids the request. The autoscaler knows it, unless its Redis lost the last firings."""
+        found = await decisions.cooling(
+            con, request.service_id, request.rule_id, scale_in=request.wanted < service.wanted
+        )
+        if found is None or found.left_s <= COOLDOWN_SLACK_S:
+            return None
+        return Cooling(rule_id=found.rule_id, left_s=found.left_s)
 
     async def _apply(self, con: Connection, service: ScaleTarget, request: ScaleRequest) -> None:
         await services.set_wanted(con, request.service_id, request.wanted)

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import AwareDatetime, Field, NonNegativeInt
 
 from headrace.common.contracts.ids import RuleId, ServiceId
-from headrace.common.contracts.messages.envelope import Message
+from headrace.common.contracts.messages.envelope import Message, Part
 from headrace.common.contracts.reasons import Reason, said_of
 
 
@@ -25,6 +25,14 @@ class ScaleRequest(Message):
     reason: Annotated[Reason, said_of("scaling")]
 
 
+class Cooling(Part):
+    """Rule that fired less than its cooldown ago, by the decisions that the managers keep."""
+
+    rule_id: RuleId
+    left_s: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    """Seconds of the cooldown that are left."""
+
+
 class ScaleReply(Message):
     """Result of a ScaleRequest. `wanted` is the number of replicas now."""
 
@@ -33,3 +41,5 @@ class ScaleReply(Message):
     applied: bool
     wanted: NonNegativeInt
     reason: Annotated[Reason, said_of("scaling")]
+    cooling: Cooling | None = None
+    """Why it was not applied, where the autoscaler did not know of this firing."""

@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -40,6 +41,7 @@ class RateLimiter:
         url: str,
         *,
         divided_by: int = 1,
+        ca_file: Path | None = None,
         timeout_s: float = 0.25,
         lease_s: float = 30.0,
         retry_s: float = 1.0,
@@ -48,7 +50,7 @@ class RateLimiter:
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._local = LocalRateLimiter(divided_by, max_callers=max_callers, clock=clock, wall=wall)
-        self._shared = _shared(url, timeout_s=timeout_s, lease_s=lease_s) if url else None
+        self._shared = _shared(url, ca_file, timeout_s=timeout_s, lease_s=lease_s) if url else None
         self._renew_s = lease_s / 3
         self._retry_s = retry_s
         self._unavailable = False
@@ -169,7 +171,7 @@ class RateLimiter:
                 await self._lost.wait()
 
 
-def _shared(url: str, *, timeout_s: float, lease_s: float) -> RedisRateLimiter:
+def _shared(url: str, ca_file: Path | None, *, timeout_s: float, lease_s: float) -> RedisRateLimiter:
     from headrace.appproxy.dataplane.ratelimit.redis import RedisRateLimiter  # noqa: PLC0415 - the client takes 20 MB, and most have no Redis
 
-    return RedisRateLimiter(url, timeout_s=timeout_s, lease_s=lease_s)
+    return RedisRateLimiter(url, ca_file, timeout_s=timeout_s, lease_s=lease_s)

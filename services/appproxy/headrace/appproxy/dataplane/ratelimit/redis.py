@@ -15,9 +15,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from headrace.appproxy.dataplane.ratelimit.policy import (
@@ -35,6 +32,7 @@ from headrace.appproxy.dataplane.ratelimit.policy import (
 from headrace.appproxy.dataplane.ratelimit.unavailable import RateLimitStoreError
 from headrace.common.contracts.messages.routes import RateLimits
 from headrace.common.contracts.reasons.proxy import ProxyReason
+from headrace.common.runtime.redis_client import redis_client
 
 _FOLDER: Final = Path(__file__).parent
 _BATCH: Final = 500
@@ -50,20 +48,18 @@ class RedisRateLimiter:
     be called several times within it.
     """
 
-    def __init__(self, url: str, *, timeout_s: float = 0.25, lease_s: float = 30.0, connections: int = 32) -> None:
+    def __init__(
+        self,
+        url: str,
+        ca_file: Path | None = None,
+        *,
+        timeout_s: float = 0.25,
+        lease_s: float = 30.0,
+        connections: int = 32,
+    ) -> None:
         self._timeout_s = timeout_s
         self._lease_ms = int(lease_s * 1000)
-        pool = BlockingConnectionPool.from_url(
-            url,
-            max_connections=connections,
-            timeout=timeout_s,
-            protocol=2,
-            socket_timeout=timeout_s,
-            socket_connect_timeout=timeout_s,
-            retry=Retry(NoBackoff(), 0),
-            health_check_interval=0,
-        )
-        self._redis = Redis.from_pool(pool)
+        self._redis = redis_client(url, ca_file, timeout_s=timeout_s, retries=0, connections=connections)
         # A Script sends EVALSHA, and loads itself if the server does not know it (NOSCRIPT).
         self.reserve_script, self._settle, self._renew = (
             self._redis.register_script((_FOLDER / f"{name}.lua").read_text(encoding="utf-8"))

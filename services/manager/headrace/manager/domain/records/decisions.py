@@ -11,6 +11,14 @@ from headrace.common.contracts.ids import RuleId
 
 
 @dataclass(frozen=True)
+class CoolingRule:
+    """Rule that fired less than its cooldown ago, and the seconds of it that are left."""
+
+    rule_id: RuleId
+    left_s: float
+
+
+@dataclass(frozen=True)
 class ScaleDecision:
     """A change of the wanted replicas, by a user or a rule."""
 
