@@ -366,3 +366,21 @@ async def test_a_source_by_https_is_verified_by_the_authority(pool: Pool, tmp_pa
         async with serving(pool, tmp_path, **trusting) as api, importing(pool, tmp_path, **trusting):
             await api.admin.call("POST", "/v1/services", uri_service(uri))
             assert files_of(api, await imported(api)) == {"m.bin": WEIGHTS}
+
+
+async def test_a_path_on_the_machines_is_mounted_where_the_operator_allows_it(pool: Pool, tmp_path: Path) -> None:
+    allowed = {"/mnt/models": ("default",)}
+    async with serving(pool, tmp_path, model_paths=allowed) as api:
+        call = api.admin.call
+        made = await call("POST", "/v1/services", uri_service("file:///mnt/models/tiny"))
+        (mount,) = made["effective"]["mounts"]
+        assert (mount["host_path"], mount["target"], mount["read_only"]) == ("/mnt/models/tiny", "/models", True)
+        assert (made["folder_id"], made["effective"]["source"], made["model_import"]) == (None, None, None)
+        await call("POST", "/v1/services/chat/restart")
+        refused = await call("POST", "/v1/services", uri_service("file:///etc", "x"), expect=400)
+        assert "a path below /mnt/models" in refused["detail"]
+        custom = uri_service("file:///mnt/models/tiny", "x") | {"runtime": "custom"}
+        assert "which managers do not see" in str(await call("POST", "/v1/services", custom, expect=400))
+        await call("POST", "/v1/projects", {"name": "others"})
+        other = uri_service("file:///mnt/models/tiny", "x", project="others")
+        assert "none for project others" in str(await call("POST", "/v1/services", other, expect=400))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from headrace.common.contracts.ids import FolderId, ImportId, ProjectId, Slug, new_uuid
-from headrace.common.contracts.model_uri import ModelUri, bucket_name, hub_name, web_name
+from headrace.common.contracts.model_uri import ModelUri, bucket_name, host_path, hub_name, web_name
 from headrace.common.contracts.reasons.placement import PlacementReason
 from headrace.common.contracts.wording import Refused
 from headrace.manager.domain.model_import import LONGEST_RETRY_S, Import, retry_after, wait_reason
@@ -57,7 +57,11 @@ def test_a_hub_uri_names_a_repository_and_a_revision(uri: str, repo: str, revisi
         "https://host/a b",
         "https://ho\nst/a",
         "https:///a",
-        "file:///etc/passwd",
+        "file://host/a",
+        "file:///",
+        "file:///a/../b",
+        "file:///a,b",
+        "ftp://host/a",
         "s3://bucket",
         "s3://bucket/",
         "s3://Bucket/x",
@@ -76,6 +80,20 @@ def test_what_is_no_model_uri_is_refused_without_what_may_be_a_password(uri: str
 def test_a_bucket_uri_names_a_bucket_and_a_prefix(uri: str) -> None:
     assert URI.validate_python(uri) == uri
     assert bucket_name(uri) == ("bucket", "models/tiny")
+
+
+def test_a_file_uri_names_a_path_on_the_machines() -> None:
+    assert URI.validate_python("file:///mnt/models/my model/") == "file:///mnt/models/my model/"
+    assert host_path("file:///mnt/models/my model/") == "/mnt/models/my model"
+
+
+def test_an_operator_says_which_projects_may_name_which_paths() -> None:
+    policy = SourcePolicy(paths={"/mnt/all/": ("*",), "/mnt/a": ("a", "b")})
+    assert policy.why_not_path("/mnt/all/x", "c") is None
+    assert policy.why_not_path("/mnt/a", "b") is None
+    assert policy.why_not_path("/mnt/a/x", "c") == "a path below /mnt/all/ (setting model_paths)"
+    assert policy.why_not_path("/mnt/ab", "a") == "a path below /mnt/a, /mnt/all/ (setting model_paths)"
+    assert SourcePolicy().why_not_path("/x", "a") == "none for project a (setting model_paths)"
 
 
 def test_a_web_uri_names_a_file() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 
 from headrace.agent.folder_cache.cache import FolderCache
@@ -17,12 +18,14 @@ from headrace.common.contracts.reasons.kernel import KernelReason
 class Folders:
     """Model folders in the shared storage at `root`: a directory per folder id, and the snapshots of revisions.
 
-    With a `cache`, snapshots come from that; `root` is then for what is mounted as it is, and may be missing.
+    With a `cache`, snapshots come from that; `root` is then for what is mounted as it is, and may be missing. Models that are on
+    the machine itself are below `model_roots`.
     """
 
-    def __init__(self, root: Path | None, cache: FolderCache | None = None) -> None:
+    def __init__(self, root: Path | None, cache: FolderCache | None = None, model_roots: Sequence[Path] = ()) -> None:
         self._root = root
         self._cache = cache
+        self._model_roots = model_roots
 
     async def fetch(self, spec: KernelSpec, say: Say) -> None:
         """Fetch the snapshots that the kernel mounts and that are not on the machine; `say` hears the progress.
@@ -54,6 +57,11 @@ class Folders:
         return tuple(self._mount(mount) for mount in spec.mounts)
 
     def _mount(self, mount: Mount) -> PreparedMount:
+        target = posixpath.normpath(mount.target)
+        if not target.startswith("/") or target.startswith("//") or target == "/":
+            raise StartRefused(KernelReason.MOUNT_REFUSED, f"{mount.target} is not an absolute path below /")
+        if mount.host_path is not None:
+            return PreparedMount(self._on_the_machine(mount.host_path), target, read_only=True)
         what = (
             f"folder {mount.folder_id}"
             if mount.snapshot_id is None
@@ -69,10 +77,33 @@ class Folders:
             ) from error
         if not stat.S_ISDIR(mode):  # a link here would lead out of the storage
             raise StartRefused(KernelReason.FOLDER_MISSING, f"{what} for {mount.target} is not a folder")
-        target = posixpath.normpath(mount.target)
-        if not target.startswith("/") or target.startswith("//") or target == "/":
-            raise StartRefused(KernelReason.MOUNT_REFUSED, f"{mount.target} is not an absolute path below /")
         return PreparedMount(source.resolve(), target, mount.read_only or mount.snapshot_id is not None)
+
+    def _on_the_machine(self, path: str) -> Path:
+        """Return where the model at a path of the machine is, without links. Raises StartRefused."""
+        normal = Path(posixpath.normpath(path))
+        below = [root for root in self._model_roots if normal.is_relative_to(root)]
+        if not below:
+            roots = ", ".join(map(str, self._model_roots)) or "nothing"
+            raise StartRefused(
+                KernelReason.MOUNT_REFUSED,
+                f"the model at {path} is not below {roots} (setting model_roots of this machine)",
+            )
+        try:
+            found = normal.resolve(strict=True)
+            real = [root.resolve(strict=True) for root in below]
+        except (OSError, RuntimeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "a link leads to itself"
+            raise StartRefused(
+                KernelReason.FOLDER_MISSING, f"the model at {path} is not on this machine: {why}"
+            ) from error
+        if not any(found.is_relative_to(root) for root in real):
+            raise StartRefused(
+                KernelReason.MOUNT_REFUSED, f"a link at {path} leads out of {', '.join(map(str, below))}"
+            )
+        if not found.is_dir():
+            raise StartRefused(KernelReason.FOLDER_MISSING, f"the model at {path} is not a folder")
+        return found
 
     def _source(self, mount: Mount, what: str) -> Path:
         if self._cache is not None and mount.snapshot_id is not None:

@@ -52,6 +52,9 @@ class Settings(ServiceSettings):
     `<data_dir>/folder-cache`."""
     folder_cache_bytes: Annotated[int, Field(ge=2**20)] = 2**40
     """Largest size of the cache; what was used least recently leaves first, and `disk_reserve_bytes` of its disk stay free."""
+    model_roots: tuple[Path, ...] = ()
+    """Directories of this machine, as NFS mounts, below which services may have their models (`file://` URIs), mounted read-only
+    and not copied. With Docker: the same paths for the engine. Managers say in `model_paths` which project may use which."""
     folder_connections: Annotated[int, Field(ge=1, le=16)] = 4
     """Requests to managers at once."""
 

@@ -144,7 +144,7 @@ def make_agent(settings: Settings, edges: Edges) -> Agent:
     starter = Starter(
         runtime,
         table,
-        Folders(settings.folders_root, cache),
+        Folders(settings.folders_root, cache, settings.model_roots),
         ports,
         disk,
         concurrency=settings.start_concurrency,

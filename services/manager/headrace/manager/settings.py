@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, StringConstraints, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from headrace.common.contracts.revision import ABSOLUTE
 from headrace.common.runtime.nats_urls import NatsUrl
 from headrace.common.runtime.settings import ServiceSettings
 from headrace.common.runtime.tls import ServerCertificate, trusting
@@ -104,6 +105,12 @@ class Settings(ServiceSettings):
     model_uri_networks: Annotated[tuple[IPv4Network | IPv6Network, ...], Field(max_length=1000)] = ()
     """Networks that are contacted for model URIs although they are not public: private, loopback and link-local addresses are
     refused otherwise, `hub_endpoint` and `s3_endpoint` among them."""
+    model_paths: Annotated[
+        dict[Annotated[str, StringConstraints(pattern=ABSOLUTE, max_length=1000)], tuple[str, ...]],
+        Field(max_length=1000),
+    ] = {}
+    """Directories on the machines below which services may name their model (`file:///mnt/models/…`), each with the names of the
+    projects that may (`*`: all). Agents have such directories in `model_roots`."""
     model_credentials_file: Path | None = None
     """File (TOML) with tokens for model URIs, and which projects may use each: docs/folders.md. It is read at each use."""
     replica_networks: tuple[IPv4Network | IPv6Network, ...] = ()
@@ -196,6 +203,7 @@ def source_policy(settings: Settings) -> SourcePolicy:
         settings.model_uri_hosts,
         settings.model_uri_networks,
         frozenset(own),
+        settings.model_paths,
     )
 
 

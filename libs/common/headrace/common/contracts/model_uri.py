@@ -12,12 +12,15 @@ from headrace.common.contracts.ids import ImportId
 from headrace.common.contracts.wording import Refused
 
 MAX_URI_CHARACTERS: Final = 2048
-FORMS: Final = "hf://org/name[@revision], s3://bucket/prefix or https://host/path/of/a/file"
+FORMS: Final = (
+    "hf://org/name[@revision], s3://bucket/prefix, https://host/path/of/a/file or file:///path/on/the/machines"
+)
 _HUB: Final = re.compile(
     r"hf://(?P<repo>(?:[A-Za-z0-9][A-Za-z0-9._-]{0,95}/)?[A-Za-z0-9][A-Za-z0-9._-]{0,95})(?:@(?P<revision>[A-Za-z0-9][A-Za-z0-9._/-]{0,254}))?",
     re.ASCII,
 )
 _BUCKET: Final = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/(?P<prefix>[!-~]+?)/?", re.ASCII)
+_PATH: Final = re.compile(r"file://(?P<path>/[^\x00-\x1f\x7f:,]{1,1000}?)/?")
 _WEB: Final = re.compile(r"https?://[A-Za-z0-9.\-:\[\]]+/[!-~]+", re.ASCII)
 
 
@@ -58,6 +61,14 @@ def bucket_name(uri: str) -> BucketName:
     return BucketName(match["bucket"], match["prefix"])
 
 
+def host_path(uri: str) -> str:
+    """Return the path on the machines that a `file://` URI names. Raises Refused."""
+    match = _PATH.fullmatch(uri)
+    if match is None or _leads_out(match["path"][1:]):
+        raise Refused(uri, "file:///path/on/the/machines, without parts like .., colon and comma, not percent-encoded")
+    return match["path"]
+
+
 def web_name(uri: str) -> str:
     """Return the name of the file that an `https://` URI leads to. Raises Refused."""
     allowed = "https://host/path/of/a/file, without user, password, fragment and parts like .."
@@ -85,6 +96,8 @@ def _valid(uri: str) -> str:
         hub_name(uri)
     elif scheme == "s3":
         bucket_name(uri)
+    elif scheme == "file":
+        host_path(uri)
     elif scheme in {"https", "http"}:
         web_name(uri)
     else:

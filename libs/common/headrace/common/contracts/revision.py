@@ -68,7 +68,7 @@ class RevisionSpec(_Closed):
     """Model folder, by name or id. `custom` needs one, or `model_uri`."""
     model_uri: ModelUri | None = None
     """Where the model's files come from instead of a folder: `hf://org/name[@revision]`, `s3://bucket/prefix`, or
-    `https://…` of a file. They are imported once, and mounted as a folder's."""
+    `https://…` of a file are imported once, and mounted as a folder's; `file:///path` is mounted from the machine."""
     runtime: RuntimeVariant = "custom"
     image: Image | None = None
     architecture: Literal["x86_64", "aarch64"] | None = None

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Final
 from urllib.parse import urlsplit
@@ -22,6 +22,17 @@ class SourcePolicy:
     """Allowed networks of addresses that are not public."""
     own: frozenset[str] = frozenset()
     """Hosts of the operator's own settings (`hub_endpoint`, `s3_endpoint`), which are allowed whatever `hosts` says."""
+
+    paths: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Directories on the machines, and the projects that may name models below them; `*`: all."""
+
+    def why_not_path(self, path: str, project: str) -> str | None:
+        """Return what is allowed instead, if a project may not name this path on the machines."""
+        own = sorted(root for root, projects in self.paths.items() if {project, "*"}.intersection(projects))
+        if any(f"{path}/".startswith(f"{root.rstrip('/')}/") for root in own):
+            return None
+        where = f"a path below {', '.join(own[:10])}" if own else f"none for project {project}"
+        return f"{where} (setting model_paths)"
 
     def why_not_scheme(self, scheme: str) -> str | None:
         """Return what is allowed instead, if model URIs of this scheme are not."""

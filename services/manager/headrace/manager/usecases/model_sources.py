@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+from headrace.common.contracts import model_uri
 from headrace.common.contracts.ids import SnapshotId
 from headrace.common.contracts.model_uri import ModelSource, scheme_of
 from headrace.common.contracts.problems import InvalidRequest, Unavailable
@@ -55,6 +56,13 @@ class ModelSources:
         self._account = account
         self._limits = limits
         self._turns = ProjectLimiter(work="look at model URIs", reason=ApiReason.MODEL_SOURCE_UNAVAILABLE)
+
+    def host_path(self, project: Project, uri: str) -> str:
+        """Return the path on the machines that a `file://` URI names. Raises InvalidRequest for one that the project may not use."""
+        path = model_uri.host_path(uri)
+        if allowed := self._sources.policy.why_not_path(path, project.name):
+            raise InvalidRequest.of("model_uri", uri, allowed)
+        return path
 
     async def find(self, project: Project, uri: str, asked: tuple[str, ...], *, limit: int) -> FoundModel:
         """Return what the URI leads to now, with at most `limit` + 1 bytes of each of the `asked` files that it has.

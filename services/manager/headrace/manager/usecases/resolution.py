@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
+from headrace.common.contracts.messages.plans import NO_FOLDER
+from headrace.common.contracts.model_uri import scheme_of
 from headrace.common.contracts.problems import Conflict, InvalidRequest
 from headrace.common.contracts.revision import RevisionSpec
 from headrace.common.db.pool import Connection
@@ -56,7 +58,7 @@ async def hold_folders(con: Connection, resolved: ResolvedSpec) -> None:
 
     Raises Conflict, with their names, when some were deleted.
     """
-    needed = tuple(mount.folder_id for mount in resolved.mounts)
+    needed = tuple(mount.folder_id for mount in resolved.mounts if mount.host_path is None)
     if needed and len(await folders.hold(con, needed)) < len(set(needed)):
         names = ", ".join(await folders.names_of_deleted(con, needed))
         raise Conflict(f"folder {names} was deleted, and this revision needs it; nothing has changed")
@@ -97,6 +99,9 @@ class Resolver:
     async def _of_uri(
         self, spec: RevisionSpec, name: str, project: Project, uri: str, others: tuple[FolderFacts, ...]
     ) -> Inputs:
+        if scheme_of(uri) == "file":
+            path = self._sources.host_path(project, uri)
+            return Inputs(name=name, folder=FolderFacts(NO_FOLDER, "", "model", host_path=path), extra=others)
         asked = (FILE, *(_candidates(spec) if spec.runtime == "custom" else ()))
         found = await self._sources.find(project, uri, asked, limit=filetext.MAX_FILE_BYTES)
         definition = _chosen(spec, found.contents) if spec.runtime == "custom" else None

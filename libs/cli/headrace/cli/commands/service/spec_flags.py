@@ -29,7 +29,7 @@ class SpecFlags:
         typer.Option(
             "--model-uri",
             metavar="URI",
-            help="Instead of --folder: hf://org/name[@revision], s3://bucket/prefix, or https://… of a file; fetched once.",
+            help="Instead of --folder: hf://org/name[@revision], s3://bucket/prefix, https://… of a file, file:///path on machines.",
         ),
     ] = None
     runtime: Annotated[RuntimeVariant | None, typer.Option("--runtime", help="Runtime variant (default custom).")] = (

@@ -64,7 +64,7 @@ def _each(name: str, values: Iterator[str]) -> Facts:
 
 def _mount(mount: EffectiveMount) -> str:
     content = f", content {mount.snapshot_id[:12]}" if mount.snapshot_id is not None else ""
-    return f"{mount.folder or mount.folder_id} at {mount.target}, {'read only' if mount.read_only else 'read and write'}{content}"
+    return f"{mount.host_path or mount.folder or mount.folder_id} at {mount.target}, {'read only' if mount.read_only else 'read and write'}{content}"
 
 
 def _action(action: PreStartAction) -> str:

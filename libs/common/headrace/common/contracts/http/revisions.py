@@ -26,6 +26,8 @@ class EffectiveMount(View):
     read_only: bool
     snapshot_id: SnapshotId | None = None
     """Content that the revision pinned: SHA-256 of the manifest. None: the folder as it is at any time."""
+    host_path: str | None = None
+    """Path on the machines that is mounted instead of a folder, as it is at any time."""
 
 
 class EffectiveSpec(View):

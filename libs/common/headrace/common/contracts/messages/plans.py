@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Final, Literal, Self
+from uuid import UUID
 
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
@@ -28,6 +29,10 @@ SessionKind = Literal["inference", "validation", "job"]
 KernelRole = Literal["main", "sub"]
 
 
+NO_FOLDER: Final = FolderId(UUID(int=0))
+"""Folder of a mount that is none: an agent that does not know `host_path` does not start it."""
+
+
 class Mount(Part):
     """Folder, or a snapshot of it, mounted in the kernel. The agent of a shared storage finds it at
     `<folders_root>/<source>`.
@@ -39,6 +44,8 @@ class Mount(Part):
     read_only: bool = True
     snapshot_id: SnapshotId | None = None
     """Snapshot to mount instead of the folder, always read-only. None: the folder itself, as it is now."""
+    host_path: str | None = None
+    """Path on the machine to mount instead of a folder, always read-only, below one that the agent's operator allows."""
 
     @property
     def source(self) -> str:

@@ -62,7 +62,7 @@ class KernelReason(CodeOfOne):
         "folder-cache-full",
         "a folder that it mounts has no room in its machine's folder cache or on its disk",
     )
-    MOUNT_REFUSED = "mount-refused", "a mount's target is not an allowed path"
+    MOUNT_REFUSED = "mount-refused", "a mount's target, or the path of its model on the machine, is not an allowed one"
     PRE_START_ACTION_FAILED = "pre-start-action-failed", "a pre-start action failed"
     NETWORK_UNAVAILABLE = "network-unavailable", "no network could be created for its session"
     ISOLATION_UNAVAILABLE = (

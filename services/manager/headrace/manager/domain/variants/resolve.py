@@ -39,6 +39,8 @@ _MAX_PATH_DEPTH = 32
 _MAX_PATH_BYTES = 1024
 _MAX_SPEC_BYTES = 64 * 1024
 """Size limit of a resolved spec: a machine's whole plan is one message, which one service must not fill."""
+_READS_FILES = frozenset({"custom", "llama-cpp"})
+"""Runtimes that are resolved by files of the model."""
 _FORBIDDEN_TARGETS = ("/proc", "/sys", "/dev", "/etc", "/bin", "/sbin", "/lib", "/usr")
 
 
@@ -55,6 +57,8 @@ class FolderFacts:
     snapshot_id: SnapshotId | None = None
     source: ModelSource | None = None
     """The model URI that its files come from."""
+    host_path: str | None = None
+    """Path on the machines, instead of a folder."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,7 @@ def resolve(spec: RevisionSpec, inputs: Inputs) -> ResolvedSpec:
     definition = inputs.definition
     resolved = ResolvedSpec(
         runtime=spec.runtime,
-        folder_id=inputs.folder.id if inputs.folder else None,
+        folder_id=inputs.folder.id if inputs.folder and inputs.folder.host_path is None else None,
         model_name=definition.name if definition else inputs.name,
         image=spec.image or (environment.image if environment else None),
         architecture=spec.architecture or (environment.architecture if environment else None),
@@ -153,7 +157,10 @@ def _mounts(spec: RevisionSpec, inputs: Inputs) -> tuple[Mount, ...]:
     if inputs.folder:
         target = _normal(spec.model_destination or MODELS)
         snapshot_id = inputs.folder.snapshot_id
-        mounts.append(Mount(folder_id=inputs.folder.id, target=target, read_only=True, snapshot_id=snapshot_id))
+        path = inputs.folder.host_path
+        mounts.append(
+            Mount(folder_id=inputs.folder.id, target=target, read_only=True, snapshot_id=snapshot_id, host_path=path)
+        )
     for wanted, folder in zip(spec.extra_mounts, inputs.extra, strict=True):
         target = _normal(wanted.target or f"{HOME}/{folder.name}")
         mounts.append(Mount(folder_id=folder.id, target=target, read_only=wanted.read_only))
@@ -169,6 +176,12 @@ def _of_the_variant(spec: RevisionSpec, inputs: Inputs) -> list[dict[str, Any]]:
     runtime = spec.runtime
     if spec.folder is not None and spec.model_uri is not None:
         errors.append(_error("model_uri", "a folder and a URI", "one of folder and model_uri"))
+    if inputs.folder and inputs.folder.host_path is not None and runtime in _READS_FILES:
+        errors.append(
+            _error(
+                "model_uri", spec.model_uri, f"another kind: {runtime} needs to read files, which managers do not see"
+            )
+        )
     if (
         spec.folder is None
         and spec.model_uri is None
@@ -189,7 +202,12 @@ def _of_the_variant(spec: RevisionSpec, inputs: Inputs) -> list[dict[str, Any]]:
         errors.append(
             _error("model_destination", spec.model_destination, f"{MODELS}; only custom and cmd take another")
         )
-    if runtime == "llama-cpp" and inputs.folder and choose_weights(inputs.folder.files) is None:
+    if (
+        runtime == "llama-cpp"
+        and inputs.folder
+        and inputs.folder.host_path is None
+        and choose_weights(inputs.folder.files) is None
+    ):
         found = ", ".join(name for name in inputs.folder.files if name.lower().endswith(".gguf")) or "no .gguf file"
         errors.append(_error("folder", found, "exactly one .gguf file (or one split model) at the folder's top"))
     return errors
