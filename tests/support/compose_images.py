@@ -23,7 +23,7 @@ COMPILE: Final = os.environ.get("HEADRACE_TEST_COMPILE", "")
 """As HEADRACE_COMPILE of scripts/images; by default nothing is compiled, which takes minutes. CI says 1, and builds beforehand."""
 _PYTHON = ("python3", "dash", "bash", "libc-bin", "base-files", "coreutils", "sed", "grep", "ca-certificates")
 _RECIPES: Final = {
-    "python": (*_PYTHON, "iptables"),
+    "python": (*_PYTHON, "iptables", "nftables"),
     "build": (*_PYTHON, "python3-venv", "python3-dev", "gcc", "libc6-dev"),
     "servers": (
         *("dash", "bash", "libc-bin", "base-files", "coreutils", "sed", "grep", "busybox"),

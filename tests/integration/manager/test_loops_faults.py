@@ -364,7 +364,7 @@ async def test_a_machine_whose_plan_is_full_takes_no_more_and_says_so(world: Man
         await world.pool.execute(
             "update revisions set resolved = resolved || $1 where service_id = $2", {"environ": environ}, one
         )
-        await world.pool.execute("update publications set bytes = 7168000 - 1000 where subject = 'plan.agent.agent-1'")
+        await world.pool.execute("update publications set bytes = 5632000 - 1000 where subject = 'plan.agent.agent-1'")
         await world.pool.execute(
             "insert into revisions (id, service_id, number, spec, resolved, created_by) "
             "select $2, service_id, 2, spec, resolved, created_by from revisions where service_id = $1",
@@ -375,7 +375,7 @@ async def test_a_machine_whose_plan_is_full_takes_no_more_and_says_so(world: Man
 
         async def told() -> bool:
             texts = await world.pool.fetch("select reason_text from sessions where status = 'pending'")
-            return len(texts) == 2 and all("KiB of its plan, 0 of 7000 KiB free" in row["reason_text"] for row in texts)
+            return len(texts) == 2 and all("KiB of its plan, 0 of 5500 KiB free" in row["reason_text"] for row in texts)
 
         await eventually(told)
         await world.pool.execute("update publications set bytes = 100000 where subject = 'plan.agent.agent-1'")

@@ -10,6 +10,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, SecretStr, StringConstraints, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from headrace.agent.domain.port_filter import checked_source
 from headrace.agent.domain.ports import PortRange
 from headrace.common.contracts.addresses import MANAGER_URL
 from headrace.common.contracts.ids import AgentId
@@ -66,6 +67,10 @@ class Settings(ServiceSettings):
     """Where the agent reaches kernels for health checks. Empty: the bind address, or 127.0.0.1 if that is any."""
     port_range: str = "20000-20999"
     """Host ports for kernels, below those that the system uses for outgoing connections."""
+    replica_ports_from: Annotated[tuple[str, ...], Field(max_length=256)] = ()
+    """Who reaches kernels' ports: networks, addresses and host names of app-proxies and of a Prometheus that scrapes engines (a JSON
+    list); the machine itself does always. Others are dropped by nftables rules, which the agent keeps in force; it needs `nft` and
+    CAP_NET_ADMIN, and starts nothing while they are not. Empty: everybody."""
 
     cpu: Annotated[float | None, Field(gt=0)] = None
     """Cores to offer instead of all."""
@@ -142,6 +147,11 @@ class Settings(ServiceSettings):
     @classmethod
     def _several(cls, value: object) -> object:
         return tuple(value.split()) if isinstance(value, str) else value
+
+    @field_validator("replica_ports_from")
+    @classmethod
+    def _sources(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(map(checked_source, value))
 
     @field_validator("port_range")
     @classmethod

@@ -23,6 +23,7 @@ from headrace.agent.bus import read_plan, serve
 from headrace.agent.checks import HealthChecker
 from headrace.agent.disk import DiskMonitor
 from headrace.agent.domain.kernels import snapshots_in_use
+from headrace.agent.domain.port_filter import table_name
 from headrace.agent.folder_cache.cache import CacheLimits, FolderCache
 from headrace.agent.folder_cache.managers import AccessToken, ManagerFiles
 from headrace.agent.folders import Folders
@@ -36,6 +37,8 @@ from headrace.agent.plans import Plans
 from headrace.agent.reconcile.converge import Converger
 from headrace.agent.reconcile.probing import Prober
 from headrace.agent.reconcile.starting import Starter
+from headrace.agent.replica_ports import ReplicaPorts
+from headrace.agent.replica_ports import remove as remove_port_filter
 from headrace.agent.report import Reporter, machine_of
 from headrace.agent.runtime.docker.container import ContainerDefaults
 from headrace.agent.runtime.docker.engine import Engine
@@ -109,6 +112,8 @@ async def build(settings: Settings) -> AsyncIterator[Sequence[Task]]:
         for folder in (settings.data_dir, settings.data_dir / "logs"):
             remove_leftovers(folder)
         keep_identity(settings.nats_credentials, identity_file(settings))
+        if not settings.replica_ports_from:
+            await remove_port_filter(table_name(str(settings.data_dir)))
         connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE_S)
         http = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
         checker = HealthChecker(settings.probed_host)
@@ -141,6 +146,7 @@ def make_agent(settings: Settings, edges: Edges) -> Agent:
     cache = _folder_cache(settings, edges, table, plans)
     anywhere = secrets.randbelow(len(settings.ports)) + settings.ports.first
     ports = HostPorts(settings.ports, settings.bind_address, after=anywhere)
+    ports_filter = _port_filter(settings, table)
     starter = Starter(
         runtime,
         table,
@@ -151,6 +157,7 @@ def make_agent(settings: Settings, edges: Edges) -> Agent:
         prestart_timeout=settings.prestart_timeout,
         simulated_gpus=gpus.simulated,
         now=now,
+        ports_closed=None if ports_filter is None else ports_filter.ensure,
     )
     converger = Converger(
         runtime,
@@ -234,11 +241,13 @@ def make_agent(settings: Settings, edges: Edges) -> Agent:
             AgentCheck.BUS: link.check,
             AgentCheck.RUNTIME: lambda: converger.runtime_error,
             AgentCheck.PLAN: lambda: plans.problem,
+            AgentCheck.REPLICA_PORTS: ports_filter.check if ports_filter is not None else lambda: None,
         }
     )
     admin = WebServer(app, host=settings.admin_host, port=settings.admin_port, name="admin")
     # Stopped from the last to the first: kernels are left (or ended) first, and the last report tells of it.
-    tasks: tuple[Task, ...] = (admin, *renewal, link, logs, reporter, sampler, prober, converger)
+    filters = () if ports_filter is None else (ports_filter,)
+    tasks: tuple[Task, ...] = (admin, *filters, *renewal, link, logs, reporter, sampler, prober, converger)
     return Agent(table, plans, ports, converger, prober, cache, tasks)
 
 
@@ -252,6 +261,17 @@ async def _managers(settings: Settings, stack: AsyncExitStack) -> aiohttp.Client
     connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE_S, ssl=context)
     session = aiohttp.ClientSession(connector=connector, auto_decompress=False, read_bufsize=_READ_BUFFER)
     return await stack.enter_async_context(session)
+
+
+def _port_filter(settings: Settings, table: KernelRegistry) -> ReplicaPorts | None:
+    if not settings.replica_ports_from:
+        return None
+    return ReplicaPorts(
+        table_name(str(settings.data_dir)),
+        settings.ports,
+        settings.replica_ports_from,
+        in_use=lambda: any(seen.phase == "running" for seen in table.seen.values()),
+    )
 
 
 def _folder_cache(settings: Settings, edges: Edges, table: KernelRegistry, plans: Plans) -> FolderCache | None:

@@ -57,6 +57,11 @@ class AgentCheck(ReadinessCheck):
         "the newest plan cannot be decrypted: what runs goes on, what left the plan is stopped, nothing new is started",
         "it ends once a manager has heard of the agent's key; if it stays, stop the agent, delete `plan.key` in its `data_dir`, and start it",
     )
+    REPLICA_PORTS = (
+        "replica-ports",
+        "the packet filter of `replica_ports_from` is not in force, and nothing new is started; or a name in it is not resolved",
+        "see whether `nft` is installed and the agent has CAP_NET_ADMIN in the machine's network namespace; the text has the error",
+    )
 
 
 class AutoscalerCheck(ReadinessCheck):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
@@ -59,7 +59,9 @@ class Starter:
         prestart_timeout: timedelta,
         simulated_gpus: bool,
         now: Clock,
+        ports_closed: Callable[[], Awaitable[str | None]] | None = None,
     ) -> None:
+        """`ports_closed`: returns why replica ports are open to all although they are to be closed; None when they are closed."""
         self._runtime = runtime
         self._table = table
         self._folders = folders
@@ -69,6 +71,7 @@ class Starter:
         self._prestart_timeout_s = prestart_timeout.total_seconds()
         self._simulated_gpus = simulated_gpus
         self._now = now
+        self._ports_closed = ports_closed
 
     async def start(self, spec: KernelSpec) -> None:
         """Start the kernel, or record why it cannot be started. Waits under disk pressure, and reports that.
@@ -136,6 +139,8 @@ class Starter:
             self._table.change(spec.kernel_id, failure=Reason.of(KernelReason.START_FAILED, text), host_port=None)
 
     async def _start(self, spec: KernelSpec) -> None:
+        if self._ports_closed is not None and (why := await self._ports_closed()) is not None:
+            raise StartRefused(KernelReason.ISOLATION_UNAVAILABLE, why)
         self._say(spec, KernelReason.PREPARING, "looking for its folders")
         ignored = overridden(spec.environ)
         if ignored:

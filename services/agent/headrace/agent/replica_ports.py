@@ -1,0 +1,148 @@
+"""Packet filter of replica ports: set with nft, and kept in force."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import subprocess
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import timedelta
+from ipaddress import ip_network
+from typing import Final
+
+import structlog
+
+from headrace.agent.domain.port_filter import Network, PortFilter, network
+from headrace.agent.domain.ports import PortRange
+from headrace.common.contracts.reasons import MAX_QUOTED
+from headrace.common.runtime.loop import Loop
+
+log = structlog.get_logger()
+EVERY: Final = timedelta(seconds=10)
+"""Longest time for which rules that somebody flushed are missing, and after which a name is resolved anew."""
+MAX_OF_NAME: Final = 64
+"""Addresses that one name stands for; further ones are left out."""
+_CALL_S: Final = 10.0
+_RESOLVE_S: Final = 5.0
+
+
+class ReplicaPorts:
+    """Closes replica ports to all but `sources`: networks, addresses, and the addresses that names stand for.
+
+    A name that cannot be resolved stands for the addresses that it had last. When the task ends the rules stay while anything
+    runs on the machine.
+    """
+
+    name = "replica-ports"
+
+    def __init__(self, table: str, ports: PortRange, sources: Sequence[str], *, in_use: Callable[[], bool]) -> None:
+        self._table = table
+        self._ports = ports
+        self._sources = tuple(sources)
+        self._in_use = in_use
+        self._loop = Loop("replica-ports", self.one_pass, every=EVERY)
+        self._lock = asyncio.Lock()
+        self._known: dict[str, tuple[Network, ...]] = {}
+        self._script: str | None = None
+        """What was set last."""
+        self._seen: str | None = None
+        """What nft listed after that; None: they are not set, or were flushed again at once."""
+        self._unresolved: dict[str, str] = {}
+        self.problem: str | None = "not set yet"
+        """Why the rules are not in force; None when they are."""
+
+    def stop(self) -> None:
+        """Make run() return."""
+        self._loop.stop()
+
+    async def run(self) -> None:
+        """Keep the rules in force until stop()."""
+        await self._loop.run()
+        if not self._in_use():
+            await remove(self._table)
+
+    def check(self) -> str | None:
+        """Readiness check: None, or what is wrong: the rules are not in force, or a name cannot be resolved."""
+        if self.problem is not None:
+            return self.problem
+        return "; ".join(f"{name} cannot be resolved: {why}" for name, why in self._unresolved.items())[:1000] or None
+
+    async def ensure(self) -> str | None:
+        """Return None when the rules are in force, else why not. Sets them if that was not tried yet."""
+        if self._script is None:
+            await self.one_pass()
+        return self.problem
+
+    async def one_pass(self) -> None:
+        """Set the rules, unless they are as they were set last."""
+        async with self._lock:
+            script = PortFilter(self._table, self._ports, await self._allowed()).script()
+            if script == self._script and self._seen is not None and await self._listed() == self._seen:
+                return
+            before, problem = self.problem, await _nft("-f", "-", text=script)
+            again = self._script == script and before is None
+            self._script = script
+            self.problem = None if problem is None else f"replica ports are open to all: {problem}"
+            self._seen = await self._listed() if problem is None else None
+            if again:
+                log.warning("replica_ports_reclosed", table=self._table)
+            elif self.problem != before or problem is None:
+                log.info("replica_ports_changed", table=self._table, closed=problem is None, why=problem)
+
+    async def _listed(self) -> str | None:
+        return await asyncio.to_thread(_list_now, self._table)
+
+    async def _allowed(self) -> list[Network]:
+        names = [source for source in self._sources if network(source) is None]
+        for name, found in zip(names, await asyncio.gather(*map(_addresses, names)), strict=True):
+            if isinstance(found, str):
+                if name not in self._unresolved:
+                    log.warning("replica_ports_source_unresolved", name=name, why=found)
+                self._unresolved[name] = found
+            else:
+                self._unresolved.pop(name, None)
+                self._known[name] = found
+        given = [one for one in map(network, self._sources) if one is not None]
+        return [*given, *(address for name in names for address in self._known.get(name, ()))]
+
+
+async def remove(table: str) -> None:
+    """Remove the rules, if there are any and the agent may."""
+    await _nft("delete", "table", "inet", table)
+
+
+async def _addresses(name: str) -> tuple[Network, ...] | str:
+    """Return the addresses that a name stands for, or why it cannot be resolved."""
+    try:
+        async with asyncio.timeout(_RESOLVE_S):
+            found = await asyncio.get_running_loop().getaddrinfo(name, None, type=socket.SOCK_STREAM)
+    except TimeoutError:
+        return f"no answer within {_RESOLVE_S:g} s"
+    except OSError as error:
+        return error.strerror or str(error)
+    return tuple(ip_network(address) for address in sorted({entry[4][0] for entry in found})[:MAX_OF_NAME])
+
+
+async def _nft(*words: str, text: str = "") -> str | None:
+    """Return None when nft did it, else why not."""
+    return await asyncio.to_thread(_nft_now, words, text)
+
+
+def _nft_now(words: Sequence[str], text: str) -> str | None:
+    try:
+        done = subprocess.run(("nft", *words), input=text.encode(), capture_output=True, timeout=_CALL_S, check=False)
+    except subprocess.TimeoutExpired:
+        return f"nft did not end within {_CALL_S:g} s"
+    except OSError as error:
+        return f"nft: {error.strerror}"
+    said = " ".join(done.stderr.decode("utf-8", "replace").split())
+    return None if done.returncode == 0 else (said[:MAX_QUOTED] or f"nft ended with exit code {done.returncode}")
+
+
+def _list_now(table: str) -> str | None:
+    with suppress(OSError, subprocess.TimeoutExpired):
+        words = ("nft", "-j", "list", "table", "inet", table)
+        done = subprocess.run(words, capture_output=True, timeout=_CALL_S, check=False)
+        return done.stdout.decode("utf-8", "replace") if done.returncode == 0 else None
+    return None
