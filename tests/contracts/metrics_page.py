@@ -32,7 +32,8 @@ LABELS: Final[Mapping[str, str]] = {
     "message": "a kind of message ([contracts.md](contracts.md#bus-messages))",
     "direction": "`in`, `out`",
     "reason of headrace_bus_refused_total": "`malformed`; `foreign`: the content names another sender or addressee than the"
-    " subject; `too-many-waiting`: they arrive faster than they are handled",
+    " subject; `foreign-kernel`: a machine reports a kernel of another one, which does not count;"
+    " `too-many-waiting`: they arrive faster than they are handled",
     "status of headrace_manager_agents": "`alive`, `lost`",
     "project": "a project's name",
     "service of headrace_manager_service_replicas": "a service's name",
@@ -61,8 +62,9 @@ LABELS: Final[Mapping[str, str]] = {
     "outcome of headrace_manager_imports_total": "`done`, `failed`",
     "event of headrace_manager_snapshots_total": "`made`, `removed`",
     "event": "an event of a request (likewise)",
-    "outcome of headrace_autoscaler_samples_total": "`kept`: a rule names the metric; `unwanted`: none does; `dropped`: the"
-    " buffer is full, or Redis does not answer",
+    "outcome of headrace_autoscaler_samples_total": "`kept`: a rule names the metric; `unwanted`: none does, or its"
+    " replica does not serve; `foreign`: it is of a kernel on another machine than the sender's; `dropped`: the buffer is full, or"
+    " Redis does not answer",
     "outcome of headrace_autoscaler_scale_requests_total": "`applied`; `refused` by the manager; `unanswered`; `unrecorded`:"
     " Redis failed before the request, which was not sent",
     "reason of headrace_autoscaler_rules": "a code ([reasons.md](reasons.md#scaling))",
@@ -77,7 +79,7 @@ WATCH: Final[Mapping[str, str]] = {
     "headrace_http_request_seconds": "5xx; the 99th percentile above 1 s (downloads and log streams take longer)",
     "headrace_http_certificate_expiry_timestamp_seconds": "less than two weeks away",
     "headrace_bus_messages_total": "no `in` for a minute: the service hears nothing",
-    "headrace_bus_refused_total": "any `foreign` (somebody has the wrong credentials, or worse); `malformed` after an upgrade;"
+    "headrace_bus_refused_total": "any `foreign` or `foreign-kernel` (somebody has the wrong credentials, or worse); `malformed` after an upgrade;"
     " `too-many-waiting`: the manager is too slow for its agents",
     "headrace_manager_sessions": "many `pending` (no capacity) or `stopping` (machines do not answer) for minutes",
     "headrace_manager_agents": "any `lost` that you did not switch off",
@@ -145,7 +147,7 @@ WATCH: Final[Mapping[str, str]] = {
     "headrace_proxy_route_tables": "0, or fewer than there are services",
     "headrace_proxy_bus_connected": "0 for a minute: changes and revocations do not arrive",
     "headrace_proxy_table_store_failures_total": "any: the disk is full, and a restart without the bus would serve old tables",
-    "headrace_autoscaler_samples_total": "`dropped`; or no `kept` while there are rules",
+    "headrace_autoscaler_samples_total": "`dropped`; any `foreign` (an agent lies); or no `kept` while there are rules",
     "headrace_autoscaler_services": "0 while rules exist: the rule tables do not arrive",
     "headrace_autoscaler_leased_services": "the sum over all autoscalers is below the number of services with rules",
     "headrace_autoscaler_scale_requests_total": "`unanswered` or `unrecorded`; `refused` by a quota",

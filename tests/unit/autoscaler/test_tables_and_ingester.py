@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from prometheus_client import REGISTRY
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from headrace.autoscaler import ingester as module
@@ -12,7 +13,7 @@ from headrace.autoscaler.domain.window import WHOLE_SERVICE, Origin
 from headrace.autoscaler.ingester import Ingester
 from headrace.autoscaler.metrics import SAMPLES
 from headrace.autoscaler.rule_tables import RuleTables
-from headrace.common.contracts.ids import KernelId, ServiceId, SessionId
+from headrace.common.contracts.ids import AgentId, KernelId, ServiceId, SessionId
 from headrace.common.contracts.messages.metrics import (
     KernelMetrics,
     KernelSample,
@@ -221,3 +222,20 @@ async def test_what_is_held_between_two_flushes_is_bounded(monkeypatch: pytest.M
     await ingester.take_kernels(kernels((SERVICE, 1, {"cpu_util": 1.0}, {})))
     await ingester.flush()
     assert len(windows.written[1][SERVICE]) == 1
+
+
+@pytest.mark.parametrize("machine", ["a", "b"])
+async def test_samples_count_only_from_the_machine_where_the_kernel_runs(machine: str) -> None:
+    tables, windows = RuleTables(), FakeWindows()
+    there = replica(1).model_copy(update={"agent_ids": (AgentId(machine),)})
+    await tables.deliver(table(1).model_copy(update={"replicas": (there,)}))
+    ingester = Ingester(tables, windows)  # type: ignore[arg-type]
+    before = REGISTRY.get_sample_value("headrace_autoscaler_samples_total", {"outcome": "foreign"}) or 0.0
+    await ingester.take_kernels(
+        kernels((SERVICE, 100, {"cpu_util": 1.0}, {}), (SERVICE, 200, {"cpu_util": 99.0}, {}))  # 200: of no replica
+    )
+    await ingester.flush()
+    kept = [owner for batch in windows.written for reporters in batch.values() for _, owner, _ in reporters]
+    assert kept == ([str(UUID(int=100))] if machine == "a" else [])
+    after = REGISTRY.get_sample_value("headrace_autoscaler_samples_total", {"outcome": "foreign"}) or 0.0
+    assert after == before + (0 if machine == "a" else 1)

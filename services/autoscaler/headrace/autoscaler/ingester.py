@@ -37,17 +37,23 @@ class Ingester:
         self._dropping = False
 
     async def take_kernels(self, message: KernelMetrics) -> None:
-        """Buffer the samples of an agent: kernel and engine metrics."""
-        kept_samples = 0
+        """Buffer the samples of an agent: kernel and engine metrics of what runs on its machine."""
+        kept_samples = foreign = 0
         for sample in message.samples:
             watched = self._tables.of(sample.service_id)
             if watched is None:
                 continue
-            reporters, owner = self._reporters(sample.service_id), str(sample.kernel_id)
+            owner = str(sample.kernel_id)
+            machine = watched.machine_of(owner, message.agent_id)
+            if machine != message.agent_id:
+                foreign += machine is not None
+                continue
+            reporters = self._reporters(sample.service_id)
             kept = self._keep(reporters, (Origin.KERNEL, owner, ""), watched.kernel_metrics, sample.kernel)
             kept |= self._keep(reporters, (Origin.ENGINE, owner, ""), watched.framework_metrics, sample.engine)
             kept_samples += kept
-        _count(kept_samples, len(message.samples))
+        SAMPLES.labels("foreign").inc(foreign)
+        _count(kept_samples, len(message.samples) - foreign)
 
     async def take_replicas(self, message: ProxyMetrics) -> None:
         """Buffer the samples of an app-proxy: metrics of replicas and of services."""

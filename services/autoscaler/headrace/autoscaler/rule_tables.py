@@ -10,7 +10,7 @@ import structlog
 
 from headrace.autoscaler.domain.observation import LiveTargets
 from headrace.autoscaler.metrics import SERVICES
-from headrace.common.contracts.ids import ServiceId
+from headrace.common.contracts.ids import AgentId, ServiceId
 from headrace.common.contracts.messages.rules import RuleTable
 from headrace.common.contracts.rule import MetricSource
 
@@ -29,6 +29,8 @@ class WatchedService:
     wanted: int
     kernel_metrics: frozenset[str]
     framework_metrics: frozenset[str]
+    machines: Mapping[str, AgentId] | None
+    """Machine of each live kernel; None: the manager's version does not say."""
 
     @classmethod
     def of(cls, table: RuleTable) -> WatchedService:
@@ -39,7 +41,12 @@ class WatchedService:
             wanted=table.wanted,
             kernel_metrics=_names(table, MetricSource.KERNEL),
             framework_metrics=_names(table, MetricSource.INFERENCE_FRAMEWORK),
+            machines=_machines(table),
         )
+
+    def machine_of(self, kernel_id: str, reporter: AgentId) -> AgentId | None:
+        """Return the machine of a live kernel; None for one that is not live. What is not known is taken for the reporter's."""
+        return reporter if self.machines is None else self.machines.get(kernel_id)
 
 
 @dataclass(slots=True)
@@ -93,6 +100,16 @@ class RuleTables:
     def all(self) -> Mapping[ServiceId, WatchedService]:
         """Return a snapshot of the services that have rules."""
         return dict(self._watched)
+
+
+def _machines(table: RuleTable) -> dict[str, AgentId] | None:
+    if any(len(replica.agent_ids) != len(replica.kernel_ids) for replica in table.replicas):
+        return None
+    return {
+        str(kernel): agent
+        for replica in table.replicas
+        for kernel, agent in zip(replica.kernel_ids, replica.agent_ids, strict=True)
+    }
 
 
 def _names(table: RuleTable, source: MetricSource) -> frozenset[str]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from headrace.agent.domain.transfer_rate import TransferRate
 from headrace.common.contracts.messages.reports import Transfer
+from headrace.common.contracts.reasons import MAX_QUOTED
 from headrace.common.contracts.vocabulary import TransferPhase
 from headrace.common.runtime.clock import Monotonic
 
@@ -52,7 +53,7 @@ class FetchProgress:
 
     def delayed(self, problem: str) -> None:
         """Say why nothing comes at the moment."""
-        self._problem = problem
+        self._problem = problem[:MAX_QUOTED]
         self._tell()
 
     def transfer(self) -> Transfer:

@@ -86,9 +86,13 @@ class NodeReports:
             counting = [report for report in fresh if report.agent_id in kept]
             problems, news = await self._addresses(con, [one.said for one in kept.values()])
             changed = await reports.apply_kernels(con, counting, self._places, problems) if counting else 0
+            foreign = await reports.foreign(con, counting)
         for machine, why in removed.items():
             BUS_REFUSED.labels(NodeReport.__name__, "removed").inc()
             log.warning("report_refused", agent=machine, why=f"{why}; to let it report: headrace agent admit {machine}")
+        for machine, kernels in foreign.items():
+            BUS_REFUSED.labels(NodeReport.__name__, "foreign-kernel").inc(kernels)
+            log.warning("foreign_kernels_reported", agent=machine, kernels=kernels)
         applied = False
         for report in counting:
             before = self._written.get(report.agent_id)

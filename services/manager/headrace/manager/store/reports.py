@@ -96,6 +96,12 @@ async def apply_kernels(
     return changed
 
 
+async def foreign(con: Connection, reports: Sequence[NodeReport]) -> dict[AgentId, int]:
+    """Return which of these machines report kernels of other machines, and how many."""
+    shown = [{"agent_id": report.agent_id, "kernel_id": str(k.kernel_id)} for report in reports for k in report.kernels]
+    return {row["agent_id"]: row["kernels"] for row in await con.fetch(SQL.foreign, shown)} if shown else {}
+
+
 def _heard(report: NodeReport, digest: str) -> dict[str, Any]:
     return {
         "agent_id": report.agent_id,

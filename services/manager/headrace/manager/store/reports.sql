@@ -86,6 +86,13 @@ update live_sessions x set
 from changed c where c.role = 'main' and x.id = c.session_id
 returning x.id
 
+-- name: foreign
+-- How many kernels of other machines each machine reports ($1: pairs).
+with shown as (
+    select * from jsonb_to_recordset($1::jsonb) as s (agent_id text, kernel_id uuid)
+)
+select s.agent_id, count(*) as kernels from shown s join kernels k on k.id = s.kernel_id where k.agent_id <> s.agent_id group by s.agent_id
+
 -- name: vanished
 -- Kernels that these machines ($1) reported before and do not report now ($2: pairs that they report) although their
 -- plans have them: they were removed from outside.

@@ -108,8 +108,11 @@ select s.id::text from services s where s.id > $1::uuid and (
 select s.id as service_id, s.goal, s.wanted, s.deleted_at is not null as removed, false as unmarked,
        coalesce((select jsonb_agg(jsonb_build_object('rule_id', r.id, 'spec', r.spec) order by r.id) from rules r where r.service_id = s.id), '[]') as rules,
        coalesce((select jsonb_agg(jsonb_build_object('session_id', x.id,
-                    'kernel_ids', (select jsonb_agg(k.id order by k.rank) from kernels k where k.session_id = x.id and k.ended_at is null)) order by x.id)
-           from serving_sessions x where x.service_id = s.id), '[]') as replicas
+                    'kernel_ids', h.kernel_ids, 'agent_ids', h.agent_ids) order by x.id)
+           from serving_sessions x cross join lateral (
+               select jsonb_agg(k.id order by k.rank) as kernel_ids, jsonb_agg(k.agent_id order by k.rank) as agent_ids
+               from kernels k where k.session_id = x.id and k.ended_at is null) h
+           where x.service_id = s.id), '[]') as replicas
 from services s
 where s.id = any($1::uuid[]) and (
     exists (select 1 from publications p where p.subject = 'rules.' || s.id::text and p.generation > 0)

@@ -13,6 +13,11 @@ from headrace.common.contracts.slots import ResourceSlots
 from headrace.common.contracts.vocabulary import HealthStatus, KernelState, TransferPhase
 
 Architecture = Literal["x86_64", "aarch64"]
+MAX_KERNELS = 4096
+MAX_GPUS = 256
+Word = Annotated[str, StringConstraints(max_length=256)]
+"""Name of something of a machine; managers store it."""
+Sentence = Annotated[str, StringConstraints(max_length=4000)]
 
 
 class Gpu(Part):
@@ -21,7 +26,7 @@ class Gpu(Part):
     gpu_id: GpuId
     """NVML's UUID, stable over reboots."""
     index: NonNegativeInt
-    model: str
+    model: Word
     memory_bytes: NonNegativeInt
     memory_used_bytes: NonNegativeInt = 0
     utilization_percent: Annotated[float, Field(ge=0, le=100)] = 0.0
@@ -36,7 +41,7 @@ class Isolation(Part):
     """
 
     level: Literal["firewall", "networks", "none"]
-    text: str
+    text: Sentence
 
 
 class Disk(Part):
@@ -56,15 +61,15 @@ class Disk(Part):
 class Machine(Part):
     """The agent's machine. `slots` is its whole capacity."""
 
-    hostname: str
+    hostname: Word
     architecture: Architecture
-    address: str
+    address: Word
     """Address at which app-proxies reach this machine's kernels."""
     runtime: Literal["docker", "process", "slurm"]
-    version: str
+    version: Word
     """Headrace version of the agent."""
     slots: ResourceSlots
-    gpus: tuple[Gpu, ...] = ()
+    gpus: Annotated[tuple[Gpu, ...], Field(max_length=MAX_GPUS)] = ()
     isolation: Isolation | None = None
     """None: the agent's version does not report it."""
     disk: Disk | None = None
@@ -90,7 +95,7 @@ class Transfer(Part):
     """Over the last ten seconds."""
     eta_s: Annotated[float, Field(ge=0)] | None = None
     """Time left at this rate; None: not known."""
-    problem: str | None = None
+    problem: Sentence | None = None
     """Why nothing comes at the moment; it is tried again."""
 
 
@@ -103,7 +108,7 @@ class KernelReport(Part):
     state: KernelState
     health: HealthStatus
     reason: Annotated[Reason, said_of("kernel")]
-    host: str | None = None
+    host: Word | None = None
     port: int | None = None
     created_at: AwareDatetime | None = None
     """When the container was created; health times count from here."""
@@ -120,7 +125,7 @@ class NodeReport(Message):
     subject: ClassVar = "report.agent.{agent_id}"
     v: Literal[1] = 1
     agent_id: AgentId
-    incarnation: str
+    incarnation: Word
     """New for each start of the agent process."""
     sequence: NonNegativeInt
     """Counts up within an incarnation: an older report that arrives late is dropped."""
@@ -128,7 +133,7 @@ class NodeReport(Message):
     applied_generation: NonNegativeInt
     """Highest plan generation seen; 0 before the first. Kernels of that plan that are not in `kernels` do not run yet."""
     machine: Machine
-    kernels: tuple[KernelReport, ...]
+    kernels: Annotated[tuple[KernelReport, ...], Field(max_length=MAX_KERNELS)]
 
 
 class DrainReceipt(Part):

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import NonNegativeInt, PositiveInt
 
-from headrace.common.contracts.ids import KernelId, RuleId, ServiceId, SessionId
+from headrace.common.contracts.ids import AgentId, KernelId, RuleId, ServiceId, SessionId
 from headrace.common.contracts.messages.envelope import Message, Part
 from headrace.common.contracts.rule import RuleSpec
 
@@ -23,6 +23,8 @@ class LiveReplica(Part):
 
     session_id: SessionId
     kernel_ids: tuple[KernelId, ...]
+    agent_ids: tuple[AgentId, ...] = ()
+    """Machine of each kernel, in their order: others' samples of it do not count. Empty: the manager's version does not send it."""
 
 
 class RuleTable(Message):
