@@ -16,7 +16,7 @@ from headrace.appproxy.dataplane.route_table import RouteTables
 from headrace.appproxy.dataplane.telemetry.stats import StatsRegistry
 from headrace.appproxy.ipc.snapshot import TrafficSnapshot
 from headrace.autoscaler import metrics as autoscaler
-from headrace.common.contracts.readiness import CHECKS, AppProxyWarning
+from headrace.common.contracts.readiness import CHECKS, AppProxyWarning, ManagerWarning
 from headrace.common.contracts.vocabulary import KernelState, SessionStatus
 from headrace.common.obs import metrics as common
 from headrace.manager import metrics as manager
@@ -29,6 +29,7 @@ LABELS: Final[Mapping[str, str]] = {
     "method": "an HTTP method",
     "route": "a route as it is declared (`/v1/services/{service}`), or `(none)`: those of the service",
     "code of headrace_http_request_seconds": "a status of HTTP",
+    "version": "a version of Headrace",
     "message": "a kind of message ([contracts.md](contracts.md#bus-messages))",
     "direction": "`in`, `out`",
     "reason of headrace_bus_refused_total": "`malformed`; `foreign`: the content names another sender or addressee than the"
@@ -78,6 +79,7 @@ WATCH: Final[Mapping[str, str]] = {
     "headrace_reconcile_last_success_timestamp_seconds": "older than a few minutes, for any loop",
     "headrace_http_request_seconds": "5xx; the 99th percentile above 1 s (downloads and log streams take longer)",
     "headrace_http_certificate_expiry_timestamp_seconds": "less than two weeks away",
+    "headrace_build_info": "several versions for longer than an upgrade takes (`headrace status` names them)",
     "headrace_bus_messages_total": "no `in` for a minute: the service hears nothing",
     "headrace_bus_refused_total": "any `foreign` or `foreign-kernel` (somebody has the wrong credentials, or worse); `malformed` after an upgrade;"
     " `too-many-waiting`: the manager is too slow for its agents",
@@ -238,8 +240,9 @@ def _cells(family: Family) -> Sequence[str]:
 
 def _checks(service: str) -> Iterator[str]:
     for number, catalogue in enumerate(CHECKS[service]):
-        title = "Warnings" if catalogue is AppProxyWarning else "Readiness checks"
-        head = ("warning" if catalogue is AppProxyWarning else "check", "what it means when it fails", "what to do")
+        warns = catalogue in {AppProxyWarning, ManagerWarning}
+        title = "Warnings" if warns else "Readiness checks"
+        head = ("warning" if warns else "check", "what it means when it fails", "what to do")
         yield from ([""] if number else [])
         yield from (f"### {title}", "", (catalogue.__doc__ or "").strip(), "")
         yield from _table(head, ((f"`{check}`", check.meaning, check.remedy) for check in catalogue))

@@ -58,7 +58,9 @@ def test_every_subject_is_allowed_to_somebody_besides_the_manager() -> None:
 
     for kind in all_messages():
         if not kind.subject.startswith("_"):
-            concrete = kind.subject.format(agent_id="agent-1", proxy_id="proxy-1", service_id="s", reader="r")
+            concrete = kind.subject.format(
+                agent_id="agent-1", proxy_id="proxy-1", autoscaler_id="a", service_id="s", reader="r"
+            )
             assert covered(concrete), kind
 
 

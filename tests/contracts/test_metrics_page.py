@@ -15,7 +15,7 @@ from tests.contracts.snapshots import ROOT
 
 FAMILIES = [family for service in families().values() for family in service]
 KINDS = ("Counter", "Gauge", "Histogram", "Summary", "Info", "Enum")
-PREFIXES = "manager|agent|proxy|autoscaler|reconcile|http|bus"
+PREFIXES = "manager|agent|proxy|autoscaler|reconcile|http|bus|build"
 BASE_UNITS = ("seconds", "bytes")
 OTHER_UNITS = ("ms", "milliseconds", "microseconds", "minutes", "kb", "mb", "kilobytes", "megabytes", "percent")
 

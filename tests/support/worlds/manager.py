@@ -17,7 +17,12 @@ from headrace.common.db.pool import Pool
 from headrace.common.runtime.service import run_tasks
 from headrace.manager.folders.storage import FolderStorage, open_storage
 from headrace.manager.loops.runner import LoopRunner
+from headrace.manager.settings import secret_bytes
+from headrace.manager.signing import Vault
+from headrace.manager.usecases.bootstrap import bootstrap
+from headrace.manager.usecases.tokens import SigningKeys
 from headrace.manager.wiring import Edges, make_manager
+from tests.support.api import Api
 from tests.support.bus_servers import BusServers
 from tests.support.factories.settings import manager_settings
 from tests.support.fakes.agent import FakeAgent
@@ -39,6 +44,8 @@ class ManagerWorld:
         self._storage = storage
         self.clock = StoppableClock()
         """The time that managers go by; the database has its own."""
+        self.api: Api | None = None
+        """The API of the first whole manager that runs."""
         self.user, self.project = UserId(new_uuid()), ProjectId(new_uuid())
 
     async def prepare(self) -> None:
@@ -89,6 +96,39 @@ class ManagerWorld:
             stop.set()
             await running
             await bus.close()
+
+    @asynccontextmanager
+    async def whole_manager(self, name: str, *, killed: bool = False, **more: Any) -> AsyncIterator[None]:
+        """A manager with its API, which `status` asks (the first one that runs). `killed`: at the end it stops without a word."""
+        user, password = self.servers.nats_user("manager")
+        usual = {"nats_url": self.servers.nats_url, "nats_user": user, "nats_password": password, "id": name}
+        settings = manager_settings(self._storage.root.parent, **REPLICAS_ANYWHERE, **(usual | more))
+        bus, stop = Bus(), asyncio.Event()
+        manager = make_manager(settings, Edges(self.pool, bus, self._storage, self.clock.clocks))
+        vault = Vault(secret_bytes(settings))
+        await bootstrap(self.pool, vault, SigningKeys(vault), settings.admin_key_file)
+        running = asyncio.create_task(run_tasks(manager.tasks, stop))
+        await eventually(lambda: manager.inbox.check() is None and manager.api.started.is_set())
+        first, self.api = (
+            self.api,
+            self.api or Api(f"http://127.0.0.1:{manager.api.port}", settings.admin_key_file.read_text().strip()),
+        )
+        try:
+            yield
+        finally:
+            if killed:
+                running.cancel()
+            stop.set()
+            await asyncio.gather(running, return_exceptions=killed)
+            await bus.close()
+            if first is None and self.api is not None:
+                await self.api.close()
+                self.api = None
+
+    async def status(self) -> Any:
+        """Return what a running manager says of the installation."""
+        assert self.api is not None
+        return await self.api.call("GET", "/v1/status")
 
     async def manager(self, *, lost_after_s: float = 2.0, every_s: float = 0.3, **more: Any) -> LoopRunner:
         """Start one manager's loops; stopped at the end of the test."""

@@ -95,6 +95,12 @@ class FakePorts:
     def of(self, _: UUID, rule_id: UUID) -> RuleOutcome | None:
         return self.outcomes.get(rule_id)
 
+    def manager_name(self) -> str:
+        return "manager-1"
+
+    def database_problem(self) -> str | None:
+        return None
+
     async def say(self, kernel_id: UUID, line: str) -> None:
         """Add a line to a kernel's log."""
         async with self.more:
@@ -219,6 +225,7 @@ async def serving(pool: Pool, root: Path, **settings: Any) -> AsyncIterator[Mana
             reader=behind,
             proxies=behind.proxies,
             authority=BusAuthority(known.bus_signing_file),
+            own=behind,
         )
         server = WebServer(make_api(use), host="127.0.0.1", port=0, drain_s=1)
         running = asyncio.create_task(server.run())

@@ -23,8 +23,9 @@ from headrace.common.db.queries import Queries
 
 SQL = Queries.beside(__file__)
 _SCHEMA: Final = ("schema_migrations", "schema_expansions")
-UNDER_WAY: Final = (*_SCHEMA, "table_changes", "uploads", "reservations")
-"""Tables that are not kept: the first two are in the manifest, the others are of requests that have not ended."""
+UNDER_WAY: Final = (*_SCHEMA, "table_changes", "uploads", "reservations", "service_instances")
+"""Tables that are not kept: the first two are in the manifest, the others are of requests that have not ended, and of running
+processes."""
 PART_BYTES: Final = 4 << 20
 """Rows that are held in memory before they are written."""
 TABLE_S: Final = 4 * 3600.0

@@ -67,7 +67,7 @@ ENTRIES: Mapping[str, Entry] = {
     "down": Entry("stack", "Stop the stack that `up` started; its data stays."),
     "status": Entry(
         "stack",
-        "Show the local stack: servers, services, agents, addresses and logs; or the server that you are logged in to.",
+        "Show each part of an installation or of the local stack, what is wrong with it and why. Exit status 1: degraded.",
     ),
     "init": Entry(
         "init",

@@ -173,6 +173,7 @@ def _specific(there: Installation, name: str, kind: UserKind) -> dict[str, str]:
     match kind:
         case UserKind.MANAGER:
             return {
+                "ID": "manager-1",
                 "DATABASE_URL": there.database_url,
                 "LISTEN_HOST": there.options.listen_host,
                 "LISTEN_PORT": str(there.api_port),

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from headrace.sdk.reasons import (
         ApiReason,
         DrainReason,
+        InstallationReason,
         KernelReason,
         ModelReason,
         NameReason,
@@ -49,6 +50,7 @@ __all__ = [
     "Client",
     "DrainReason",
     "HeadraceError",
+    "InstallationReason",
     "KernelReason",
     "LeftOut",
     "LogStream",
@@ -91,6 +93,7 @@ _HOME = {
             "ProxyReason",
             "Retry",
             "DrainReason",
+            "InstallationReason",
             "KernelReason",
             "NameReason",
             "NoteReason",

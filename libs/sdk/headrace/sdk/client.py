@@ -14,6 +14,7 @@ from headrace.sdk.transport import Transport
 
 if TYPE_CHECKING:
     from headrace.common.contracts.http.installation import Version
+    from headrace.common.contracts.http.status import InstallationStatus
     from headrace.common.contracts.http.targets import TargetGroup, TargetKind
     from headrace.common.contracts.http.whoami import WhoAmI
     from headrace.sdk.agents import Agents
@@ -166,6 +167,15 @@ class Client:
         from headrace.common.contracts.http.targets import TargetGroups  # noqa: PLC0415
 
         return self._transport.one(TargetGroups, "GET", "/v1/targets", query={"kind": kind} if kind else {}).root
+
+    def status(self) -> InstallationStatus:
+        """Return each part of the installation and what is wrong with it, for operators.
+
+        Raises ApiError 503 with what is known in `detail` while the database is away.
+        """
+        from headrace.common.contracts.http.status import InstallationStatus  # noqa: PLC0415
+
+        return self._transport.one(InstallationStatus, "GET", "/v1/status")
 
     def version(self) -> Version:
         """Return the server's version."""

@@ -4,6 +4,7 @@ from headrace.common.contracts.reasons import Reason, ReasonCode
 from headrace.common.contracts.reasons.api import ApiReason
 from headrace.common.contracts.reasons.client import WaitReason
 from headrace.common.contracts.reasons.drain import DrainReason
+from headrace.common.contracts.reasons.installation import InstallationReason
 from headrace.common.contracts.reasons.kernel import KernelReason
 from headrace.common.contracts.reasons.placement import PlacementReason
 from headrace.common.contracts.reasons.proxy import ModelReason, ProxyReason, Retry
@@ -14,6 +15,7 @@ from headrace.common.contracts.reasons.session import SessionReason
 __all__ = [
     "ApiReason",
     "DrainReason",
+    "InstallationReason",
     "KernelReason",
     "ModelReason",
     "NameReason",

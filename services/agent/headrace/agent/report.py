@@ -21,6 +21,7 @@ from headrace.agent.plans import Plans
 from headrace.agent.runtime.interface import Capacity
 from headrace.common.bus.connect import Bus
 from headrace.common.bus.publish import publish
+from headrace.common.contracts.messages.instances import ServiceInstance
 from headrace.common.contracts.messages.reports import Disk, Gpu, Isolation, KernelReport, Machine, NodeReport
 from headrace.common.contracts.problems import BusUnavailable
 from headrace.common.contracts.slots import CPU, GPU_DEVICE, MEM
@@ -47,6 +48,7 @@ def machine_of(
     engine_disk: Disk | None = None,
     admin_port: int | None = None,
     plan_key: str | None = None,
+    instance: ServiceInstance | None = None,
 ) -> Machine:
     """Return the Machine part of a report: capacity, GPUs, address, runtime, disk."""
     slots = {CPU: Decimal(str(round(capacity.cpus, 3))), MEM: Decimal(capacity.mem_bytes)}
@@ -65,6 +67,7 @@ def machine_of(
         engine_disk=engine_disk,
         admin_port=admin_port,
         plan_key=plan_key,
+        instance=instance,
     )
 
 

@@ -61,6 +61,7 @@ from headrace.common.contracts.readiness import AgentCheck
 from headrace.common.joining.renewal import identity_loop, keep_identity
 from headrace.common.runtime.clock import SYSTEM_CLOCKS, Clocks
 from headrace.common.runtime.files import remove_leftovers
+from headrace.common.runtime.instance import this_instance
 from headrace.common.runtime.service import Task
 from headrace.common.runtime.tls import client_context
 from headrace.common.web.app import WebServer, make_app
@@ -187,6 +188,8 @@ def make_agent(settings: Settings, edges: Edges) -> Agent:
         on_over=converger.poke if settings.memory_over_limit == "end" else lambda: None,
     )
 
+    started_at = now()
+
     def machine() -> Machine | None:
         if sampler.capacity is None or not converger.has_looked:
             return None
@@ -201,6 +204,7 @@ def make_agent(settings: Settings, edges: Edges) -> Agent:
             engine_disk=disk.measure_engine(),
             admin_port=settings.reachable_admin_port,
             plan_key=key.public,
+            instance=this_instance(admin, started_at),
         )
 
     reporter = Reporter(

@@ -35,6 +35,7 @@ from headrace.common.contracts.messages.routes import RouteTable
 from headrace.common.contracts.readiness import AppProxyCheck, AppProxyWarning, ReadinessCheck
 from headrace.common.joining.renewal import identity_loop, keep_identity
 from headrace.common.runtime.clock import SYSTEM_CLOCKS, Clocks
+from headrace.common.runtime.instance import this_instance
 from headrace.common.runtime.loop import Loop
 from headrace.common.runtime.service import Task
 from headrace.common.web.app import Check, WebServer
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 _SAVE_PAUSE = timedelta(milliseconds=100)
-_REPORT_PAUSE = timedelta(milliseconds=20)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +98,12 @@ async def build(
         listeners.on_serving = handover.announce
         if isinstance(traffic, WorkerPool) and inherited is not None and inherited.has_store:
             traffic.handover = handover.instance_id
+        started_at = clocks.utc()
         reporter = Reporter(
             proxy_id=settings.id,
             url=lambda: settings.advertise_url or f"http://{settings.listen_host}:{listeners.port}",
             admin_address=settings.admin_address,
+            instance=lambda: this_instance(admin, started_at, stopping=traffic.stopping),
             bus=bus,
             tables=tables,
             registry=stats,
@@ -124,8 +126,7 @@ async def build(
             with exposition.STORE_FAILURES.count_exceptions():
                 await store.save(tables)
 
-        reports = Loop("status-report", reporter.report, every=EVERY, pause=_REPORT_PAUSE)
-        traffic.notify = reports.poke
+        traffic.notify = reporter.poke
         samples = Loop("metrics-report", sample, every=EVERY)
         saving = Loop("tables-on-disk", save, every=timedelta(seconds=30), pause=_SAVE_PAUSE)
 
@@ -133,7 +134,7 @@ async def build(
             if not tables.apply(table):
                 return False
             traffic.apply(table)
-            for loop in (reports, listeners, saving):
+            for loop in (reporter, listeners, saving):
                 loop.poke()
             return True
 
@@ -172,7 +173,7 @@ async def build(
             *_identity(settings, bus, clocks),
             link,
             samples,
-            reports,
+            reporter,
             traffic,
             listeners,
         ]

@@ -26,6 +26,7 @@ from headrace.autoscaler.reconcile.tick import Tick, TickContext
 from headrace.autoscaler.records import ScalingRecords
 from headrace.autoscaler.rule_tables import RuleTables
 from headrace.autoscaler.settings import Settings, identity_file
+from headrace.autoscaler.status_report import StatusReporter
 from headrace.autoscaler.windows import Windows
 from headrace.common.bus.connect import Bus, Login
 from headrace.common.bus.consume import LastValues
@@ -34,6 +35,7 @@ from headrace.common.contracts.messages.rules import RuleTable
 from headrace.common.contracts.readiness import AutoscalerCheck, ReadinessCheck
 from headrace.common.joining.renewal import identity_loop, keep_identity
 from headrace.common.runtime.clock import SYSTEM_CLOCKS, Clocks
+from headrace.common.runtime.instance import this_instance
 from headrace.common.runtime.loop import Loop
 from headrace.common.runtime.redis_client import redis_client
 from headrace.common.runtime.service import Task
@@ -103,9 +105,21 @@ async def build(settings: Settings) -> AsyncIterator[Sequence[Task]]:
             credentials=identity_file(settings) or settings.nats_credentials,
             ca_file=settings.ca_file,
         )
-        link = Link(bus, login, lambda: serve(bus, rules, made.ingester))
+        started_at = SYSTEM_CLOCKS.utc()
+        reports = StatusReporter(
+            settings.id,
+            bus,
+            redis,
+            made.tables,
+            made.leases,
+            made.tick,
+            instance=lambda stopping: this_instance(admin, started_at, stopping=stopping),
+            clock=SYSTEM_CLOCKS.utc,
+        )
+        link = Link(bus, login, lambda: serve(bus, rules, made.ingester, connected=reports.poke))
+        admin = _admin(settings, link, made.tick, rules)
         yield [
-            _admin(settings, link, made.tick, rules),
+            admin,
             *identity_loop(
                 settings.nats_credentials,
                 identity_file(settings),
@@ -115,6 +129,7 @@ async def build(settings: Settings) -> AsyncIterator[Sequence[Task]]:
                 SYSTEM_CLOCKS.utc,
             ),
             link,
+            reports,
             Loop("flush", made.ingester.flush, every=timedelta(seconds=settings.flush_s)),
             Loop("tick", made.tick.one_pass, every=timedelta(seconds=settings.tick_s)),
         ]

@@ -53,7 +53,7 @@ class BusAuthority:
         kind = _KINDS[signed.kind]
         return user_token(
             keys.account_signing,
-            BusUser(signed.name, kind, "" if kind is UserKind.AUTOSCALER else signed.name),
+            BusUser(signed.name, kind, signed.name),
             account=keys.account,
             public=public_key,
             issued_at=int(signed.issued_at.timestamp()),

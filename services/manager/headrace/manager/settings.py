@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, StringConstraints, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from headrace.common.contracts.ids import Slug
 from headrace.common.contracts.revision import ABSOLUTE
 from headrace.common.runtime.nats_urls import NatsUrl
 from headrace.common.runtime.settings import ServiceSettings
@@ -30,6 +31,8 @@ class Settings(ServiceSettings):
         env_prefix="HEADRACE_MANAGER_", toml_file="manager.toml", extra="forbid", frozen=True
     )
 
+    id: Slug | None = None
+    """Name of this manager, unique among those of the installation (`headrace status`). None: its host's name and its port."""
     database_url: SecretStr
     """PostgreSQL, with user and password; with `?sslmode=verify-full`: by TLS. Several servers: `host1,host2`, with
     `target_session_attrs=read-write`."""

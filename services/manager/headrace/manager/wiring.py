@@ -6,6 +6,7 @@ too.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -16,10 +17,11 @@ from headrace.common.bus.connect import Bus, Login
 from headrace.common.contracts.messages.plans import NodePlan
 from headrace.common.contracts.messages.routes import RouteTable
 from headrace.common.contracts.messages.rules import RuleTable
-from headrace.common.contracts.readiness import ManagerCheck
+from headrace.common.contracts.readiness import ManagerCheck, ManagerWarning
 from headrace.common.db.migrate import migrate
 from headrace.common.db.pool import Pool, open_pool
 from headrace.common.runtime.clock import SYSTEM_CLOCKS, Clocks
+from headrace.common.runtime.instance import this_instance
 from headrace.common.runtime.loop import Loop
 from headrace.common.runtime.service import Task
 from headrace.common.web.app import WebServer
@@ -29,7 +31,9 @@ from headrace.manager.domain.own_ports import OwnPorts
 from headrace.manager.folders.storage import FolderStorage, open_storage
 from headrace.manager.inbox.app_proxies import AppProxyReports
 from headrace.manager.inbox.bus import BusInbox
+from headrace.manager.inbox.instances import HeardInstances
 from headrace.manager.inbox.logs import BusLogReader
+from headrace.manager.inbox.nats_servers import NatsServers
 from headrace.manager.inbox.reports import NodeReports
 from headrace.manager.inbox.rule_outcomes import LastRuleOutcomes
 from headrace.manager.loops.agents import AgentLiveness
@@ -38,6 +42,7 @@ from headrace.manager.loops.drains import DrainsLoop
 from headrace.manager.loops.housekeeping import HousekeepingLoop, Retention
 from headrace.manager.loops.importing import Importer
 from headrace.manager.loops.imports import ImportsLoop
+from headrace.manager.loops.instances import InstancesLoop
 from headrace.manager.loops.measuring import MeasuringLoop
 from headrace.manager.loops.placement import PlacementLoop
 from headrace.manager.loops.pokes import LoopPokes
@@ -79,7 +84,7 @@ from headrace.manager.usecases.join_tokens import JoinTokens
 from headrace.manager.usecases.joining import Installation, Joining
 from headrace.manager.usecases.logs import Logs
 from headrace.manager.usecases.model_sources import ModelSources
-from headrace.manager.usecases.ports import AppProxies, LogReader, LoopName, Pokes, RuleOutcomes
+from headrace.manager.usecases.ports import AppProxies, LogReader, LoopName, ManagerState, Pokes, RuleOutcomes
 from headrace.manager.usecases.projects import Projects
 from headrace.manager.usecases.receipts import Receipts
 from headrace.manager.usecases.replicas import Replicas
@@ -90,6 +95,7 @@ from headrace.manager.usecases.scaling import Scaling
 from headrace.manager.usecases.services import Services
 from headrace.manager.usecases.snapshot_files import SnapshotFiles
 from headrace.manager.usecases.snapshots import FolderSnapshots
+from headrace.manager.usecases.status import Status
 from headrace.manager.usecases.storage_account import StorageAccount
 from headrace.manager.usecases.targets import Targets
 from headrace.manager.usecases.tokens import SigningKeys, Tokens
@@ -128,6 +134,7 @@ class Manager:
     inbox: BusInbox
     loops: LoopRunner
     imports: ImportsLoop
+    instances: InstancesLoop
     pokes: LoopPokes
     use_cases: UseCases
     api: WebServer
@@ -135,7 +142,7 @@ class Manager:
     @property
     def tasks(self) -> Sequence[Task]:
         """Return its tasks, in the order in which they start."""
-        return self.inbox, self.loops, self.imports, self.api
+        return self.inbox, self.loops, self.imports, self.instances, self.api
 
 
 @asynccontextmanager
@@ -175,6 +182,15 @@ def make_manager(settings: Settings, edges: Edges) -> Manager:
     agents = AgentLiveness(pool, bus, pokes.poke, lost_after=settings.lost_after, monotonic=edges.clocks.monotonic)
     authority = BusAuthority(settings.bus_signing_file)
     loops = _make_loops(settings, edges, proxies, agents, authority, pokes)
+    heard = HeardInstances(edges.clocks.monotonic)
+    started_at = edges.clocks.utc()
+    instances = InstancesLoop(
+        pool,
+        heard,
+        manager=lambda: _name_and_address(settings, api.port),
+        instance=lambda stopping: this_instance(api, started_at, stopping=stopping),
+        monotonic=edges.clocks.monotonic,
+    )
     password = settings.nats_password.get_secret_value()
     use_cases = make_use_cases(
         settings,
@@ -184,6 +200,7 @@ def make_manager(settings: Settings, edges: Edges) -> Manager:
         reader=BusLogReader(bus),
         proxies=proxies,
         authority=authority,
+        own=instances,
     )
     inbox = BusInbox(
         bus,
@@ -199,6 +216,7 @@ def make_manager(settings: Settings, edges: Edges) -> Manager:
         listening=agents.listening,
         proxies=proxies,
         outcomes=outcomes,
+        instances=heard,
         nodes=NodeReports(
             pool,
             pokes.poke,
@@ -211,14 +229,18 @@ def make_manager(settings: Settings, edges: Edges) -> Manager:
         poke=pokes.poke,
     )
     api = WebServer(
-        make_api(use_cases, checks={ManagerCheck.BUS: inbox.check, ManagerCheck.LOOPS: loops.check}),
+        make_api(
+            use_cases,
+            checks={ManagerCheck.BUS: inbox.check, ManagerCheck.LOOPS: loops.check},
+            warnings={ManagerWarning.DATABASE: instances.database_problem},
+        ),
         host=settings.listen_host,
         port=settings.listen_port,
         name="api",
         max_connections=settings.max_connections,
         certificate=certificate(settings),
     )
-    return Manager(inbox, loops, _make_imports(settings, edges, pokes), pokes, use_cases, api)
+    return Manager(inbox, loops, _make_imports(settings, edges, pokes), instances, pokes, use_cases, api)
 
 
 def _make_imports(settings: Settings, edges: Edges, pokes: LoopPokes) -> ImportsLoop:
@@ -320,6 +342,7 @@ def make_use_cases(
     reader: LogReader,
     proxies: AppProxies,
     authority: BusAuthority,
+    own: ManagerState,
 ) -> UseCases:
     """Return all use cases on these edges and ports."""
     pool, storage, clock = edges.pool, edges.storage, edges.clocks.utc
@@ -369,7 +392,13 @@ def make_use_cases(
         identities=identities,
         snapshot_files=SnapshotFiles(pool, storage, FolderAccessTokens(secret_bytes(settings)), clock),
         targets=Targets(pool, auth, proxies, address_policy(settings), scrape_key(settings)),
+        status=Status(pool, auth, NatsServers(edges.bus, copies=settings.nats_replicas), own, edges.clocks.monotonic),
     )
+
+
+def _name_and_address(settings: Settings, port: int) -> tuple[str, str]:
+    port = port or settings.listen_port
+    return settings.id or f"{socket.gethostname()}:{port}", f"{settings.listen_host}:{port}"
 
 
 def _installation(settings: Settings) -> Installation:

@@ -163,7 +163,7 @@ def down(
 
 
 def status(session: Session, data: Data = None) -> None:
-    """Show the local stack: servers, services, agents, addresses and logs; or the server that you are logged in to."""
+    """Show each part of an installation or of the local stack, what is wrong with it and why. Exit status 1: degraded."""
     from headrace.cli.commands.stack_status import show_status  # noqa: PLC0415 - `up` stays for long, and needs none of it
 
     folder = chosen_data(session, data)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -11,6 +12,7 @@ import typer
 from pydantic import BaseModel, ConfigDict
 
 from headrace.cli.commands.agent import AGENT_COLUMNS, shortages
+from headrace.cli.commands.installation_status import PART_COLUMNS, machines_line, shown_parts
 from headrace.cli.commands.service.listing import SERVICE_COLUMNS
 from headrace.cli.commands.stack_exposure import open_to_others
 from headrace.cli.errors import CliError, ExitCode
@@ -19,10 +21,12 @@ from headrace.cli.session import Session
 from headrace.cli.text import cell
 from headrace.common.contracts.http.agents import AgentView
 from headrace.common.contracts.http.services import ServiceView
+from headrace.common.contracts.http.status import InstallationStatus
 from headrace.embedded.state import Phase, ProcessState, StackState
 from headrace.sdk.errors import ApiError, HeadraceError
 
 M = TypeVar("M", bound=BaseModel)
+T = TypeVar("T")
 _SHOWN_SERVICES = 20
 
 
@@ -35,6 +39,8 @@ class StatusView(BaseModel):
     data: Path | None = None
     """Data folder of a local stack."""
     stack: StackState | None = None
+    installation: InstallationStatus | None = None
+    """Its parts, for operators. None: not allowed, not reached, or the server is of a version that does not tell."""
     agents: tuple[AgentView, ...] = ()
     services: tuple[ServiceView, ...] = ()
     hints: tuple[str, ...] = ()
@@ -62,15 +68,17 @@ def _server(session: Session) -> tuple[StatusView, Exception | None]:
     except CliError as error:
         return StatusView(status="down", hints=(str(error), error.hint)), None
     try:
-        agents, services = _seen(session)
+        seen = _seen(session)
     except HeadraceError as error:
-        return StatusView(status="down", url=target.url, hints=(str(error),)), error
+        answers = isinstance(error, ApiError) and error.status >= 500
+        return StatusView(status="degraded" if answers else "down", url=target.url, hints=(str(error),)), error
     view = StatusView(
-        status="degraded" if any(_impaired(agent) for agent in agents) else "up",
+        status="degraded" if seen.impaired else "up",
         url=target.url,
-        agents=agents,
-        services=services,
-        hints=(f"logged in by {target.origin}", *hints_of(agents, services)),
+        installation=seen.installation,
+        agents=seen.agents,
+        services=seen.services,
+        hints=(f"logged in by {target.origin}", *seen.hints()),
     )
     return view, None
 
@@ -79,46 +87,69 @@ def _local(session: Session, folder: Path, state: StackState | None) -> tuple[St
     if state is None:
         return StatusView(status="down", data=folder, hints=(f"start it: headrace up --data {folder}",)), None
     missing = [f"{p.name} is being restarted; its log: {p.log}" for p in state.processes if p.pid is None]
-    agents: tuple[AgentView, ...] = ()
-    services: tuple[ServiceView, ...] = ()
+    seen = _Seen()
     if state.phase is Phase.RUNNING:
         session.data = state.data
         try:
-            agents, services = _seen(session)
+            seen = _seen(session)
         except (HeadraceError, CliError) as error:
-            missing.append(f"the API does not answer: {error}")
-        missing += [_lost(agent) for agent in agents if agent.status == "lost"]
-        missing += [_disk_low(agent) for agent in agents if shortages(agent)]
-        missing += [_misplaced(agent) for agent in agents if agent.address_problem]
+            refuses = isinstance(error, ApiError) and error.status >= 500
+            missing.append(str(error) if refuses else f"the API does not answer: {error}")
     words: dict[Phase, Literal["starting", "stopping", "up", "degraded"]] = {
         Phase.STARTING: "starting",
         Phase.STOPPING: "stopping",
-        Phase.RUNNING: "degraded" if missing else "up",
+        Phase.RUNNING: "degraded" if missing or seen.impaired else "up",
     }
     view = StatusView(
         status=words[state.phase],
         url=state.api_url,
         data=state.data,
         stack=state,
-        agents=agents,
-        services=services,
-        hints=(
-            *missing,
-            *filter(None, [open_to_others(state.runtime, state.listen_host)]),
-            *_shared(agents, services),
-            *hints_of((), services),
-        ),
+        installation=seen.installation,
+        agents=seen.agents,
+        services=seen.services,
+        hints=(*missing, *filter(None, [open_to_others(state.runtime, state.listen_host)]), *seen.hints()),
     )
     return view, None
 
 
-def _seen(session: Session) -> tuple[tuple[AgentView, ...], tuple[ServiceView, ...]]:
+@dataclass(frozen=True)
+class _Seen:
+    """What the API tells: of the installation, where it is told, and of agents and services."""
+
+    installation: InstallationStatus | None = None
+    agents: tuple[AgentView, ...] = ()
+    services: tuple[ServiceView, ...] = ()
+
+    @property
+    def impaired(self) -> bool:
+        """True if a part does not work as it should."""
+        if self.installation is not None:
+            return self.installation.status == "degraded"
+        return any(_impaired(agent) for agent in self.agents)
+
+    def hints(self) -> list[str]:
+        """Return what an operator should know beside the tables."""
+        if self.installation is None:
+            return hints_of(self.agents, self.services)
+        whole = [reason.text for reason in self.installation.reasons]
+        return [*whole, *_shared(self.agents, self.services), *hints_of((), self.services)]
+
+
+def _seen(session: Session) -> _Seen:
+    installation = _if_operator(session.client.status)  # first: without the database it says most
     services = tuple(session.client.services.list())
+    agents = _if_operator(lambda: tuple(session.client.agents.list()))
+    return _Seen(installation, agents or (), services)
+
+
+def _if_operator(ask: Callable[[], T]) -> T | None:
+    """Return the answer; None for who is no operator, or where a server of an older version does not tell."""
     try:
-        return tuple(session.client.agents.list()), services
+        return ask()
     except ApiError as error:
-        if error.status in {403, 404}:  # machines are for operators
-            return (), services
+        if error.status in {403, 404}:
+            return None
         raise
 
 
@@ -170,12 +201,17 @@ def _print(session: Session, view: StatusView, folder: Path) -> None:
         _section(session, view.stack.processes, _process_columns(folder))
         if any(process.admin_url for process in view.stack.processes):
             output.line("at ADMIN: /readyz (whether it can serve, and what fails) and /metrics (Prometheus)")
-    _section(session, view.agents, AGENT_COLUMNS)
+    if view.installation is None:
+        _section(session, view.agents, AGENT_COLUMNS)
+    else:
+        _section(session, shown_parts(view.installation), PART_COLUMNS)
+        if (counted := machines_line(view.installation)) is not None:
+            output.line(counted)
     _section(session, view.services[:_SHOWN_SERVICES], SERVICE_COLUMNS)
     if len(view.services) > _SHOWN_SERVICES:
-        counted = Counter(service.status for service in view.services)
+        by_status = Counter(service.status for service in view.services)
         output.line(
-            f"{len(view.services)} services in all: " + ", ".join(f"{n} {status}" for status, n in counted.items())
+            f"{len(view.services)} services in all: " + ", ".join(f"{n} {status}" for status, n in by_status.items())
         )
     for hint in view.hints:
         output.line(f"hint: {cell(hint)}")

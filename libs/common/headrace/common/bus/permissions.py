@@ -16,6 +16,7 @@ from enum import StrEnum
 from typing import Literal
 
 from headrace.common.bus.subjects import STREAMS, direct_get, stream_of
+from headrace.common.contracts.messages.autoscalers import AutoscalerReport
 from headrace.common.contracts.messages.envelope import Message
 from headrace.common.contracts.messages.folder_access import FolderAccessRequest
 from headrace.common.contracts.messages.logs import LogChunk, LogsRequest
@@ -39,7 +40,8 @@ class UserKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class BusUser:
-    """NATS user. `id` is the agent's or proxy's id; `*` stands for any proxy."""
+    """NATS user. `id` is the agent's, proxy's or autoscaler's id; `*` stands for any proxy, and none for any autoscaler: those of
+    one installation's files share a user."""
 
     name: str
     kind: UserKind
@@ -127,7 +129,12 @@ def permissions(user: BusUser) -> Permissions:
             )
         case UserKind.AUTOSCALER:
             return Permissions(
-                (ScaleRequest.subject, RuleReport.wildcard(), *_stored(RuleTable)),
+                (
+                    ScaleRequest.subject,
+                    RuleReport.wildcard(),
+                    AutoscalerReport.subject_for(autoscaler_id=user.id or "*"),
+                    *_stored(RuleTable),
+                ),
                 (RuleTable.wildcard(), f"{_METRICS}.>", inbox),
             )
 

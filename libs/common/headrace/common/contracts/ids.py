@@ -36,6 +36,7 @@ SLUG = pattern(
 Slug = Annotated[str, StringConstraints(pattern=SLUG)]
 AgentId = Slug
 ProxyId = Slug
+AutoscalerId = Slug
 SNAPSHOT = pattern(r"^[0-9a-f]{64}$", "64 hexadecimal digits in lower case")
 SnapshotId = Annotated[str, StringConstraints(pattern=SNAPSHOT)]
 """SHA-256 of a folder's content (`FolderManifest`): the same files, the same id."""

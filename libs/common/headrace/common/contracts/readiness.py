@@ -39,6 +39,16 @@ class ManagerCheck(ReadinessCheck):
     )
 
 
+class ManagerWarning(ReadinessCheck):
+    """Warnings of the manager: they are in `/readyz`, which still answers 200, since it can say why it refuses."""
+
+    DATABASE = (
+        "database",
+        "PostgreSQL takes nothing: changes are refused, and nobody is known; what runs goes on",
+        "see whether PostgreSQL runs, has room on its disk, and is at `database_url`; the text has the error and since when",
+    )
+
+
 class AgentCheck(ReadinessCheck):
     """Checks of the agent; while one fails, `/readyz` answers 503, and kernels that run go on."""
 
@@ -125,7 +135,7 @@ class AppProxyWarning(ReadinessCheck):
 
 
 CHECKS: dict[str, tuple[type[ReadinessCheck], ...]] = {
-    "Manager": (ManagerCheck,),
+    "Manager": (ManagerCheck, ManagerWarning),
     "Agent": (AgentCheck,),
     "App-proxy": (AppProxyCheck, AppProxyWarning),
     "Autoscaler": (AutoscalerCheck,),

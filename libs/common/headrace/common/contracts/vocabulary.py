@@ -23,6 +23,16 @@ FileKind = Literal["file", "directory", "link", "special"]
 RuntimeVariant = Literal["vllm", "sglang", "nim", "huggingface-tgi", "llama-cpp", "cmd", "custom"]
 """Runtime variant: how a model is started."""
 
+InstanceKind = Literal["manager", "app-proxy", "autoscaler"]
+"""Processes that report to managers as parts of the installation, besides agents."""
+
+PartKind = Literal["manager", "app-proxy", "autoscaler", "agent", "postgresql", "nats", "redis"]
+"""Parts of an installation."""
+
+PartStatus = Literal["up", "degraded", "away", "stopped", "unknown"]
+"""up: it works. degraded: it says itself that something is wrong. away: silent, although it did not say that it stops. stopped: it
+said so. unknown: nobody hears of it at present."""
+
 ServiceStatus = Literal["healthy", "degraded", "unhealthy"]
 """Status: whether a service can serve."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -18,6 +18,16 @@ else:
     Pool = asyncpg.Pool
 
 
+DATABASE_AWAY: Final = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,  # it shuts down, crashed, or starts; or a statement took too long
+    asyncpg.TooManyConnectionsError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # asyncpg's error for a connection that was closed between two messages
+    ConnectionError,
+    TimeoutError,
+)
+"""Errors that say of the database that it is away or does not answer in time, and nothing of what it was asked."""
 IDLE_S = 60.0
 """Idle time after which a connection is closed."""
 ACQUIRE_S = 10.0

@@ -22,6 +22,9 @@ HTTP_SECONDS = Histogram(
     ["method", "route", "code"],
     buckets=(0.002, 0.01, 0.05, 0.2, 1, 5, 30),
 )
+BUILD_INFO = Gauge(
+    "headrace_build_info", "Always 1; the label says which version of Headrace the process runs.", ["version"]
+)
 CERTIFICATE_ENDS = Gauge(
     "headrace_http_certificate_expiry_timestamp_seconds",
     "Unix time at which the certificate of the service's own HTTP server ends; 0: it has none.",

@@ -18,7 +18,9 @@ import uvloop
 
 from headrace.common.contracts.problems import Problem
 from headrace.common.obs.logging import configure_logging
+from headrace.common.obs.metrics import BUILD_INFO
 from headrace.common.runtime.cancelling import cancel
+from headrace.common.runtime.instance import VERSION
 from headrace.common.runtime.service_manager import ServiceManager
 from headrace.common.runtime.settings import ServiceSettings, load_settings
 
@@ -120,6 +122,7 @@ def main(service: Service[S], arguments: Sequence[str] | None = None) -> None:
             run = partial(_serve, service.name, service.build(settings), service.grace_s(settings))
     except CannotStartError as error:
         _end(2, f"cannot start: {error}")
+    BUILD_INFO.labels(VERSION).set(1)
     configure_logging(service.name, level=settings.log_level, log_format=settings.log_format)
     try:
         uvloop.run(run())

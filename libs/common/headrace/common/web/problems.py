@@ -66,17 +66,11 @@ def _known(error: Exception) -> Problem | None:
 def _known_of_database(error: Exception) -> Problem | None:
     import asyncpg  # noqa: PLC0415 - services without a database save its 3 MB
 
-    away = (
-        asyncpg.PostgresConnectionError,
-        asyncpg.OperatorInterventionError,  # it shuts down, crashed, or starts
-        asyncpg.TooManyConnectionsError,
-        asyncpg.InterfaceError,
-        asyncpg.InternalClientError,  # asyncpg's error for a connection that was closed between two messages
-        ConnectionError,
-    )
+    from headrace.common.db.pool import DATABASE_AWAY  # noqa: PLC0415
+
     if isinstance(error, TimeoutError | asyncpg.QueryCanceledError):
         return Unavailable("it took too long; look before you repeat a change", reason=ApiReason.TIMEOUT)
-    if isinstance(error, away):
+    if isinstance(error, DATABASE_AWAY):
         return Unavailable(
             "the database cannot be reached; look before you repeat a change", reason=ApiReason.DATABASE_UNREACHABLE
         )

@@ -15,11 +15,14 @@ from headrace.appproxy.ipc.snapshot import TrafficSnapshot
 from headrace.common.bus.connect import Bus
 from headrace.common.bus.publish import publish
 from headrace.common.contracts.ids import ProxyId, ServiceId
+from headrace.common.contracts.messages.instances import ServiceInstance
 from headrace.common.contracts.messages.metrics import ProxyMetrics, ReplicaSample, ServiceSample
 from headrace.common.contracts.messages.reports import DrainingRoute, Held, HeldReport, ProxyReport
 from headrace.common.runtime.clock import Clock
+from headrace.common.runtime.loop import Loop
 
 EVERY = timedelta(seconds=1)
+_GATHER = timedelta(milliseconds=20)
 _IDLE_SERVICE = {"headrace_refused_per_second": 0.0}
 _ROUNDING = 0.000_001
 _MAX_PORTS = 100
@@ -67,9 +70,11 @@ def values(before: Counters, now: Counters, seconds: float) -> Counters:
 
 
 class Reporter:
-    """Publisher of the app-proxy's reports. A report that cannot be sent is dropped: the next one follows within a
+    """Publisher of the app-proxy's reports, as a task. A report that cannot be sent is dropped: the next one follows within a
     second.
     """
+
+    name = "status-report"
 
     def __init__(
         self,
@@ -77,6 +82,7 @@ class Reporter:
         proxy_id: ProxyId,
         url: Callable[[], str],
         admin_address: str = "",
+        instance: Callable[[], ServiceInstance],
         bus: Bus,
         tables: RouteTables,
         registry: StatsRegistry,
@@ -89,6 +95,7 @@ class Reporter:
         self._proxy_id = proxy_id
         self._url = url
         self._admin_address = admin_address
+        self._instance = instance
         self._bus = bus
         self._tables = tables
         self._registry = registry
@@ -100,6 +107,20 @@ class Reporter:
         self._sampled_s = monotonic()
         self._before: dict[UUID, Counters] = {}
         self._held = False
+        self._loop = Loop("status-report", self.report, every=EVERY, pause=_GATHER)
+
+    def poke(self) -> None:
+        """Request a report soon."""
+        self._loop.poke()
+
+    def stop(self) -> None:
+        """Make run() return."""
+        self._loop.stop()
+
+    async def run(self) -> None:
+        """Report until stop(), and once more at the end: it says then that this app-proxy stops."""
+        await self._loop.run()
+        await self.report()
 
     async def report(self) -> None:
         """Publish ProxyReport, and HeldReport while requests are queued for a service without a ready replica."""
@@ -118,6 +139,7 @@ class Reporter:
                 draining=draining,
                 ports_failed=dict(sorted(self._ports_failed().items())[:_MAX_PORTS]),
                 admin_address=self._admin_address,
+                instance=self._instance(),
             ),
         )
         held = tuple(

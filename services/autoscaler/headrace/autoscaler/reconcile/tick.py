@@ -60,6 +60,8 @@ class Tick:
         self._patience = patience
         self._recorded: set[ServiceId] = set()
         self._asking = asyncio.Semaphore(_ASKED_AT_ONCE)
+        self.last_at: datetime | None = None
+        """When rules were evaluated last."""
         self.paused: str | None = "no tick yet"
         """Why nothing is evaluated now; None when all is well."""
 
@@ -84,6 +86,7 @@ class Tick:
                     group.create_task(self._fire(watched, verdict, verdict.fire, now))
                 if number % 100 == 99:
                     await asyncio.sleep(0)  # lets other tasks run: samples arrive
+        self.last_at = now
         RULES_BY_REASON.clear()
         for code, count in codes.items():
             RULES_BY_REASON.labels(code).set(count)

@@ -33,6 +33,7 @@ from headrace.manager.api import (
     revocations,
     rules,
     services,
+    status,
     targets,
     tokens,
     uploads,
@@ -91,6 +92,7 @@ ENDPOINTS: tuple[Endpoint, ...] = tuple(
         validations.routes,
         agents.routes,
         targets.routes,
+        status.routes,
     )
     for endpoint in routes.endpoints
 )
@@ -111,9 +113,14 @@ def document() -> dict[str, Any]:
     return make_document(ENDPOINTS, version=installed_version())
 
 
-def make_api(use: UseCases, *, checks: Mapping[ReadinessCheck, Check] | None = None) -> web.Application:
-    """Return the application: `/v1`, `/agents/v1` for agents, and `/livez`, `/readyz` (with `checks`), `/metrics`."""
-    app = make_app(checks=checks, max_body_bytes=MAX_BODY_BYTES)
+def make_api(
+    use: UseCases,
+    *,
+    checks: Mapping[ReadinessCheck, Check] | None = None,
+    warnings: Mapping[ReadinessCheck, Check] | None = None,
+) -> web.Application:
+    """Return the application: `/v1`, `/agents/v1` for agents, and `/livez`, `/readyz` (with `checks` and `warnings`), `/metrics`."""
+    app = make_app(checks=checks, warnings=warnings, max_body_bytes=MAX_BODY_BYTES)
     for endpoint in ENDPOINTS:
         app.router.add_route(endpoint.method, endpoint.path, _handler(endpoint, use))
     agent_files.add_routes(app, use.snapshot_files)

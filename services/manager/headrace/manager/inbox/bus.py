@@ -16,11 +16,13 @@ from headrace.common.bus.consume import answering, subscribed
 from headrace.common.bus.link import UNREADY, Link
 from headrace.common.bus.newest import newest
 from headrace.common.bus.streams import ensure_streams
+from headrace.common.contracts.messages.autoscalers import AutoscalerReport
 from headrace.common.contracts.messages.folder_access import FolderAccess, FolderAccessRequest
 from headrace.common.contracts.messages.reports import NodeReport, ProxyReport
 from headrace.common.contracts.messages.rulestates import RuleReport
 from headrace.common.contracts.messages.scaling import ScaleReply, ScaleRequest
 from headrace.manager.inbox.app_proxies import AppProxyReports
+from headrace.manager.inbox.instances import HeardInstances
 from headrace.manager.inbox.reports import NodeReports
 from headrace.manager.inbox.rule_outcomes import LastRuleOutcomes
 
@@ -49,6 +51,7 @@ class BusInbox:
         nodes: NodeReports,
         proxies: AppProxyReports,
         outcomes: LastRuleOutcomes,
+        instances: HeardInstances,
         scale: Callable[[ScaleRequest], Awaitable[ScaleReply]],
         folder_access: Callable[[FolderAccessRequest], Awaitable[FolderAccess]],
         poke: Callable[..., None],
@@ -59,6 +62,7 @@ class BusInbox:
         self._nodes = nodes
         self._proxies = proxies
         self._outcomes = outcomes
+        self._instances = instances
         self._scale = scale
         self._folder_access = folder_access
         self._poke = poke
@@ -83,13 +87,18 @@ class BusInbox:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._listening())
             await stack.enter_async_context(newest(self._bus, NodeReport, self._nodes.heard, queue=GROUP))
-            await stack.enter_async_context(subscribed(self._bus, ProxyReport, self._proxies.heard))
+            await stack.enter_async_context(subscribed(self._bus, ProxyReport, self._proxy_heard))
+            await stack.enter_async_context(subscribed(self._bus, AutoscalerReport, self._instances.autoscaler))
             await stack.enter_async_context(subscribed(self._bus, RuleReport, self._outcomes.heard))
             await stack.enter_async_context(answering(self._bus, ScaleRequest, self._scale, queue=GROUP))
             await stack.enter_async_context(answering(self._bus, FolderAccessRequest, self._folder_access, queue=GROUP))
             self._proxies.listening()
             while True:  # noqa: ASYNC110 - the streams tell nobody that they are gone
                 await asyncio.sleep(CHECK_STREAMS_S if await self._ensure_streams() else RETRY_S)
+
+    async def _proxy_heard(self, report: ProxyReport) -> None:
+        await self._instances.proxy(report)
+        await self._proxies.heard(report)
 
     async def _ensure_streams(self) -> bool:
         """Create missing streams, and return whether all exist.

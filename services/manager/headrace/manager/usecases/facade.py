@@ -28,6 +28,7 @@ from headrace.manager.usecases.replicas import Replicas
 from headrace.manager.usecases.rules import Rules
 from headrace.manager.usecases.services import Services
 from headrace.manager.usecases.snapshot_files import SnapshotFiles
+from headrace.manager.usecases.status import Status
 from headrace.manager.usecases.targets import Targets
 from headrace.manager.usecases.tokens import Tokens
 from headrace.manager.usecases.uploads import Uploads
@@ -66,6 +67,7 @@ class UseCases:
     identities: Identities
     snapshot_files: SnapshotFiles
     targets: Targets
+    status: Status
 
     async def clean(self) -> None:
         """Finish interrupted deletions and delete abandoned uploads, at a start, bounded.

@@ -12,6 +12,7 @@ from headrace.common.contracts.ids import KernelId, ProxyId, RuleId, ServiceId
 from headrace.common.contracts.messages.rulestates import RuleOutcome
 from headrace.manager.domain.lifecycle.receipts import LastReport
 from headrace.manager.domain.lifecycle.status import Presence
+from headrace.manager.domain.records.instances import BusState
 
 LoopName = Literal[
     "services",
@@ -59,6 +60,26 @@ class RuleOutcomes(Protocol):
 
     def of(self, service_id: ServiceId, rule_id: RuleId) -> RuleOutcome | None:
         """Return the last reported outcome; None before the first."""
+
+
+class BusServers(Protocol):
+    """NATS, as this manager is connected to it."""
+
+    def unreachable(self) -> str | None:
+        """Return since when there is no connection, and why; None while there is one."""
+
+    async def look(self) -> BusState:
+        """Ask it of itself and its streams; takes a few seconds at most, and raises nothing."""
+
+
+class ManagerState(Protocol):
+    """This manager, as it reports itself."""
+
+    def manager_name(self) -> str:
+        """Return its name."""
+
+    def database_problem(self) -> str | None:
+        """Return since when the database takes nothing, and why; None while it does."""
 
 
 class AppProxies(Protocol):

@@ -8,6 +8,7 @@ from pydantic import AwareDatetime, Field, NonNegativeInt, PositiveInt, StringCo
 
 from headrace.common.contracts.ids import AgentId, GpuId, KernelId, ProxyId, ServiceId, SessionId
 from headrace.common.contracts.messages.envelope import Message, Part
+from headrace.common.contracts.messages.instances import ServiceInstance
 from headrace.common.contracts.reasons import Reason, said_of
 from headrace.common.contracts.slots import ResourceSlots
 from headrace.common.contracts.vocabulary import HealthStatus, KernelState, TransferPhase
@@ -82,6 +83,8 @@ class Machine(Part):
     plan_key: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{43}$")] | None = None
     """Public key to which managers encrypt the specs in its plans (X25519, base64url). None: the agent's version has none, and
     they are not encrypted."""
+    instance: ServiceInstance | None = None
+    """The agent's process. None: its version does not report it."""
 
 
 class Transfer(Part):
@@ -180,6 +183,8 @@ class ProxyReport(Message):
     """Own ports that could not be opened, and why; at most 100."""
     admin_address: Annotated[str, Field(max_length=300)] = ""
     """HOST:PORT of its admin pages (`/metrics`). Empty: not reported."""
+    instance: ServiceInstance | None = None
+    """Its process. None: its version does not report it."""
 
 
 class Held(Part):

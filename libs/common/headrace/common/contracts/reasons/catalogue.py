@@ -9,6 +9,7 @@ from headrace.common.contracts.reasons import ReasonCode
 from headrace.common.contracts.reasons.api import ApiReason
 from headrace.common.contracts.reasons.client import WaitReason
 from headrace.common.contracts.reasons.drain import DrainReason
+from headrace.common.contracts.reasons.installation import InstallationReason
 from headrace.common.contracts.reasons.kernel import KernelReason
 from headrace.common.contracts.reasons.placement import PlacementReason
 from headrace.common.contracts.reasons.proxy import ModelReason, ProxyReason
@@ -23,6 +24,7 @@ CATALOGUES: Final[Mapping[str, type[ReasonCode]]] = {
     "kernel": KernelReason,
     "drain": DrainReason,
     "scaling": ScalingReason,
+    "installation": InstallationReason,
     "note": NoteReason,
     "name": NameReason,
     "revocation": RevocationReason,
