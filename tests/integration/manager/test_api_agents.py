@@ -31,7 +31,9 @@ async def test_a_cordon_is_seen_kept_and_taken_away(fleet: ManagerApi) -> None:
     assert "placement" in fleet.behind.poked
     again = (await call("PUT", "/v1/agents/m-1/cordon", {"reason": "new RAM"}))["cordon"]
     assert again == first
-    other = (await call("PUT", "/v1/agents/m-1/cordon", {}))["cordon"]
+    kept = (await call("PUT", "/v1/agents/m-1/cordon", {}))["cordon"]
+    assert kept == first
+    other = (await call("PUT", "/v1/agents/m-1/cordon", {"reason": ""}))["cordon"]
     assert (other["at"], other["reason"]) == (first["at"], "")
     assert [a["cordon"] is None for a in (await call("GET", "/v1/agents"))["items"]] == [False, True]
     for _ in range(2):

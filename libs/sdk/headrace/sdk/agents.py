@@ -46,9 +46,13 @@ class Agents:
         """Set the addresses at which the agent's replicas may be (operators). Applies from its next report on."""
         return self._transport.one(AgentDetail, "PATCH", f"/v1/agents/{segment(agent)}", body=body)
 
-    def cordon(self, agent: str, *, reason: str = "") -> AgentDetail:
-        """Place nothing new on the agent's machine (operators); what runs there goes on."""
-        return self._transport.one(AgentDetail, "PUT", f"{_of(agent)}/cordon", body=CordonAgent(reason=reason))
+    def cordon(self, agent: str, *, reason: str | None = None) -> AgentDetail:
+        """Place nothing new on the agent's machine (operators); what runs there goes on.
+
+        `reason`: None keeps that of a machine that is cordoned already; "" takes it away.
+        """
+        body = CordonAgent() if reason is None else CordonAgent(reason=reason)
+        return self._transport.one(AgentDetail, "PUT", f"{_of(agent)}/cordon", body=body)
 
     def uncordon(self, agent: str) -> AgentDetail:
         """Place sessions on the agent's machine again (operators)."""

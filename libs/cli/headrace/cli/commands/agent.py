@@ -46,7 +46,6 @@ _REMOVED: Columns[RemovedAgent] = (
 )
 _ENCRYPTED = "encrypted to a key of the machine"
 _NOT_ENCRYPTED = "not encrypted: its agent's version reports no key"
-Why = Annotated[str, typer.Option("--message", "-m", help="Why; those whose replicas wait see it, and the history.")]
 
 
 def shortages(agent: AgentView) -> list[str]:
@@ -175,7 +174,18 @@ def label(
     session.output.facts(found, (("agent", found.id), ("labels", labels_text(found.labels))))
 
 
-def cordon(session: Session, agent: Agent, message: Why = "") -> None:
+def cordon(
+    session: Session,
+    agent: Agent,
+    message: Annotated[
+        str | None,
+        typer.Option(
+            "--message",
+            "-m",
+            help='Why; those whose replicas wait see it, and the history. Of a cordoned agent: without it as before, "" takes it away.',
+        ),
+    ] = None,
+) -> None:
     """Place nothing new on an agent's machine; what runs there goes on."""
     found = session.client.agents.cordon(agent, reason=message)
     session.output.facts(found, (("agent", found.id), *_cordoned(found)))

@@ -73,8 +73,8 @@ async def lock(con: Connection, agent_id: str) -> bool:
     return await con.fetchval(SQL.lock, agent_id) is not None
 
 
-async def cordon(con: Connection, agent_id: str, by: str, reason: str) -> bool | None:
-    """Cordon a machine. Return whether that changed anything; None when there is no such machine."""
+async def cordon(con: Connection, agent_id: str, by: str, reason: str | None) -> bool | None:
+    """Cordon a machine. `reason`: None keeps the one before. Return whether that changed anything; None when there is no such machine."""
     return _changed(await con.fetchrow(SQL.cordon, agent_id, by, reason))
 
 

@@ -16,10 +16,10 @@ where a.id > $1 and ($2::text is null or a.id = $2) and a.labels @> $4::jsonb an
 select id from agents where id = $1 for update
 
 -- name: cordon
--- The time of the first cordon stays. Returns whether this changed anything; no row: there is no such machine.
-update agents a set cordoned_at = coalesce(a.cordoned_at, now()), cordoned_by = $2, cordon_reason = $3
+-- The time of the first cordon stays, and its reason ($3) unless another one is given. Returns whether this changed anything; no row: there is no such machine.
+update agents a set cordoned_at = coalesce(a.cordoned_at, now()), cordoned_by = $2, cordon_reason = coalesce($3, a.cordon_reason)
 from agents b where a.id = $1 and b.id = a.id
-returning b.cordoned_at is null or b.cordoned_by <> $2 or b.cordon_reason <> $3 as changed
+returning b.cordoned_at is null or b.cordoned_by <> $2 or b.cordon_reason <> coalesce($3, b.cordon_reason) as changed
 
 -- name: uncordon
 update agents a set cordoned_at = null, cordoned_by = '', cordon_reason = ''

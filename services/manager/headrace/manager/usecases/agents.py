@@ -83,7 +83,7 @@ class Agents:
             if changed is None:
                 raise NotFound(f"there is no agent {agent_id}")
             if changed:
-                await events.record(con, actor, "agent.cordoned", message=new.reason, details={"agent": agent_id})
+                await events.record(con, actor, "agent.cordoned", message=new.reason or "", details={"agent": agent_id})
             detail = await _detail(con, agent_id)
         self._pokes.poke("placement")
         return detail

@@ -75,8 +75,8 @@ class ChangeLabels(Body):
 class CordonAgent(Body):
     """Cordon of a machine: nothing new is placed there."""
 
-    reason: OperatorReason = ""
-    """Why, for those whose sessions wait."""
+    reason: OperatorReason | None = None
+    """Why, for those whose sessions wait. null: as before, of a machine that is cordoned already; an empty text takes it away."""
 
 
 class Cordon(View):
