@@ -346,3 +346,17 @@ async def test_what_is_stored_is_shown_whatever_the_rules_for_requests_say(api: 
     assert problem["detail"].startswith("revision 1 cannot be run any more: port: found 0; allowed: 1 or more")
     await api.admin.call("PATCH", "/v1/services/chat", {"spec": {"runtime": "cmd", "image": "img"}})
     assert (await api.admin.call("GET", "/v1/services/chat"))["revision"] == 2
+
+
+async def test_after_a_restore_a_replica_serves_once_its_machine_has_reported(api: ManagerApi) -> None:
+    await create(api)
+    await api.runs("chat")
+    assert (await api.admin.call("GET", "/v1/services/chat"))["status"] == "healthy"
+    await api.pool.execute(
+        "insert into events (id, actor, action, details) values ($1, 'ada', 'installation.restored', '{}')", new_uuid()
+    )
+    restored = await api.admin.call("GET", "/v1/services/chat")
+    assert (restored["status"], restored["healthy_replicas"]) == ("unhealthy", 0)
+    assert restored["replica_list"][0]["reason"]["code"] == "agent-lost"
+    await api.pool.execute("update agents set last_seen_at = now() + interval '1 ms' where id = 'agent-1'")
+    assert (await api.admin.call("GET", "/v1/services/chat"))["status"] == "healthy"
