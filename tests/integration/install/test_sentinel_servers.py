@@ -7,6 +7,7 @@ import tomllib
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -53,7 +54,7 @@ async def test_servers_of_these_files_fail_over_and_the_settings_find_the_new_pr
 
         async def known() -> bool:
             try:
-                told = await sentinel.sentinel_master("headrace")
+                told: Any = await sentinel.sentinel_master("headrace")
             except RedisError:
                 return False
             return (told["num-slaves"], told["num-other-sentinels"]) == (2, 2)
