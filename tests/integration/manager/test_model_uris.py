@@ -384,3 +384,43 @@ async def test_a_path_on_the_machines_is_mounted_where_the_operator_allows_it(po
         await call("POST", "/v1/projects", {"name": "others"})
         other = uri_service("file:///mnt/models/tiny", "x", project="others")
         assert "none for project others" in str(await call("POST", "/v1/services", other, expect=400))
+
+
+async def test_a_trial_run_waits_for_the_import_too(api: ManagerApi, manager: Manager, source: FakeModelSource) -> None:
+    source.gate.clear()
+    trial = {name: value for name, value in uri_service(HUB).items() if name != "name"}
+    made = await api.admin.call("POST", "/v1/validations", trial)
+    await manager.loops.by_name["placement"].one_pass()
+    shown = await api.admin.call("GET", f"/v1/validations/{made['id']}")
+    assert shown["reason"]["code"] == "model-importing"
+    source.gate.set()
+
+    async def filled() -> Any:
+        return await api.pool.fetchval("select resolved #>> '{mounts,0,snapshot_id}' from sessions")
+
+    assert await eventually(filled) == await api.pool.fetchval("select snapshot_id from imports")
+
+
+async def test_a_full_disk_is_refused_before_and_said_when_it_fills_later(
+    api: ManagerApi, source: FakeModelSource, pool: Pool, tmp_path: Path, settings: dict[str, Any]
+) -> None:
+    full = settings | {"storage_reserve_bytes": 2**60}
+    async with serving(pool, tmp_path, **full) as other:
+        refused = await other.admin.call("POST", "/v1/services", uri_service(HUB), expect=507)
+    assert refused["needed_bytes"] == sum(map(len, FILES.values()))
+    await api.admin.call("POST", "/v1/services", uri_service(HUB))
+    async with importing(api.pool, tmp_path, **full):
+        with pytest.raises(AssertionError, match="the storage has no room for the model"):
+            await imported(api, within_s=10)
+    assert source.served_bytes == 0
+
+
+async def test_a_service_that_takes_another_model_no_longer_needs_the_first(
+    api: ManagerApi, source: FakeModelSource, tmp_path: Path, settings: dict[str, Any]
+) -> None:
+    source.files["m.bin"] = b"x"
+    await api.admin.call("POST", "/v1/services", uri_service(HUB))
+    await update(api, f"{source.url}/files/m.bin")
+    async with importing(api.pool, tmp_path, **settings):
+        assert files_of(api, await imported(api)) == {"m.bin": b"x"}
+    assert source.served_bytes == 1

@@ -29,6 +29,7 @@ def manager_settings(folder: Path, **changes: Any) -> ManagerSettings:
         "public_proxy_url": PROXY_URL,
         "reserved_ports": (TAKEN_PORT,),
         "listen_port": 0,
+        "model_uri_schemes": (),  # nothing outside of the machine is asked
     }
     return ManagerSettings(**(usual | changes))
 

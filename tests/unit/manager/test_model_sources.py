@@ -140,6 +140,7 @@ def test_an_operator_allows_networks_hosts_and_schemes() -> None:
     )
     assert policy.why_not_scheme("https") is None
     assert policy.why_not_scheme("hf") == "a URI with https://"
+    assert SourcePolicy(frozenset()).why_not_scheme("hf") == "none"
     assert policy.why_not_addresses("host", ["10.1.1.1"]) is None
     assert policy.why_not_url("https://models.corp/a") is None
     assert policy.why_not_url("https://eu.cdn.corp/a") is None

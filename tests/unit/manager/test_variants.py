@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any, get_args
 
@@ -10,7 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.common.contracts.ids import FolderId, new_uuid
+from headrace.common.contracts.ids import FolderId, ImportId, new_uuid
+from headrace.common.contracts.messages.plans import NO_FOLDER
+from headrace.common.contracts.model_uri import ModelSource
 from headrace.common.contracts.problems import InvalidRequest
 from headrace.common.contracts.revision import RevisionSpec
 from headrace.common.contracts.vocabulary import RuntimeVariant
@@ -247,3 +250,29 @@ def test_a_destination_is_not_deeper_than_programs_can_go() -> None:
     assert resolved(folder="weights", model_destination="/m" * 32).mounts
     assert refused(folder="weights", model_destination="/m" * 33) == ["model_destination"]
     assert refused(folder="weights", model_destination="/" + "m" * 1024) == ["model_destination"]
+
+
+SOURCE = ModelSource(uri="hf://a/b", version="v", import_id=ImportId(new_uuid()), size_bytes=1, files=1)
+
+
+def test_a_model_uri_is_mounted_as_a_folder_and_waits_for_its_import() -> None:
+    facts = replace(MODEL, source=SOURCE)
+    waiting = resolved(Inputs("chat", folder=facts), runtime="vllm", model_uri="hf://a/b")
+    assert (waiting.folder_id, waiting.source, waiting.importing) == (MODEL.id, SOURCE, SOURCE.import_id)
+    done = resolved(Inputs("chat", folder=replace(facts, snapshot_id="a" * 64)), runtime="vllm", model_uri="hf://a/b")
+    assert (done.importing, done.snapshot_id) == (None, "a" * 64)
+    assert resolved(runtime="vllm", folder="weights").importing is None
+
+
+def test_a_model_on_the_machines_is_no_folder_and_no_file_of_it_is_known() -> None:
+    inputs = Inputs("chat", folder=FolderFacts(NO_FOLDER, "", "model", host_path="/mnt/m"))
+    uri = "file:///mnt/m"
+    found = resolved(inputs, runtime="vllm", model_uri=uri)
+    assert (found.folder_id, found.importing, found.snapshot_id) == (None, None, None)
+    assert [(mount.host_path, mount.target, mount.read_only) for mount in found.mounts] == [("/mnt/m", "/models", True)]
+    for runtime in ("custom", "llama-cpp"):
+        assert refused(inputs, runtime=runtime, model_uri=uri) == ["model_uri"]
+
+
+def test_a_folder_and_a_model_uri_are_one_too_many() -> None:
+    assert refused(runtime="vllm", folder="weights", model_uri="hf://a/b") == ["model_uri"]

@@ -36,6 +36,11 @@ class Import:
     running: bool
     ended_at: datetime | None
 
+    @property
+    def left_s(self) -> float | None:
+        """How long it takes still, at the rate since it began; None where that is not known."""
+        return (self.size_bytes - self.done_bytes) / self.bytes_per_s if self.running and self.bytes_per_s else None
+
 
 def wait_reason(found: Import | None) -> tuple[PlacementReason, str]:
     """Return why a session waits whose model is not imported."""
@@ -45,9 +50,8 @@ def wait_reason(found: Import | None) -> tuple[PlacementReason, str]:
         text = f"{found.error} (tried {found.attempts} times, again at {found.next_try_at:%H:%M:%S} UTC)"
         return PlacementReason.MODEL_IMPORT_FAILED, text
     text = f"{in_words(found.done_bytes)} of {in_words(found.size_bytes)} of {found.uri} are here"
-    if found.bytes_per_s:
-        left_s = (found.size_bytes - found.done_bytes) / found.bytes_per_s
-        text += f", {in_words(int(found.bytes_per_s))}/s, about {left_s:.0f} s left"
+    if found.bytes_per_s and found.left_s is not None:
+        text += f", {in_words(int(found.bytes_per_s))}/s, about {found.left_s:.0f} s left"
     return PlacementReason.MODEL_IMPORTING, text
 
 

@@ -36,7 +36,9 @@ class SourcePolicy:
 
     def why_not_scheme(self, scheme: str) -> str | None:
         """Return what is allowed instead, if model URIs of this scheme are not."""
-        return None if scheme in self.schemes else f"a URI with {' or '.join(sorted(self.schemes))}://"
+        if scheme in self.schemes:
+            return None
+        return f"a URI with {' or '.join(sorted(self.schemes))}://" if self.schemes else "none"
 
     def why_not_url(self, url: str) -> str | None:
         """Return why this URL is not opened; None if it is."""

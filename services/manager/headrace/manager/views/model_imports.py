@@ -14,6 +14,7 @@ def model_import_view(found: Import) -> ModelImport:
         done_bytes=found.done_bytes,
         size_bytes=found.size_bytes,
         bytes_per_s=found.bytes_per_s,
+        eta_s=found.left_s,
         error=found.error,
         attempts=found.attempts,
         next_try_at=found.next_try_at if failed and found.snapshot_id is None else None,

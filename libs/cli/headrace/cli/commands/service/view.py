@@ -130,7 +130,8 @@ def _import_words(found: ModelImport) -> str:
     if found.state == "done":
         return f"done at {cell(found.imported_at)}"
     if found.state == "running":
-        return f"{done}, {size(int(found.bytes_per_s))}/s" if found.bytes_per_s else done
+        left = f", about {found.eta_s:.0f} s left" if found.eta_s is not None else ""
+        return f"{done}, {size(int(found.bytes_per_s))}/s{left}" if found.bytes_per_s else done
     if found.state == "waiting":
         return "waits for its turn"
     return f"failed {count(found.attempts, 'time')}: {found.error}; again at {cell(found.next_try_at)}"

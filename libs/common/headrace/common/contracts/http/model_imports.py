@@ -17,6 +17,8 @@ class ModelImport(View):
     done_bytes: NonNegativeInt
     size_bytes: NonNegativeInt
     bytes_per_s: NonNegativeFloat | None = None
+    eta_s: NonNegativeFloat | None = None
+    """Seconds that it takes still."""
     error: str | None = None
     """Why the last attempt failed; None after one that did not."""
     attempts: NonNegativeInt = 0
