@@ -35,7 +35,7 @@ WITHOUT_PROJECT = {
 }
 JOINING = {"POST": (400,), "GET": (200, 404)}
 """Answers to a stranger below /v1/join: who sends no join token, or no proof of a key, joins and renews nothing."""
-OF_OPERATORS = ("/v1/agents", "/v1/removed-agents", "/v1/join-tokens", "/v1/identities")
+OF_OPERATORS = ("/v1/agents", "/v1/removed-agents", "/v1/join-tokens", "/v1/identities", "/v1/audit")
 """Beginnings of the paths that are refused to everybody else, whatever they name."""
 BODIES = {
     "update_rule": {"enabled": False},

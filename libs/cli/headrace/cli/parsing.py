@@ -6,7 +6,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Mapping
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -67,6 +67,23 @@ def expiry(value: str, flag: str) -> dict[str, Any]:
     return {"expires_at": found}
 
 
+def past(value: str, flag: str, now: datetime) -> datetime:
+    """Return the moment that a duration before `now` (`24h`), a date (its beginning, UTC) or a time means. Raises CliError."""
+    text = value.strip()
+    if _WITH_UNIT.match(text):
+        try:
+            return now - timedelta(seconds=duration_s(text, flag))
+        except OverflowError:
+            return datetime.min.replace(tzinfo=UTC)
+    found = _moment(text, time.min) if "-" in text else None
+    if found is None:
+        raise usage(
+            f"{flag} {value}: found neither a duration nor a date; allowed: a number with s, m, h, d or w (24h: a day ago), "
+            "a date (2027-12-31: its beginning, UTC) or a time (2027-12-31T18:00:00Z)"
+        )
+    return found
+
+
 def lifetime_s(value: str, flag: str, now: datetime) -> int:
     """Return the seconds from `now` to the expiry in `value`. Raises CliError."""
     found = expiry(value, flag)
@@ -79,10 +96,10 @@ def lifetime_s(value: str, flag: str, now: datetime) -> int:
     return math.ceil((end - now).total_seconds())
 
 
-def _moment(text: str) -> datetime | None:
+def _moment(text: str, of_day: time = time.max) -> datetime | None:
     try:
         if len(text) == len("2027-12-31"):
-            return datetime.combine(date.fromisoformat(text), time.max, UTC).replace(microsecond=0)
+            return datetime.combine(date.fromisoformat(text), of_day, UTC).replace(microsecond=0)
         found = datetime.fromisoformat(text)
     except ValueError:
         return None

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from headrace.common.contracts.http.targets import TargetGroup, TargetKind
     from headrace.common.contracts.http.whoami import WhoAmI
     from headrace.sdk.agents import Agents
+    from headrace.sdk.audit import Audit
     from headrace.sdk.clients import Clients
     from headrace.sdk.folders import Folders
     from headrace.sdk.joining import Identities, JoinTokens
@@ -143,6 +144,13 @@ class Client:
         from headrace.sdk.joining import Identities  # noqa: PLC0415
 
         return Identities(self._transport)
+
+    @cached_property
+    def audit(self) -> Audit:
+        """The audit log."""
+        from headrace.sdk.audit import Audit  # noqa: PLC0415
+
+        return Audit(self._transport)
 
     @cached_property
     def validations(self) -> Validations:

@@ -71,6 +71,7 @@ from headrace.manager.store import tables
 from headrace.manager.usecases.agent_drains import AgentDrains
 from headrace.manager.usecases.agents import Agents
 from headrace.manager.usecases.archives import Archives
+from headrace.manager.usecases.audit import Audit
 from headrace.manager.usecases.auth import Authentication
 from headrace.manager.usecases.bootstrap import bootstrap
 from headrace.manager.usecases.changes import Changes
@@ -374,6 +375,7 @@ def make_use_cases(
         clients=Clients(pool, pokes, limits, revocations),
         rules=Rules(pool, outcomes, pokes, limits),
         history=History(pool, snapshots),
+        audit=Audit(pool),
         logs=Logs(pool, reader, clock),
         validations=Validations(pool, resolver, pokes, limits),
         agents=Agents(pool, address_policy(settings), identities, pokes),

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, Final
 from uuid import UUID
 
 from headrace.common.contracts.ids import ProjectId, ServiceId, new_uuid
 from headrace.common.db.pool import Connection
 from headrace.common.db.queries import Queries
 from headrace.manager.domain.access import Actor
-from headrace.manager.domain.records.events import Event
+from headrace.manager.domain.records.events import AuditedEvent, AuditFilter, Event
 
 SQL = Queries.beside(__file__)
+MAX_SCANNED: Final = 20_000
+"""Events that are read for one page of the audit log; the next page goes on after them."""
+_CLOCKS_APART: Final = timedelta(minutes=10)
+"""How far the time in an event's id, which a manager made, may be from the database's time beside it."""
 
 
 async def record(
@@ -56,3 +61,39 @@ async def note(
 async def of_service(con: Connection, service_id: ServiceId, *, before: UUID | None, limit: int) -> list[Event]:
     """Return a page of the service's history, newest first."""
     return [Event(**row) for row in await con.fetch(SQL.of_service, service_id, before, limit)]
+
+
+async def audit(
+    con: Connection, wanted: AuditFilter, *, before: UUID | None, limit: int
+) -> tuple[list[AuditedEvent], UUID | None]:
+    """Return up to `limit` events that match, newest first, and the cursor of the next page; None at the end."""
+    action = wanted.action
+    beginning = action[:-1] if action is not None and action.endswith("*") else None
+    if wanted.until is not None:
+        bound = _id_at(wanted.until + _CLOCKS_APART)
+        before = bound if before is None else min(before, bound)
+    rows = await con.fetch(
+        SQL.audit,
+        before,
+        None if wanted.since is None else _id_at(wanted.since - _CLOCKS_APART),
+        MAX_SCANNED,
+        wanted.project_id,
+        wanted.service_id,
+        wanted.actor,
+        beginning,
+        action if beginning is None else None,
+        wanted.agent,
+        wanted.since,
+        wanted.until,
+        limit,
+    )
+    scanned, last_scanned = rows[0]["scanned"], rows[0]["last_scanned"]
+    found = [AuditedEvent(**dict(list(row.items())[2:])) for row in rows if row["id"] is not None]
+    if len(found) == limit:
+        return found, found[-1].id
+    return found, last_scanned if scanned == MAX_SCANNED else None
+
+
+def _id_at(moment: datetime) -> UUID:
+    """Return the smallest UUIDv7 of this moment."""
+    return UUID(int=max(0, int(moment.timestamp() * 1000)) << 80)

@@ -13,6 +13,7 @@ from headrace.common.contracts.problems import Problem
 from headrace.manager.usecases.agent_drains import AgentDrains
 from headrace.manager.usecases.agents import Agents
 from headrace.manager.usecases.archives import Archives
+from headrace.manager.usecases.audit import Audit
 from headrace.manager.usecases.auth import Authentication
 from headrace.manager.usecases.changes import Changes
 from headrace.manager.usecases.clients import Clients
@@ -57,6 +58,7 @@ class UseCases:
     clients: Clients
     rules: Rules
     history: History
+    audit: Audit
     logs: Logs
     validations: Validations
     agents: Agents

@@ -18,3 +18,34 @@ class Event:
     action: str
     message: str
     details: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class AuditedEvent:
+    """Event with where it came from, and the names of what it was about as far as they exist."""
+
+    id: UUID
+    at: datetime
+    actor: str
+    source_address: str
+    action: str
+    project_id: UUID | None
+    project: str | None
+    service_id: UUID | None
+    service: str | None
+    message: str
+    details: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class AuditFilter:
+    """What is asked of the audit log; None: everything."""
+
+    project_id: UUID | None = None
+    service_id: UUID | None = None
+    agent: str | None = None
+    actor: str | None = None
+    action: str | None = None
+    """An action, or the beginning of several, with a `*` after it."""
+    since: datetime | None = None
+    until: datetime | None = None

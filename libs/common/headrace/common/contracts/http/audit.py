@@ -1,0 +1,29 @@
+"""The audit log: every change in the installation."""
+
+from __future__ import annotations
+
+from pydantic import AwareDatetime
+
+from headrace.common.contracts.http.page import View
+from headrace.common.contracts.ids import EventId, ProjectId, ServiceId
+
+
+class AuditEntry(View):
+    """One change: who, from where, when, what, on what, with which message."""
+
+    id: EventId
+    at: AwareDatetime
+    actor: str
+    """Name of the user, or the component that made the change by itself."""
+    source_address: str
+    """Address of the client; empty where no client caused it."""
+    action: str
+    """`noun.verb-in-the-past`, for example `agent.cordoned`."""
+    project_id: ProjectId | None = None
+    project: str | None = None
+    """Its last name; null where there was none, or nothing is left of it."""
+    service_id: ServiceId | None = None
+    service: str | None = None
+    """Its last name; null where there was none, or nothing is left of it."""
+    message: str
+    details: dict[str, object]

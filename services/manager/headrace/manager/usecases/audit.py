@@ -1,0 +1,76 @@
+"""Use case of the audit log: who changed what, in the installation or in a project."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import replace
+from uuid import UUID
+
+from headrace.common.contracts.http.audit import AuditEntry
+from headrace.common.contracts.http.page import Page
+from headrace.common.contracts.problems import Forbidden, NotFound
+from headrace.common.db.pool import Connection, Pool
+from headrace.manager.domain.access import Actor
+from headrace.manager.domain.records.events import AuditFilter
+from headrace.manager.store import events
+from headrace.manager.usecases.context import project_for, service_for
+from headrace.manager.views.history import audit_entry
+
+
+class Audit:
+    """Use case of the audit log. Operators see all of it, owners that of their projects."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def entries(
+        self,
+        actor: Actor,
+        wanted: AuditFilter,
+        *,
+        project: str | None,
+        service: str | None,
+        before: UUID | None,
+        limit: int,
+    ) -> Page[AuditEntry]:
+        """Return a page of changes, newest first; `project` and `service` by name or id, for operators also ids of what is gone.
+
+        A page may have few entries, or none, and still have a next one. Raises Forbidden, NotFound.
+        """
+        async with self._pool.acquire() as con:
+            wanted = await self._narrowed(con, actor, wanted, project, service)
+            found, cursor = await events.audit(con, wanted, before=before, limit=limit)
+        return Page(items=tuple(map(audit_entry, found)), next=str(cursor) if cursor else None)
+
+    async def _narrowed(
+        self, con: Connection, actor: Actor, wanted: AuditFilter, project: str | None, service: str | None
+    ) -> AuditFilter:
+        if project is None and service is None and not actor.operator:
+            raise Forbidden("only operators may read the whole audit log; owners of a project: that of the project")
+        if project is not None:
+            wanted = replace(wanted, project_id=await self._project(con, actor, project))
+        if service is not None:
+            wanted = replace(wanted, service_id=await self._service(con, actor, service))
+        return wanted
+
+    async def _project(self, con: Connection, actor: Actor, reference: str) -> UUID:
+        try:
+            return (await project_for(con, actor, reference, "owner")).id
+        except NotFound:
+            if actor.operator and (gone := _id(reference)) is not None:
+                return gone
+            raise
+
+    async def _service(self, con: Connection, actor: Actor, reference: str) -> UUID:
+        try:
+            return (await service_for(con, actor, reference, "owner")).service.id
+        except NotFound:
+            if actor.operator and (gone := _id(reference)) is not None:
+                return gone
+            raise
+
+
+def _id(text: str) -> UUID | None:
+    with suppress(ValueError):
+        return UUID(text)
+    return None
