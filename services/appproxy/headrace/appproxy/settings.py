@@ -92,6 +92,13 @@ class Settings(ServiceSettings):
     replica_keepalive_s: Seconds = 4.0
     """How long an idle upstream connection is kept: below the 5 s after which uvicorn, under most engines, closes
     it."""
+    replica_tcp_user_timeout_s: Annotated[float, Field(ge=0, le=3600)] = 30.0
+    """TCP_USER_TIMEOUT of upstream connections, with keepalive probes from a third of it on: a replica whose machine
+    acknowledges nothing for so long is gone (504 `replica-unreachable`), and so is one that takes nothing of a request's
+    body for so long. 0: as the system has it."""
+    caller_tcp_user_timeout_s: Annotated[float, Field(ge=0, le=3600)] = 90.0
+    """The same of downstream connections: what a caller asked for whose machine is gone is ended. At least one and a half
+    times `caller_idle_timeout_s`, which is what ends callers that do not read."""
     same_instant_s: Annotated[float, Field(ge=0, le=1)] = 0.02
     """A kept-alive connection lost this soon after being taken was closing already: its request is sent again on a new
     one."""

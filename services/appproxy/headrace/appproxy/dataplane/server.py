@@ -18,6 +18,7 @@ from headrace.appproxy.dataplane.request.exchange import OpenRequests
 from headrace.appproxy.dataplane.request.min_body_rate import MinBodyRate
 from headrace.appproxy.dataplane.request.reauthorization import Reauthorizer
 from headrace.appproxy.dataplane.upstream.connection import ReplicaConnection
+from headrace.appproxy.dataplane.upstream.dead_peers import detect_dead_peer
 from headrace.appproxy.dataplane.upstream.replica import Replica
 from headrace.appproxy.dataplane.upstream.shared_load import InFlightCell
 from headrace.appproxy.ipc.snapshot import TrafficSnapshot
@@ -76,6 +77,7 @@ class DataPlane:
     async def listen(self, sock: socket.socket, own_port: int | None) -> None:
         """Accept connections on this listening socket. `own_port`: a service's own port, None for the shared one."""
         listener = Listener(own_port)
+        detect_dead_peer(sock, self.context.proxy_limits.caller_user_timeout_s)  # of what is accepted, too
         server = await asyncio.get_running_loop().create_server(
             lambda: self.downstreams.connect(listener), sock=sock, backlog=4096
         )

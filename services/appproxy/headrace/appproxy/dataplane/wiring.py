@@ -55,7 +55,15 @@ def build_data_plane(
     )
 
     def replica(route: Route, stats: ReplicaStats) -> Replica:
-        return Replica(route, stats, head_limits, coalescer, clocks=clocks, connect_s=settings.connect_timeout_s)
+        return Replica(
+            route,
+            stats,
+            head_limits,
+            coalescer,
+            clocks=clocks,
+            connect_s=settings.connect_timeout_s,
+            user_timeout_s=settings.replica_tcp_user_timeout_s,
+        )
 
     def backend(entry: RouteEntry) -> Backend:
         return Backend(entry, stats=stats, make=replica, retire=backends.retire, notify=notify, chance=chance, now=now)

@@ -225,6 +225,14 @@ class ProxyReason(ReasonCode):
         "the replica closed the connection in the middle of the response",
         "the replica closed the connection without a response",
     )
+    REPLICA_UNREACHABLE = (
+        "replica-unreachable",
+        504,
+        _PERHAPS,
+        "the replica's machine acknowledged nothing for `replica_tcp_user_timeout_s`: no power, or its network is cut",
+        "the replica's machine acknowledged nothing for `replica_tcp_user_timeout_s`",
+        "the replica's machine acknowledged nothing for `replica_tcp_user_timeout_s`",
+    )
     BAD_RESPONSE = (
         "bad-response",
         502,

@@ -35,6 +35,7 @@ _FAULTS: dict[str, Fault] = {
     ProxyReason.CONNECT_FAILED: "connect",
     ProxyReason.CONNECT_TIMEOUT: "connect",
     ProxyReason.CONNECTION_LOST: "dropped",
+    ProxyReason.REPLICA_UNREACHABLE: "connect",
     ProxyReason.FIRST_BYTE_TIMEOUT: "slow",
 }
 

@@ -4,7 +4,7 @@ Real requests notice a failure before the next health check does.
 
 The table says who serves; this only ejects. What callers do wrong never counts (4xx), and neither does a caller who leaves.
 What takes a replica out, and how often in a row:
-- a failed or timed-out connect: at once, since nobody can be served there;
+- a failed or timed-out connect, or a machine that acknowledges nothing: at once, since nobody can be served there;
 - a fresh connection that ends without an answer: twice (a dead container's port may still be answered by the engine in front of
   it, while a single one may be the doing of that one request);
 - the engine's own 502 or 503: three times; no first byte in time: twice.

@@ -36,7 +36,7 @@ def next_step(
         return "give-up"
     if failure.kind in (ProxyReason.CONNECT_FAILED, ProxyReason.CONNECT_TIMEOUT):
         return "other-replica"
-    if failure.kind == ProxyReason.ENGINE_UNAVAILABLE:
+    if failure.kind in (ProxyReason.ENGINE_UNAVAILABLE, ProxyReason.REPLICA_UNREACHABLE):
         # An engine that responds 503 may have run a part all the same (RFC 9110 section 15.6.4 does not exclude it).
         return "other-replica" if method in IDEMPOTENT else "give-up"
     if failure.kind == ProxyReason.CONNECTION_LOST:

@@ -21,6 +21,9 @@ from headrace.common.contracts.reasons.proxy import ProxyReason
 
 _NEVER: Final = float("inf")
 _NONE: Final[frozenset[str]] = frozenset()
+_MAY_HAVE_RUN: Final = frozenset(
+    {ProxyReason.CONNECTION_LOST, ProxyReason.REPLICA_UNREACHABLE, ProxyReason.ENGINE_UNAVAILABLE}
+)
 _NO_PIECES: Final[list[bytes]] = []
 """Stays empty."""
 
@@ -294,9 +297,7 @@ class Attempt(HeadHandler):
             retries=exchange.record.retries,
             same_instant_s=exchange.context.proxy_limits.same_instant_s,
         )
-        runs_twice = (
-            failure.kind in (ProxyReason.CONNECTION_LOST, ProxyReason.ENGINE_UNAVAILABLE) and step == "other-replica"
-        )
+        runs_twice = failure.kind in _MAY_HAVE_RUN and step == "other-replica"
         if runs_twice and not exchange.backend.may_retry():
             return "give-up"
         return step

@@ -12,6 +12,7 @@ class ProxyLimits:
 
     __slots__ = (
         "caller_idle_timeout_s",
+        "caller_user_timeout_s",
         "domain",
         "head_timeout_s",
         "keepalive_timeout_s",
@@ -27,6 +28,11 @@ class ProxyLimits:
 
     def __init__(self, settings: Settings) -> None:
         self.caller_idle_timeout_s = settings.caller_idle_timeout_s
+        self.caller_user_timeout_s = (
+            max(settings.caller_tcp_user_timeout_s, 1.5 * settings.caller_idle_timeout_s)
+            if settings.caller_tcp_user_timeout_s
+            else 0.0
+        )
         self.domain = settings.domain
         self.head_timeout_s = settings.head_timeout_s
         self.keepalive_timeout_s = settings.keepalive_timeout_s

@@ -48,6 +48,7 @@ _PROBLEMS: Final[Mapping[int, type[Problem]]] = {
 }
 _INTERRUPTED: Final[Mapping[ProxyReason, str]] = {
     ProxyReason.IDLE_TIMEOUT: "the replica sent nothing for too long",
+    ProxyReason.REPLICA_UNREACHABLE: "the replica's machine acknowledges nothing any more",
     ProxyReason.CALLER_STALLED: "the caller did not take the answer",
     ProxyReason.SHUTTING_DOWN: "this app-proxy is stopping",
     ProxyReason.REPLICA_STOPPED: "the replica was stopped before the answer was whole",

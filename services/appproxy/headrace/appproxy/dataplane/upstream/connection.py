@@ -9,6 +9,7 @@ from headrace.appproxy.dataplane.http1.bodies import Body, UntilCloseBody, body_
 from headrace.appproxy.dataplane.http1.heads import FramingError, HeadLimits, ResponseHead
 from headrace.appproxy.dataplane.http1.responses import ResponseReader
 from headrace.appproxy.dataplane.http1.write_coalescer import CoalescingProtocol, WriteCoalescer
+from headrace.appproxy.dataplane.upstream.dead_peers import is_gone
 from headrace.appproxy.dataplane.upstream.failures import FailureKind
 from headrace.appproxy.dataplane.upstream.open_request import OpenRequest
 from headrace.common.contracts.reasons.proxy import ProxyReason
@@ -249,11 +250,14 @@ class ReplicaConnection(CoalescingProtocol):
         if tunnel is not None:
             tunnel.ended()
         elif handler is None:
-            request.lost(self, ProxyReason.CONNECTION_LOST, "the connection was closed before an answer came")
+            if is_gone(error):
+                request.lost(self, ProxyReason.REPLICA_UNREACHABLE, "its machine acknowledges nothing any more")
+            else:
+                request.lost(self, ProxyReason.CONNECTION_LOST, "the connection was closed before an answer came")
         elif whole:
             handler.ended()
         else:
-            handler.interrupted(ProxyReason.CONNECTION_LOST)
+            handler.interrupted(ProxyReason.REPLICA_UNREACHABLE if is_gone(error) else ProxyReason.CONNECTION_LOST)
 
     def pause_writing(self) -> None:
         """Callback of the event loop: the replica's write buffer is full."""

@@ -11,6 +11,7 @@ FailureKind = Literal[
     ProxyReason.CONNECT_FAILED,  # refused, unreachable, name unknown: nothing was sent
     ProxyReason.CONNECT_TIMEOUT,
     ProxyReason.CONNECTION_LOST,  # reset or closed before the first byte
+    ProxyReason.REPLICA_UNREACHABLE,  # its machine acknowledged nothing
     ProxyReason.BAD_RESPONSE,
     ProxyReason.FIRST_BYTE_TIMEOUT,
     ProxyReason.ENGINE_UNAVAILABLE,  # its own 502 or 503

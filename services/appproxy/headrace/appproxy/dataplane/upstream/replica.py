@@ -10,6 +10,7 @@ from headrace.appproxy.dataplane.http1.heads import HeadLimits
 from headrace.appproxy.dataplane.http1.write_coalescer import WriteCoalescer
 from headrace.appproxy.dataplane.telemetry.stats import ReplicaStats
 from headrace.appproxy.dataplane.upstream.connection import ConnectionPool, ReplicaConnection
+from headrace.appproxy.dataplane.upstream.dead_peers import detect_dead_peer
 from headrace.appproxy.dataplane.upstream.draining import NEVER, drain_deadline
 from headrace.appproxy.dataplane.upstream.failures import Failure
 from headrace.appproxy.dataplane.upstream.model_names import fetch_model_names
@@ -80,6 +81,7 @@ class Replica(ConnectionPool):
         "_limits",
         "_now",
         "_shared",
+        "_user_timeout_s",
         "authority",
         "drain",
         "host_field",
@@ -104,6 +106,7 @@ class Replica(ConnectionPool):
         *,
         clocks: Clocks,
         connect_s: float,
+        user_timeout_s: float,
     ) -> None:
         self.session_id: SessionId = route.session_id
         self.key = str(route.session_id)
@@ -120,6 +123,7 @@ class Replica(ConnectionPool):
         self._clocks = clocks
         self._now = clocks.monotonic
         self._connect_s = connect_s
+        self._user_timeout_s = user_timeout_s
         self.models: tuple[str, ...] | None = None
         """The engine's model names, once fetched."""
         self._ask_at_s = 0.0
@@ -258,4 +262,5 @@ class Replica(ConnectionPool):
                 ProxyReason.CONNECT_FAILED,
                 f"no connection to replica {self.key}: its machine's name leads where none may be",
             )
+        detect_dead_peer(connection.transport.get_extra_info("socket"), self._user_timeout_s)
         return connection
