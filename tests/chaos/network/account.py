@@ -60,15 +60,17 @@ def _wrong(one: RequestRecord, entries: Sequence[LogEntry], runs: Sequence[Execu
     if len(entries) > 1:
         yield f"has {len(entries)} entries in the access log"
     if one.outcome in UNTOLD:
-        if runs and not entries:
-            yield f"ran, but the access log does not have it; its caller saw {one.outcome}"
+        if runs and (not entries or one.outcome == "lost-kept"):
+            yield f"ran, and its caller saw {one.outcome}; in the access log: {entries}"
         return
     if not entries:
         yield f"ended as {one.outcome}, but the access log does not have it"
         return
     logged = entries[0].outcome
-    # A plain cut has no room for its reason: a WebSocket, or a body whose length was promised.
-    if logged != one.outcome and not (one.outcome == "cut" and logged.startswith("cut:")):
+    # A plain cut has no room for its reason (a body whose length was promised), and the end of a WebSocket is passed on as it
+    # comes from the replica.
+    passed_on = one.outcome == "cut" and (logged.startswith("cut:") or one.kind == "socket")
+    if logged != one.outcome and not passed_on:
         yield f"ended as {one.outcome}, but the access log says {logged}"
     elif one.outcome == "200" and runs and entries[0].session not in {run.session for run in runs}:
         yield f"was answered by {entries[0].session} by the access log, but ran on {[run.session for run in runs]}"

@@ -34,6 +34,8 @@ _MIX: Final[tuple[tuple[Kind, str, float], ...]] = (
     ("stream", SERVICE, 0.2),
     ("socket", SERVICE, 0.1),
 )
+USER_TIMEOUT_S: Final = 8.0
+"""After so long a machine that acknowledges nothing counts as gone: less than some faults last."""
 _LIMITS: Final = {"queue_timeout_s": 60.0, "first_byte_timeout_s": 30.0, "idle_timeout_s": 30.0}
 _DEFINITION: Final = """
 models:
@@ -181,7 +183,7 @@ def _of_host(
 @asynccontextmanager
 async def bed_running(folder: Path) -> AsyncIterator[Bed]:
     """Run an installation in `folder` whose service is healthy."""
-    async with hosts_running(folder, gpus=GPUS) as world:
+    async with hosts_running(folder, gpus=GPUS, appproxy={"REPLICA_TCP_USER_TIMEOUT_S": str(USER_TIMEOUT_S)}) as world:
         api = Api(world.url, (folder / "control/etc/admin.key").read_text().strip())
         callers = Callers(world.hosts["proxy"].address, 8000, {}, "", _MIX)
         bed = Bed(world, api, folder / "journal", callers)

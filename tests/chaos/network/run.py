@@ -13,7 +13,7 @@ from pathlib import Path
 from random import Random
 
 from tests.chaos.network.account import disagreements, entries_of
-from tests.chaos.network.bed import GPUS, REPLICAS, Bed, bed_running
+from tests.chaos.network.bed import GPUS, REPLICAS, USER_TIMEOUT_S, Bed, bed_running
 from tests.chaos.network.schedule import LinkFault, Round
 from tests.chaos.stack.account import Account, FaultRecord, read_journal, settle
 from tests.chaos.stack.load import Load
@@ -24,8 +24,11 @@ RECOVERS_S = 120.0
 """Longest until all is as wanted after a round."""
 _OPEN_THERE = frozenset({"cut", "502:connection-lost", "504:first-byte-timeout", "503:replica-stopped"})
 """What a fault of a machine may cost the requests that were open on its replicas."""
-_NO_WAY_IN = frozenset({"no-connection"})
-"""What it costs callers if they cannot reach the app-proxy: the kernel tells them so after three seconds."""
+_GONE = frozenset({"cut", "504:replica-unreachable"})
+"""What it costs, whomever, if nothing is acknowledged for long."""
+_NO_WAY_IN = frozenset({"no-connection", "lost-kept"})
+"""What it costs callers if they cannot reach the app-proxy: their kernel gives up new connections after three seconds, and of
+one that was idle for too long they do not hear the end (RFC 9112, 9.3.1): what they sent on it did not run."""
 
 
 @dataclass
@@ -113,6 +116,8 @@ async def _round(bed: Bed, one: Round, chance: Random, faults: list[FaultRecord]
 def _record(bed: Bed, number: int, fault: LinkFault) -> FaultRecord:
     on_replicas = fault.host in GPUS
     costs = _OPEN_THERE if on_replicas else _NO_WAY_IN if fault.host in {"proxy", "callers"} else frozenset[str]()
+    if fault.host in {"proxy", *GPUS} and fault.kind in {"down", "deaf", "mute"} and fault.seconds > USER_TIMEOUT_S - 1:
+        costs |= _GONE
     sessions = frozenset(bed.sessions[fault.host]) if on_replicas else None
     return FaultRecord(number, fault.kind, fault.host, time.monotonic(), costs, sessions)
 

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import httpx
@@ -88,8 +89,13 @@ def _words(pid: int) -> list[str]:
 
 
 @asynccontextmanager
-async def hosts_running(root: Path, gpus: Mapping[str, int] = GPUS) -> AsyncIterator[Hosts]:
-    """Install and start everything; all agents are alive at the beginning. This thread is moved to the host of the callers."""
+async def hosts_running(
+    root: Path, gpus: Mapping[str, int] = GPUS, appproxy: Mapping[str, str] = MappingProxyType({})
+) -> AsyncIterator[Hosts]:
+    """Install and start everything; all agents are alive at the beginning. This thread is moved to the host of the callers.
+
+    `appproxy`: settings of the app-proxy that differ, by the names of their variables.
+    """
     with ExitStack() as stack:
         hosts = stack.enter_context(network("control", "proxy", *gpus, "callers"))
         stack.enter_context(hosts["callers"].entered())
@@ -115,7 +121,7 @@ async def hosts_running(root: Path, gpus: Mapping[str, int] = GPUS) -> AsyncIter
                 for host, number in gpus.items()
             ),
         )
-        _start(world, "proxy", "appproxy", root / "proxy/etc/settings/proxy.toml", stack)
+        _start(world, "proxy", "appproxy", root / "proxy/etc/settings/proxy.toml", stack, appproxy)
         for host in gpus:
             _start(world, host, "agent", root / host / f"etc/settings/{host}.toml", stack)
         await eventually(lambda: _alive(world, gpus), every_s=0.5, what="all agents are alive")
@@ -138,13 +144,22 @@ def _start_servers(world: Hosts, files: Path, stack: ExitStack) -> None:
     until(ready, READY, within_s=120)
 
 
-def _start(world: Hosts, host: str, service: str, settings: Path, stack: ExitStack) -> None:
+def _start(
+    world: Hosts,
+    host: str,
+    service: str,
+    settings: Path,
+    stack: ExitStack,
+    more: Mapping[str, str] = MappingProxyType({}),
+) -> None:
     """Start a service as the command `join` says, but for what a test wants to see and to have ended."""
     own = {
         "agent": {"STOP_KERNELS_ON_EXIT": "true"},
         "appproxy": {"ADMIN_HOST": world.hosts[host].address, "ACCESS_LOG_SHARE": "1", "ERROR_LOG_LINES_PER_S": "1000"},
     }.get(service, {})
-    environ = {f"HEADRACE_{service.upper()}_{name}": value for name, value in {**own, "CONFIG": str(settings)}.items()}
+    environ = {
+        f"HEADRACE_{service.upper()}_{name}": value for name, value in {**own, **more, "CONFIG": str(settings)}.items()
+    }
     words = world.hosts[host].command(sys.executable, "-m", f"headrace.{service}")
     stack.enter_context(running(*words, log=world.root / host / "log", environ=environ))
 

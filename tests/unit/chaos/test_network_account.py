@@ -47,7 +47,8 @@ def test_a_request_that_never_reached_the_app_proxy_breaks_no_rule() -> None:
         ("cut:idle-timeout", (line(200, broken="connection-lost"),), "says cut:connection-lost"),
         ("cut", (line(200),), "says 200"),
         ("504:first-byte-timeout", (line(502, reason="connection-lost"),), "says 502:connection-lost"),
-        ("lost", (), "ran, but the access log does not have it"),
+        ("lost", (), "ran, and its caller saw lost"),
+        ("lost-kept", (line(200),), "ran, and its caller saw lost-kept"),
     ],
 )
 def test_what_is_told_differently_breaks_a_rule(outcome: str, lines: tuple[dict[str, object], ...], rule: str) -> None:

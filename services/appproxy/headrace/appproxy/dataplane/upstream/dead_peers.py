@@ -19,7 +19,7 @@ def detect_dead_peer(sock: Any, after_s: float) -> None:
     data for so long, its buffers full, counts as gone too. Sockets that are accepted inherit this from the listening
     one.
     """
-    if after_s <= 0:
+    if after_s <= 0 or sock is None:  # None: the connection has ended already
         return
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, max(_LEAST_S, round(after_s / 3)))
