@@ -30,9 +30,10 @@ class AgentLiveness:
 
     Writes: `lost_at`; the services loop does the rest.
 
-    A manager that has just started, that lost the bus or that was itself suspended has received no report; that says
-    nothing about the machines. So a machine is lost when the database's last report of it is older than `lost_after`,
-    and this manager received none for as long although it listened without interruption.
+    A manager that has just started, that lost the bus, that was itself suspended or that hears none of several machines
+    at once has received no report; that says nothing about the machines. So a machine is lost when the database's last
+    report of it is older than `lost_after`, and this manager received none for as long although it listened without
+    interruption.
     """
 
     def __init__(
