@@ -60,8 +60,15 @@ def test_when_none_of_several_is_heard_it_is_the_listeners_own_network() -> None
 def test_all_that_are_silent_for_a_minute_are_absent() -> None:
     presence = Presence(8)
     looked(presence, until=19, heard={"a": range(20), "b": range(20)})
-    assert looked(presence, since=20, until=int(19 + ALL_SILENT_S + 7)) is None
-    assert looked(presence, since=int(19 + ALL_SILENT_S + 8), until=int(19 + ALL_SILENT_S + 8)) == []
+    over = int(19 + ALL_SILENT_S)
+    assert looked(presence, since=20, until=over - 1) is None
+    assert looked(presence, since=over, until=over) == []
+
+
+def test_machines_that_report_seldom_still_tell_who_is_absent() -> None:
+    presence = Presence(8)
+    found = [looked(presence, since=now, until=now, heard={"a": range(3), "b": range(0, 100, 5)}) for now in range(20)]
+    assert found[11] == ["b"]
 
 
 def test_the_last_machine_is_absent_after_its_own_silence() -> None:

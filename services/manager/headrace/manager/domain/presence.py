@@ -16,8 +16,9 @@ ALL_SILENT_S: Final = 60.0
 class Presence:
     """Failure detector: last report of each machine, and since when this manager has listened.
 
-    No machine is absent before it has listened for `lost_after_s` without interruption. While it hears none of several,
-    for half of that time or more, it counts as interrupted: when the first one is back, the others have their time, too.
+    No machine is absent before it has listened for `lost_after_s` without interruption. While it hears none of several
+    for half of that time, it says nothing; if that lasts for all of it, the others have their time anew when the first one
+    is back.
     """
 
     def __init__(self, lost_after_s: float) -> None:
@@ -32,6 +33,8 @@ class Presence:
 
     def heard(self, machine: str, now: float) -> None:
         """Record a report."""
+        if self._latest is not None and self._several and now - self._latest >= self._lost_after_s:
+            self._since = None
         self._heard[machine] = self._latest = now
 
     def interrupt(self) -> None:
@@ -48,7 +51,6 @@ class Presence:
             self._since = None
         self._looked = now
         if self._all_silent(now):
-            self._since = None
             return None
         if self._since is None:
             self._since = now
