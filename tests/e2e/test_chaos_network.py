@@ -1,4 +1,4 @@
-"""The short form of `make chaos-net`: three rounds on hosts whose links are disturbed, with every request accounted for."""
+"""The short form of `make chaos-net`: two rounds on hosts whose links are disturbed, with every request accounted for."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ from tests.chaos.network.schedule import LinkFault, Round
 pytestmark = [pytest.mark.e2e, pytest.mark.root, pytest.mark.timeout(300)]
 
 ROUNDS = (
-    Round(1, (LinkFault("loss", "gpu-2", 5, loss=0.2), LinkFault("down", "control", 4)), "scale", 1.0),
-    Round(2, (LinkFault("mute", "gpu-1", 11),)),
-    Round(3, (LinkFault("delay", "proxy", 4, delay_s=0.05, jitter_s=0.05), LinkFault("paused", "gpu-2", 3))),
+    Round(1, (LinkFault("loss", "gpu-2", 5, loss=0.2), LinkFault("paused", "control", 4)), "scale", 1.0),
+    Round(2, (LinkFault("mute", "gpu-1", 11), LinkFault("delay", "proxy", 4, delay_s=0.05, jitter_s=0.05))),
 )
-"""Each way to disturb a link once, two at once, and a machine that is lost while its replicas run."""
+"""Two at once each time, most of the ways to disturb a link, and a machine that is lost while its replicas run."""
 
 
 async def test_every_request_is_explained_and_all_agree_again(tmp_path: Path) -> None:
@@ -25,6 +24,6 @@ async def test_every_request_is_explained_and_all_agree_again(tmp_path: Path) ->
     print(table(result))
     assert result.account.broken == []
     assert result.wrong == {}
-    assert [one.recovered_s is not None for one in result.faults] == [True] * 5
+    assert [one.recovered_s is not None for one in result.faults] == [True] * 4
     assert all(counts["200"] > 10 for counts in result.account.by_kind.values()), result.account.by_kind
     assert len(result.account.by_kind) == 5
