@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from tests.chaos.stack.account import Execution, RequestRecord, Violation
+from tests.chaos.stack.account import Execution, FaultRecord, RequestRecord, Violation, met
 
 UNTOLD: Final = frozenset({"no-connection", "lost", "lost-kept", "timeout"})
 """Outcomes of a caller that was told nothing: the app-proxy may never have had its request."""
@@ -44,13 +44,16 @@ def entries_of(lines: Iterable[Mapping[str, Any]]) -> dict[str, list[LogEntry]]:
 
 
 def disagreements(
-    asked: Sequence[RequestRecord], log: Mapping[str, Sequence[LogEntry]], runs: Mapping[str, Sequence[Execution]]
+    asked: Sequence[RequestRecord],
+    log: Mapping[str, Sequence[LogEntry]],
+    runs: Mapping[str, Sequence[Execution]],
+    faults: Sequence[FaultRecord] = (),
 ) -> Iterator[Violation]:
     """Yield where callers, access log and replicas do not say the same."""
     for one in asked:
         own = tuple(runs.get(one.id, ()))
         for rule in _wrong(one, log.get(one.id, ()), own):
-            yield Violation(rule, one, own, ())
+            yield Violation(rule, one, own, met(faults, one))
     for name in sorted(log.keys() - {one.id for one in asked}):
         stranger = RequestRecord(name, "get", "-", 0.0, 0.0, "none")
         yield Violation(f"the access log has {log[name][0]}, which nobody asked", stranger, (), ())

@@ -93,7 +93,7 @@ async def run(
                 fault.sessions |= frozenset().union(*(bed.sessions[host] for host in fault.target.split()))
         account = settle(load.asked, runs, faults, load.sent)
         log = entries_of(json.loads(line) for line in bed.world.log("proxy").splitlines() if "request_ended" in line)
-        account.broken += disagreements(load.asked, log, runs)
+        account.broken += disagreements(load.asked, log, runs, faults)
     return Result(seed, begun, faults, account, time.monotonic() - began_s, wrong)
 
 

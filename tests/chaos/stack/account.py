@@ -149,12 +149,12 @@ def settle(
     for one in asked:
         account.by_kind[one.kind][one.outcome] += 1
         own = tuple(runs.get(one.id, ()))
-        met = tuple(sorted({fault.number for fault in faults if _met(fault, one)}))
-        for number in met:
+        during = met(faults, one)
+        for number in during:
             account.by_step[number][one.outcome] += 1
             if one.outcome == "200":
                 account.slowest[number] = max(account.slowest[number], one.ended_s - one.sent_s)
-        account.broken += [Violation(rule, one, own, met) for rule in _broken_rules(one, own, faults)]
+        account.broken += [Violation(rule, one, own, during) for rule in _broken_rules(one, own, faults)]
     known = {one.id for one in asked}
     if len(known) != len(asked) or sent != len(asked):
         never = RequestRecord("-", "get", "-", 0.0, 0.0, "none")
@@ -167,8 +167,17 @@ def settle(
     return account
 
 
-def _met(fault: FaultRecord, one: RequestRecord) -> bool:
-    return one.ended_s >= fault.began_s and (fault.recovered_s is None or one.sent_s <= fault.recovered_s)
+def met(faults: Iterable[FaultRecord], one: RequestRecord) -> tuple[int, ...]:
+    """Return the numbers of the faults during which the request was open."""
+    return tuple(
+        sorted(
+            {
+                fault.number
+                for fault in faults
+                if one.ended_s >= fault.began_s and (fault.recovered_s is None or one.sent_s <= fault.recovered_s)
+            }
+        )
+    )
 
 
 def _broken_rules(one: RequestRecord, runs: Sequence[Execution], faults: Sequence[FaultRecord]) -> Iterable[str]:
