@@ -26,9 +26,9 @@ _OPEN_THERE = frozenset({"cut", "502:connection-lost", "504:first-byte-timeout",
 """What a fault of a machine may cost the requests that were open on its replicas."""
 _GONE = frozenset({"cut", "504:replica-unreachable"})
 """What it costs, whomever, if nothing is acknowledged for long."""
-_NO_WAY_IN = frozenset({"no-connection", "lost-kept"})
+_NO_WAY_IN = frozenset({"no-connection", "lost-kept", "408:caller-idle", "408:body-too-slow"})
 """What it costs callers if they cannot reach the app-proxy: their kernel gives up new connections after three seconds, and of
-one that was idle for too long they do not hear the end (RFC 9112, 9.3.1): what they sent on it did not run."""
+one that was idle for too long they do not hear the end (RFC 9112, 9.3.1): what they sent on it did not run. A body that does not arrive is refused."""
 
 
 @dataclass
@@ -116,7 +116,8 @@ async def _round(bed: Bed, one: Round, chance: Random, faults: list[FaultRecord]
 def _record(bed: Bed, number: int, fault: LinkFault) -> FaultRecord:
     on_replicas = fault.host in GPUS
     costs = _OPEN_THERE if on_replicas else _NO_WAY_IN if fault.host in {"proxy", "callers"} else frozenset[str]()
-    if fault.host in {"proxy", *GPUS} and fault.kind in {"down", "deaf", "mute"} and fault.seconds > USER_TIMEOUT_S - 1:
+    silences = fault.kind in {"down", "deaf", "mute"} or (fault.kind == "loss" and on_replicas)
+    if fault.host in {"proxy", *GPUS} and silences and fault.seconds > USER_TIMEOUT_S - 1:
         costs |= _GONE
     sessions = frozenset(bed.sessions[fault.host]) if on_replicas else None
     return FaultRecord(number, fault.kind, fault.host, time.monotonic(), costs, sessions)
