@@ -27,8 +27,9 @@ _OPEN_THERE = frozenset({"cut", "502:connection-lost", "504:first-byte-timeout",
 _GONE = frozenset({"cut", "504:replica-unreachable"})
 """What it costs, whomever, if nothing is acknowledged for long."""
 _NO_WAY_IN = frozenset({"no-connection", "lost-kept", "408:caller-idle", "408:body-too-slow"})
-"""What it costs callers if they cannot reach the app-proxy: their kernel gives up new connections after three seconds, and of
-one that was idle for too long they do not hear the end (RFC 9112, 9.3.1): what they sent on it did not run. A body that does not arrive is refused."""
+"""What it costs callers if they cannot reach the app-proxy: their kernel gives up new connections after three seconds; of one
+that was idle for too long they do not hear the end, and what they sent on it did not run (RFC 9112, 9.3.1); a body that does not
+arrive is refused."""
 
 
 @dataclass
