@@ -31,8 +31,9 @@ _HEAD = """# Settings
 Generated from the code by `make contracts`; a test fails when it is not current.
 
 A setting comes from the environment (`<prefix><NAME>`, in capitals), else from a TOML file (names as below), else it has its
-default. `<prefix>CONFIG` names the file. Lists and tables are JSON in the environment. Unknown names, mistyped ones too, and values
-that are XX"""
+default. `<prefix>CONFIG` names the file. Lists and tables are JSON in the environment. Durations are as in ISO 8601 (`PT8S`, `PT1H`, `P7D`),
+or a number of seconds. With unknown names, mistyped ones too, and with values that are not allowed a service does not start: it
+says which, and what is allowed, in one line each, and ends with status 78."""
 
 
 def page() -> str:

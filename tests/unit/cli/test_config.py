@@ -74,6 +74,18 @@ def test_logging_out_forgets_it(bare: Cli, there: FakeManagerApi) -> None:
     assert bare("whoami").code == 4
 
 
+def test_a_port_that_speaks_no_tls_is_told_from_one_where_nothing_runs(bare: Cli, there: FakeManagerApi) -> None:
+    ran = bare("login", "--url", there.url.replace("http://", "https://"), "--key", KEY)
+    assert ran.code == 3
+    assert "does not speak TLS" in ran.err
+
+
+def test_the_base_url_of_the_api_s_paths_is_no_server_s(bare: Cli, there: FakeManagerApi) -> None:
+    ran = bare("login", "--url", f"{there.url}/v1/", "--key", KEY)
+    assert ran.code == 2
+    assert "ends in /v1; allowed: the server's URL without it" in ran.err
+
+
 def test_the_environment_wins_over_the_stored_login(home: Path) -> None:
     config(home).store(Login(url="http://stored", key="k1"))
     found = config(home, HEADRACE_URL="http://other", HEADRACE_API_KEY="k2").target()

@@ -85,7 +85,7 @@ def test_no_server_ends_with_3(bare: Cli, monkeypatch: pytest.MonkeyPatch) -> No
         monkeypatch.setattr("headrace.cli.session.PATIENCE_S", 0)
         ran = bare("service", "ls")
     assert ran.code == 3
-    assert "hint: does it run?" in ran.err
+    assert "hint: does it run, and at this address?" in ran.err
 
 
 def test_a_wrong_key_ends_with_4_and_is_not_printed(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -73,3 +73,9 @@ def test_a_rotation_of_the_authority_shows_its_step(bare: Cli, tmp_path: Path) -
     assert "step 2 of 3" in bare("init", folder, "--show", "--json").json["ca_rotation"]
     assert bare("init", folder, "--rotate", "ca-finish").code == 0
     assert bare("init", folder, "--show", "--json").json["ca_rotation"] is None
+
+
+def test_a_value_that_is_none_of_the_allowed_is_told_without_the_library_s_words(bare: Cli, tmp_path: Path) -> None:
+    ran = bare("init", tmp_path / "etc", "--url", "https://ml.example.com", "--layout", "k8s")
+    assert ran.code == 2
+    assert "'--layout': 'k8s' is not one of 'compose', 'host'" in ran.err

@@ -545,7 +545,6 @@ def test_a_folder_whose_name_no_configuration_can_hold_is_refused(tmp_path: Path
 
 
 def test_another_url_keeps_the_former_host_in_the_certificates_and_says_the_steps(made: Made) -> None:
-    assert made.steps == ()
     other = make(made.folder, Choices(url="https://other.example.com:444"), NOW)
     certificate = x509.load_pem_x509_certificate((made.folder / "tls/api.crt").read_bytes())
     names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
@@ -556,6 +555,55 @@ def test_another_url_keeps_the_former_host_in_the_certificates_and_says_the_step
     assert "headrace login --url https://other.example.com:444" in said
     again = make(made.folder, Choices(url="https://other.example.com:444"), NOW)
     assert (again.changed, again.steps) == ((), ())
+
+
+@pytest.mark.parametrize(
+    ("given", "said", "unsaid"),
+    [
+        (Choices(url="https://ml.example.com"), "docker compose up -d --wait", "loopback"),
+        (Choices(url="https://ml.example.com", layout=Layout.HOST), "NATS listens on loopback only", "docker"),
+        (Choices(url="https://ml.example.com", layout=Layout.HOST, nats="10.0.0.1"), "systemd install", "loopback"),
+        (
+            Choices(url="https://ml.example.com", agents=["c=10.0.0.5"]),
+            "on the machines of c, and run there",
+            "agent-1",
+        ),
+    ],
+)
+def test_a_first_run_says_what_comes_next(tmp_path: Path, given: Choices, said: str, unsaid: str) -> None:
+    made = make(tmp_path / "etc", given, NOW)
+    steps = " ".join(made.steps)
+    assert said in steps
+    assert unsaid not in steps
+    assert f"--key - <{made.folder}/admin.key" in steps
+    assert make(tmp_path / "etc", Choices(), NOW).steps == ()
+
+
+def test_a_machine_that_is_added_is_told_which_files_it_needs(made: Made) -> None:
+    (step,) = [one for one in make(made.folder, Choices(agents=["gpu-1=10.0.0.5"]), NOW).steps if "gpu-1" in one]
+    assert "bus/NAME.creds and tls/ca.crt" in step
+
+
+def test_one_machine_with_two_addresses_is_refused(made: Made) -> None:
+    with pytest.raises(
+        InstallError, match=r"--agent: found gpu-1=10.0.0.5 and gpu-1=10.0.0.6; allowed: each name once"
+    ):
+        make(made.folder, Choices(agents=["gpu-1=10.0.0.5", "gpu-1=10.0.0.6"]), NOW)
+
+
+@pytest.mark.parametrize("url", ["https://ada:hunter2@ml.example.com", "https://ada:hunter2@ml.example.com:99999"])
+def test_a_password_in_a_url_is_not_shown(tmp_path: Path, url: str) -> None:
+    with pytest.raises(InstallError, match="--url: found one with a user or password") as refused:
+        make(tmp_path / "etc", Choices(url=url), NOW)
+    assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize("step", ["certificates", "ca-issue", "bus:agent-1"])
+def test_on_hosts_a_rotation_says_what_managers_of_systemd_need(tmp_path: Path, step: str) -> None:
+    """systemd hands a service copies of its files as it starts: what is replaced later it does not see."""
+    folder = make(tmp_path / "etc", Choices(url="https://ml.example.com", layout=Layout.HOST), NOW).folder
+    rotate(folder, "ca", NOW)
+    assert "systemctl restart headrace-manager" in " ".join(rotate(folder, step, NOW).steps)
 
 
 def test_other_options_name_the_services_that_read_their_settings_anew(tmp_path: Path) -> None:

@@ -114,6 +114,8 @@ def _opened(file: Path) -> Iterator[BinaryIO]:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
+    if file.is_dir():
+        raise BackupError(f"{file} is a folder; allowed: the name of a file, as {file}/headrace.tar")
     new = file.with_name(f".{file.name}.{os.getpid()}.new")
     try:
         fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
@@ -123,14 +125,18 @@ def _opened(file: Path) -> Iterator[BinaryIO]:
             os.fsync(fd)
         new.replace(file)
     except OSError as error:
-        raise BackupError(_words(file, error)) from None
+        raise BackupError(_words(file, error, new)) from None
     finally:
         with suppress(OSError):
             new.unlink(missing_ok=True)
 
 
-def _words(file: Path, error: OSError) -> str:
+def _words(file: Path, error: OSError, new: Path) -> str:
     if is_full(error):
         found = os.statvfs(file.parent)
         return f"the disk of {file} is full: {in_words(found.f_bavail * found.f_frsize)} free; the backup needs more"
-    return f"{error.filename or file} cannot be used: {error.strerror or error}"
+    if error.filename not in {None, str(new)}:
+        return f"{error.filename} cannot be used: {error.strerror or error}"
+    if not file.parent.is_dir():
+        return f"{file} cannot be made: there is no folder {file.parent}"
+    return f"{file} cannot be made: {error.strerror or error}"

@@ -50,8 +50,8 @@ def _run(session: Session, argv: Sequence[str] | None, signals: EndingSignals) -
         sys.stderr.write("interrupted\n")
         return ExitCode.INTERRUPTED
     except BrokenPipeError:
-        # The reader of our output has exited, as `head` does. Buffered output must not raise at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # the reader of our output has exited, as `head` does
+        _drop_output()
         return ExitCode.FAILED
     except Exception as error:
         # Modules that explain errors are only loaded when there is one.
@@ -65,8 +65,17 @@ def _run(session: Session, argv: Sequence[str] | None, signals: EndingSignals) -
         if failure is None:
             raise
         report(failure, as_json=session.output.as_json)
+        try:
+            sys.stdout.flush()
+        except OSError:  # the disk of our output is full
+            _drop_output()
         return failure.code
     return ExitCode.OK
+
+
+def _drop_output() -> None:
+    """Send what is left in the buffer nowhere: Python would write it once more at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

@@ -233,6 +233,8 @@ def checked_url(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username is not None:
         raise CliError(f"{url!r} is not the URL of a server; allowed: http://HOST:PORT or https://HOST", ExitCode.USAGE)
+    if parts.path.rstrip("/").endswith("/v1"):
+        raise CliError(f"{url!r} ends in /v1; allowed: the server's URL without it", ExitCode.USAGE)
     return url.rstrip("/")
 
 

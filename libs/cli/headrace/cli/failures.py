@@ -89,6 +89,8 @@ class Failure:
 _LISTED = frozenset({"invalid-request", "invalid-definition"})
 _LOGIN = "headrace login --url URL --key KEY, or set HEADRACE_URL and HEADRACE_API_KEY"
 _UNTRUSTED = "if the server has a CA of its own: headrace login --url URL --ca FILE, with the CA's certificate"
+_NO_TLS = "what listens at this port does not speak TLS: is it the port of the API? (endpoints and NATS have others)"
+_UNREACHABLE = "does it run, and at this address? of this machine: headrace status, systemctl status 'headrace-*', docker compose ps"
 _PROBLEM_MEMBERS = frozenset({"type", "title", "status", "detail", "errors", "request_id"})
 
 
@@ -125,7 +127,7 @@ def _of_sdk(error: HeadraceError) -> Failure:
     if isinstance(error, ApiError):
         return _of_api(error)
     if isinstance(error, UnreachableError):
-        hint = _UNTRUSTED if error.untrusted else "does it run? headrace status, headrace up"
+        hint = _UNTRUSTED if error.untrusted else _NO_TLS if error.no_tls else _UNREACHABLE
         return Failure(ExitCode.UNREACHABLE, "", str(error), type="unreachable", hint=hint)
     if isinstance(error, AnswerLostError):
         return Failure(

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from headrace.install.bus import NatsFiles, bus_credentials, bus_signing, nats_config
 from headrace.install.compose import files as compose
-from headrace.install.plan import Address, Layout, NatsServer, Plan
+from headrace.install.plan import Address, Layout, NatsServer, Plan, is_loopback
 from headrace.install.state import SYSTEM_USER, State
 
 STATE: Final = "installation.json"
@@ -330,11 +330,11 @@ def _replica_networks(plan: Plan) -> list[str]:
     Loopback must be named, and then so must be all others: private networks, where machines join, and machines that are elsewhere.
     """
     addresses = sorted({agent.address for agent in plan.agents if agent.address})
-    loopback = sorted({"::1/128" if ":" in one else "127.0.0.0/8" for one in addresses if _is_loopback(one)})
+    loopback = sorted({"::1/128" if ":" in one else "127.0.0.0/8" for one in addresses if is_loopback(one)})
     if not loopback:
         return []
     private = [ip_network(one) for one in _PRIVATE_NETWORKS]
-    machines = [ip_address(one) for one in addresses if not _is_loopback(one)]
+    machines = [ip_address(one) for one in addresses if not is_loopback(one)]
     others = [one for one in machines if not any(one in network for network in private)]
     return [*loopback, *_PRIVATE_NETWORKS, *(f"{one}/{one.max_prefixlen}" for one in others)]
 
@@ -354,20 +354,16 @@ def _nats_url(addresses: Iterable[Address]) -> str:
 def _from_elsewhere(plan: Plan) -> list[Address]:
     """Return the addresses of NATS for machines that join: a name of containers or of loopback leads nowhere there."""
     here = plan.layout is Layout.COMPOSE
-    return [Address(plan.api.host, one.port) if here or _is_loopback(one.host) else one for one in plan.nats_addresses]
+    return [Address(plan.api.host, one.port) if here or is_loopback(one.host) else one for one in plan.nats_addresses]
 
 
 def _listen_host(plan: Plan, address: Address) -> str:
     """Return where a server listens that is reached at `address`: all interfaces of its family, or that of loopback only."""
     if plan.layout is Layout.COMPOSE:
         return "0.0.0.0"
-    if _is_loopback(address.host):
+    if is_loopback(address.host):
         return "127.0.0.1" if address.host == "localhost" else address.host
     return "::" if ":" in address.host else "0.0.0.0"
-
-
-def _is_loopback(host: str) -> bool:
-    return host in {"localhost", "::1"} or host.startswith("127.")
 
 
 def _lines(lines: Iterable[str]) -> str:

@@ -93,12 +93,17 @@ def stored_state(folder: Path) -> State | None:
     except FileNotFoundError:
         return None
     except ValidationError as error:
-        where = ".".join(map(str, error.errors(include_input=False)[0]["loc"])) or "the file"
         raise InstallError(
-            f"{file} cannot be read ({where}): bring back a copy of it, or take an empty folder"
+            f"{file} cannot be read ({_first_of(error)}): bring back a copy of it, or take an empty folder"
         ) from None
     except OSError as error:
         raise _not_usable(file, error) from None
+
+
+def _first_of(error: ValidationError) -> str:
+    """Return the place of the first mistake, or what is wrong with the whole file. Never its content."""
+    first = error.errors(include_input=False, include_url=False)[0]
+    return ".".join(map(str, first["loc"])) or first["msg"]
 
 
 def store_state(folder: Path, state: State) -> None:

@@ -52,7 +52,7 @@ def make(folder: Path, choices: Choices, now: datetime) -> Made:
             _check_clock(stored, now)
         state = completed(planned(choices, stored.plan if stored else None), stored, now)
         made = _apply(there, stored, state, now)
-        return replace(made, steps=steps_after(made.entries, stored.plan if stored else None, state.plan))
+        return replace(made, steps=steps_after(made.folder, made.entries, stored.plan if stored else None, state.plan))
 
 
 def bring_back(folder: Path, content: str, now: datetime) -> Made:

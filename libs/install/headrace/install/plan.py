@@ -183,6 +183,11 @@ def is_host(text: str) -> bool:
     return _HOST.fullmatch(text) is not None and not text.rpartition(".")[2].isdecimal()
 
 
+def is_loopback(host: str) -> bool:
+    """Return True for a host that only its own machine reaches."""
+    return host in {"localhost", "::1"} or host.startswith("127.")
+
+
 def check_path(path: Path, option: str) -> None:
     """Raise InstallError for a path that not every configuration file can hold."""
     text = str(path)
@@ -206,7 +211,8 @@ def _checked_url(text: str, option: str, *schemes: str) -> str:
         host, port, parts = "", None, urlsplit("")
     extra = parts.username is not None or parts.path not in {"", "/"} or parts.query or parts.fragment
     if parts.scheme not in schemes or not is_host(host) or extra or port == 0:
-        raise InstallError(f"{option}: found {text}; allowed: {allowed}")
+        found = text if parts.username is None and "@" not in text else "one with a user or password"
+        raise InstallError(f"{option}: found {found}; allowed: {allowed}")
     return f"{parts.scheme}://{_written(host)}{f':{port}' if port else ''}"
 
 
@@ -307,6 +313,7 @@ def _merged(stored: Sequence[str], given: Sequence[str]) -> tuple[str, ...]:
 
 def _agents(stored: Sequence[Agent], given: Sequence[str]) -> tuple[Agent, ...]:
     agents = {agent.name: agent for agent in stored}
+    named: dict[str, str] = {}
     for text in given:
         name, _, address = text.partition("=")
         if not _NAME.fullmatch(name):
@@ -318,6 +325,8 @@ def _agents(stored: Sequence[Agent], given: Sequence[str]) -> tuple[Agent, ...]:
                 f"--agent: found {name}, which is reserved; allowed: a name other than {', '.join(sorted(_RESERVED))}"
             )
         _check_machine(text, address)
+        if named.setdefault(name, text) != text:
+            raise InstallError(f"--agent: found {named[name]} and {text}; allowed: each name once")
         agents[name] = Agent(name=name, address=address)
     if len(agents) > MAX_AGENTS:
         raise InstallError(

@@ -13,7 +13,9 @@ from headrace.common.bus.signing import CLAIMS_USER
 from headrace.install.bus import account_of
 from headrace.install.certificates import new_authority
 from headrace.install.errors import InstallError
+from headrace.install.plan import Layout
 from headrace.install.state import State, bus_users, new_identity, new_password, new_scrape_key, server_certificates
+from headrace.install.steps import certificate_step, signing_step
 
 BUS: Final = "bus:"
 MAX_REVOKED: Final = 1000
@@ -81,7 +83,7 @@ def _certificates(state: State, now: datetime) -> Rotation:
     return Rotation(
         state.model_copy(update={"certificates": server_certificates(state.plan, state.authorities[0], now)}),
         (
-            "Managers use tls/api.crt and its key within ten seconds, without a restart.",
+            certificate_step(state.plan.layout),
             "Let NATS (SIGHUP) and PostgreSQL (SELECT pg_reload_conf()) read theirs, and restart Redis.",
         ),
     )
@@ -132,7 +134,7 @@ def _issue(state: State, now: datetime) -> Rotation:
     return Rotation(
         state,
         (
-            "Managers use tls/api.crt and its key within ten seconds, without a restart.",
+            certificate_step(state.plan.layout),
             "Let NATS (SIGHUP) and PostgreSQL (SELECT pg_reload_conf()) read their certificates, and restart Redis.",
             "When all servers use them: headrace init DIR --rotate ca-finish",
         ),
@@ -205,18 +207,18 @@ def _bus(state: State, name: str, now: datetime) -> Rotation:
                 "identities": {**state.identities, name: new_identity(now)},
             }
         ),
-        _steps_of(name, account),
+        _steps_of(name, account, state.plan.layout),
     )
 
 
-def _steps_of(name: str, account: str) -> tuple[str, ...]:
+def _steps_of(name: str, account: str, layout: Layout) -> tuple[str, ...]:
     copied = f"Copy bus/{name}.creds to where the service reads it: it logs in with it from its next connect on."
     if account == "EDGE":
         return (
             copied,
-            "Copy bus/signing.json to where the managers read it: they have NATS refuse the former identity within seconds.",
+            f"{signing_step(layout)}. They have NATS refuse the former identity.",
         )
-    signing = "Copy bus/signing.json to where the managers read it: they use it within seconds."
+    signing = f"{signing_step(layout)}."
     return (
         signing if name == CLAIMS_USER else copied,
         (

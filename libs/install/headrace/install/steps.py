@@ -1,19 +1,26 @@
-"""What an operator does after files of an installation that runs were replaced, so that they come into force. Pure."""
+"""What an operator does after files of an installation were made or replaced, so that they come into force. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from headrace.install.folder import Entry, Found
-from headrace.install.plan import Plan
+from headrace.install.plan import Agent, Layout, Plan, is_loopback
 
 
-def steps_after(entries: Sequence[Entry], before: Plan | None, plan: Plan) -> tuple[str, ...]:
-    """Return the steps after a run with other options or of another version; none for a new installation, or where files were only mended."""
+def steps_after(folder: Path, entries: Sequence[Entry], before: Plan | None, plan: Plan) -> tuple[str, ...]:
+    """Return the steps after a first run, or one with other options or of another version; none where files were only mended."""
     replaced = {entry.path for entry in entries if entry.found is Found.UPDATED}
     if before is None:
-        return ()
+        return (*_first_steps(folder, plan), *_new_machines(plan.agents))
     steps = [*_of_nats(entries, before, plan), *(text for paths, text in _STEPS if replaced & set(paths))]
+    if "tls/api.crt" in replaced:
+        steps.append(certificate_step(plan.layout))
+    if "bus/signing.json" in replaced:
+        steps.append(f"{signing_step(plan.layout)}.")
+    known = {agent.name for agent in before.agents}
+    steps += _new_machines([agent for agent in plan.agents if agent.name not in known])
     agents = [agent.name for agent in plan.agents if f"settings/{agent.name}.toml" in replaced]
     if agents:
         steps.append(f"Copy settings/NAME.toml to the machines of {_listed(agents)}, and restart their agents.")
@@ -44,8 +51,51 @@ def _of_nats(entries: Sequence[Entry], before: Plan, plan: Plan) -> Iterator[str
         yield f"Stop NATS at {', '.join(map(str, gone))} when the others run and the services know them."
 
 
+def certificate_step(layout: Layout) -> str:
+    """Return how managers come to a new certificate of the API."""
+    if layout is Layout.COMPOSE:
+        return "Run docker compose up -d: managers use tls/api.crt and its key within ten seconds, without a restart."
+    return f"Managers use tls/api.crt and its key within ten seconds, without a restart; {_AS_UNITS}."
+
+
+def signing_step(layout: Layout) -> str:
+    """Return how managers come to new signing keys of the bus, without a full stop."""
+    if layout is Layout.COMPOSE:
+        return "Run docker compose up -d: managers use bus/signing.json within seconds, without a restart"
+    return f"Copy bus/signing.json to where the managers read it: they use it within seconds; {_AS_UNITS}"
+
+
+_AS_UNITS = "those that systemd starts read it as they start: systemctl restart headrace-manager"
+
+
+def _first_steps(folder: Path, plan: Plan) -> list[str]:
+    login = f"headrace login --url {plan.url} --ca {folder}/tls/ca.crt --key - <{folder}/admin.key"
+    if plan.layout is Layout.COMPOSE:
+        return [f"Start all parts: cd {folder} && docker compose up -d --wait", f"Log in: {login}"]
+    steps = [
+        "Start PostgreSQL, NATS and Redis with the files in postgres/, nats/ and redis/ (docs/operations.md, Install).",
+        f"Start the services: headrace systemd install {folder} --now",
+        f"Log in: {login}",
+    ]
+    if all(is_loopback(one.host) for one in plan.nats_addresses):
+        steps.append(
+            f"Before machines elsewhere can join: headrace init {folder} --nats ADDRESS of this one; NATS listens on loopback only."
+        )
+    return steps
+
+
+def _new_machines(agents: Sequence[Agent]) -> list[str]:
+    """Return the step by which machines elsewhere get their files; the agent at loopback reads them here."""
+    names = [agent.name for agent in agents if agent.address and not is_loopback(agent.address)]
+    if not names:
+        return []
+    copied = "settings/NAME.toml, bus/NAME.creds and tls/ca.crt"
+    return [
+        f"Copy {copied} to the same paths on the machines of {_listed(names)}, and run there: headrace systemd install DIR --now"
+    ]
+
+
 _STEPS = (
-    (("tls/api.crt",), "Managers use tls/api.crt and its key within ten seconds, without a restart."),
     (("tls/nats.crt",), "Let NATS (SIGHUP) read tls/nats.crt and its key."),
     (("nats/nats.conf",), "Restart NATS: it reads nats/nats.conf. Services reconnect by themselves."),
     (
@@ -60,7 +110,6 @@ _STEPS = (
     (("settings/manager.toml",), "Restart the managers one after another: they read settings/manager.toml."),
     (("settings/proxy-1.toml",), "Restart app-proxy proxy-1: it reads settings/proxy-1.toml."),
     (("settings/autoscaler.toml",), "Restart the autoscalers: they read settings/autoscaler.toml."),
-    (("bus/signing.json",), "Copy bus/signing.json to where the managers read it: they use it within seconds."),
     ((".env",), "Run docker compose up -d: it reads .env."),
 )
 _LISTED = 10

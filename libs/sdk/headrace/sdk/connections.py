@@ -33,11 +33,11 @@ _KEEPALIVE = [
 
 
 class ConnectFailedError(Exception):
-    """No connection came about: nothing was sent. `untrusted`: the server's certificate was not accepted."""
+    """No connection came about: nothing was sent. `untrusted`: the server's certificate was not accepted; `no_tls`: it does not speak TLS."""
 
-    def __init__(self, text: str, *, untrusted: bool = False) -> None:
+    def __init__(self, text: str, *, untrusted: bool = False, no_tls: bool = False) -> None:
         super().__init__(text)
-        self.untrusted = untrusted
+        self.untrusted, self.no_tls = untrusted, no_tls
 
 
 class BrokenError(Exception):
@@ -274,7 +274,8 @@ class Pool:
             connection = Connection(self, self._raw())
         except OSError as error:
             untrusted = isinstance(error, ssl.SSLCertVerificationError)
-            raise ConnectFailedError(_words(error), untrusted=untrusted) from error
+            no_tls = isinstance(error, ssl.SSLError) and error.reason == "WRONG_VERSION_NUMBER"
+            raise ConnectFailedError(_words(error), untrusted=untrusted, no_tls=no_tls) from error
         with self._lock:
             if not self._closed:
                 self._open.add(connection)

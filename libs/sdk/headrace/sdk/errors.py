@@ -70,11 +70,11 @@ class ApiError(HeadraceError):
 
 
 class UnreachableError(HeadraceError):
-    """The connection to the server failed; nothing was sent. `untrusted`: since its certificate was not accepted."""
+    """The connection to the server failed; nothing was sent. `untrusted`: its certificate was not accepted; `no_tls`: it does not speak TLS."""
 
-    def __init__(self, text: str, *, untrusted: bool = False) -> None:
+    def __init__(self, text: str, *, untrusted: bool = False, no_tls: bool = False) -> None:
         super().__init__(text)
-        self.untrusted = untrusted
+        self.untrusted, self.no_tls = untrusted, no_tls
 
 
 class AnswerLostError(HeadraceError):

@@ -228,7 +228,9 @@ class Transport:
         try:
             yield
         except ConnectFailedError as error:
-            raise UnreachableError(f"cannot reach {self.url}{path}: {error}", untrusted=error.untrusted) from error
+            raise UnreachableError(
+                f"cannot reach {self.url}{path}: {error}", untrusted=error.untrusted, no_tls=error.no_tls
+            ) from error
         except (BrokenError, SilentError) as error:
             why = "the client was closed" if self.closed else str(error)
             raise AnswerLostError(f"the answer did not come: {why}") from error

@@ -16,6 +16,7 @@ from headrace.cli.parsing import usage
 from headrace.cli.session import Session
 from headrace.cli.text import mapping
 from headrace.common.contracts.http.whoami import WhoAmI
+from headrace.sdk.errors import UnreachableError
 
 
 def register(app: Commands) -> None:
@@ -47,8 +48,14 @@ def login(
     else:
         target = Target(checked_url(wanted), _key(key), "the command line", ca.expanduser().absolute() if ca else None)
         kept = Login(url=target.url, key=target.key, ca_file=target.ca_file)
-    with session.connect(target) as client:
-        me = client.whoami()
+    try:
+        with session.connect(target) as client:
+            me = client.whoami()
+    except UnreachableError as error:
+        if not error.untrusted or target.ca_file is None:
+            raise
+        hint = f"{target.ca_file} has not signed this server's certificate: take tls/ca.crt of its own installation"
+        raise CliError(str(error), ExitCode.UNREACHABLE, hint=hint) from error
     session.config.store(kept)
     _show(session, me, target.url)
     session.output.note(f"kept in {session.config.file}")
