@@ -9,7 +9,7 @@ from pydantic import StringConstraints
 
 from headrace.common.contracts.http.audit import AuditEntry
 from headrace.common.contracts.http.page import GivenTime, Page
-from headrace.common.contracts.problems import Forbidden
+from headrace.common.contracts.problems import Forbidden, NotFound
 from headrace.manager.api.routing import Call, Paging, Reply, Routes, json_reply
 from headrace.manager.domain.records.events import AuditFilter
 
@@ -44,7 +44,7 @@ class AuditQuery(Paging):
     "/v1/audit",
     query=AuditQuery,
     replies={200: Reply("A page of changes.", Page[AuditEntry])},
-    problems=(Forbidden,),
+    problems=(Forbidden, NotFound),
 )
 async def list_audit(call: Call) -> web.Response:
     """List changes: who, from where, when, what, newest first. Operators: all; owners of a project: that of the project.
