@@ -3,6 +3,7 @@
 import re
 import subprocess
 import tomllib
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,21 @@ def test_the_index_of_the_docs_names_every_page() -> None:
     assert not [
         page.name for page in (ROOT / "docs").glob("*.md") if page.name != "index.md" and f"({page.name})" not in index
     ]
+
+
+def test_a_decision_has_a_number_of_its_own_and_says_it() -> None:
+    numbers = Counter(page.name[:4] for page in (ROOT / "docs/adr").glob("[0-9]*.md"))
+    assert not [number for number, times in numbers.items() if times > 1]
+    assert not [
+        page.name
+        for page in (ROOT / "docs/adr").glob("[0-9]*.md")
+        if not page.read_text().startswith(f"# {int(page.name[:4])}. ")
+    ]
+
+
+def test_a_change_is_said_once() -> None:
+    beginnings = Counter(row[:45] for row in (ROOT / "CHANGELOG.md").read_text().splitlines() if row.startswith("- "))
+    assert not [beginning for beginning, times in beginnings.items() if times > 1]
 
 
 def test_every_path_of_codeowners_exists() -> None:
