@@ -424,3 +424,40 @@ async def test_a_service_that_takes_another_model_no_longer_needs_the_first(
     async with importing(api.pool, tmp_path, **settings):
         assert files_of(api, await imported(api)) == {"m.bin": b"x"}
     assert source.served_bytes == 1
+
+
+async def test_a_redirect_to_another_server_gets_no_token(
+    api: ManagerApi, manager: Manager, source: FakeModelSource, tmp_path: Path
+) -> None:
+    source.token = "hf_secret"
+    text = '[[credentials]]\nuri = "hf://acme/tiny"\nprojects = ["*"]\ntoken = "hf_secret"\n'
+    (tmp_path / "credentials.toml").write_text(text)
+    async with serving_models(free_port()) as cdn:
+        cdn.repos, source.cdn_url = source.repos, cdn.url
+        await api.admin.call("POST", "/v1/services", uri_service(HUB))
+        assert files_of(api, await imported(api)) == FILES
+        assert cdn.credentials == [""]
+        assert cdn.served_bytes == len(WEIGHTS)
+
+
+async def test_what_came_of_an_import_that_nothing_needs_is_removed_and_comes_again_when_asked_for(
+    api: ManagerApi, manager: Manager, source: FakeModelSource
+) -> None:
+    source.files["m.bin"] = b"x"
+    source.breaks_after = 1_500_000
+    await api.admin.call("POST", "/v1/services", uri_service(HUB))
+    await eventually(lambda: source.served_bytes > 1_500_000)
+    await update(api, f"{source.url}/files/m.bin")
+    await imported(api)
+    await eventually(lambda: [*(api.folders / ".imports").iterdir()])
+
+    async def removed() -> bool:
+        await api.pool.execute("update imports set touched_at = now() - interval '1 day', leased_until = null")
+        await manager.imports.remove_unused()
+        return [*(api.folders / ".imports").iterdir()] == []
+
+    await eventually(removed)
+    source.breaks_after = None
+    await api.admin.call("POST", "/v1/services/chat/rollback", {"revision": 1})
+    manager.pokes.poke("imports")
+    assert files_of(api, await imported(api)) == FILES

@@ -38,6 +38,8 @@ class FakeModelSource:
     """Connections break after so many bytes of a body."""
     spoiled: bool = False
     """The last byte of bodies is another one."""
+    cdn_url: str = ""
+    """Where large files of repositories redirect to, if to another server."""
     moved_to: str = ""
     """Where /files/moved redirects to."""
     gate: asyncio.Event = field(default_factory=asyncio.Event)
@@ -112,12 +114,13 @@ class FakeModelSource:
             linked = {
                 "X-Linked-Size": str(len(content)),
                 "X-Repo-Commit": commit,
-                "Location": f"/cdn/{repo}/{commit}/{path}",
+                "Location": f"{self.cdn_url}/cdn/{repo}/{commit}/{path}",
             }
             return web.Response(status=302, headers=linked)
         return await self._send(request, content, f'"{git_sha1(content)}"')
 
     async def _cdn(self, request: web.Request) -> web.StreamResponse:
+        self.credentials.append(request.headers.get("Authorization", ""))
         content = self.repos[request.match_info["repo"]][request.match_info["commit"]][request.match_info["path"]]
         return await self._send(request, content, '"cdn"')
 

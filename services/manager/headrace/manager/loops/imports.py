@@ -197,11 +197,17 @@ class ImportsLoop:
             self._poke("placement")
 
     async def remove_unused(self) -> None:
-        """Remove folders of model URIs that nothing needs, with all that was imported into them."""
+        """Remove folders of model URIs that nothing needs, with all that was imported into them, and what came of imports that
+        nothing needs.
+        """
         async with self._pool.acquire() as con:
             found = await imports.unused(con, self._unused_for, _BATCH)
         for folder_id in found:
             await self._remove(folder_id)
+        async with transaction(self._pool) as con:
+            abandoned = await imports.abandon(con, self._unused_for, _BATCH)
+        for import_id, folder_id in abandoned:
+            await self._storage.call(self._storage.staging(import_id, folder_id).remove, timeout_s=_REMOVAL_S)
 
     async def _remove(self, folder_id: FolderId) -> None:
         """Remove one; the next pass goes on where this one ends early."""

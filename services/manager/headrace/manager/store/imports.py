@@ -83,6 +83,11 @@ async def unused(con: Connection, age: timedelta, limit: int) -> list[FolderId]:
     return [row["id"] for row in await con.fetch(SQL.unused, age, limit)]
 
 
+async def abandon(con: Connection, age: timedelta, limit: int) -> list[tuple[ImportId, FolderId]]:
+    """Stop imports that no service needs, and that nobody asked for in this time; return them with their folders."""
+    return [(row["id"], row["folder_id"]) for row in await con.fetch(SQL.abandon, age, limit)]
+
+
 async def ids_of(con: Connection, folder_id: FolderId) -> list[ImportId]:
     """Return the imports into a folder."""
     return [row["id"] for row in await con.fetch(SQL.ids_of, folder_id)]

@@ -2,7 +2,7 @@
 -- A revision or trial run that is being made needs this import: it is done, in progress, or begins. The row is locked until
 -- the transaction ends, as by the end of an import.
 insert into imports (id, folder_id, version, size_bytes, files) values ($1, $2, $3, $4, $5)
-on conflict (id) do update set touched_at = now()
+on conflict (id) do update set touched_at = now(), next_try_at = least(imports.next_try_at, now())
 
 -- name: of
 select i.id, i.folder_id, f.project_id, p.name as project, f.source as uri, i.version, i.size_bytes, i.files, i.done_bytes,
@@ -86,6 +86,19 @@ select f.id from folders f where f.source is not null and (
             or exists (select 1 from live_sessions x
                        where x.revision_id is null and x.resolved #>> '{source,import_id}' = i.id::text)))))
 order by f.id limit $2
+
+-- name: abandon
+-- Imports that did not end, and that no service needs since the time $1: they are not tried before somebody asks again.
+update imports set next_try_at = 'infinity', leased_by = null, leased_until = null, error = null
+where id in (
+    select i.id from imports i
+    where i.snapshot_id is null and i.next_try_at < 'infinity' and i.touched_at < now() - $1::interval
+      and (i.leased_until is null or i.leased_until < now())
+      and not exists (select 1 from revisions r join services s on s.id = r.service_id and r.id in (s.revision_id, s.served_revision_id)
+                      where r.resolved #>> '{source,import_id}' = i.id::text and s.deleted_at is null)
+      and not exists (select 1 from live_sessions x where x.resolved #>> '{source,import_id}' = i.id::text)
+    order by i.id limit $2 for update skip locked)
+returning id, folder_id
 
 -- name: ids_of
 select id from imports where folder_id = $1
