@@ -461,3 +461,23 @@ async def test_what_came_of_an_import_that_nothing_needs_is_removed_and_comes_ag
     await api.admin.call("POST", "/v1/services/chat/rollback", {"revision": 1})
     manager.pokes.poke("imports")
     assert files_of(api, await imported(api)) == FILES
+
+
+@pytest.mark.parametrize(
+    ("allowed", "words"),
+    [
+        ({"model_uri_networks": ()}, "host localhost is at"),
+        ({"model_uri_hosts": ("models.example",)}, "host localhost is not allowed"),
+        ({"model_uri_schemes": ("hf",)}, "a URI with hf://"),
+        ({"model_uri_schemes": ()}, "allowed: none"),
+    ],
+)
+async def test_a_name_is_judged_by_the_address_that_it_resolves_to_and_by_the_lists(
+    pool: Pool, tmp_path: Path, source: FakeModelSource, allowed: dict[str, Any], words: str
+) -> None:
+    source.files["m.bin"] = b"x"
+    uri = f"{source.url.replace('127.0.0.1', 'localhost')}/files/m.bin"
+    async with serving(pool, tmp_path, **(ANY_SOURCE | allowed)) as api:
+        refused = await api.admin.call("POST", "/v1/services", uri_service(uri), expect=400)
+    assert words in refused["detail"]
+    assert source.credentials == []
