@@ -14,6 +14,7 @@ import pytest
 from aiohttp import web
 
 from headrace.appproxy import wiring
+from headrace.appproxy.control import reporting
 from headrace.common.bus.connect import Bus
 from headrace.common.bus.consume import LastValues, subscribed
 from headrace.common.bus.publish import publish_last
@@ -47,7 +48,8 @@ async def hourly(
     servers: EmbeddedServers, bus: Bus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[AppProxyWorld]:
     """One whose periodic report comes in an hour: what it says earlier, it says because something happened."""
-    monkeypatch.setattr(wiring, "EVERY", timedelta(hours=1))
+    for module in (wiring, reporting):
+        monkeypatch.setattr(module, "EVERY", timedelta(hours=1))
     async with running(tmp_path / "hourly", **bus_settings(servers)) as one:
         await eventually(lambda: one.proxy.bus.connected)
         yield one

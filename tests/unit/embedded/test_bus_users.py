@@ -98,3 +98,14 @@ def test_the_configuration_names_every_user_and_holds_no_password() -> None:
 
 def test_password_variables_are_plain_names() -> None:
     assert password_variable("agent-10") == "HEADRACE_NATS_PASSWORD_AGENT_10"
+
+
+def test_an_autoscaler_that_joined_reports_as_itself_only() -> None:
+    joined = permissions(BusUser("as-1", UserKind.AUTOSCALER, "as-1"))
+    assert may(joined.publish, "report.autoscaler.as-1")
+    assert not may(joined.publish, "report.autoscaler.as-2")
+    shared = permissions(BusUser("autoscaler", UserKind.AUTOSCALER))
+    assert may(shared.publish, "report.autoscaler.autoscaler-2")
+    for other in ("report.agent.agent-1", "report.proxy.proxy-1"):
+        assert not may(joined.publish, other)
+        assert not may(shared.publish, other)

@@ -37,7 +37,7 @@ PART_COLUMNS: Columns[PartView] = (
     ("HOST", lambda part: part.host or "-"),
     ("ADDRESS", lambda part: part.address or "-"),
     ("SINCE", lambda part: part.since),
-    ("WHY", lambda part: "; ".join(reason.text for reason in part.reasons) or _facts(part) or "-"),
+    ("WHY, OR MORE OF IT", lambda part: "; ".join(reason.text for reason in part.reasons) or _facts(part) or "-"),
 )
 
 

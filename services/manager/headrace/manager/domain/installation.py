@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, get_args
 
 from headrace.common.contracts.messages.reports import Disk
 from headrace.common.contracts.readiness import ManagerCheck
@@ -28,6 +28,8 @@ from headrace.manager.domain.records.instances import (
 AWAY_AFTER: Final = timedelta(seconds=20)
 """A part that reports every few seconds is away when it was silent for so long."""
 _MAX_NAMED: Final = 5
+_KINDS: Final[tuple[InstanceKind, ...]] = get_args(InstanceKind)
+"""In the order in which they are listed."""
 _SILENT: Final[Mapping[InstanceKind, str]] = {
     "manager": "it does not run, or does not reach PostgreSQL; the others do its work",
     "app-proxy": "it does not run, or does not reach NATS; where it runs it serves from its last tables",
@@ -65,7 +67,8 @@ def assess(
     """Return the status of the installation at the database's time. `latency_s`: of a query to it."""
     now = database.now
     unheard = _unheard(instances, bus, now)
-    processes = [_process(one, now, unheard if one.kind != "manager" else None) for one in instances]
+    listed = sorted(instances, key=lambda one: (_KINDS.index(one.kind), one.name))
+    processes = [_process(one, now, unheard if one.kind != "manager" else None) for one in listed]
     agents = [_machine(one, now, unheard) for one in machines.shown]
     stores = [_postgres(database, latency_s), _nats(bus, instances, now), _redis(instances, now, unheard)]
     missing = tuple(_missing(processes)) if unheard is None else ()
@@ -179,7 +182,7 @@ def _nats(bus: BusState, instances: Iterable[Instance], now: datetime) -> PartSt
         if one.kind == "manager" and _fresh(one, now) and ManagerCheck.BUS in one.checks
     }
     if others and bus.problem is None:
-        named = "; ".join(f"{name}: {why}" for name, why in sorted(others.items())[:_MAX_NAMED])
+        named = _listed(dict(sorted(others.items())[:_MAX_NAMED]))
         reasons.append(Reason.of(InstallationReason.UNREACHABLE, f"some managers do not reach it: {named}"))
     for stream in bus.streams:
         if stream.behind:
@@ -216,7 +219,7 @@ def _redis(instances: Iterable[Instance], now: datetime, unheard: Reason | None)
     reasons: tuple[Reason, ...] = ()
     since = None
     if failing:
-        named = "; ".join(f"{name}: {why}" for name, why in sorted(failing.items())[:_MAX_NAMED])
+        named = _listed(dict(sorted(failing.items())[:_MAX_NAMED]))
         text = f"it does not answer {named}; rules are not evaluated there, and replicas stay as many as they are"
         reasons = (Reason.of(InstallationReason.UNREACHABLE, text),)
         since = min(one.checks_since for one in told if _REDIS in one.checks)
@@ -250,7 +253,7 @@ def _skew(parts: Iterable[PartState]) -> Iterable[Reason]:
     if len(by_version) < 2:
         return ()
     named = "; ".join(f"{version}: {_named(of)}" for version, of in sorted(by_version.items()))
-    return (Reason.of(InstallationReason.VERSIONS_DIFFER, named),)
+    return (Reason.of(InstallationReason.VERSIONS_DIFFER, f"parts have different versions: {named}"),)
 
 
 def _named(parts: Sequence[PartState]) -> str:
@@ -259,7 +262,7 @@ def _named(parts: Sequence[PartState]) -> str:
 
 
 def _listed(checks: Mapping[str, str]) -> str:
-    return "; ".join(f"{name}: {why}" for name, why in checks.items())
+    return "; ".join(f"{name}: {why.rstrip('.')}" for name, why in checks.items())
 
 
 def _room(disk: Disk) -> str:
