@@ -117,6 +117,12 @@ def test_a_part_that_says_itself_what_is_wrong_is_degraded_since_then(code: Inst
     assert (seen.reasons[0].code, seen.reasons[0].text) == (code, "listeners: 10001: in use")
 
 
+def test_a_warning_of_how_a_part_is_configured_is_shown_and_is_no_trouble() -> None:
+    found = assessed(without("p1", checks={"open-files": "only 13163 connections fit"}))
+    assert (found.degraded, part(found, "p1").status) == (False, "up")
+    assert part(found, "p1").facts == {"open-files": "only 13163 connections fit"}
+
+
 def test_without_the_bus_nothing_is_said_of_who_reports_over_it_but_that() -> None:
     old = NOW - timedelta(minutes=1)
     away = {"bus": "not connected to NATS for 60 s"}

@@ -7,12 +7,12 @@ A part is `up`, `degraded` (it says itself that something is wrong), `away` (sil
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, get_args
 
 from headrace.common.contracts.messages.reports import Disk
-from headrace.common.contracts.readiness import ManagerCheck
+from headrace.common.contracts.readiness import AppProxyWarning, ManagerCheck
 from headrace.common.contracts.reasons import Reason
 from headrace.common.contracts.reasons.installation import InstallationReason
 from headrace.common.contracts.vocabulary import InstanceKind, PartKind, PartStatus
@@ -30,6 +30,8 @@ AWAY_AFTER: Final = timedelta(seconds=20)
 _MAX_NAMED: Final = 5
 _KINDS: Final[tuple[InstanceKind, ...]] = get_args(InstanceKind)
 """In the order in which they are listed."""
+_NOTED: Final = frozenset({AppProxyWarning.OPEN_FILES})
+"""Warnings of how a part is configured, which are shown and are no trouble."""
 _SILENT: Final[Mapping[InstanceKind, str]] = {
     "manager": "it does not run, or does not reach PostgreSQL; the others do its work",
     "app-proxy": "it does not run, or does not reach NATS; where it runs it serves from its last tables",
@@ -101,8 +103,10 @@ def _unheard(instances: Iterable[Instance], bus: BusState, now: datetime) -> Rea
 
 
 def _process(one: Instance, now: datetime, unheard: Reason | None) -> PartState:
+    noted = {name: why for name, why in one.checks.items() if name in _NOTED}
+    one = replace(one, checks={name: why for name, why in one.checks.items() if name not in _NOTED})
     status, since, reasons = _state(one, now, unheard)
-    facts = {name: value for name, value in one.facts.items() if not name.startswith("redis_")}
+    facts = {name: value for name, value in one.facts.items() if not name.startswith("redis_")} | noted
     return PartState(one.kind, one.name, status, one.version, one.host, one.address, since, reasons, facts)
 
 

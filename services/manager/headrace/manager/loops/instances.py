@@ -13,6 +13,7 @@ from typing import Any, Final
 import structlog
 
 from headrace.common.contracts.messages.instances import ServiceInstance
+from headrace.common.contracts.readiness import ManagerWarning
 from headrace.common.db.pool import DATABASE_AWAY, Pool, transaction
 from headrace.common.runtime.clock import Monotonic
 from headrace.common.runtime.loop import Loop
@@ -94,7 +95,10 @@ class InstancesLoop:
 
     def _own(self, *, stopping: bool = False) -> Heard:
         name, address = self._manager()
-        return Heard("manager", name, self._monotonic(), self._instance(stopping), address, {})
+        one = self._instance(stopping)
+        # Not that the database takes nothing: what is stored shows that it does.
+        checks = {check: why for check, why in one.checks.items() if check != ManagerWarning.DATABASE}
+        return Heard("manager", name, self._monotonic(), one.model_copy(update={"checks": checks}), address, {})
 
 
 def _row(heard: Heard, now: float) -> Mapping[str, Any]:
