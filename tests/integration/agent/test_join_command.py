@@ -215,10 +215,15 @@ async def test_a_machine_whose_identity_was_revoked_stops_what_it_runs_and_can_j
         assert plan["kernels"] == []
         assert plan["removed"].startswith("admin revoked the identity of gpu-7 at ")
         assert plan["removed"].endswith(": sold")
+    key = machine.data / "plan.key"
+    before = key.read_text()
+    assert (await machine.join("--again", token="hrj_0_unknown"))[0] == 1
+    assert key.read_text() == before, "a join that fails changes nothing"
     code, out, err = await machine.join("--again", token=await there.token())
     assert code == 0, out + err
     with machine.agent():
         assert await eventually(alive, within_s=60), machine.log()
+    assert key.read_text() != before, "what was stolen with it decrypts nothing any more"
     assert tomllib.loads(machine.settings.read_text())["manager_urls"] == [there.url]
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,14 @@ class Machine:
             return str(health["status"]) if health else None
         return None
 
+    def end_replicas(self) -> None:
+        """Kill what still runs in the host's namespace: replicas outlive their agent."""
+        namespace = os.fstat(self.own.file).st_ino
+        for process in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):  # it has ended
+                if (process / "ns/net").stat().st_ino == namespace:
+                    os.kill(int(process.name), signal.SIGKILL)
+
     def nft(self, *words: str) -> str:
         done = subprocess.run(self.own.command("nft", *words), capture_output=True, text=True, timeout=20, check=True)
         return done.stdout
@@ -93,7 +102,10 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
     with network("gpu", "proxy", "other") as hosts:
         made = Machine(tmp_path, hosts)
         made.name_proxy("proxy")
-        yield made
+        try:
+            yield made
+        finally:
+            made.end_replicas()
 
 
 def replica() -> KernelSpec:

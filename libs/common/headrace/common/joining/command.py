@@ -90,10 +90,10 @@ def _join(joiner: Joiner, given: argparse.Namespace) -> int:
     if token is None:
         _say("all checks passed; nothing was changed (--check-only)")
         return 0
-    if given.again:
-        _forget(joiner, given)
     seed = files.key(again=given.again)
     answer = manager.join(token=token, kind=joiner.kind, name=name, public_key=public_key(seed))
+    if given.again:
+        _forget(joiner, given)
     files.write(seed, answer, {**_common(given, files, answer, name), **joiner.settings(given, answer["settings"])})
     _say(
         f"{name} has joined {manager.url}; its identity is signed until {answer['identity']['expires_at']}, and renewed before"
