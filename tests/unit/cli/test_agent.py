@@ -114,6 +114,8 @@ def test_show_tells_how_far_a_drain_is(cli: Cli, there: FakeManagerApi) -> None:
     ran = cli("agent", "show", "m-1")
     assert "1 replica there: its replacement waits for a machine: m-2 would need 2 cpu" in ran.out
     assert "no replica has left yet" in ran.out
+    there.on("GET", "/v1/agents/m-1/drain", drain(status="finished", ended_at=NOW))
+    assert "no replica was there to leave" in cli("agent", "show", "m-1").out
 
 
 def test_a_drain_is_started_and_not_waited_for(cli: Cli, there: FakeManagerApi) -> None:

@@ -60,3 +60,20 @@ def test_a_request_that_is_not_http_leaves_one_line_without_what_was_sent(log_fo
     assert "server_started" in first
     assert ["request_unreadable" in line for line in lines] == [True, True, True]
     assert "hunter2" not in done.stderr
+
+
+ENDED_BY_THE_SERVER = """
+import asyncio, logging
+from headrace.common.obs.logging import configure_logging
+configure_logging("test", log_format="json")
+logging.getLogger("asyncio").warning("returning true from eof_received() has no effect when using ssl")
+logging.getLogger("asyncio").warning("socket.send() raised exception.")
+"""
+
+
+def test_the_end_of_a_tls_connection_to_nats_is_no_warning() -> None:
+    """The client reconnects several times a second while it is refused: the reason would drown."""
+    command = [sys.executable, "-c", ENDED_BY_THE_SERVER]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
+    assert "eof_received" not in done.stderr
+    assert "socket.send() raised exception." in done.stderr

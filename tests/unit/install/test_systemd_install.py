@@ -200,6 +200,8 @@ def test_uninstalling_leaves_the_data_and_says_where(tmp_path: Path, host: Folde
     assert f"{data}/folders is left: the data of the manager" in steps.notes
     assert (data / "agents/agent-1").is_dir()
     assert uninstall_steps(host) == Steps((), ())
+    (note,) = uninstall_steps(host, delete_data=True).notes
+    assert "remove it by hand" in note
 
 
 def test_uninstalling_with_the_data_ends_replicas_first(tmp_path: Path, host: FolderAsHost) -> None:

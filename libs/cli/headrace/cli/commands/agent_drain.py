@@ -51,7 +51,7 @@ def drain_lines(drain: AgentDrainView) -> tuple[tuple[str, str], ...]:
     cost = (
         counts_text(receipt, f"{count(receipt.replicas, 'replica')} that left")
         if receipt.replicas
-        else "no replica has left yet"
+        else ("no replica has left yet" if drain.ended_at is None else "no replica was there to leave")
     )
     late = f"; {', '.join(receipt.waiting_for)} has not told all" if receipt.waiting_for else ""
     return (*services, *rest, ("receipt", f"{cost}{late}"))

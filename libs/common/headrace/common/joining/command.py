@@ -142,9 +142,17 @@ def _common(
     }
 
 
+SYSTEMD: Final = Path("/run/systemd/system")
+"""Is there where systemd started the machine (sd_booted(3))."""
+
+
 def _start(joiner: Joiner, files: MachineFiles) -> str:
     variable = f"HEADRACE_{joiner.module.upper()}_CONFIG"
-    return f"{variable}={files.settings} {sys.executable} -m headrace.{joiner.module}"
+    command = f"{variable}={files.settings} {sys.executable} -m headrace.{joiner.module}"
+    if joiner.module != "agent" or not SYSTEMD.is_dir():
+        return command
+    program = Path(sys.executable).with_name("headrace")
+    return f"{program} systemd install {files.settings.parents[1]} --now (or by hand: {command})"
 
 
 def _token(given: argparse.Namespace) -> str:

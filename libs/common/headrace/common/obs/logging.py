@@ -48,4 +48,10 @@ def configure_logging(service: str, *, level: str = "info", log_format: LogForma
     root.setLevel(threshold)
     for noisy in ("aiohttp.access", "nats", "urllib3", "asyncio", "docker"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    logging.getLogger("asyncio").addFilter(_of_use)
     structlog.contextvars.bind_contextvars(app=service)
+
+
+def _of_use(record: logging.LogRecord) -> bool:
+    """Leave out what asyncio warns of at each end of a TLS connection to NATS: its client makes the stream before TLS, and nothing is wrong."""
+    return not str(record.msg).startswith("returning true from eof_received()")

@@ -116,6 +116,10 @@ def uninstall_steps(host: Host, *, services: Sequence[ServiceName] = (), delete_
     if there and not any((host.root / SYSTEM / one.unit).exists() for one in ServiceName if one not in there):
         steps += [Step(host.root / SYSUSERS)] if (host.root / SYSUSERS).exists() else []
         notes.append("accounts (headrace-…) and the installation's folder are left")
+    if delete_data and not there:
+        notes.append(
+            "data that an earlier uninstall left was named then, and is not found without its unit: remove it by hand"
+        )
     if steps:
         steps.append(Step(command=("systemctl", "daemon-reload")))
     return Steps(tuple(steps), tuple(one.unit for one in there), tuple(notes))
@@ -165,7 +169,8 @@ class ThisMachine:
             raise InstallError(f"{said}: {error.strerror}") from None
         if done.returncode != 0:
             lines = (done.stderr or done.stdout).strip().splitlines() or [f"exit status {done.returncode}"]
-            raise InstallError(f"{said}: {lines[0]}")
+            why = "; why: journalctl -u 'headrace-*' -n 40" if timeout_s == START_S else ""
+            raise InstallError(f"{said}: {lines[0]}{why}")
 
 
 def _commands(
