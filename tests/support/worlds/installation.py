@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import ssl
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 from headrace.embedded.binaries import nats_server, valkey_server
 from headrace.install.make import make
 from headrace.install.plan import Choices, Layout
 from tests.support.ports import free_port
 from tests.support.wait import until
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -106,6 +110,17 @@ def valkey_running(folder: Path, data: Path, port: int) -> Iterator[None]:
 
         until(ready, "Valkey is ready", within_s=60)
         yield
+
+
+@asynccontextmanager
+async def left_in_a_thread(context: AbstractContextManager[T]) -> AsyncIterator[T]:
+    """Enter this context, and leave it in a thread: services that stop want answers of what runs on this event loop."""
+    with ExitStack() as stack:
+        entered = stack.enter_context(context)
+        try:
+            yield entered
+        finally:
+            await asyncio.to_thread(stack.close)
 
 
 def certificate(folder: Path, server: str) -> ssl.SSLContext:
