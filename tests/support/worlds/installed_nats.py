@@ -81,7 +81,7 @@ def servers_of(folder: Path, data: Path) -> list[InstalledNats]:
     plan = json.loads((folder / "installation.json").read_text())["plan"]
     return [
         InstalledNats(one["name"], Address(*one["address"]), folder, data / f"{one['name']}.log")
-        for one in plan["nats_cluster"]
+        for one in plan.get("nats_cluster", ())
     ]
 
 
