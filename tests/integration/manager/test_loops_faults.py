@@ -358,12 +358,16 @@ async def test_replicas_of_a_deleted_service_on_a_lost_machine_do_not_hold_the_d
 async def test_a_machine_whose_plan_is_full_takes_no_more_and_says_so(world: ManagerWorld, bus: Bus) -> None:
     await world.manager()
     async with (await world.agent()).alive() as agent:
-        one = await world.service("one", replicas=1)
-        await eventually(lambda: len(agent.kernels) == 1)
         environ = {f"V{number}": "x" * 30_000 for number in range(2)}
-        await world.pool.execute(
-            "update revisions set resolved = resolved || $1 where service_id = $2", {"environ": environ}, one
-        )
+        one = await world.service("one", replicas=1, spec={"environ": environ})
+        await eventually(lambda: len(agent.kernels) == 1)
+
+        async def served() -> bool:
+            return bool(
+                await world.pool.fetchval("select served_revision_id is not null from services where id = $1", one)
+            )
+
+        await eventually(served)  # until then the plan is published once more, with its size
         await world.pool.execute("update publications set bytes = 5632000 - 1000 where subject = 'plan.agent.agent-1'")
         await world.pool.execute(
             "insert into revisions (id, service_id, number, spec, resolved, created_by) "
