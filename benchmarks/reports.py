@@ -34,6 +34,7 @@ from headrace.common.runtime.clock import utc_now
 from headrace.embedded.stack import EmbeddedServers
 from headrace.manager.inbox.app_proxies import AppProxyReports
 from headrace.manager.inbox.bus import BusInbox
+from headrace.manager.inbox.instances import HeardInstances
 from headrace.manager.inbox.reports import NodeReports
 from headrace.manager.inbox.rule_outcomes import LastRuleOutcomes
 from headrace.manager.loops.agents import AgentLiveness
@@ -82,6 +83,7 @@ async def _measure() -> dict[str, float]:
             listening=agents.listening,
             nodes=NodeReports(pool, lambda *_: None),
             proxies=AppProxyReports(utc_now, lambda *_: None),
+            instances=HeardInstances(time.monotonic),
             outcomes=LastRuleOutcomes(),
             scale=Scaling(pool, LoopPokes()).answer,
             folder_access=_no_access,
