@@ -66,6 +66,12 @@ exec "$@"
 
 def build(tag: str) -> str:
     """Build Headrace's images with this tag, and return the image that stands in for the stores'. Steps that are there are kept."""
+    build_own(tag, *TARGETS)
+    return _servers()
+
+
+def build_own(tag: str, *targets: str) -> None:
+    """Build some of Headrace's images with this tag. Steps that are there are kept."""
     environ = {
         **os.environ,
         "PYTHON_IMAGE": _base("python"),
@@ -74,8 +80,7 @@ def build(tag: str) -> str:
         "IMAGE_PREFIX": PREFIX,
         "IMAGE_TAG": tag,
     }
-    subprocess.run([ROOT / "scripts/images", *TARGETS], env=environ, check=True, timeout=1500)
-    return _servers()
+    subprocess.run([ROOT / "scripts/images", *targets], env=environ, check=True, timeout=1500)
 
 
 def remove(tag: str) -> None:

@@ -13,7 +13,7 @@ FILES = {
     str(path.relative_to(ROOT)): path.read_text()
     for part in ("libs", "services")
     for path in (ROOT / part).rglob("*")
-    if path.suffix in {".py", ".sql"}
+    if path.suffix in {".py", ".sql", ".sh"}
 }
 WORDS = {path: set(re.findall(r"\w+", text)) for path, text in FILES.items()}
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
-import stat
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -13,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from headrace.common.db.pool import Pool
-from tests.support.worlds.joining import Joinable, joinable
+from tests.support.worlds.joining import Joinable, joinable, program, run_line
 
 PIP = """#!/bin/sh
 # Stands for pip, which has no wheels to install in a test: what it is told is kept, and this checkout's program is put in place.
@@ -35,27 +32,15 @@ async def there(pool: Pool, tmp_path: Path) -> AsyncIterator[Joinable]:
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Path:
-    """Folder of a machine, whose `sudo` is no other user, and whose environment has a pip of the test's."""
+    """Folder of a machine whose environment has a pip of the test's."""
     root = tmp_path / "machine"
-    for path, content in (("bin/sudo", '#!/bin/sh\nexec "$@"\n'), ("opt/venv/bin/pip", PIP)):
-        file = root / path
-        file.parent.mkdir(parents=True)
-        file.write_text(content)
-        file.chmod(file.stat().st_mode | stat.S_IXUSR)
+    program(root / "opt/venv/bin/pip", PIP)
     return root
 
 
 async def run(line: str, machine: Path) -> subprocess.CompletedProcess[str]:
     """Run a line in a shell of the machine."""
-    environ = {
-        **os.environ,
-        "PATH": f"{machine / 'bin'}:{os.environ['PATH']}",
-        "HEADRACE_PREFIX": str(machine / "opt"),
-        "CHECKOUT_PYTHON": sys.executable,
-    }
-    return await asyncio.to_thread(
-        subprocess.run, ["sh", "-c", line], env=environ, capture_output=True, text=True, timeout=120, check=False
-    )
+    return await run_line(line, machine / "bin", HEADRACE_PREFIX=str(machine / "opt"), CHECKOUT_PYTHON=sys.executable)
 
 
 def options(machine: Path) -> str:

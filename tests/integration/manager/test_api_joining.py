@@ -243,3 +243,15 @@ async def test_signing_keys_that_cannot_be_read_are_said_and_are_used_once_they_
     assert "SA" not in refused["detail"]
     file.write_text(content)
     await token(api)
+
+
+async def test_a_line_that_runs_an_image_is_for_agents_and_needs_one_that_managers_know(
+    api: ManagerApi, pool: Pool
+) -> None:
+    call = api.admin.call
+    refused = await call("POST", "/v1/join-tokens", {"kind": "agent", "form": "docker"}, expect=409)
+    assert "agent_image is empty; allowed: the image of the agent" in refused["detail"]
+    assert await pool.fetchval("select count(*) from join_tokens") == 0, "no token is left that nobody was given"
+    await call("POST", "/v1/join-tokens", {"kind": "proxy", "form": "docker"}, expect=400)
+    assert "agent_image" in (await call("GET", "/v1/join/docker.sh", expect=404))["detail"]
+    assert "/v1/join/join.sh" in (await token(api, form="wheels"))["command"]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -100,6 +102,24 @@ async def manager_running(world: Joinable, **settings: Any) -> AsyncIterator[Non
             stop.set()
             await running
             await bus.close()
+
+
+def program(file: Path, content: str) -> None:
+    """Write a program, as of a new machine's PATH."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(content)
+    file.chmod(0o755)
+
+
+async def run_line(
+    line: str, programs: Path, *, within_s: float = 120, **environ: str
+) -> subprocess.CompletedProcess[str]:
+    """Run the line of a join token in a shell which finds `programs` first, and whose `sudo` is no other user."""
+    program(programs / "sudo", '#!/bin/sh\nexec "$@"\n')
+    known = {**os.environ, "PATH": f"{programs}:{os.environ['PATH']}", **environ}
+    return await asyncio.to_thread(
+        subprocess.run, ["sh", "-c", line], env=known, capture_output=True, text=True, timeout=within_s, check=False
+    )
 
 
 @asynccontextmanager

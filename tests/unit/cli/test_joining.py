@@ -46,6 +46,8 @@ def test_the_line_to_run_is_all_that_is_printed(cli: Cli, there: FakeManagerApi)
         "ttl_s": 7200,
         "uses": 3,
     }
+    assert cli("agent", "join-token", "--docker").code == 0
+    assert there.bodies[-1]["form"] == "docker"
     assert cli("agent", "join-token", "--json").json["token"] == "hrj_x"
     for kind in ("proxy", "autoscaler"):
         there.on("POST", "/v1/join-tokens", NEW | {"kind": kind})

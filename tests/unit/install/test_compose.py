@@ -102,6 +102,13 @@ def test_images_are_those_of_the_version_that_made_the_files(made: Made) -> None
     assert f"HEADRACE_VERSION={version}\n" in (made.folder / ".env").read_text()
 
 
+def test_machines_that_join_by_docker_run_the_image_of_the_project_s_agent(project: dict[str, Any]) -> None:
+    for name in ("manager-1", "manager-2"):
+        environment = project["services"][name]["environment"]
+        assert environment["HEADRACE_MANAGER_ID"] == name
+        assert environment["HEADRACE_MANAGER_AGENT_IMAGE"] == project["services"]["agent"]["image"]
+
+
 @pytest.mark.parametrize(
     ("url", "port"),
     [

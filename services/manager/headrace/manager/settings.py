@@ -79,6 +79,9 @@ class Settings(ServiceSettings):
     """NATS as machines that join reach it. Empty: the same as `nats_url`."""
     wheels_dir: Path | None = None
     """Folder of wheels, Headrace's own and those that it needs, from which machines that join install it (`make wheelhouse`)."""
+    agent_image: Annotated[str, StringConstraints(pattern=r"^([a-z0-9][A-Za-z0-9._/:@-]*)?$", max_length=500)] = ""
+    """Image of the agent, of the managers' version, as machines that join by `--docker` have or pull it:
+    `registry.example.com/headrace-agent:1.2.3`."""
     endpoint_ports: Annotated[str, StringConstraints(pattern=r"^[0-9]{1,5}-[0-9]{1,5}$")] = "10000-19999"
     """Ports that services may have for their own at the app-proxies (`--endpoint-port`)."""
     reserved_ports: tuple[Annotated[int, Field(ge=1, le=65_535)], ...] = ()

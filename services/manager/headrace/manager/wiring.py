@@ -411,4 +411,5 @@ def _installation(settings: Settings) -> Installation:
         settings.machines_nats_url or settings.nats_url,
         settings.ca_file,
         {"agent": agent, "proxy": {"advertise_url": settings.public_proxy_url}},
+        agent_image=settings.agent_image,
     )

@@ -25,6 +25,11 @@ def join_token(
     ] = None,
     ttl: Ttl = "1h",
     uses: Uses = 1,
+    docker: Annotated[
+        bool, typer.Option("--docker", help="For machines that have Docker only: the line runs the agent's image.")
+    ] = False,
 ) -> None:
     """Print the line to run on a new machine, by which its agent joins the installation."""
-    create_join_token(session, "agent", ttl, uses, resource_group=group, labels=pairs(label or (), "--label"))
+    form = {"form": "docker"} if docker else {}
+    labels = pairs(label or (), "--label")
+    create_join_token(session, "agent", ttl, uses, resource_group=group, labels=labels, **form)

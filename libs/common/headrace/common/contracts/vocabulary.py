@@ -14,6 +14,9 @@ Role = Literal["owner", "member", "viewer"]
 JoinKind = Literal["agent", "proxy", "autoscaler"]
 """What joins an installation: a machine with an agent, an app-proxy, an autoscaler."""
 
+JoinForm = Literal["wheels", "docker"]
+"""How the line of a join token brings the service: from the managers' wheels, or as a container of the agent's image."""
+
 UsageMode = Literal["model", "data", "general"]
 """Purpose of a folder."""
 

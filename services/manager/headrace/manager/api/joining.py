@@ -80,6 +80,19 @@ async def show_script(call: Call) -> web.Response:
 
 @routes.on(
     "GET",
+    "/v1/join/docker.sh",
+    public=True,
+    replies={200: Reply("A shell script.", media_type="text/x-shellscript")},
+    problems=(NotFound, Unavailable),
+)
+async def show_docker_script(call: Call) -> web.Response:
+    """Return the script that joins a machine which has Docker, and runs the agent's image (`agent_image`) there."""
+    script = await asyncio.to_thread(call.use.joining.installation.docker_script)
+    return web.Response(text=script, content_type="text/x-shellscript")
+
+
+@routes.on(
+    "GET",
     "/v1/join/wheels/",
     public=True,
     replies={200: Reply("Links to the wheels.", media_type="text/html")},

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from uuid import UUID
 
 from headrace.common.contracts.http.joining import CreateJoinToken, JoinTokenView, NewJoinToken
@@ -15,6 +14,7 @@ from headrace.common.db.pool import Pool, transaction
 from headrace.manager.bus_authority import BusAuthority
 from headrace.manager.domain.access import Actor
 from headrace.manager.domain.join_command import join_command
+from headrace.manager.domain.joining import NOUNS
 from headrace.manager.signing import Vault
 from headrace.manager.store import events, join_tokens, services
 from headrace.manager.usecases.context import as_id, make_page, no_group, operators_only
@@ -37,14 +37,19 @@ class JoinTokens:
     async def create(self, actor: Actor, new: CreateJoinToken) -> NewJoinToken:
         """Create a join token; it is returned only here.
 
-        Raises Forbidden, InvalidRequest for a group that does not exist, Conflict at the limit of tokens and in an installation
-        that no machine can join.
+        Raises Forbidden, InvalidRequest for a group that does not exist, Conflict at the limit of tokens, in an installation
+        that no machine can join, and for a line that runs an image where none is named.
         """
         operators_only(actor, "make join tokens")
         if new.kind != "agent" and (new.labels or new.resource_group != "default"):
             raise InvalidRequest.of("kind", new.kind, "agent, where resource_group or labels are given")
+        if new.form == "docker":
+            if new.kind != "agent":
+                raise InvalidRequest.of("form", new.form, f"wheels, of {NOUNS[new.kind]}")
+            if (why := self._installation.no_image()) is not None:
+                raise Conflict(why)
         await self._authority.keys()
-        ca = await asyncio.to_thread(self._installation.ca)
+        fingerprint = await asyncio.to_thread(self._installation.ca_sha256)
         token_id = JoinTokenId(new_uuid())
         token, secret = JOIN_TOKEN.new(token_id)
         async with transaction(self._pool) as con:
@@ -70,14 +75,13 @@ class JoinTokens:
             )
             details = {"join_token": str(token_id), **new.model_dump(mode="json")}
             await events.record(con, actor, "join-token.created", details=details)
-        fingerprint = None if ca is None else hashlib.sha256(ca).hexdigest()
         url = self._installation.url
         return NewJoinToken(
             **dict(join_token_view(made)),
             token=token,
             url=url,
             ca_sha256=fingerprint,
-            command=join_command(new.kind, url=url, token=token, ca_sha256=fingerprint),
+            command=join_command(new.kind, new.form, url=url, token=token, ca_sha256=fingerprint),
         )
 
     async def page(self, actor: Actor, *, after: UUID, limit: int) -> Page[JoinTokenView]:

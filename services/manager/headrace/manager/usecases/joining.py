@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -42,6 +43,11 @@ MAX_SKEW_S: Final = 300
 """Difference of clocks with which an identity is renewed."""
 _MAX_CA_BYTES: Final = 1024 * 1024
 _SCRIPT: Final = Template((Path(__file__).parent / "join.sh").read_text(encoding="utf-8"))
+_DOCKER_SCRIPT: Final = Template((Path(__file__).parent / "join_docker.sh").read_text(encoding="utf-8"))
+_NO_IMAGE: Final = (
+    "the managers' setting agent_image is empty; allowed: the image of the agent, as machines have or pull it "
+    "(HEADRACE_MANAGER_AGENT_IMAGE=registry.example.com/headrace-agent:VERSION; compose.yaml of headrace init sets it)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +60,8 @@ class Installation:
     ca_file: Path | None
     settings: Mapping[JoinKind, Mapping[str, str]] = field(default_factory=dict)
     """Further settings of each kind of service."""
+    agent_image: str = ""
+    """Image of the agent; empty: machines join without."""
 
     def ca(self) -> bytes | None:
         """Return the certificates of the authorities (PEM), if machines need them. Blocks. Raises Unavailable."""
@@ -71,6 +79,23 @@ class Installation:
     def script(self) -> str:
         """Return the script that installs Headrace on a machine and joins it. Blocks. Raises Unavailable."""
         return _SCRIPT.substitute(url=self.url, version=version("headrace"), ca=(self.ca() or b"").decode().strip())
+
+    def ca_sha256(self) -> str | None:
+        """Return the SHA-256 of the authorities' certificates, if machines need them. Blocks. Raises Unavailable."""
+        ca = self.ca()
+        return None if ca is None else hashlib.sha256(ca).hexdigest()
+
+    def docker_script(self) -> str:
+        """Return the script that joins a machine and runs its agent as a container. Blocks. Raises NotFound, Unavailable."""
+        if (why := self.no_image()) is not None:
+            raise NotFound(why)
+        pinned = self.ca_sha256()
+        option = "" if pinned is None else f"--ca-sha256 {pinned}"
+        return _DOCKER_SCRIPT.substitute(url=self.url, image=self.agent_image, ca_option=option)
+
+    def no_image(self) -> str | None:
+        """Return why no machine can join by the agent's image; None when one can."""
+        return None if self.agent_image else _NO_IMAGE
 
 
 class Joining:

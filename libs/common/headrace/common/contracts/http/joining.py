@@ -10,7 +10,7 @@ from headrace.common.contracts.http.agents import MAX_LABELS, LabelKey, LabelVal
 from headrace.common.contracts.http.page import Body, View
 from headrace.common.contracts.ids import JoinTokenId, Slug
 from headrace.common.contracts.keyform import JOIN_TOKEN
-from headrace.common.contracts.vocabulary import JoinKind
+from headrace.common.contracts.vocabulary import JoinForm, JoinKind
 from headrace.common.contracts.wording import Refused, pattern
 
 MAX_USES = 1000
@@ -33,6 +33,9 @@ class CreateJoinToken(Body):
     """Labels that they get (agents)."""
     ttl_s: Annotated[int, Field(ge=60, le=MAX_TTL_S)] = 3600
     uses: Annotated[int, Field(ge=1, le=MAX_USES)] = 1
+    form: JoinForm = "wheels"
+    """What `command` of the answer does: `wheels` installs Headrace from the managers' wheels; `docker` runs the agent's image,
+    which the managers' setting `agent_image` names (agents). The token is the same."""
 
 
 class JoinTokenView(View):
