@@ -234,7 +234,9 @@ def _address(text: str | None, option: str, default: Address) -> Address:
     except ValueError:
         address = Address("", 0)
     if not is_host(address.host) or text.lower() not in {str(address), _written(address.host)}:
-        raise InstallError(f"{option}: found {text}; allowed: HOST or HOST:PORT, without scheme or password")
+        raise InstallError(
+            f"{option}: found {text or 'nothing'}; allowed: HOST or HOST:PORT, without scheme or password"
+        )
     return address
 
 

@@ -13,13 +13,15 @@ from headrace.common.bus.signing import CLAIMS_USER
 from headrace.install.bus import account_of
 from headrace.install.certificates import new_authority
 from headrace.install.errors import InstallError
-from headrace.install.plan import Layout
+from headrace.install.plan import Plan
 from headrace.install.state import State, bus_users, new_identity, new_password, new_scrape_key, server_certificates
-from headrace.install.steps import certificate_step, signing_step
+from headrace.install.steps import certificate_step, cluster_copies, signing_step
 
 BUS: Final = "bus:"
 MAX_REVOKED: Final = 1000
 """Revoked identities of an account: all stand in its claims."""
+_NATS_CERTIFICATE: Final = ("tls/{}.crt", "tls/{}.key")
+_NATS_CONFIGURATION: Final = "nats/{}.conf"
 _ELSEWHERE: Final = {
     "admin-key": "its key is replaced by `headrace user key` and `headrace user rm-key`",
     "secret-key": "what is stored in the database is encrypted with it, and it cannot be replaced yet",
@@ -84,6 +86,7 @@ def _certificates(state: State, now: datetime) -> Rotation:
         state.model_copy(update={"certificates": server_certificates(state.plan, state.authorities[0], now)}),
         (
             certificate_step(state.plan.layout),
+            *cluster_copies(state.plan, *_NATS_CERTIFICATE),
             "Let NATS (SIGHUP) and PostgreSQL (SELECT pg_reload_conf()) read theirs, and restart Redis.",
         ),
     )
@@ -135,6 +138,7 @@ def _issue(state: State, now: datetime) -> Rotation:
         state,
         (
             certificate_step(state.plan.layout),
+            *cluster_copies(state.plan, *_NATS_CERTIFICATE),
             "Let NATS (SIGHUP) and PostgreSQL (SELECT pg_reload_conf()) read their certificates, and restart Redis.",
             "When all servers use them: headrace init DIR --rotate ca-finish",
         ),
@@ -180,9 +184,10 @@ def _signing(state: State, now: datetime) -> Rotation:
         (
             f"Copy {names} to where the services read them: they log in with them from their next connect on.",
             "Copy bus/signing.json to where the managers read it, and not to one that was compromised.",
+            *cluster_copies(state.plan, _NATS_CONFIGURATION),
             (
-                "Stop NATS (all servers of a cluster), remove its folder of accounts' claims (accounts below its store_dir), and start it: "
-                "it refuses what the former keys signed."
+                "Stop NATS (all servers of a cluster), remove its folder of accounts' claims (accounts below its store_dir), and start it "
+                "with its new configuration: it refuses what the former keys signed."
             ),
             "Join anew who joined before, each with a new join token, after headrace identity revoke NAME.",
         ),
@@ -207,20 +212,21 @@ def _bus(state: State, name: str, now: datetime) -> Rotation:
                 "identities": {**state.identities, name: new_identity(now)},
             }
         ),
-        _steps_of(name, account, state.plan.layout),
+        _steps_of(name, account, state.plan),
     )
 
 
-def _steps_of(name: str, account: str, layout: Layout) -> tuple[str, ...]:
+def _steps_of(name: str, account: str, plan: Plan) -> tuple[str, ...]:
     copied = f"Copy bus/{name}.creds to where the service reads it: it logs in with it from its next connect on."
     if account == "EDGE":
         return (
             copied,
-            f"{signing_step(layout)}. They have NATS refuse the former identity.",
+            f"{signing_step(plan.layout)}. They have NATS refuse the former identity.",
         )
-    signing = f"{signing_step(layout)}."
+    signing = f"{signing_step(plan.layout)}."
     return (
         signing if name == CLAIMS_USER else copied,
+        *cluster_copies(plan, _NATS_CONFIGURATION),
         (
             "Restart NATS (of a cluster one server after another), which reads its configuration: the former identity is refused from then on. "
             "Services reconnect by themselves."

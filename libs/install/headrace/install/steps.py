@@ -24,6 +24,7 @@ def steps_after(folder: Path, entries: Sequence[Entry], before: Plan | None, pla
     agents = [agent.name for agent in plan.agents if f"settings/{agent.name}.toml" in replaced]
     if agents:
         steps.append(f"Copy settings/NAME.toml to the machines of {_listed(agents)}, and restart their agents.")
+    steps += _of_former_nats(before, plan)
     if before.url != plan.url:
         steps.append(
             f"Callers log in at the new URL: headrace login --url {plan.url}; the former host stays in the certificates."
@@ -42,13 +43,25 @@ def _of_nats(entries: Sequence[Entry], before: Plan, plan: Plan) -> Iterator[str
         do = "restart NATS there with that file" if there else "start NATS there with that file"
         yield f"Copy nats/{name}.conf, tls/{name}.crt, tls/{name}.key and tls/ca.crt to {server.address.host}, and {do}."
     if plan.nats_cluster and not before.nats_cluster:
-        yield (
-            "What the one server stored is not taken over: managers publish all of it anew, and what runs goes on. "
-            "Remove nats/nats.conf, tls/nats.crt and tls/nats.key: no server reads them any more."
-        )
-    gone = [one for one in former if one not in plan.nats_addresses]
+        yield ("What the one server stored is not taken over: managers publish all of it anew, and what runs goes on.")
+
+
+def _of_former_nats(before: Plan, plan: Plan) -> Iterator[str]:
+    """Return what is to be done about servers that are none of the cluster any more: last, when no service knows them."""
+    gone = [one for one in before.nats_addresses if one not in plan.nats_addresses]
     if plan.nats_cluster and gone:
-        yield f"Stop NATS at {', '.join(map(str, gone))} when the others run and the services know them."
+        yield f"When all of them have read it, stop NATS at {', '.join(map(str, gone))}."
+    if plan.nats_cluster and not before.nats_cluster:
+        yield "Remove nats/nats.conf, tls/nats.crt and tls/nats.key: no server reads them any more."
+
+
+def cluster_copies(plan: Plan, *files: str) -> tuple[str, ...]:
+    """Return the step by which the servers of a NATS cluster get these files, `{}` for their names; none for one server."""
+    each = [
+        f"{' and '.join(file.format(server.name) for file in files)} to {server.address.host}"
+        for server in plan.nats_cluster
+    ]
+    return (f"Copy to the servers of the NATS cluster what they read: {'; '.join(each)}.",) if each else ()
 
 
 def certificate_step(layout: Layout) -> str:
