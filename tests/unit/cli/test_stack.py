@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from headrace.cli.config import Config
+from headrace.cli.config import Config, Login
 from headrace.embedded.proc import ProcessId
 from headrace.embedded.state import Phase, ProcessState, StackState, write_state
 from tests.support.fakes.manager_api import KEY, NOW, FakeManagerApi, service_view, uid
@@ -147,6 +147,36 @@ def test_machines_are_left_out_for_who_is_no_operator(bare: Cli, there: FakeMana
     del there.answers["GET", "/v1/agents"]
     ran = bare("--url", there.url, "status", "--json")
     assert (ran.code, ran.json["status"], ran.json["agents"]) == (0, "up", [])
+
+
+@pytest.mark.parametrize("variable", ["HEADRACE_URL", "HEADRACE_API_KEY"])
+def test_a_server_that_the_environment_names_is_meant_rather_than_the_stack_here(
+    bare: Cli, stack: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv("HEADRACE_URL", "http://127.0.0.1:1") if variable == "HEADRACE_URL" else None
+    monkeypatch.setenv("HEADRACE_API_KEY", "hr_wrong" if variable == "HEADRACE_API_KEY" else KEY)
+    ran = bare("status")
+    assert ran.code == {"HEADRACE_URL": 3, "HEADRACE_API_KEY": 4}[variable]
+    assert str(stack) not in ran.out
+
+
+def test_a_server_that_was_logged_in_to_is_meant_rather_than_the_stack_here(
+    bare: Cli, home: Path, stack: Path, there: FakeManagerApi
+) -> None:
+    Config().store(Login(url="http://127.0.0.1:1", key=KEY))
+    ran = bare("status")
+    assert (ran.code, "http://127.0.0.1:1 is down" in ran.out) == (3, True)
+    Config().store(Login(url=there.url, key=KEY))
+    assert str(stack) in bare("status").out
+
+
+def test_a_server_that_knows_no_such_key_is_not_said_to_be_down(bare: Cli, there: FakeManagerApi, home: Path) -> None:
+    """Nobody is told more; exit status 4, as with all commands."""
+    ran = bare("--url", there.url, "status", "--json")
+    assert (ran.code, ran.json["status"]) == (4, "unknown")
+    ran = bare("--url", there.url, "status")
+    assert ran.code == 4
+    assert "is down" not in ran.out
 
 
 def test_many_services_are_counted(bare: Cli, there: FakeManagerApi, stack: Path) -> None:

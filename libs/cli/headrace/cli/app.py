@@ -87,7 +87,10 @@ ENTRIES: Mapping[str, Entry] = {
         "backup", "Back up an installation into one file: database, keys, model folders; it goes on serving meanwhile."
     ),
     "restore": Entry("restore", "Check a backup, or bring it back onto an empty installation: all of it, or nothing."),
-    "audit": Entry("audit", "List changes: who, from where, when, what (operators; owners for their projects)."),
+    "audit": Entry(
+        "audit",
+        "List changes: who, from where, when, what; newest first (operators; owners with --project or --service).",
+    ),
     "version": Entry("version", "Show the version of this program, and of the server if it is reachable."),
     "completion": Entry(
         "completion", "Print the shell's completion script; load it with: source <(headrace completion bash)."

@@ -171,6 +171,17 @@ class Config:
         login = self.login()
         return self._of_login(login) if login is not None else self._of_running()
 
+    def names_server(self) -> bool:
+        """Return True if environment or stored login name a server, which is meant then rather than a stack of this machine."""
+        if self.environ.get("HEADRACE_URL") or self.environ.get("HEADRACE_API_KEY"):
+            return True
+        if self.environ.get("HEADRACE_DATA"):
+            return False
+        login = self.login()
+        return (
+            login is not None and login.url is not None and login.url not in {s.api_url for s in self.stacks.running()}
+        )
+
     def local(self, data: Path) -> Target:
         """Return the stack that runs on `data`. Raises CliError if none does."""
         state = _started(data)

@@ -49,7 +49,7 @@ def migrate(
     except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise CliError(f"the database refused: {error}") from None
     except (OSError, TimeoutError) as error:
-        raise CliError(f"the database cannot be reached: {error or 'timeout'}", ExitCode.UNREACHABLE) from None
+        raise CliError(f"the database cannot be reached: {str(error) or 'timeout'}", ExitCode.UNREACHABLE) from None
     session.output.facts(
         Migrated(applied=applied), (("applied", ", ".join(map(str, applied)) or "nothing; it is up to date"),)
     )

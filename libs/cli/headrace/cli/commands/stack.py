@@ -166,10 +166,11 @@ def status(session: Session, data: Data = None) -> None:
     """Show each part of an installation or of the local stack, what is wrong with it and why. Exit status 1: degraded."""
     from headrace.cli.commands.stack_status import show_status  # noqa: PLC0415 - `up` stays for long, and needs none of it
 
-    folder = chosen_data(session, data)
-    state = read_state(folder)
-    remote = data is None and session.data is None and (state is None or session.url is not None)
-    show_status(session, folder, None if remote else state, remote=remote)
+    here = data is not None or session.data is not None
+    named = not here and (session.url is not None or session.config.names_server())
+    folder = _data(session, data) if named else chosen_data(session, data)
+    state = None if named else read_state(folder)
+    show_status(session, folder, state, remote=named or (state is None and not here))
 
 
 def _data(session: Session, data: Path | None) -> Path:

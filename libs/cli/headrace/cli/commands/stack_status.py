@@ -34,7 +34,8 @@ class StatusView(BaseModel):
     """Output of `headrace status --json`."""
 
     model_config = ConfigDict(frozen=True)
-    status: Literal["up", "starting", "stopping", "degraded", "down"]
+    status: Literal["up", "starting", "stopping", "degraded", "down", "unknown"]
+    """`unknown`: it is not told to who is not logged in."""
     url: str | None = None
     data: Path | None = None
     """Data folder of a local stack."""
@@ -66,12 +67,17 @@ def _server(session: Session) -> tuple[StatusView, Exception | None]:
     try:
         target = session.config.target(url=session.url, data=session.data)
     except CliError as error:
+        if error.code is ExitCode.DENIED:
+            return StatusView(status="unknown", url=session.url), error
         return StatusView(status="down", hints=(str(error), error.hint)), None
     try:
         seen = _seen(session)
     except HeadraceError as error:
-        answers = isinstance(error, ApiError) and error.status >= 500
-        return StatusView(status="degraded" if answers else "down", url=target.url, hints=(str(error),)), error
+        answer = error.status if isinstance(error, ApiError) else None
+        if answer in {401, 403}:
+            return StatusView(status="unknown", url=target.url), error
+        degraded = answer is not None and answer >= 500
+        return StatusView(status="degraded" if degraded else "down", url=target.url, hints=(str(error),)), error
     view = StatusView(
         status="degraded" if seen.impaired else "up",
         url=target.url,
@@ -193,7 +199,8 @@ def _misplaced(agent: AgentView) -> str:
 def _print(session: Session, view: StatusView, folder: Path) -> None:
     output = session.output
     where = f"on {view.data}" if view.data is not None else f"at {view.url}" if view.url else ""
-    output.line(f"Headrace {where} is {view.status}".replace("  ", " "))
+    words = "tells its status to nobody who is not logged in" if view.status == "unknown" else f"is {view.status}"
+    output.line(f"Headrace {where} {words}".replace("  ", " "))
     if view.stack is not None:
         output.line(
             f"API {view.stack.api_url}, endpoints {view.stack.proxy_url}, since {cell(view.stack.started_at)}, runtime {view.stack.runtime}"
