@@ -133,6 +133,13 @@ def test_a_layer_s_tests_take_nothing_from_another_layer_s_folder() -> None:
     assert wrong == []
 
 
+def test_what_an_error_says_is_asked_of_its_text() -> None:
+    """An exception without a text, as of `asyncio.timeout`, is true: `error or …` shows nothing at all."""
+    found = re.compile(r"\{(?:error|exc|err) or ")
+    files = (file for folder in ("libs", "services") for file in sorted((ROOT / folder).rglob("*.py")))
+    assert [file.name for file in files if found.search(file.read_text()) and file.name != "prestart.py"] == []
+
+
 def test_parts_of_services_are_put_together_by_wiring_alone() -> None:
     """Copies of it drift: what a test built without one of its parts is not what runs in production."""
     assert [

@@ -56,6 +56,12 @@ async def test_an_operator_reads_who_did_what_from_where(api: ManagerApi) -> Non
     assert (created["action"], created["project"]) == ("project.created", "search")
 
 
+async def test_an_action_that_is_none_is_refused_in_words(api: ManagerApi) -> None:
+    for action in ("*", "agent", "agent.cordon%"):
+        said = await refused(api.admin, 400, action=action)
+        assert "allowed: an action as agent.cordoned, or the beginning of several and a star, as agent.*" in said
+
+
 async def test_owners_read_that_of_their_projects_and_nobody_else_does(api: ManagerApi) -> None:
     await api.admin.call("POST", "/v1/projects", {"name": "search"})
     owner, member, stranger = [

@@ -99,6 +99,12 @@ def test_a_part_that_is_silent_is_away_since_it_was_last_heard_of(name: str) -> 
     assert part(found, "m1").status == "up"
 
 
+def test_a_silent_part_s_work_is_done_by_others_only_where_there_are_some() -> None:
+    last = NOW - AWAY_AFTER - timedelta(seconds=1)
+    assert "the others do its work" in part(assessed(without("m2", last_seen_at=last)), "m2").reasons[0].text
+    assert "another one takes over" not in part(assessed(without("a1", last_seen_at=last)), "a1").reasons[0].text
+
+
 def test_a_part_that_said_that_it_stops_is_no_trouble_unless_it_was_the_last_one() -> None:
     found = assessed(without("m2", stopped=True, last_seen_at=START))
     assert not found.degraded

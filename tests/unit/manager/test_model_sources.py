@@ -139,7 +139,7 @@ def test_an_operator_allows_networks_hosts_and_schemes() -> None:
         frozenset({"https"}), ("models.corp", ".cdn.corp"), (ip_network("10.0.0.0/8"),), frozenset({"hub.corp"})
     )
     assert policy.why_not_scheme("https") is None
-    assert policy.why_not_scheme("hf") == "a URI with https://"
+    assert policy.why_not_scheme("hf") == "https://…"
     assert SourcePolicy(frozenset()).why_not_scheme("hf") == "none"
     assert policy.why_not_addresses("host", ["10.1.1.1"]) is None
     assert policy.why_not_url("https://models.corp/a") is None
@@ -215,6 +215,8 @@ def test_what_waits_says_how_far_the_import_is() -> None:
     assert wait_reason(an_import()) == (code, "12.0 GiB of 15.0 GiB of hf://a/b are here")
     rate = an_import(bytes_per_s=80 * 2**20)
     assert wait_reason(rate)[1].endswith("are here, 80 MiB/s, about 38 s left")
+    slow = an_import(bytes_per_s=500 * 2**10)
+    assert ", 500 KiB/s, about " in wait_reason(slow)[1]
     failed = an_import(running=False, error="404", attempts=2)
     assert wait_reason(failed) == (
         PlacementReason.MODEL_IMPORT_FAILED,

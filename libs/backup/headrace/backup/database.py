@@ -46,7 +46,7 @@ async def connected(url: str) -> AsyncIterator[Connection]:
             server_settings={"application_name": "headrace-backup", "timezone": "UTC", "lock_timeout": f"{_LOCK_S}s"},
         )
     except (OSError, TimeoutError) as error:
-        raise BackupError(f"the database cannot be reached: {error or 'no answer within 10 s'}") from None
+        raise BackupError(f"the database cannot be reached: {str(error) or 'no answer within 10 s'}") from None
     except (asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
         raise BackupError(_refused(error)) from None
     try:

@@ -101,7 +101,8 @@ class Settings(ServiceSettings):
     s3_region: Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{1,63}$")] = "us-east-1"
     """Its region, for signatures."""
     model_uri_schemes: tuple[Literal["hf", "https", "s3", "http"], ...] = ("hf", "https", "s3")
-    """Model URIs that services may have. Empty: none."""
+    """Model URIs that services may have: of `hf`, `https`, `s3`, and `http`, which is not encrypted. Empty: none. `file` has
+    `model_paths`."""
     model_uri_hosts: Annotated[
         tuple[Annotated[str, StringConstraints(pattern=r"^\.?[a-z0-9.-]+$", max_length=253)], ...],
         Field(max_length=1000),

@@ -93,7 +93,7 @@ class FollowedStream:
         except APIError as error:  # newer by now, or deleted: the next look finds out
             log.info("stored_message_not_removed", subject=subject, why=str(error))
         except (NatsError, TimeoutError, OSError) as error:
-            raise BusUnavailable(f"removing {subject}: {error or type(error).__name__}") from error
+            raise BusUnavailable(f"removing {subject}: {str(error) or type(error).__name__}") from error
 
     async def _state(self) -> tuple[datetime | None, int, int]:
         """Return creation time, last sequence number and message count of the stream; zeros if it does not exist."""
@@ -102,5 +102,5 @@ class FollowedStream:
         except NotFoundError:
             return None, 0, 0
         except (NatsError, TimeoutError, OSError) as error:
-            raise BusUnavailable(f"stream {self._stream}: {error or type(error).__name__}") from error
+            raise BusUnavailable(f"stream {self._stream}: {str(error) or type(error).__name__}") from error
         return info.created, info.state.last_seq, info.state.messages

@@ -26,7 +26,7 @@ async def publish_last(bus: Bus, message: Message, *, encoded: bytes | None = No
     try:
         sequence = _sequence((await bus.client.request(subject, data, timeout=timeout_s)).data)
     except (NatsError, ValueError, TimeoutError, OSError) as error:
-        raise BusUnavailable(f"{subject} was not acknowledged: {error or type(error).__name__}") from error
+        raise BusUnavailable(f"{subject} was not acknowledged: {str(error) or type(error).__name__}") from error
     BUS_MESSAGES.labels(type(message).__name__, "out").inc()
     return sequence
 
@@ -62,7 +62,9 @@ async def ask(bus: Bus, message: Message, reply: type[R], *, timeout_s: float = 
     try:
         answer = await bus.client.request(subject or message.address(), message.encode(), timeout=timeout_s)
     except (NatsError, TimeoutError, OSError) as error:
-        raise BusUnavailable(f"no answer on {subject or message.address()}: {error or type(error).__name__}") from error
+        raise BusUnavailable(
+            f"no answer on {subject or message.address()}: {str(error) or type(error).__name__}"
+        ) from error
     return reply.decode(answer.data)
 
 

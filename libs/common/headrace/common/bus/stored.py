@@ -63,7 +63,7 @@ async def stored_value(bus: Bus, stream: str, subject: str) -> StoredValue | Non
     try:
         message = await bus.client.request(direct_get(stream, subject), b"", timeout=_TIMEOUT_S)
     except (NatsError, TimeoutError, OSError) as error:
-        raise BusUnavailable(f"direct get: {error or type(error).__name__}") from error
+        raise BusUnavailable(f"direct get: {str(error) or type(error).__name__}") from error
     return None if _status(message) else _value(message)
 
 
@@ -94,7 +94,7 @@ async def _page(bus: Bus, stream: str, subject: str, start: int) -> tuple[list[S
             with suppress(NatsError, OSError):  # the connection may be gone, and the subscription with it
                 await subscription.unsubscribe()
     except (NatsError, TimeoutError, OSError) as error:
-        raise BusUnavailable(f"direct get: {error or type(error).__name__}") from error
+        raise BusUnavailable(f"direct get: {str(error) or type(error).__name__}") from error
 
 
 def _more(end: Msg, status: str) -> bool:

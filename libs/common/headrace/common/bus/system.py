@@ -49,7 +49,9 @@ async def replace_claims(login: SystemLogin, account: str, claims: str) -> bool:
             for answer in await _answers(client, CLAIMS_UPDATE, claims.encode()):
                 _check(answer)
     except (NatsError, OSError, TimeoutError, ValueError, TlsFileError) as error:
-        raise BusUnavailable(f"NATS did not take the claims of an account: {error or type(error).__name__}") from error
+        raise BusUnavailable(
+            f"NATS did not take the claims of an account: {str(error) or type(error).__name__}"
+        ) from error
     return True
 
 

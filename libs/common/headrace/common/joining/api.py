@@ -100,7 +100,7 @@ def _read(url: str, request: urllib.request.Request, context: ssl.SSLContext) ->
             ) from None
         raise JoinError(f"{url} cannot be reached: {error.reason}; is the manager up, and the port open?") from None
     except (OSError, ValueError) as error:
-        raise JoinError(f"{url} cannot be reached: {error or type(error).__name__}") from None
+        raise JoinError(f"{url} cannot be reached: {str(error) or type(error).__name__}") from None
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):

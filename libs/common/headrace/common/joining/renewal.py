@@ -135,7 +135,7 @@ class IdentityRenewal:
                     async with http.post(f"{url}/v1/join/renew", json=body, allow_redirects=False) as answer:
                         status, told = answer.status, await _told(answer)
                 except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
-                    errors.append(f"{url}: {error or type(error).__name__}")
+                    errors.append(f"{url}: {str(error) or type(error).__name__}")
                     continue
                 if status == 200 and _is_of(told.get("token"), key):
                     return str(told["token"])

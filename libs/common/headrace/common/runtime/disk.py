@@ -27,6 +27,8 @@ def is_full(error: BaseException | None) -> bool:
 
 
 def in_words(size: int) -> str:
-    """Format a number of bytes for people: `300 MiB`, `1.5 GiB`."""
+    """Format a number of bytes for people: `300 KiB`, `300 MiB`, `1.5 GiB`."""
+    if 0 < size < 2**20:
+        return f"{size / 1024:.0f} KiB" if size >= 1024 else f"{size} bytes"
     mebibytes = size / 2**20
     return f"{mebibytes:.0f} MiB" if mebibytes < 1024 else f"{mebibytes / 1024:.1f} GiB"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from aiohttp import web
 from pydantic import StringConstraints
@@ -10,11 +10,16 @@ from pydantic import StringConstraints
 from headrace.common.contracts.http.audit import AuditEntry
 from headrace.common.contracts.http.page import GivenTime, Page
 from headrace.common.contracts.problems import Forbidden, NotFound
+from headrace.common.contracts.wording import pattern
 from headrace.manager.api.routing import Call, Paging, Reply, Routes, json_reply
 from headrace.manager.domain.records.events import AuditFilter
 
 routes = Routes("operation")
 
+_ACTION: Final = pattern(
+    r"^[a-z-]{1,40}(\.([a-z-]{1,40}|[a-z-]{0,40}\*)|\*)$",
+    "an action as agent.cordoned, or the beginning of several and a star, as agent.*",
+)
 _Name = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 
 
@@ -29,9 +34,7 @@ class AuditQuery(Paging):
     """Changes of this machine."""
     actor: _Name | None = None
     """Name of the user, or of the component."""
-    action: Annotated[str, StringConstraints(pattern=r"^[a-z-]{1,40}(\.([a-z-]{1,40}|[a-z-]{0,40}\*)|\*)$")] | None = (
-        None
-    )
+    action: Annotated[str, StringConstraints(pattern=_ACTION)] | None = None
     """An action as `agent.cordoned`, or the beginning of several as `agent.*`."""
     since: GivenTime | None = None
     """From this time on."""

@@ -6,7 +6,7 @@ A part is `up`, `degraded` (it says itself that something is wrong), `away` (sil
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, get_args
@@ -33,10 +33,15 @@ _KINDS: Final[tuple[InstanceKind, ...]] = get_args(InstanceKind)
 _NOTED: Final = frozenset({AppProxyWarning.OPEN_FILES})
 """Warnings of how a part is configured, which are shown and are no trouble."""
 _SILENT: Final[Mapping[InstanceKind, str]] = {
-    "manager": "it does not run, or does not reach PostgreSQL; the others do its work",
+    "manager": "it does not run, or does not reach PostgreSQL",
     "app-proxy": "it does not run, or does not reach NATS; where it runs it serves from its last tables",
-    "autoscaler": "it does not run, or does not reach NATS; another one takes over its services' rules within seconds",
+    "autoscaler": "it does not run, or does not reach NATS",
 }
+_TAKEN_OVER: Final[Mapping[InstanceKind, str]] = {
+    "manager": "; the others do its work",
+    "autoscaler": "; another one takes over its services' rules within seconds",
+}
+"""What is said of a silent part beside others of its kind that are heard."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +75,8 @@ def assess(
     now = database.now
     unheard = _unheard(instances, bus, now)
     listed = sorted(instances, key=lambda one: (_KINDS.index(one.kind), one.name))
-    processes = [_process(one, now, unheard if one.kind != "manager" else None) for one in listed]
+    heard = frozenset(one.kind for one in instances if _fresh(one, now))
+    processes = [_process(one, now, unheard if one.kind != "manager" else None, heard) for one in listed]
     agents = [_machine(one, now, unheard) for one in machines.shown]
     stores = [_postgres(database, latency_s), _nats(bus, instances, now), _redis(instances, now, unheard)]
     missing = tuple(_missing(processes)) if unheard is None else ()
@@ -102,24 +108,25 @@ def _unheard(instances: Iterable[Instance], bus: BusState, now: datetime) -> Rea
     return Reason.of(InstallationReason.NOT_HEARD_YET, text)
 
 
-def _process(one: Instance, now: datetime, unheard: Reason | None) -> PartState:
+def _process(one: Instance, now: datetime, unheard: Reason | None, heard: Set[InstanceKind]) -> PartState:
     noted = {name: why for name, why in one.checks.items() if name in _NOTED}
     one = replace(one, checks={name: why for name, why in one.checks.items() if name not in _NOTED})
-    status, since, reasons = _state(one, now, unheard)
+    status, since, reasons = _state(one, now, unheard, heard)
     facts = {name: value for name, value in one.facts.items() if not name.startswith("redis_")} | noted
     return PartState(one.kind, one.name, status, one.version, one.host, one.address, since, reasons, facts)
 
 
 def _state(
-    one: Instance, now: datetime, unheard: Reason | None
+    one: Instance, now: datetime, unheard: Reason | None, heard: Set[InstanceKind]
 ) -> tuple[PartStatus, datetime | None, tuple[Reason, ...]]:
     if one.stopped:
         return "stopped", one.last_seen_at, (Reason.of(InstallationReason.STOPPED_IN_ORDER, "it was stopped in order"),)
     if not _fresh(one, now):
         if unheard is not None:
             return "unknown", one.last_seen_at, (unheard,)
-        text = f"silent for {_seconds(now - one.last_seen_at)}"
-        return "away", one.last_seen_at, (Reason.of(InstallationReason.SILENT, f"{text}: {_SILENT[one.kind]}"),)
+        text = f"silent for {_seconds(now - one.last_seen_at)}: {_SILENT[one.kind]}"
+        text += _TAKEN_OVER.get(one.kind, "") if one.kind in heard else ""
+        return "away", one.last_seen_at, (Reason.of(InstallationReason.SILENT, text),)
     if one.checks:
         code = InstallationReason.WARNING if one.ready else InstallationReason.NOT_READY
         return "degraded", one.checks_since, (Reason.of(code, _listed(one.checks)),)

@@ -38,7 +38,7 @@ class SourcePolicy:
         """Return what is allowed instead, if model URIs of this scheme are not."""
         if scheme in self.schemes:
             return None
-        return f"a URI with {' or '.join(sorted(self.schemes))}://" if self.schemes else "none"
+        return ", ".join(f"{one}://…" for one in sorted(self.schemes)) or "none"
 
     def why_not_url(self, url: str) -> str | None:
         """Return why this URL is not opened; None if it is."""

@@ -48,7 +48,8 @@ class NatsServers:
                 js = JetStreamContext(client, timeout=LOOK_S)
                 streams = tuple([_stream(await js.stream_info(name), self._copies) for name in STREAMS])
         except (NatsError, TimeoutError, OSError) as error:
-            problem = f"it does not tell of its streams: {error or type(error).__name__}"
+            why = f"no answer within {LOOK_S:g} s" if isinstance(error, TimeoutError) else str(error)
+            problem = f"it does not tell of its streams: {why or type(error).__name__}"
             return BusState(problem, state.version, state.address, state.servers)
         return BusState(None, state.version, state.address, state.servers, streams)
 

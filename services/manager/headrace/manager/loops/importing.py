@@ -19,6 +19,7 @@ from headrace.manager.domain.storage_usage import StorageChange, StorageUsage
 from headrace.manager.folders.staging import StagedFile, Staging
 from headrace.manager.folders.storage import FolderStorage
 from headrace.manager.sources.source import Source, Sources
+from headrace.manager.sources.web import broken_in_words
 from headrace.manager.store import folders
 from headrace.manager.usecases.storage_account import StorageAccount
 
@@ -140,7 +141,7 @@ async def _pieces(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
                 yield bytes(gathered)
                 gathered.clear()
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
-        broken = SourceError(f"the connection broke: {str(error)[:200] or type(error).__name__}", lasting=False)
+        broken = SourceError(f"the connection broke: {broken_in_words(error)}", lasting=False)
     if gathered:
         yield bytes(gathered)
     if broken is not None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -96,7 +97,7 @@ class Web:
         except TimeoutError:
             raise SourceError(f"{_shown(url)} did not answer in time", lasting=False) from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise SourceError(f"{_shown(url)}: {str(error)[:200] or type(error).__name__}", lasting=False) from None
+            raise SourceError(f"{_shown(url)}: {broken_in_words(error)}", lasting=False) from None
 
 
 @asynccontextmanager
@@ -145,6 +146,20 @@ class _CheckingResolver(AbstractResolver):
 
     async def close(self) -> None:
         await self._system.close()
+
+
+def broken_in_words(error: BaseException) -> str:
+    """Return why a request failed, or a body did not come whole."""
+    if isinstance(error, aiohttp.ClientPayloadError):
+        return "it ended before all had come"
+    if isinstance(error, aiohttp.SocketTimeoutError):
+        return f"nothing came for {_SILENCE_S:g} s"
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return f"the name {error.host} is not found"
+    if isinstance(error, aiohttp.ClientConnectorError) and not isinstance(error, aiohttp.ClientSSLError):
+        number = error.os_error.errno or 0
+        return f"cannot connect to {error.host}:{error.port}{f': {os.strerror(number)}' if number > 0 else ''}"
+    return str(error)[:200] or type(error).__name__
 
 
 async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:

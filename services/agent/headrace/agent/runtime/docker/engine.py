@@ -68,7 +68,9 @@ class Engine:
             async with self._request(method, await self._path(path), query, body, data, timeout_s) as response:
                 content = await response.read()
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise RuntimeUnavailable(f"the Docker engine did not answer: {error or type(error).__name__}") from error
+            raise RuntimeUnavailable(
+                f"the Docker engine did not answer: {str(error) or type(error).__name__}"
+            ) from error
         if response.status >= 400:
             raise EngineError(response.status, _message(content))
         return json.loads(content) if content and response.content_type == "application/json" else None
@@ -89,7 +91,9 @@ class Engine:
             async with self._request("HEAD", await self._path(path), query, None, None, None) as response:
                 return response.status == 404
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise RuntimeUnavailable(f"the Docker engine did not answer: {error or type(error).__name__}") from error
+            raise RuntimeUnavailable(
+                f"the Docker engine did not answer: {str(error) or type(error).__name__}"
+            ) from error
 
     @asynccontextmanager
     async def stream(
@@ -102,7 +106,7 @@ class Engine:
                     raise EngineError(response.status, _message(await response.read()))
                 yield response.content.iter_any()
         except (aiohttp.ClientError, OSError) as error:
-            raise RuntimeUnavailable(f"the Docker engine broke off: {error or type(error).__name__}") from error
+            raise RuntimeUnavailable(f"the Docker engine broke off: {str(error) or type(error).__name__}") from error
 
     async def _path(self, path: str) -> str:
         if self._prefix is None:
