@@ -29,11 +29,12 @@ class Installed:
 
     on: Machine
     token: str
+    service: str = "chat"
 
     async def asks(self) -> str:
         """Send one request on a connection of its own; return its status, or how it failed."""
         head = (
-            "POST /chat/v1/chat/completions HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+            f"POST /{self.service}/v1/chat/completions HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
             f"Authorization: Bearer {self.token}\r\nContent-Type: application/json\r\nContent-Length: {len(BODY)}\r\n\r\n"
         )
         try:
@@ -197,3 +198,56 @@ async def test_uninstalling_stops_and_removes_all_but_data(installed: Installed)
     on.headrace("systemd", "uninstall", "--delete-data")
     await eventually(lambda: on.pids("headrace-agent", ".") == set())
     assert on.runs("ls", "/var/lib/headrace").split() == ["agents", "nats", "redis"]
+
+
+async def test_a_machine_that_joins_runs_its_agent_as_a_unit(installed: Installed) -> None:
+    """By the printed line: enabled, serving, over a restart and a reboot; the same line mends what was left undone."""
+    on = installed.on
+    on.headrace("systemd", "uninstall", "--service", "agent", "--delete-data")
+    on.headrace("systemd", "install", "/etc/headrace", "--service", "manager", "--service", "appproxy", "--now")
+    on.headrace("service", "rm", "chat", "--yes")
+
+    def status(agent: str) -> str:
+        return {one["id"]: str(one["status"]) for one in json.loads(on.headrace("agent", "ls", "--json"))}.get(
+            agent, ""
+        )
+
+    await eventually(lambda: status("agent-1") != "alive", every_s=0.5)
+    folders = "--dir /etc/headrace-gpu-7 --data-dir /var/lib/headrace/gpu-7"
+    join = f"{on.headrace('agent', 'join-token').strip()} --name gpu-7 --runtime process --simulated-gpus 1 {folders}"
+    said = on.runs("sh", "-c", join)
+    assert "gpu-7 runs as a service, also after a reboot: systemctl status headrace-agent\n" in said
+    assert on.runs("systemctl", "is-enabled", "headrace-agent").strip() == "enabled"
+    assert on.shows("headrace-agent.service", "ActiveState", "StatusText") == ["active", "ready"]
+
+    on.copy(EXAMPLE, "/tmp/chat")
+    on.headrace("folder", "create", "joined")
+    on.headrace("folder", "upload", "joined", "/tmp/chat")
+    on.headrace("service", "create", "joined", "--folder", "joined", "--replicas", "1", "--wait")
+    there = Installed(on, json.loads(on.headrace("token", "create", "joined", "--json"))["token"], "joined")
+    assert await there.asks() == "200"
+    before = replicas(on)
+    on.runs("systemctl", "restart", "headrace-agent")
+    assert (replicas(on), await there.asks()) == (before, "200")
+    await asyncio.to_thread(on.reboot)
+    await eventually(
+        lambda: on.shows("headrace-agent.service", "ActiveState", "StatusText") == ["active", "ready"],
+        every_s=0.5,
+        within_s=120,
+    )
+    await asyncio.to_thread(on.headrace, "service", "wait", "joined")
+    assert (await there.asks(), len(replicas(on))) == ("200", 1)
+
+    on.headrace("systemd", "uninstall", "--service", "agent")
+    assert "start it: HEADRACE_AGENT_CONFIG=" in on.runs("sh", "-c", f"{join} --no-service")
+    assert on.tries("systemctl", "cat", "headrace-agent").returncode != 0
+    on.runs("mv", "/etc/headrace-gpu-7/tls", "/etc/headrace-gpu-7/away")
+    failed = on.tries("sh", "-c", join)
+    on.runs("mv", "/etc/headrace-gpu-7/away", "/etc/headrace-gpu-7/tls")
+    assert failed.returncode == 1
+    (line,) = failed.stderr.decode().splitlines()
+    assert line.startswith("headrace-agent join: gpu-7 has joined, and its service does not run yet: ")
+    assert "/etc/headrace-gpu-7 lacks tls/ca.crt, which the agent needs; allowed: " in line
+    on.runs("sh", "-c", line.rpartition("Mend it and run: ")[2])
+    assert on.shows("headrace-agent.service", "ActiveState", "StatusText") == ["active", "ready"]
+    assert await there.asks() == "200"

@@ -45,7 +45,7 @@ async def run(line: str, machine: Path) -> subprocess.CompletedProcess[str]:
 
 def options(machine: Path) -> str:
     folders = f"--dir {machine / 'etc'} --data-dir {machine / 'data'}"
-    return f" --name gpu-7 --runtime process --admin-port 0 {folders}"
+    return f" --name gpu-7 --runtime process --admin-port 0 --no-service {folders}"
 
 
 async def test_the_line_installs_and_joins_and_its_token_is_in_no_program_s_arguments(
@@ -62,7 +62,7 @@ async def test_the_line_installs_and_joins_and_its_token_is_in_no_program_s_argu
     assert (machine / "opt/ca.crt").read_text() == (there.folder / "tls/ca.crt").read_text()
     assert made["token"] not in told
     again = await run(made["command"] + options(machine), machine)
-    assert "nothing to do" in again.stdout
+    assert "nothing to join" in again.stdout
 
 
 async def test_another_authority_is_said_and_nothing_is_run(there: Joinable, machine: Path) -> None:

@@ -20,7 +20,10 @@ from tests.support.wait import until
 
 ROOT = Path(__file__).parents[3]
 BIN = Path(sys.executable).parent
-PACKAGES = ("systemd", "systemd-sysv", "dbus", "python3", "iproute2", "procps", "postgresql", "redis-server")
+PACKAGES = (
+    *("systemd", "systemd-sysv", "dbus", "python3-venv", "curl", "sudo", "iproute2", "procps", "postgresql"),
+    "redis-server",
+)
 HOST = "ml.example.com"
 """Its own name, at which agents on it reach the manager."""
 _RELEASE, _PYTHON = "bookworm", "3.11"
@@ -64,6 +67,14 @@ systemctl daemon-reload
 systemctl enable -q --now nats-server tls-redis
 """
 """How docs/operations.md has the servers installed."""
+
+
+_PROGRAMS = """
+cd /opt/headrace
+ln -s . venv
+grep -lI '^#!.*python' bin/* | xargs sed -i '1s,.*,#!/opt/headrace/bin/python,'
+"""
+"""Programs of the wheels there, also at the place where the line of `join-token` looks for them: it finds its version installed."""
 
 
 class Machine:
@@ -142,6 +153,7 @@ def machine(work: Path) -> Iterator[Machine]:
         made.runs("python3", "-m", "venv", "--without-pip", "/opt/headrace")
         made.copy(packages, f"/opt/headrace/lib/python{_PYTHON}/site-packages")
         made.copy(packages / "bin", "/opt/headrace/bin")
+        made.runs("sh", "-c", _PROGRAMS)
         yield made
     finally:
         subprocess.run(["docker", "rm", "--force", made.name], capture_output=True, check=False, timeout=120)
@@ -187,7 +199,7 @@ def _wheel_with_dependencies(work: Path) -> Path:
     target = work / "packages"
     options = ("--target", target, "--python-version", _PYTHON, "--constraints", work / "constraints")
     subprocess.run(
-        [BIN / "uv", "pip", "install", "--quiet", *options, f"{wheel}[embedded]"],
+        [BIN / "uv", "pip", "install", "--quiet", *options, f"{wheel}[embedded]", "pip"],
         check=True,
         capture_output=True,
         timeout=240,

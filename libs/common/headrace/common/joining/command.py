@@ -1,4 +1,4 @@
-"""The command `join` of a service: checks, then joins, then says how to start. Nothing is changed before all checks pass."""
+"""The command `join` of a service: checks, joins, and has systemd run it. Nothing is changed before all checks pass."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from headrace.common.bus.identities import public_key
 from headrace.common.contracts.keyform import JOIN_TOKEN
+from headrace.common.joining import units
 from headrace.common.joining.api import Manager, known_manager
 from headrace.common.joining.checks import Check, clock_check, existing, table, version_check
 from headrace.common.joining.errors import JoinError
@@ -44,6 +45,8 @@ class Joiner:
     """What is to be done before its start."""
     forget: Callable[[argparse.Namespace], None] = lambda _given: None
     """Deletes the keys that it made itself when it joined before (`--again`). Raises OSError."""
+    unit_words: Callable[[str], Sequence[str]] | None = None
+    """Words of `headrace systemd install DIR` that mean it, by its name; None: it is started by hand."""
 
 
 def join(joiner: Joiner, arguments: Sequence[str]) -> int:
@@ -74,14 +77,14 @@ def _join(joiner: Joiner, given: argparse.Namespace) -> int:
     if _NAME.fullmatch(name) is None:
         raise JoinError(f"--name: found {name}; allowed: 1 to 63 lower-case letters, digits and hyphens")
     given.name = name
-    files = MachineFiles(given.dir, name)
+    files = MachineFiles(given.dir.absolute(), name)
     if files.joined and not given.again and not given.check_only:
-        _say(f"{name} has joined before, by {files.credentials}; nothing to do. Anew, after its removal: --again")
-        _say(f"start it: {_start(joiner, files)}")
+        _say(f"{name} has joined before, by {files.credentials}; nothing to join. Anew, after its removal: --again")
+        _start(joiner, given, files)
         return 0
     token = None if given.check_only else _token(given)
     manager = known_manager(given.url, ca=_ca(given.ca_file), ca_sha256=given.ca_sha256)
-    checks = _checked(joiner, given, manager)
+    checks = _checked(joiner, given, manager, files)
     for line in table(checks):
         _say(line)
     failed = [check.name for check in checks if check.mend is not None]
@@ -100,7 +103,7 @@ def _join(joiner: Joiner, given: argparse.Namespace) -> int:
     )
     if joiner.note:
         _say(joiner.note)
-    _say(f"start it: {_start(joiner, files)}")
+    _start(joiner, given, files)
     return 0
 
 
@@ -111,12 +114,14 @@ def _forget(joiner: Joiner, given: argparse.Namespace) -> None:
         raise JoinError(f"{error.filename} cannot be deleted: {error.strerror or error}") from None
 
 
-def _checked(joiner: Joiner, given: argparse.Namespace, manager: Manager) -> list[Check]:
+def _checked(joiner: Joiner, given: argparse.Namespace, manager: Manager, files: MachineFiles) -> list[Check]:
     found, clock = manager.version()
+    wants_unit = joiner.unit_words is not None and not given.no_service and units.unsupported() is None
     return [
         version_check(found, version("headrace")),
         clock_check(clock, datetime.now(UTC)),
         *joiner.checks(given),
+        *([units.unit_check(joiner.module, files.settings)] if wants_unit else []),
         _writable("folder of settings", given.dir),
         _writable("folder of data", given.data_dir),
     ]
@@ -142,17 +147,26 @@ def _common(
     }
 
 
-SYSTEMD: Final = Path("/run/systemd/system")
-"""Is there where systemd started the machine (sd_booted(3))."""
-
-
-def _start(joiner: Joiner, files: MachineFiles) -> str:
+def _start(joiner: Joiner, given: argparse.Namespace, files: MachineFiles) -> None:
+    """Have systemd run the service from now on, or say how to start it. Raises JoinError."""
     variable = f"HEADRACE_{joiner.module.upper()}_CONFIG"
-    command = f"{variable}={files.settings} {sys.executable} -m headrace.{joiner.module}"
-    if joiner.module != "agent" or not SYSTEMD.is_dir():
-        return command
-    program = Path(sys.executable).with_name("headrace")
-    return f"{program} systemd install {files.settings.parents[1]} --now (or by hand: {command})"
+    by_hand = f"start it: {variable}={files.settings} {sys.executable} -m headrace.{joiner.module}"
+    if joiner.unit_words is None or given.no_service:
+        _say(by_hand)
+        return
+    if (why := units.unsupported()) is not None:
+        _say(f"{by_hand}  # {why}")
+        return
+    if (unit := units.unit_check(joiner.module, files.settings)).mend is not None:
+        raise JoinError(f"{files.name} has joined, and is not started: found {unit.found}; {unit.mend}")
+    command = units.install_command(files.folder, joiner.unit_words(files.name))
+    try:
+        units.install(command)
+    except units.UnitError as error:
+        raise JoinError(
+            f"{files.name} has joined, and its service does not run yet: {error}. Mend it and run: {' '.join(command)}"
+        ) from None
+    _say(f"{files.name} runs as a service, also after a reboot: systemctl status headrace-{joiner.module}")
 
 
 def _token(given: argparse.Namespace) -> str:
@@ -204,5 +218,7 @@ def _parser(joiner: Joiner) -> argparse.ArgumentParser:
     )
     parser.add_argument("--check-only", action="store_true", help="Check the machine, and change nothing.")
     parser.add_argument("--again", action="store_true", help="Join with a new key, though it has joined before.")
+    if joiner.unit_words is not None:
+        parser.add_argument("--no-service", action="store_true", help="Install no systemd unit; say how to start it.")
     joiner.options(parser)
     return parser

@@ -4,4 +4,4 @@ from __future__ import annotations
 
 
 class JoinError(Exception):
-    """A machine cannot join; `str()` says what was found and what to do, without a secret. Nothing was changed."""
+    """A machine cannot join; `str()` says what was found and what to do, without a secret."""
