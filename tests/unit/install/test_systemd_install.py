@@ -186,6 +186,22 @@ def test_an_interpreter_that_services_cannot_reach_is_refused(tmp_path: Path, ho
             install_steps(made(tmp_path), host, python=path)
 
 
+def test_a_machine_that_joined_an_installation_of_a_public_authority_verifies_by_the_systems(
+    tmp_path: Path, host: FolderAsHost
+) -> None:
+    for path in ("settings/gpu-1.toml", "bus/gpu-1.creds"):
+        (tmp_path / "etc" / path).parent.mkdir(parents=True)
+        (tmp_path / "etc" / path).write_text('id = "gpu-1"\n')
+    assert install(tmp_path / "etc", host)[0].units == (AGENT,)
+    unit = (host.root / f"etc/systemd/system/{AGENT}").read_text()
+    assert "Environment=HEADRACE_AGENT_NATS_CREDENTIALS=%d/gpu-1.creds\n" in unit
+    assert "ca.crt" not in unit
+    assert "CA_FILE" not in unit
+    (tmp_path / "etc/settings/gpu-1.toml").write_text(f'ca_file = "{tmp_path}/etc/tls/ca.crt"\n')
+    with pytest.raises(InstallError, match=r"lacks tls/ca\.crt, which the agent needs"):
+        install(tmp_path / "etc", host)
+
+
 def test_uninstalling_leaves_the_data_and_says_where(tmp_path: Path, host: FolderAsHost) -> None:
     data = host.root / "var/lib/headrace"
     install(made(tmp_path), host)

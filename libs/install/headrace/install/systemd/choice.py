@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from headrace.install.errors import InstallError
 from headrace.install.plan import MAX_AGENTS
-from headrace.install.systemd.units import Chosen, ServiceName, needed
+from headrace.install.systemd.units import CA, Chosen, ServiceName, needed
 
 _OTHERS: Final = {ServiceName.MANAGER: "manager", ServiceName.APPPROXY: "proxy-1", ServiceName.AUTOSCALER: "autoscaler"}
 """Names of the settings of all services but agents."""
@@ -61,6 +61,8 @@ def _is_loopback(host: str) -> bool:
 
 def _read(folder: Path, service: ServiceName, name: str) -> Chosen:
     missing = [path for path in needed(service, name) if not (folder / path).is_file()]
+    if missing == [CA] and not (settings := _settings(folder, name)).get("ca_file"):
+        return Chosen(service, name, settings, ca=False)
     if missing:
         raise InstallError(
             f"{folder} lacks {_listed(missing)}, which the {service} needs; allowed: a folder of headrace init"

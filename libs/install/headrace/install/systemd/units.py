@@ -21,6 +21,8 @@ SOCKET: Final = "headrace-appproxy.socket"
 PROCESS_RUNTIME: Final = "headrace-agent.service.d/process-runtime.conf"
 _UNITS: Final = Path(__file__).parent / "unit_files"
 _FOLDER, _PYTHON, _STATE = "/etc/headrace", "/opt/headrace/bin/python", "/var/lib/"
+CA: Final = "tls/ca.crt"
+_CA_LINES: Final = re.compile(r"^(?:LoadCredential=ca\.crt:.*|Environment=\w+_CA_FILE=%d/ca\.crt)\n", re.MULTILINE)
 _CREDENTIAL: Final = re.compile(rf"^LoadCredential=[^:\n]+:{_FOLDER}/(\S+)$", re.MULTILINE)
 _STATE_LINES: Final = re.compile(r"^StateDirectory=.*\nStateDirectoryMode=(\d+)\n", re.MULTILINE)
 _ACCOUNT: Final = re.compile(r"^(User|Group)=(\S+)$", re.MULTILINE)
@@ -58,6 +60,8 @@ class Chosen:
     service: ServiceName
     name: str
     settings: Mapping[str, Any]
+    ca: bool = True
+    """Whether it verifies servers by certificates of the folder; else by the system's authorities."""
 
     @property
     def processes(self) -> bool:
@@ -77,6 +81,7 @@ def rendered(chosen: Sequence[Chosen], folder: Path, python: Path) -> dict[str, 
     files = {SYSUSERS: _unit("headrace.sysusers.conf")}
     for one in chosen:
         text = _named(_unit(one.service.unit), one.service, one.name)
+        text = text if one.ca else _CA_LINES.sub("", text)
         state = str(one.settings.get(_STATE_SETTING.get(one.service, ""), ""))
         if state:
             _check(state, f"{_STATE_SETTING[one.service]} of the {one.service}")
