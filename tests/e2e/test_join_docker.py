@@ -117,7 +117,7 @@ async def test_a_machine_with_docker_only_joins_serves_and_keeps_its_identity(
     await docker("stop", CONTAINER)
     again = await machine.run(made["command"])
     assert again.returncode == 0, again.stdout + again.stderr
-    assert "nothing to do" in again.stdout
+    assert "nothing to join" in again.stdout
     assert json.loads(await docker("inspect", CONTAINER))[0]["Id"] == state["Id"]
 
     # Without its container, as on the way to another image: it comes back as who it was, and its replica was not touched.

@@ -183,7 +183,7 @@ async def test_the_line_again_changes_nothing_also_with_a_token_that_is_used_up(
     for options in (None, f" --name gpu-7 --dir {machine.root / 'etc'}"):
         again = await machine.run(new["command"], options)
         assert again.returncode == 0, again.stderr
-        assert "nothing to do" in again.stdout
+        assert "nothing to join" in again.stdout
         assert machine.container == words
     engine = machine.engine()
     assert [call[0] for call in engine["calls"]].count("run") == 4, "one container that stays, and three that joined"
