@@ -23,7 +23,7 @@ main() {
     mkdir -p -m 0700 "$$dir" "$$data"
 
     told=$$(printf '%s\n' "$$HEADRACE_JOIN_TOKEN" | agent --rm --interactive --no-healthcheck --volume "$$dir:$$dir" "$$image" \
-        join --url '$url' $ca_option --token-file - --name "$$name" "$$@") || {
+        join --url '$url' $ca_option --token-file - --no-service --name "$$name" "$$@") || {
         printf '%s\n' "$$told"
         exit 1
     }
