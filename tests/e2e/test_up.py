@@ -51,7 +51,7 @@ class Person:
 
     def gets(self, *words: str) -> Any:
         ran = self.runs(*words, "--json")
-        assert ran.returncode == 0, ran.stderr
+        assert ran.returncode == 0, ran.stderr + ran.stdout
         return json.loads(ran.stdout)
 
 

@@ -123,6 +123,16 @@ def test_a_part_that_says_itself_what_is_wrong_is_degraded_since_then(code: Inst
     assert (seen.reasons[0].code, seen.reasons[0].text) == (code, "listeners: 10001: in use")
 
 
+@pytest.mark.parametrize(("age_s", "status"), [(1, "starting"), (20, "starting"), (21, "degraded")])
+def test_a_part_that_is_not_ready_yet_is_starting_for_a_while_and_no_trouble(age_s: int, status: str) -> None:
+    began = NOW - timedelta(seconds=age_s)
+    checks = {"traffic": "not listening yet"}
+    found = assessed(without("p1", ready=False, checks=checks, checks_since=began, started_at=began))
+    seen = part(found, "p1")
+    assert (seen.status, seen.since, found.degraded) == (status, began, status == "degraded")
+    assert seen.reasons[0].text == "traffic: not listening yet"
+
+
 def test_a_warning_of_how_a_part_is_configured_is_shown_and_is_no_trouble() -> None:
     found = assessed(without("p1", checks={"open-files": "only 13163 connections fit"}))
     assert (found.degraded, part(found, "p1").status) == (False, "up")

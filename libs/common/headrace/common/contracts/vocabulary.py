@@ -32,9 +32,9 @@ InstanceKind = Literal["manager", "app-proxy", "autoscaler"]
 PartKind = Literal["manager", "app-proxy", "autoscaler", "agent", "postgresql", "nats", "redis"]
 """Parts of an installation."""
 
-PartStatus = Literal["up", "degraded", "away", "stopped", "unknown"]
-"""up: it works. degraded: it says itself that something is wrong. away: silent, although it did not say that it stops. stopped: it
-said so. unknown: nobody hears of it at present."""
+PartStatus = Literal["up", "starting", "degraded", "away", "stopped", "unknown"]
+"""up: it works. starting: it began a moment ago, and is not ready yet. degraded: it says itself that something is wrong. away:
+silent, although it did not say that it stops. stopped: it said so. unknown: nobody hears of it at present."""
 
 ServiceStatus = Literal["healthy", "degraded", "unhealthy"]
 """Status: whether a service can serve."""

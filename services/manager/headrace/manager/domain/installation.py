@@ -1,7 +1,8 @@
 """Status of an installation: what is said of each part by what was heard of it. Pure.
 
-A part is `up`, `degraded` (it says itself that something is wrong), `away` (silent, although it did not say that it stops),
-`stopped` (it said so), or `unknown` (its reports come over a bus that no manager is connected to).
+A part is `up`, `starting` (it began a moment ago, and is not ready yet), `degraded` (it says itself that something is wrong),
+`away` (silent, although it did not say that it stops), `stopped` (it said so), or `unknown` (its reports come over a bus that no
+manager is connected to).
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from headrace.manager.domain.records.instances import (
 
 AWAY_AFTER: Final = timedelta(seconds=20)
 """A part that reports every few seconds is away when it was silent for so long."""
+STARTING_FOR: Final = timedelta(seconds=20)
+"""A part that is not ready is starting for so long, and degraded after that."""
 _MAX_NAMED: Final = 5
 _KINDS: Final[tuple[InstanceKind, ...]] = get_args(InstanceKind)
 """In the order in which they are listed."""
@@ -129,6 +132,8 @@ def _state(
         return "away", one.last_seen_at, (Reason.of(InstallationReason.SILENT, text),)
     if one.checks:
         code = InstallationReason.WARNING if one.ready else InstallationReason.NOT_READY
+        if not one.ready and one.started_at is not None and now - one.started_at <= STARTING_FOR:
+            return "starting", one.started_at, (Reason.of(code, _listed(one.checks)),)
         return "degraded", one.checks_since, (Reason.of(code, _listed(one.checks)),)
     return "up", one.started_at, ()
 
@@ -245,7 +250,7 @@ _REDIS: Final = "redis"
 
 
 def _missing(processes: Sequence[PartState]) -> Iterable[Reason]:
-    working = {part.kind for part in processes if part.status in {"up", "degraded", "unknown"}}
+    working = {part.kind for part in processes if part.status in {"up", "starting", "degraded", "unknown"}}
     found = []
     if "app-proxy" not in working:
         found.append(Reason.of(InstallationReason.NO_APP_PROXY, "no app-proxy reports: callers may reach nothing"))

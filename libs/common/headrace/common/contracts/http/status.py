@@ -24,7 +24,7 @@ class PartView(View):
     address: str
     """Where it listens, as far as it tells: HOST:PORT or a URL."""
     since: AwareDatetime | None
-    """`up`: since its start. `degraded`: since it has been so. Else: when it was last heard of. None: not known."""
+    """`up`, `starting`: since its start. `degraded`: since it has been so. Else: when it was last heard of. None: not known."""
     reasons: tuple[Annotated[Reason, said_of("installation")], ...] = ()
     """Why it is not `up`, and what that means. Empty if it is."""
     facts: dict[str, str | int | float] = {}
