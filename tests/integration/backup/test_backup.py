@@ -336,7 +336,7 @@ async def test_a_database_that_is_away_and_missing_settings_are_one_line(here: P
     code, _, err = await headrace("backup", tmp_path / "b", "--data", tmp_path / "nothing", home=tmp_path)
     assert (code, "holds none" in err) == (1, True)
     code, _, err = await headrace("backup", tmp_path / "no/such/b", "--config", here.config, home=tmp_path)
-    assert (code, "No such file" in err) == (1, True)
+    assert (code, "cannot be made: there is no folder" in err) == (1, True)
     (tmp_path / "text").write_text("text")
     for file in (tmp_path / "text", tmp_path / "no", Path("/dev/null")):
         code, _, err = await headrace("restore", file, "--check", home=tmp_path)

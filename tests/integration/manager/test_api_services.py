@@ -84,9 +84,17 @@ async def test_what_replicas_are_started_with_is_shown_of_the_current_and_of_old
             "folder": "m",
             "target": "/models",
             "read_only": True,
+            "host_path": None,
             "snapshot_id": (await api.admin.call("GET", "/v1/folders/m/manifest"))["snapshot_id"],
         },
-        {"folder_id": data, "folder": "corpus", "target": "/data", "read_only": False, "snapshot_id": None},
+        {
+            "folder_id": data,
+            "folder": "corpus",
+            "target": "/data",
+            "read_only": False,
+            "host_path": None,
+            "snapshot_id": None,
+        },
     ]
     seen = await api.admin.call("PATCH", "/v1/services/chat", {"spec": {"runtime": "cmd", "image": "i", "port": 90}})
     assert (seen["effective"]["port"], seen["effective"]["mounts"], seen["effective"]["image"]) == (90, [], "i")
