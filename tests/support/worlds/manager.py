@@ -249,7 +249,8 @@ class ManagerWorld:
 async def manager_world(pool: Pool, servers: BusServers) -> AsyncIterator[ManagerWorld]:
     """A project on this database, and managers, machines and app-proxies on this bus as the test starts them."""
     async with AsyncExitStack() as stack:
-        folder = Path(stack.enter_context(TemporaryDirectory()))
+        folder = Path(stack.enter_context(TemporaryDirectory())) / "folders"
+        folder.mkdir()
         world = ManagerWorld(pool, servers, stack, stack.enter_context(open_storage(folder)))
         await world.prepare()
         yield world
