@@ -17,7 +17,7 @@ from headrace.common.contracts.reasons.placement import PlacementReason
 from headrace.common.contracts.wording import Refused
 from headrace.manager.domain.model_import import LONGEST_RETRY_S, Import, retry_after, wait_reason
 from headrace.manager.domain.model_source import Listing, SourceError, SourceFile, folder_name, import_id
-from headrace.manager.domain.source_policy import SourcePolicy
+from headrace.manager.domain.source_policy import SourcePolicy, origin
 
 URI: TypeAdapter[str] = TypeAdapter(ModelUri)
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -136,7 +136,10 @@ def test_public_addresses_are_allowed(address: str) -> None:
 
 def test_an_operator_allows_networks_hosts_and_schemes() -> None:
     policy = SourcePolicy(
-        frozenset({"https"}), ("models.corp", ".cdn.corp"), (ip_network("10.0.0.0/8"),), frozenset({"hub.corp"})
+        frozenset({"https"}),
+        ("models.corp", ".cdn.corp"),
+        (ip_network("10.0.0.0/8"),),
+        frozenset({"http://hub.corp:80"}),
     )
     assert policy.why_not_scheme("https") is None
     assert policy.why_not_scheme("hf") == "https://…"
@@ -145,6 +148,10 @@ def test_an_operator_allows_networks_hosts_and_schemes() -> None:
     assert policy.why_not_url("https://models.corp/a") is None
     assert policy.why_not_url("https://eu.cdn.corp/a") is None
     assert policy.why_not_url("http://hub.corp/a") is None
+    assert "http is not allowed" in str(policy.why_not_url("http://hub.corp:8080/a"))
+    assert "host hub.corp is not allowed" in str(policy.why_not_url("https://hub.corp/a"))
+    assert origin("https://Hub.corp./a") == "https://hub.corp:443"
+    assert policy.why_not_url("http://hub.corp:x/a") is not None
     assert "host evilmodels.corp is not allowed" in str(policy.why_not_url("https://evilmodels.corp/a"))
     assert "http is not allowed" in str(policy.why_not_url("http://models.corp/a"))
     assert "no scheme is not allowed" in str(policy.why_not_url("/a"))

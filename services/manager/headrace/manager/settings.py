@@ -7,7 +7,6 @@ from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, StringConstraints, model_validator
 from pydantic_settings import SettingsConfigDict
@@ -20,7 +19,7 @@ from headrace.common.runtime.tls import ServerCertificate, trusting
 from headrace.manager.domain.addresses import AddressPolicy
 from headrace.manager.domain.object_limits import DEFAULT_LIMITS, ObjectLimits
 from headrace.manager.domain.own_ports import port_range
-from headrace.manager.domain.source_policy import SourcePolicy
+from headrace.manager.domain.source_policy import SourcePolicy, origin
 from headrace.manager.folders.errors import RESERVE_BYTES
 
 
@@ -204,7 +203,7 @@ def address_policy(settings: Settings) -> AddressPolicy:
 
 def source_policy(settings: Settings) -> SourcePolicy:
     """Return which model URIs are allowed, and which hosts are contacted for them."""
-    own = {urlsplit(url).hostname or "" for url in (settings.hub_endpoint, settings.s3_endpoint)}
+    own = {found for url in (settings.hub_endpoint, settings.s3_endpoint) if url and (found := origin(url))}
     return SourcePolicy(
         frozenset(settings.model_uri_schemes),
         settings.model_uri_hosts,

@@ -21,7 +21,7 @@ class SourcePolicy:
     networks: tuple[IPv4Network | IPv6Network, ...] = ()
     """Allowed networks of addresses that are not public."""
     own: frozenset[str] = frozenset()
-    """Hosts of the operator's own settings (`hub_endpoint`, `s3_endpoint`), which are allowed whatever `hosts` says."""
+    """Origins of the operator's own settings (`hub_endpoint`, `s3_endpoint`), which are allowed whatever `schemes` and `hosts` say."""
 
     paths: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Directories on the machines, and the projects that may name models below them; `*`: all."""
@@ -44,11 +44,12 @@ class SourcePolicy:
         """Return why this URL is not opened; None if it is."""
         parts = urlsplit(url)
         host = (parts.hostname or "").rstrip(".")
-        if parts.scheme != "https" and not (parts.scheme == "http" and ("http" in self.schemes or host in self.own)):
+        own = origin(url) in self.own
+        if parts.scheme != "https" and not (parts.scheme == "http" and ("http" in self.schemes or own)):
             return f"{parts.scheme or 'no scheme'} is not allowed; allowed: https"
         if not host:
             return "it names no host"
-        if self.hosts and host not in self.own and not any(_matches(host, one) for one in self.hosts):
+        if self.hosts and not own and not any(_matches(host, one) for one in self.hosts):
             return f"host {host} is not allowed; allowed: {', '.join(self.hosts[:10])} (setting model_uri_hosts)"
         try:
             return self.why_not_addresses(host, [str(ip_address(host))])
@@ -63,6 +64,16 @@ class SourcePolicy:
                 text = f"host {host} is at {ip}, which is no public address"
                 return f"{text}; allowed: public ones, and those of the setting model_uri_networks"
         return None
+
+
+def origin(url: str) -> str | None:
+    """Return scheme, host and port of a URL, the default port too; None where it has no such port."""
+    parts = urlsplit(url)
+    try:
+        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    except ValueError:
+        return None
+    return f"{parts.scheme}://{(parts.hostname or '').rstrip('.')}:{port}"
 
 
 def _matches(host: str, allowed: str) -> bool:
