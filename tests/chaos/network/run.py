@@ -118,7 +118,8 @@ def _record(bed: Bed, number: int, fault: LinkFault) -> FaultRecord:
     on_replicas = fault.host in GPUS
     costs = _OPEN_THERE if on_replicas else _NO_WAY_IN if fault.host in {"proxy", "callers"} else frozenset[str]()
     silences = fault.kind in {"down", "deaf", "mute"} or (fault.kind == "loss" and on_replicas)
-    if fault.host in {"proxy", *GPUS} and silences and fault.seconds > USER_TIMEOUT_S - 1:
+    # Each retransmission waits twice as long as the one before, so the first after a fault comes within its length again.
+    if fault.host in {"proxy", *GPUS} and silences and 2 * fault.seconds > USER_TIMEOUT_S - 1:
         costs |= _GONE
     sessions = frozenset(bed.sessions[fault.host]) if on_replicas else None
     return FaultRecord(number, fault.kind, fault.host, time.monotonic(), costs, sessions)

@@ -199,8 +199,12 @@ def _misplaced(agent: AgentView) -> str:
 def _print(session: Session, view: StatusView, folder: Path) -> None:
     output = session.output
     where = f"on {view.data}" if view.data is not None else f"at {view.url}" if view.url else ""
-    words = "tells its status to nobody who is not logged in" if view.status == "unknown" else f"is {view.status}"
-    output.line(f"Headrace {where} {words}".replace("  ", " "))
+    if where:
+        known = view.status != "unknown"
+        words = f"is {view.status}" if known else "tells its status to nobody who is not logged in"
+        output.line(f"Headrace {where} {words}")
+    else:
+        output.line("No server is named, and none runs here; start one: headrace up")
     if view.stack is not None:
         output.line(
             f"API {view.stack.api_url}, endpoints {view.stack.proxy_url}, since {cell(view.stack.started_at)}, runtime {view.stack.runtime}"
