@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Generic, Self, TypeVar
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, model_validator
@@ -18,8 +18,9 @@ def _written_out(value: object) -> datetime:
     if isinstance(value, datetime):
         return value
     if isinstance(value, str) and len(value) <= _LONGEST_TIME and value[4:5] == "-":
-        with suppress(ValueError):
-            return datetime.fromisoformat(value)
+        with suppress(ValueError, OverflowError):  # the calendar's first and last hours are not everywhere in it
+            found = datetime.fromisoformat(value)
+            return found.astimezone(UTC) if found.tzinfo is not None else found
     raise Refused(value, "a time with its zone, for example 2030-12-31T00:00:00Z")
 
 
