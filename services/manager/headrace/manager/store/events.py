@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -16,6 +16,8 @@ from headrace.manager.domain.records.events import AuditedEvent, AuditFilter, Ev
 SQL = Queries.beside(__file__)
 MAX_SCANNED: Final = 20_000
 """Events that are read for one page of the audit log; the next page goes on after them."""
+_FIRST, _LAST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
+"""Moments between which all events are; PostgreSQL's driver takes none at the ends of Python's calendar."""
 _CLOCKS_APART: Final = timedelta(minutes=10)
 """How far the time in an event's id, which a manager made, may be from the database's time beside it."""
 
@@ -69,13 +71,15 @@ async def audit(
     """Return up to `limit` events that match, newest first, and the cursor of the next page; None at the end."""
     action = wanted.action
     beginning = action[:-1] if action is not None and action.endswith("*") else None
-    if wanted.until is not None:
-        bound = _id_at(wanted.until + _CLOCKS_APART)
+    since = None if wanted.since is None else min(max(wanted.since, _FIRST), _LAST)
+    until = None if wanted.until is None else min(max(wanted.until, _FIRST), _LAST)
+    if until is not None:
+        bound = _id_at(until + _CLOCKS_APART)
         before = bound if before is None else min(before, bound)
     rows = await con.fetch(
         SQL.audit,
         before,
-        None if wanted.since is None else _id_at(wanted.since - _CLOCKS_APART),
+        None if since is None else _id_at(since - _CLOCKS_APART),
         MAX_SCANNED,
         wanted.project_id,
         wanted.service_id,
@@ -83,8 +87,8 @@ async def audit(
         beginning,
         action if beginning is None else None,
         wanted.agent,
-        wanted.since,
-        wanted.until,
+        since,
+        until,
         limit,
     )
     scanned, last_scanned = rows[0]["scanned"], rows[0]["last_scanned"]
