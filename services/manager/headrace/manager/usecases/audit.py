@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from contextlib import suppress
 from dataclasses import replace
 from uuid import UUID
@@ -48,29 +49,26 @@ class Audit:
         if project is None and service is None and not actor.operator:
             raise Forbidden("only operators may read the whole audit log; owners of a project: that of the project")
         if project is not None:
-            wanted = replace(wanted, project_id=await self._project(con, actor, project))
+            wanted = replace(wanted, project_id=await _id_of(actor, project, _project_id(con, actor, project)))
         if service is not None:
-            wanted = replace(wanted, service_id=await self._service(con, actor, service))
+            wanted = replace(wanted, service_id=await _id_of(actor, service, _service_id(con, actor, service)))
         return wanted
 
-    async def _project(self, con: Connection, actor: Actor, reference: str) -> UUID:
-        try:
-            return (await project_for(con, actor, reference, "owner")).id
-        except NotFound:
-            if actor.operator and (gone := _id(reference)) is not None:
-                return gone
-            raise
 
-    async def _service(self, con: Connection, actor: Actor, reference: str) -> UUID:
-        try:
-            return (await service_for(con, actor, reference, "owner")).service.id
-        except NotFound:
-            if actor.operator and (gone := _id(reference)) is not None:
-                return gone
-            raise
+async def _id_of(actor: Actor, reference: str, look: Awaitable[UUID]) -> UUID:
+    """Return the id that was found; for operators also that of what is gone. Raises NotFound, Forbidden."""
+    try:
+        return await look
+    except NotFound:
+        with suppress(ValueError):
+            if actor.operator:
+                return UUID(reference)
+        raise
 
 
-def _id(text: str) -> UUID | None:
-    with suppress(ValueError):
-        return UUID(text)
-    return None
+async def _project_id(con: Connection, actor: Actor, reference: str) -> UUID:
+    return (await project_for(con, actor, reference, "owner")).id
+
+
+async def _service_id(con: Connection, actor: Actor, reference: str) -> UUID:
+    return (await service_for(con, actor, reference, "owner")).service.id
