@@ -15,7 +15,15 @@ from hypothesis import strategies as st
 
 from headrace.agent.domain.exposition import filter_lines, read_exposition, with_rates
 from headrace.agent.domain.health import Policy, begin
-from headrace.agent.domain.kernels import KernelRecord, Progress, SeenKernel, ending_of, report_of, with_log
+from headrace.agent.domain.kernels import (
+    KernelRecord,
+    Progress,
+    SeenKernel,
+    ending_of,
+    report_of,
+    undecrypted,
+    with_log,
+)
 from headrace.agent.domain.ports import PortRange, choose_port
 from headrace.agent.domain.rewriting import CommandRewriter
 from headrace.agent.domain.usage import Usage, kernel_values
@@ -23,7 +31,7 @@ from headrace.agent.logs import chunks, from_time
 from headrace.agent.machine import architecture, cpu_count, memory_bytes
 from headrace.agent.runtime.listening import Listener, in_words, listeners
 from headrace.common.contracts.ids import KernelId, SessionId, new_uuid
-from headrace.common.contracts.messages.plans import GpuGrant
+from headrace.common.contracts.messages.plans import GpuGrant, PlannedKernel
 from headrace.common.contracts.messages.reports import Gpu
 from headrace.common.contracts.reasons import Reason
 from tests.unit.agent.test_convergence import spec_of
@@ -254,6 +262,23 @@ def test_reports_of_every_state() -> None:
     stranger = report_of(SPEC.kernel_id, None, SEEN, None)
     assert stranger is not None
     assert (stranger.state, stranger.health, stranger.reason.code) == ("running", "degraded", "awaiting-plan")
+
+
+def test_a_kernel_whose_plan_cannot_be_decrypted_waits_and_says_why() -> None:
+    spec = spec_of(KernelId(new_uuid()))
+    planned = PlannedKernel(
+        **{name: getattr(spec, name) for name in PlannedKernel.model_fields if name != "spec"}, spec="1"
+    )
+    report = undecrypted(planned, "generation 7 is not encrypted to its key")
+    assert (report.kernel_id, report.session_id, report.service_id) == (
+        planned.kernel_id,
+        planned.session_id,
+        planned.service_id,
+    )
+    assert (report.state, report.health, report.host, report.port) == ("preparing", "degraded", None, None)
+    assert report.reason is not None
+    assert report.reason.code == "plan-unreadable"
+    assert report.reason.text.endswith("generation 7 is not encrypted to its key")
 
 
 def test_the_last_lines_of_a_log_are_told_in_one_line() -> None:

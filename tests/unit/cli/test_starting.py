@@ -41,7 +41,9 @@ print("loaded", *(name for name, module in sys.modules.items() if module is not 
 
 def loaded(home: Path, *words: str, program: str = LOADED, **environ: str) -> set[str]:
     """Return the modules that a run of the program, or of `headrace WORDS`, has imported."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("HEADRACE_", "XDG_"))}
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith(("COVERAGE_", "HEADRACE_", "XDG_"))
+    }
     ran = subprocess.run(
         [sys.executable, "-c", program, *words],
         env={**kept, "HOME": str(home), **environ},
