@@ -32,6 +32,7 @@ from headrace.common.db.migrate import migrate
 from headrace.common.db.pool import Pool, open_pool
 from headrace.embedded.stack import EmbeddedServers
 from headrace.manager.loops.publishing import PublishingLoop
+from headrace.manager.secret_keys import SecretKeys
 from headrace.manager.store.tables import Plans
 
 MACHINES, KERNELS, SERVICES = 2_500, 8, 500
@@ -102,7 +103,7 @@ async def timed(work: Callable[[], Awaitable[None]]) -> float:
 
 async def measure(pool: Pool, bus: Bus) -> dict[str, float]:
     """Publish all plans, then changed ones, then one, then none."""
-    publishing = PublishingLoop(pool, bus, NodePlan, Plans(), verify=timedelta(hours=1))
+    publishing = PublishingLoop(pool, bus, NodePlan, Plans(SecretKeys(bytes(32), ())), verify=timedelta(hours=1))
     found = {"first": MACHINES / await timed(publishing.one_pass)}
     rounds = []
     for number in range(ROUNDS):

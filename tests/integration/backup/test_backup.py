@@ -8,7 +8,7 @@ import json
 import os
 import sys
 import tarfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,9 @@ from headrace.backup.database import UNDER_WAY
 from headrace.backup.errors import BackupError
 from headrace.common.contracts.manifest import DIGESTS
 from headrace.common.db.pool import Pool, open_pool
+from headrace.common.runtime.secrets_keys import new_secrets_key
 from headrace.install.files import STATE
+from headrace.manager.secret_keys import SealedSecret, SecretKeys
 from tests.support.databases import Databases
 from tests.support.worlds.manager_api import ManagerApi, serving
 
@@ -32,6 +34,7 @@ models:
     service: {start_command: [serve], port: 8000}
 """
 SECRET = "ab" * 32
+KEYS = (new_secrets_key(), "secret-key")
 
 
 @dataclass
@@ -47,10 +50,16 @@ class Place:
         return self.root / "folders"
 
 
-def place(root: Path, url: str, *, secret: str = SECRET) -> Place:
+def place(root: Path, url: str, *, secret: str = SECRET, keys: Sequence[str] = KEYS) -> Place:
     root.mkdir(exist_ok=True)
     config = root / "manager.toml"
-    lines = {"database_url": url, "folders_root": str(root / "folders"), "secret_key": secret, "listen_port": 1}
+    lines = {
+        "database_url": url,
+        "folders_root": str(root / "folders"),
+        "secret_key": secret,
+        "secrets_keys": keys,
+        "listen_port": 1,
+    }
     config.write_text("".join(f"{name} = {json.dumps(value)}\n" for name, value in lines.items()))
     return Place(url, root, config)
 
@@ -84,7 +93,7 @@ async def there(databases: Databases, tmp_path: Path) -> AsyncIterator[Place]:
 
 
 def settings_of(one: Place) -> dict[str, Any]:
-    return {"secret_key": SECRET, "folders_root": one.folders}
+    return {"secret_key": SECRET, "secrets_keys": KEYS, "folders_root": one.folders}
 
 
 async def filled(api: ManagerApi) -> dict[str, str]:
@@ -98,6 +107,7 @@ async def filled(api: ManagerApi) -> dict[str, str]:
     await api.runs("chat")
     token = await admin.call("POST", "/v1/services/chat/tokens", {"name": "app"})
     client = await admin.call("POST", "/v1/services/chat/clients", {"name": "app"})
+    await admin.call("PUT", "/v1/projects/default/secrets/hub", {"value": "hf_value"})
     user = await api.user("ann", default="member")
     return {"token": token["token"], "token_id": token["id"], "client": client["secret"], "key": user.key}
 
@@ -178,6 +188,9 @@ async def test_everything_comes_back_and_what_callers_hold_still_opens(
         made = await ann.call("POST", "/v1/services/chat/tokens", {"name": "other"})
         assert made["token"].split(".")[0] == held["token"].split(".")[0]
         await ann.http.aclose()
+        row = await again.fetchrow("select * from secret_versions")
+    sealed = SealedSecret(row["value"], row["data_key"], row["key_id"])
+    assert SecretKeys(bytes.fromhex(SECRET), KEYS).open(sealed, row["secret_id"], row["version"]) == "hf_value"
 
 
 async def test_a_backup_is_a_tar_archive_that_says_what_it_is(here: Place, pool: Pool, tmp_path: Path) -> None:
@@ -254,6 +267,10 @@ async def test_another_key_or_schema_is_refused_in_words(here: Place, there: Pla
     other = place(tmp_path / "other", there.url, secret="cd" * 32)
     code, _, err = await headrace("restore", file, "--config", other.config, home=tmp_path)
     assert (code, "headrace init DIR --from" in err, SECRET in err) == (1, True, False)
+    other = place(tmp_path / "other", there.url, keys=())
+    code, _, err = await headrace("restore", file, "--config", other.config, home=tmp_path)
+    key_id, _, key = KEYS[0].partition(":")
+    assert (code, f"lacks the keys {key_id} of the backup" in err, key in err) == (1, True, False)
     con = await asyncpg.connect(here.url)
     await con.execute("insert into schema_migrations (number, name, checksum) values (9999, 'later', 'x')")
     code, _, err = await headrace("backup", tmp_path / "b", "--config", here.config, home=tmp_path)

@@ -30,6 +30,7 @@ from headrace.common.contracts.http.projects import CreateProject, PutMember, Up
 from headrace.common.contracts.http.replicas import PutWeight
 from headrace.common.contracts.http.revisions import Rollback
 from headrace.common.contracts.http.rules import UpdateRule
+from headrace.common.contracts.http.secrets import PutSecret
 from headrace.common.contracts.http.services import CreateService, UpdateService
 from headrace.common.contracts.http.tokens import CreateToken, UpdateCaller, UpdateToken
 from headrace.common.contracts.http.users import CreateUser, UpdateUser
@@ -65,6 +66,7 @@ ONCE: Final[Mapping[type[BaseModel], str]] = {
     RenewIdentity: "proves who asks, and sets nothing",
     StartValidation: "a trial run is over when it ends; another one is started",
     CreateFolder: "revisions name folders, and were checked against what the folder is for; files are what changes in it",
+    PutSecret: "a value is replaced by the same request, and taken away by DELETE (test_api_secrets.py)",
     PutMember: "a role is replaced by the same request, and taken away by DELETE (test_api_access.py)",
     PutWeight: "a weight is replaced by the same request, and 100 is the usual one (test_api_traffic.py)",
     CordonAgent: "a cordon is replaced by the same request, and taken away by DELETE (test_api_agents.py)",
@@ -72,6 +74,10 @@ ONCE: Final[Mapping[type[BaseModel], str]] = {
     StartDrain: "a drain is cancelled with the cordon (test_loops_drains.py)",
 }
 """Bodies of requests that make nothing with fields that could be changed, and why."""
+
+
+ASKS: Final = {"message", "refresh_secrets"}
+"""Members of a change that say why it is made, or what to do once, and set nothing."""
 
 
 @dataclass(frozen=True)
@@ -354,6 +360,11 @@ SPEC: Final[Mapping[str, tuple[dict[str, Any], Field]]] = {
     "port": ({}, Field(8001, ("--port", "8001"), unset("port"))),
     "slots": ({}, Field({"cpu": "2"}, ("--slot", "cpu=2"), unset("slot"))),
     "environ": ({}, Field({"A": "b"}, ("--env", "A=b"), unset("env"), {})),
+    "secret_environ": (
+        {},
+        Field({"TOKEN": "hf-token"}, ("--env-secret", "TOKEN=hf-token"), unset("env-secret"), {}),
+    ),
+    "pull_secret": ({}, Field("registry@1", ("--pull-secret", "registry@1"), unset("pull-secret"))),
     "extra_mounts": (
         {},
         Field(
@@ -428,9 +439,9 @@ def test_every_field_of_every_request_is_here() -> None:
     for name, resource in RESOURCES.items():
         of_spec = set(RevisionSpec.model_fields) | {"spec"} if resource.creates is CreateService else set()
         kind = name.rpartition(" ")[2]
-        fields = (set(resource.creates.model_fields) | set(resource.updates.model_fields)) - {"message"} - of_spec
+        fields = (set(resource.creates.model_fields) | set(resource.updates.model_fields)) - ASKS - of_spec
         assert fields == set(resource.fields) | {of for what, of in FIXED if what == kind}, name
-        assert set(resource.updates.model_fields) - {"message", "spec"} == set(resource.fields), name
+        assert set(resource.updates.model_fields) - ASKS - {"spec"} == set(resource.fields), name
     assert set(SPEC) | {of for what, of in FIXED if what == "spec"} == set(RevisionSpec.model_fields)
     bodies = {endpoint.body for endpoint in ENDPOINTS if endpoint.body is not None}
     assert bodies == {m for r in RESOURCES.values() for m in (r.creates, r.updates)} | set(ONCE)
@@ -494,6 +505,8 @@ async def test_each_field_of_a_spec_is_set_seen_and_emptied_by_rest_python_and_c
         "weights", {"model-definition.yaml": DEFINITION, "other.yaml": DEFINITION.replace("8000", "8001")}
     )
     await admin.folder("corpus", {}, usage_mode="data")
+    for secret in ("hf-token", "registry"):
+        await admin.call("PUT", f"/v1/projects/default/secrets/{secret}", {"value": "user:password"})
     more, how = SPEC[name]
     bare = {"runtime": "cmd", "image": "img", **more}
     bare = {field: value for field, value in bare.items() if field != name}

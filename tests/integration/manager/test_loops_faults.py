@@ -25,6 +25,7 @@ from headrace.manager.domain.records.sessions import ObservedRevs
 from headrace.manager.inbox import bus as bus_listener
 from headrace.manager.loops.agents import AgentLiveness
 from headrace.manager.loops.services import ServicesLoop
+from headrace.manager.secret_keys import SecretKeys
 from headrace.manager.store import sessions, tables
 from tests.support.wait import eventually
 from tests.support.worlds.manager import ManagerWorld
@@ -174,7 +175,7 @@ async def test_a_session_that_drains_between_reading_and_marking_is_not_marked(w
     _, kernel = await _running(world, service, "agent-1")
     async with transaction(world.pool) as con:
         table = (await tables.Routes().read(con, [str(service)]))[0].build()
-        plan = (await tables.Plans().read(con, ["agent-1"]))[0].build()
+        plan = (await tables.Plans(SecretKeys(bytes(32), ())).read(con, ["agent-1"]))[0].build()
     await world.pool.execute("update sessions set status = 'draining'")
     async with transaction(world.pool) as con:
         await tables.Routes().mark(con, [table.model_copy(update={"generation": 7})])
@@ -188,11 +189,11 @@ async def test_a_session_that_drains_between_reading_and_marking_is_not_marked(w
 
     await world.pool.execute("update sessions set status = 'stopping'")
     async with transaction(world.pool) as con:
-        await tables.Plans().mark(con, [plan.model_copy(update={"generation": 7})])
+        await tables.Plans(SecretKeys(bytes(32), ())).mark(con, [plan.model_copy(update={"generation": 7})])
     assert await world.pool.fetchval("select left_generation from kernels") is None, "the plan had it"
     async with transaction(world.pool) as con:
-        plan = (await tables.Plans().read(con, ["agent-1"]))[0].build()
-        await tables.Plans().mark(con, [plan.model_copy(update={"generation": 8})])
+        plan = (await tables.Plans(SecretKeys(bytes(32), ())).read(con, ["agent-1"]))[0].build()
+        await tables.Plans(SecretKeys(bytes(32), ())).mark(con, [plan.model_copy(update={"generation": 8})])
     assert await world.pool.fetchval("select left_generation from kernels where id = $1", kernel) == 8
 
 

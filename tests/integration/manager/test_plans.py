@@ -12,13 +12,19 @@ from headrace.agent.plan_key import resolved
 from headrace.common.bus.connect import Bus
 from headrace.common.bus.plan_encryption import PlanKey, PlanUnreadableError
 from headrace.common.bus.stored import stored_generations
-from headrace.common.contracts.messages.plans import NodePlan
+from headrace.common.contracts.ids import SecretId, new_uuid
+from headrace.common.contracts.messages.plans import NodePlan, RegistryLogin
+from headrace.common.contracts.secret import PinnedSecret
 from headrace.common.db.pool import Pool
 from headrace.embedded.stack import EmbeddedServers
 from headrace.manager.loops.publishing import PublishingLoop
+from headrace.manager.secret_keys import SecretKeys
+from headrace.manager.store import secrets
 from headrace.manager.store.tables import Plans
 from tests.support import many_rows
 from tests.support.wait import eventually
+
+KEYS = SecretKeys(bytes(32), ())
 
 
 async def _stored(bus: Bus, machine: str) -> NodePlan:
@@ -28,7 +34,7 @@ async def _stored(bus: Bus, machine: str) -> NodePlan:
 
 
 def _publishing(pool: Pool, bus: Bus) -> PublishingLoop[NodePlan]:
-    return PublishingLoop(pool, bus, NodePlan, Plans(), verify=timedelta(hours=1))
+    return PublishingLoop(pool, bus, NodePlan, Plans(KEYS), verify=timedelta(hours=1))
 
 
 async def _return(pool: Pool, machine: str, applied: int) -> None:
@@ -107,7 +113,7 @@ async def test_a_plan_of_which_the_specs_were_encoded_before_has_the_bytes_of_on
         "update sessions set kind = 'validation', resolved = (select resolved from revisions r where r.id = revision_id), "
         "service_id = null, revision_id = null where id in (select id from sessions limit 3)"
     )
-    source = Plans()
+    source = Plans(KEYS)
     for _ in range(2):  # the second time every spec is known
         async with pool.acquire() as con:
             drafts: list[Any] = await source.read(con, ["m-1", "m-2"])
@@ -211,3 +217,66 @@ async def test_a_key_to_which_nothing_can_be_encrypted_costs_its_machine_alone(p
     assert await stored_generations(bus, NodePlan) == {"plan.agent.m-2": 1}
     problem = await pool.fetchval("select problem from publications where subject = 'plan.agent.m-1'")
     assert "nothing can be encrypted to the plan key" in problem
+
+
+async def _store_secret(pool: Pool, value: str) -> None:
+    """Make a secret, and have the revision use it as a variable and as the login of a registry."""
+    project, user = await pool.fetchrow("select p.id as project, u.id as user from projects p, users u")
+    secret_id = SecretId(new_uuid())
+    async with pool.acquire() as con, con.transaction():
+        await secrets.insert(con, secret_id, project, "token", user)
+        await secrets.insert_version(con, secret_id, 1, KEYS.seal(value, secret_id, 1), len(value) + 2, user)
+    pins = [
+        PinnedSecret(use="variable", variable="TOKEN", secret_id=secret_id, name="token", version=1),
+        PinnedSecret(use="registry", secret_id=secret_id, name="token", version=1),
+    ]
+    stored = [pin.model_dump(mode="json") for pin in pins]
+    await pool.execute("update revisions set resolved = resolved || jsonb_build_object('secrets', $1::jsonb)", stored)
+
+
+async def test_the_secrets_of_a_service_are_in_what_its_agent_decrypts_and_nowhere_else(
+    pool: Pool, bus: Bus, servers: EmbeddedServers, caplog: pytest.LogCaptureFixture
+) -> None:
+    value = "robot:only-replicas-see-this"
+    await _with_secrets(pool, 1)
+    await _store_secret(pool, value)
+    key = PlanKey.generate()
+    await _report_key(pool, "m-1", key.public)
+    await _publishing(pool, bus).one_pass()
+    plan = await _stored(bus, "m-1")
+    (kernel,) = resolved(plan, key).values()
+    assert kernel.environ == {"HF_TOKEN": SECRET, "TOKEN": value}
+    assert kernel.registry_login == RegistryLogin(user="robot", password="only-replicas-see-this")
+    assert "only-replicas" not in repr(kernel.registry_login)
+    assert value.encode() not in _at_rest(servers)
+    assert value.partition(":")[2] not in caplog.text
+    size = await pool.fetchval("select bytes from publications where subject = 'plan.agent.m-1'")
+    assert size > len(plan.model_copy(update={"encrypted_specs": None}).encode()) + 2 * len(value)
+
+
+async def test_a_machine_to_which_no_secret_can_be_encrypted_keeps_the_plan_that_it_has(pool: Pool, bus: Bus) -> None:
+    await _with_secrets(pool, 2)
+    await _store_secret(pool, "robot:pass")
+    await _report_key(pool, "m-2", PlanKey.generate().public)
+    await _publishing(pool, bus).one_pass()
+    assert await stored_generations(bus, NodePlan) == {"plan.agent.m-2": 1}
+    problem = await pool.fetchval("select problem from publications where subject = 'plan.agent.m-1'")
+    assert "reports no key to which they can be encrypted" in problem
+
+
+async def test_a_secret_that_no_key_of_the_manager_decrypts_costs_the_machines_that_need_it(
+    pool: Pool, bus: Bus
+) -> None:
+    await _with_secrets(pool, 1)
+    await _store_secret(pool, "robot:pass")
+    await _report_key(pool, "m-1", PlanKey.generate().public)
+    await pool.execute("update secret_versions set key_id = 'fedcba9876543210'")
+    publishing = _publishing(pool, bus)
+    await publishing.one_pass()
+    problem = await pool.fetchval("select problem from publications where subject = 'plan.agent.m-1'")
+    assert "the key fedcba9876543210" in problem
+    assert await stored_generations(bus, NodePlan) == {}
+    await pool.execute("update secret_versions set key_id = 'secret-key'")
+    await pool.execute("insert into table_changes (kind, key) values ('plan', 'm-1')")
+    await publishing.one_pass()
+    assert await stored_generations(bus, NodePlan) == {"plan.agent.m-1": 1}

@@ -34,6 +34,8 @@ WRONG_SERVICES: tuple[dict[str, Any], ...] = (
     {"environ": {"1A": "x"}},
     {"environ": {"A": None}},
     {"environ": {"A": [1]}},
+    {"secret_environ": {"A": "absent"}},
+    {"secret_environ": {"A": "No Name"}},
     {"models": ["m", "m"]},
     {"folder": "absent"},
     {"project": "absent"},
@@ -72,6 +74,9 @@ CASES: tuple[tuple[str, str, Any], ...] = (
     ("PUT", "/v1/projects/default/members/absent", {"role": "member"}),
     ("PUT", "/v1/projects/default/members/admin", {"role": "boss"}),
     ("DELETE", "/v1/projects/default", None),
+    ("PUT", "/v1/projects/default/secrets/Hub", {"value": "hf_token"}),
+    ("PUT", "/v1/projects/default/secrets/hub", {"value": ""}),
+    ("DELETE", "/v1/projects/default/secrets/absent", None),
     ("POST", "/v1/validations", {"runtime": "cmd", "image": "img", "project": "absent"}),
     ("GET", "/v1/absent", None),
     ("PUT", "/v1/services", {}),
@@ -110,6 +115,7 @@ ODD: tuple[Odd, ...] = (
         content=json.dumps({**SERVICE, "project": "small", "slots": {"cpu": 2}}).encode(),
     ),
     Odd("DELETE", "/v1/projects/small", "that has a folder"),
+    Odd("DELETE", "/v1/projects/default/secrets/used", "that a service uses"),
     Odd(
         "POST",
         "/v1/services",
@@ -168,6 +174,9 @@ async def _prepared(api: ManagerApi) -> dict[str, Api]:
     viewer = await api.user("viewer", default="viewer")
     await admin.call("POST", "/v1/services", {**SERVICE, "name": "rests", "replicas": 0})
     await admin.call("POST", "/v1/services/rests/stop")
+    await admin.call("PUT", "/v1/projects/default/secrets/used", {"value": "hf_token"})
+    spec = {"runtime": "cmd", "image": "img", "secret_environ": {"HF_TOKEN": "used"}}
+    await admin.call("PATCH", "/v1/services/rests", {"spec": spec})
     await admin.call("POST", "/v1/projects", {"name": "small", "quota": {"cpu": 1}})
     await admin.folder("data", {}, project="small")
     await admin.folder("weights", {"model-definition.yaml": "models:\n  - {name: m, model_path: relative}\n"})

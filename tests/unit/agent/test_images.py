@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -14,6 +15,7 @@ from headrace.agent.runtime.docker.engine import EngineError
 from headrace.agent.runtime.docker.images import Images
 from headrace.agent.runtime.docker.registries import RegistryAllowList
 from headrace.agent.runtime.interface import StartRefused
+from headrace.common.contracts.messages.plans import RegistryLogin
 from tests.support.wait import eventually
 
 MIB = 2**20
@@ -25,6 +27,7 @@ class Engine:
     def __init__(self, *messages: Mapping[str, object], fails: Mapping[str, EngineError] | None = None) -> None:
         self.images: set[str] = set()
         self.pulled: list[str] = []
+        self.headers: list[Mapping[str, str]] = []
         self.messages: Sequence[Mapping[str, object]] = messages
         self.fails = fails or {}
         self.gate: asyncio.Event | None = None
@@ -39,11 +42,14 @@ class Engine:
         return {"Config": {"Cmd": ["serve"]}, "Architecture": "amd64"}
 
     @asynccontextmanager
-    async def stream(self, method: str, path: str, *, query: Mapping[str, str]) -> AsyncIterator[AsyncIterator[bytes]]:
+    async def stream(
+        self, method: str, path: str, *, query: Mapping[str, str], headers: Mapping[str, str]
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
         assert (method, path) == ("POST", "/images/create")
         if method in self.fails:
             raise self.fails[method]
         self.pulled.append(query["fromImage"])
+        self.headers.append(headers)
 
         async def chunks() -> AsyncIterator[bytes]:
             for message in self.messages:
@@ -91,6 +97,23 @@ async def test_without_a_tag_only_the_latest_is_pulled_and_from_no_other_registr
     else:
         await images_of(engine).ensure(name, lambda _: None)
     assert engine.pulled == ([] if asked is None else [asked])
+
+
+@pytest.mark.parametrize(
+    ("name", "server"),
+    [("registry.corp/a", "registry.corp"), ("acme/private", "https://index.docker.io/v1/")],
+)
+async def test_a_private_image_is_pulled_with_the_login_at_its_registry_and_others_with_none(
+    name: str, server: str
+) -> None:
+    engine = Engine()
+    registries = RegistryAllowList(("registry.corp",), only_listed=False)
+    images = Images(engine, registries, pull_timeout_s=60)  # type: ignore[arg-type]  # a fake at the edge
+    await images.ensure(name, lambda _: None, RegistryLogin(user="robot", password="pass:word"))
+    await images.ensure(f"{name}-public", lambda _: None)
+    sent = json.loads(base64.urlsafe_b64decode(engine.headers[0]["X-Registry-Auth"]))
+    assert sent == {"username": "robot", "password": "pass:word", "serveraddress": server}
+    assert engine.headers[1] == {}
 
 
 async def test_a_pull_says_how_far_it_is_over_all_layers() -> None:

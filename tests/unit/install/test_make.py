@@ -27,7 +27,7 @@ from headrace.install.files import rendered
 from headrace.install.folder import Found
 from headrace.install.make import Made, make, rotate, show
 from headrace.install.plan import Choices, Layout, planned
-from headrace.install.rotation import authority_step
+from headrace.install.rotation import authority_step, secrets_key_step
 from headrace.install.state import bus_users, completed
 from headrace.manager.domain.addresses import AddressPolicy
 from headrace.manager.settings import Settings as Manager
@@ -382,6 +382,7 @@ ROTATED = {
     "redis-password": {"settings/proxy-1.toml", "settings/autoscaler.toml", "redis/redis.conf"},
     "certificates": {f"tls/{name}.{kind}" for name in SERVERS for kind in ("crt", "key")},
     "ca": {"tls/ca.crt"},
+    "secrets-key": {"settings/manager.toml"},
     "bus:agent-1": {"bus/agent-1.creds", "bus/signing.json", "nats/nats.conf"},
     "bus-signing": {
         *(f"bus/{user}.creds" for user in ("agent-1", "proxy-1", "autoscaler")),
@@ -615,6 +616,41 @@ def test_other_options_name_the_services_that_read_their_settings_anew(tmp_path:
     assert make(folder, Choices(), NOW).steps == (), "a file that was lost is mended, and nothing else changes"
 
 
+def test_the_key_of_secrets_is_rotated_in_three_steps_and_no_manager_meets_one_that_it_lacks(made: Made) -> None:
+    """Managers have the keys of the step before until the last of them was restarted."""
+
+    def keys() -> list[str]:
+        text = (made.folder / "settings/manager.toml").read_text(encoding="utf-8")
+        return list(tomllib.loads(text).get("secrets_keys", []))
+
+    spread, told = [keys()], []
+    for what in ("secrets-key", "secrets-key-use", "secrets-key-finish"):
+        first = rotate(made.folder, what, NOW)
+        told.append(secrets_key_step(first.state))
+        spread.append(keys())
+        if what != "secrets-key-finish":
+            assert rotate(made.folder, what, NOW).changed == (), "it may be run again"
+    new = spread[-1][0]
+    assert spread == [[], ["secret-key", new], [new, "secret-key"], [new]]
+    assert [step and step[:11] for step in told] == ["step 1 of 3", "step 2 of 3", None]
+    again = rotate(made.folder, "secrets-key", NOW)
+    assert again.state.secrets_keys[0] == new
+    shown = show(made.folder, NOW)
+    assert new.partition(":")[2] not in repr(shown) + repr(again)
+
+
+def test_steps_of_the_key_of_secrets_out_of_order_are_refused(made: Made) -> None:
+    for what in ("secrets-key-use", "secrets-key-finish"):
+        with pytest.raises(InstallError, match="--rotate secrets-key first"):
+            rotate(made.folder, what, NOW)
+    rotate(made.folder, "secrets-key", NOW)
+    with pytest.raises(InstallError, match="secrets-key-use first"):
+        rotate(made.folder, "secrets-key-finish", NOW)
+    rotate(made.folder, "secrets-key-use", NOW)
+    with pytest.raises(InstallError, match="secrets-key-finish first"):
+        rotate(made.folder, "secrets-key", NOW)
+
+
 @pytest.mark.parametrize(
     ("what", "said"),
     [
@@ -622,7 +658,7 @@ def test_other_options_name_the_services_that_read_their_settings_anew(tmp_path:
             "everything",
             (
                 "--rotate: found everything; allowed: database-password, redis-password, scrape-key, certificates, ca, ca-issue, "
-                "ca-finish, bus-signing, bus:"
+                "ca-finish, bus-signing, secrets-key, secrets-key-use, secrets-key-finish, bus:"
             ),
         ),
         ("bus:nobody", "--rotate: found bus:nobody; allowed:"),

@@ -71,6 +71,8 @@ class Secrets(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
     secret_key: str = Field(repr=False)
     """The managers' key (hexadecimal): without it no signing key, and no API key, of the database is of use."""
+    secrets_keys: tuple[str, ...] = Field(default=(), repr=False)
+    """The managers' keys of projects' secrets; empty: the one that follows from `secret_key`."""
     admin_key: str | None = Field(default=None, repr=False)
     """API key of the first operator, if its file could be read."""
     installation: str | None = Field(default=None, repr=False)

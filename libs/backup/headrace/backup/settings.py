@@ -10,6 +10,7 @@ from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from headrace.backup.errors import BackupError
+from headrace.common.runtime.secrets_keys import SecretsKeys
 from headrace.common.runtime.settings import InvalidSettingsError, ServiceSettings, read_settings
 from headrace.common.runtime.tls import trusting
 
@@ -24,6 +25,7 @@ class ManagerSettings(ServiceSettings):
     database_url: SecretStr
     folders_root: Path
     secret_key: Annotated[SecretStr, Field(min_length=64, max_length=64)]
+    secrets_keys: SecretsKeys = ()
     admin_key_file: Path | None = None
 
     @property

@@ -109,6 +109,7 @@ ENTRIES: Mapping[str, Entry] = {
             "service.logs": "logs validate",
         },
     ),
+    "secret": _group("Secrets of a project: values that services get by name, and nobody reads back.", "secret"),
     "token": _group("Tokens with which applications call a service, or all services of a project.", "token"),
     "client": _group("Named clients: apps that call a service with basic auth.", "client"),
     "rule": _group("Autoscaling rules of a service.", "rule"),

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Final
 
 from headrace.common.runtime.files import write_atomically
+
+MANAGER_SECRETS_KEYS: Final = "manager.secrets-keys"
+"""Name of the managers' list of keys of projects' secrets."""
 
 
 class Credentials:
@@ -31,6 +35,15 @@ class Credentials:
     def key_hex(self, name: str) -> str:
         """Return the key of `name`: 32 random bytes, in hexadecimal."""
         return self._get(name, lambda: secrets.token_hex(32))
+
+    def keys(self, name: str) -> tuple[str, ...]:
+        """Return the list of keys of `name`, of a backup; empty where none was stored."""
+        return tuple(json.loads(self._known.get(name, "[]")))
+
+    def put_keys(self, name: str, keys: Sequence[str]) -> None:
+        """Store a list of keys, of a backup."""
+        if tuple(keys) != self.keys(name):
+            self.put(name, json.dumps(list(keys)))
 
     def put(self, name: str, value: str) -> None:
         """Store the secret of `name`, of a backup."""

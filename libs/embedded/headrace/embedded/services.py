@@ -63,6 +63,8 @@ class Installation:
     proxy_port: int
     admin_ports: Mapping[str, int]
     """Service name → port of its admin listener on 127.0.0.1; names are those of admin_names()."""
+    secrets_keys: tuple[str, ...] = field(default=(), repr=False)
+    """The manager's keys of projects' secrets; empty: the one that follows from `secret_key`."""
     server_ports: tuple[int, ...] = ()
     """Ports of PostgreSQL, NATS and Valkey."""
 
@@ -180,6 +182,7 @@ def _specific(there: Installation, name: str, kind: UserKind) -> dict[str, str]:
                 "FOLDERS_ROOT": str(there.folders_root),
                 "ADMIN_KEY_FILE": str(there.admin_key_file),
                 "SECRET_KEY": there.secret_key,
+                "SECRETS_KEYS": json.dumps(there.secrets_keys),
                 "PUBLIC_PROXY_URL": there.proxy_url,
                 "RESERVED_PORTS": there.reserved_ports,
                 "REPLICA_NETWORKS": f'["{HOST}/32"]',

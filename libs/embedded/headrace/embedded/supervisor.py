@@ -29,6 +29,7 @@ from pathlib import Path
 import structlog
 
 from headrace.common.bus.permissions import embedded_users
+from headrace.embedded.credentials import MANAGER_SECRETS_KEYS
 from headrace.embedded.descriptors import DescriptorStore
 from headrace.embedded.errors import PortTakenError, StartFailedError
 from headrace.embedded.ports import HOST, Ports, check_address
@@ -201,6 +202,7 @@ class _Supervisor:
             redis_url=servers.redis_url,
             nats_passwords={user.name: servers.nats_user(user.name)[1] for user in servers.users},
             secret_key=servers.credentials.key_hex("manager.secret"),
+            secrets_keys=servers.credentials.keys(MANAGER_SECRETS_KEYS),
             api_port=self._port(servers.ports, "manager", options.api_port, API_PORT, "the API"),
             proxy_port=self._port(servers.ports, "appproxy", options.proxy_port, PROXY_PORT, "the app-proxy"),
             admin_ports={name: servers.ports.take(f"{name}.admin") for name in admin_names(options.agents)},

@@ -255,6 +255,7 @@ def _services(state: State, at: str) -> dict[str, File]:
         "folders_root": f"{plan.data}/folders",
         "admin_key_file": f"{at}/admin.key",
         "secret_key": state.secret_key,
+        **({"secrets_keys": list(state.secrets_keys)} if state.secrets_keys else {}),
         **({"scrape_key": state.scrape_key} if state.scrape_key else {}),
         "public_proxy_url": plan.proxy_url,
         "public_url": plan.url,

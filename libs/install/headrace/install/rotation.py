@@ -10,6 +10,7 @@ from typing import Final
 from headrace.common.bus.identities import new_seed, public_key
 from headrace.common.bus.permissions import UserKind
 from headrace.common.bus.signing import CLAIMS_USER
+from headrace.common.runtime.secrets_keys import SECRET_KEY_ID, new_secrets_key
 from headrace.install.bus import account_of
 from headrace.install.certificates import new_authority
 from headrace.install.errors import InstallError
@@ -24,7 +25,7 @@ _NATS_CERTIFICATE: Final = ("tls/{}.crt", "tls/{}.key")
 _NATS_CONFIGURATION: Final = "nats/{}.conf"
 _ELSEWHERE: Final = {
     "admin-key": "its key is replaced by `headrace user key` and `headrace user rm-key`",
-    "secret-key": "what is stored in the database is encrypted with it, and it cannot be replaced yet",
+    "secret-key": "signing keys in the database are encrypted with it, and it cannot be replaced yet; secrets-key replaces that of secrets",
 }
 
 
@@ -244,6 +245,68 @@ def _scrape_key(state: State, _: datetime) -> Rotation:
     )
 
 
+_MANAGERS: Final = "Restart the managers one after another: they read settings/manager.toml."
+
+
+def secrets_key_step(state: State) -> str | None:
+    """Return how far a rotation of the secrets' key is, and what comes next; None if none is under way."""
+    if len(state.secrets_keys) < 2:
+        return None
+    if state.next_secrets_key_waits:
+        return "step 1 of 3: managers can read by the next key of secrets, which encrypts nothing yet; next: --rotate secrets-key-use"
+    return "step 2 of 3: managers encrypt by the new key of secrets, and can still read by the former one; next: --rotate secrets-key-finish"
+
+
+def _next_secrets_key(state: State, _: datetime) -> Rotation:
+    """Have managers know a next key of secrets; it encrypts nothing before all of them have it."""
+    keys = state.secrets_keys or (SECRET_KEY_ID,)
+    if len(keys) > 1 and not state.next_secrets_key_waits:
+        raise InstallError(
+            "--rotate secrets-key: found the rotation before it unfinished; allowed: --rotate secrets-key-finish first"
+        )
+    if not state.next_secrets_key_waits:
+        update = {"secrets_keys": (*keys, new_secrets_key()), "next_secrets_key_waits": True}
+        state = state.model_copy(update=update)
+    return Rotation(state, (_MANAGERS, "When all of them have: headrace init DIR --rotate secrets-key-use"))
+
+
+def _use_secrets_key(state: State, _: datetime) -> Rotation:
+    """Have managers encrypt by the next key, and what the former one encrypted anew."""
+    if len(state.secrets_keys) < 2:
+        raise InstallError("--rotate secrets-key-use: found no next key; allowed: --rotate secrets-key first")
+    if state.next_secrets_key_waits:
+        former, key = state.secrets_keys
+        state = state.model_copy(update={"secrets_keys": (key, former), "next_secrets_key_waits": False})
+    key_id = state.secrets_keys[0].partition(":")[0]
+    return Rotation(
+        state,
+        (
+            _MANAGERS,
+            (
+                f"They encrypt what is stored anew with the key {key_id}, within minutes of the last restart: `headrace audit --action "
+                "secrets.rewrapped` shows it, where there are secrets."
+            ),
+            "Then: headrace init DIR --rotate secrets-key-finish",
+        ),
+    )
+
+
+def _finish_secrets_key(state: State, _: datetime) -> Rotation:
+    """Forget the former key of secrets."""
+    if state.next_secrets_key_waits:
+        raise InstallError(
+            "--rotate secrets-key-finish: found the next key unused; allowed: --rotate secrets-key-use first"
+        )
+    if len(state.secrets_keys) < 2:
+        raise InstallError(
+            "--rotate secrets-key-finish: found no rotation of the key; allowed: --rotate secrets-key first"
+        )
+    return Rotation(
+        state.model_copy(update={"secrets_keys": state.secrets_keys[:1]}),
+        (_MANAGERS, "Make a backup: those made before can be restored by the keys that are in them."),
+    )
+
+
 _ROTATIONS: Final[dict[str, Callable[[State, datetime], Rotation]]] = {
     "database-password": _database,
     "redis-password": _redis,
@@ -253,4 +316,7 @@ _ROTATIONS: Final[dict[str, Callable[[State, datetime], Rotation]]] = {
     "ca-issue": _issue,
     "ca-finish": _finish,
     "bus-signing": _signing,
+    "secrets-key": _next_secrets_key,
+    "secrets-key-use": _use_secrets_key,
+    "secrets-key-finish": _finish_secrets_key,
 }

@@ -51,6 +51,10 @@ class State(BaseModel):
     passwords: Mapping[str, str] = Field(repr=False)
     secret_key: str = Field(repr=False)
     """The managers' key, hexadecimal."""
+    secrets_keys: tuple[str, ...] = Field(default=(), repr=False)
+    """The managers' keys of secrets, as their setting `secrets_keys` has them; empty until the first rotation."""
+    next_secrets_key_waits: bool = False
+    """The last of them is the next one, which encrypts nothing yet."""
     admin_key: str = Field(repr=False)
     """API key of the first operator."""
     scrape_key: str = Field(default="", repr=False)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from headrace.sdk.joining import Identities, JoinTokens
     from headrace.sdk.projects import Projects
     from headrace.sdk.rules import Rules
+    from headrace.sdk.secrets import Secrets
     from headrace.sdk.services import Services
     from headrace.sdk.tokens import Tokens
     from headrace.sdk.users import Users
@@ -116,6 +117,13 @@ class Client:
         from headrace.sdk.clients import Clients  # noqa: PLC0415
 
         return Clients(self._transport)
+
+    @cached_property
+    def secrets(self) -> Secrets:
+        """Secrets of a project, which are never read back."""
+        from headrace.sdk.secrets import Secrets  # noqa: PLC0415
+
+        return Secrets(self._transport)
 
     @cached_property
     def rules(self) -> Rules:

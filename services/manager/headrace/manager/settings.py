@@ -14,6 +14,7 @@ from pydantic_settings import SettingsConfigDict
 from headrace.common.contracts.ids import Slug
 from headrace.common.contracts.revision import ABSOLUTE
 from headrace.common.runtime.nats_urls import NatsUrl
+from headrace.common.runtime.secrets_keys import SecretsKeys, texts
 from headrace.common.runtime.settings import ServiceSettings
 from headrace.common.runtime.tls import ServerCertificate, trusting
 from headrace.manager.domain.addresses import AddressPolicy
@@ -62,6 +63,10 @@ class Settings(ServiceSettings):
     """The first admin's API key: at the first start it is taken from here if it exists, else written here (0600)."""
     secret_key: Annotated[SecretStr, Field(min_length=64, max_length=64)]
     """32 random bytes, hexadecimal, the same for all managers: keys hashes of API keys and encrypts what is kept secret."""
+    secrets_keys: SecretsKeys = ()
+    """Keys of the secrets that projects store, the same for all managers: the first one encrypts, all of them decrypt, and what
+    another one encrypted is encrypted anew. A list of `ID:KEY` (16 and 64 hexadecimal digits), in which `secret-key` stands for
+    one that follows from `secret_key`. Empty: that one. `headrace init DIR --rotate secrets-key` replaces them."""
     scrape_key: Annotated[SecretStr, Field(min_length=32, max_length=200)] | None = None
     """Credential with which Prometheus asks for scrape targets (`GET /v1/targets`), and which is good for nothing else. None:
     only operators' API keys are."""
@@ -135,6 +140,7 @@ class Settings(ServiceSettings):
     """Files and directories in them, unless its quota has `files`."""
     measure_folders_every: Annotated[timedelta, Field(ge=timedelta(minutes=1))] = timedelta(days=1)
     """How often each folder is walked to count what uploads did not: files written by containers, or lost in a crash."""
+    secrets_per_project: Annotated[int, Field(ge=1, le=10_000)] = DEFAULT_LIMITS.secrets_per_project
     validations_per_project: Annotated[int, Field(ge=1, le=10_000)] = DEFAULT_LIMITS.validations_per_project
     """Trial runs that have not ended."""
     members_per_project: Annotated[int, Field(ge=1, le=100_000)] = DEFAULT_LIMITS.members_per_project
@@ -211,6 +217,11 @@ def source_policy(settings: Settings) -> SourcePolicy:
         frozenset(own),
         settings.model_paths,
     )
+
+
+def secrets_keys(settings: Settings) -> tuple[str, ...]:
+    """Return the keys of secrets. Secret."""
+    return texts(settings.secrets_keys)
 
 
 def secret_bytes(settings: Settings) -> bytes:

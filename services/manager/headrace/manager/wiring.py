@@ -50,8 +50,10 @@ from headrace.manager.loops.publishing import PublishingLoop
 from headrace.manager.loops.receipts import ReceiptsLoop
 from headrace.manager.loops.revocations import RevocationsLoop
 from headrace.manager.loops.runner import LoopRunner
+from headrace.manager.loops.secrets import SecretsLoop
 from headrace.manager.loops.services import ServicesLoop
 from headrace.manager.loops.snapshots import SnapshotsLoop
+from headrace.manager.secret_keys import SecretKeys
 from headrace.manager.settings import (
     Settings,
     address_policy,
@@ -60,6 +62,7 @@ from headrace.manager.settings import (
     object_limits,
     scrape_key,
     secret_bytes,
+    secrets_keys,
     source_policy,
 )
 from headrace.manager.signing import FolderAccessTokens, Vault
@@ -93,6 +96,7 @@ from headrace.manager.usecases.resolution import Resolver
 from headrace.manager.usecases.revocations import Revocations
 from headrace.manager.usecases.rules import Rules
 from headrace.manager.usecases.scaling import Scaling
+from headrace.manager.usecases.secrets import Secrets
 from headrace.manager.usecases.services import Services
 from headrace.manager.usecases.snapshot_files import SnapshotFiles
 from headrace.manager.usecases.snapshots import FolderSnapshots
@@ -289,8 +293,9 @@ def _make_loops(
         deleted=settings.forget_deleted_after,
     )
 
+    keys = SecretKeys(secret_bytes(settings), secrets_keys(settings))
     services = ServicesLoop(pool, proxies, clock, pokes.poke, every=every)
-    plans = PublishingLoop(pool, bus, NodePlan, tables.Plans(), verify=verify, monotonic=monotonic)
+    plans = PublishingLoop(pool, bus, NodePlan, tables.Plans(keys), verify=verify, monotonic=monotonic)
     rules = PublishingLoop(pool, bus, RuleTable, tables.Rules(), verify=verify, monotonic=monotonic)
     routes = PublishingLoop(
         pool, bus, RouteTable, tables.Routes(), verify=verify, monotonic=monotonic, claimed=proxies.claimed
@@ -312,6 +317,7 @@ def _make_loops(
         "drains": DrainsLoop(pool, clock, pokes.poke).one_pass,
         "revocations": revocations.one_pass,
         "housekeeping": HousekeepingLoop(pool, pokes.poke, kept).one_pass,
+        "secrets": SecretsLoop(pool, keys).one_pass,
         "measuring": measuring.one_pass,
         "snapshots": SnapshotsLoop(pool, edges.storage).one_pass,
         "counting": CountingLoop(pool).one_pass,
@@ -320,6 +326,7 @@ def _make_loops(
         "agents": min(every, AGENTS_EVERY),
         "housekeeping": HOUSEKEEPING_EVERY,
         "measuring": HOUSEKEEPING_EVERY,
+        "secrets": HOUSEKEEPING_EVERY,
         "snapshots": SNAPSHOTS_EVERY,
         "counting": COUNTING_EVERY,
     }
@@ -353,7 +360,8 @@ def make_use_cases(
     snapshots = FolderSnapshots(storage, monotonic=edges.clocks.monotonic)
     account = StorageAccount(pool, limits)
     sources = ModelSources(pool, storage, _make_sources(settings), account, limits)
-    auth, resolver = Authentication(pool, vault), Resolver(snapshots, sources)
+    keys = SecretKeys(secret_bytes(settings), secrets_keys(settings))
+    auth, resolver = Authentication(pool, vault), Resolver(pool, snapshots, sources, keys)
     services = Services(
         pool, resolver, snapshots, proxies, pokes, clock, own_ports, limits, proxy_url=settings.public_proxy_url
     )
@@ -373,6 +381,7 @@ def make_use_cases(
         receipts=Receipts(pool),
         tokens=Tokens(pool, SigningKeys(vault), pokes, clock, limits, revocations),
         clients=Clients(pool, pokes, limits, revocations),
+        secrets=Secrets(pool, keys, limits),
         rules=Rules(pool, outcomes, pokes, limits),
         history=History(pool, snapshots),
         audit=Audit(pool),

@@ -103,7 +103,12 @@ def _secrets(there: Installation, folder: Path | None) -> Secrets:
         installation = file.read_text(encoding="utf-8") if file is not None else None
     except OSError as error:
         raise BackupError(f"{file} cannot be read: {error.strerror or error}; allowed: --installation DIR") from None
-    return Secrets(secret_key=there.secret_key, admin_key=_text(there.admin_key_file), installation=installation)
+    return Secrets(
+        secret_key=there.secret_key,
+        secrets_keys=there.secrets_keys,
+        admin_key=_text(there.admin_key_file),
+        installation=installation,
+    )
 
 
 def _text(file: Path | None) -> str | None:

@@ -16,7 +16,7 @@ from headrace.cli.session import Session
 from headrace.install.errors import InstallError
 from headrace.install.make import Made, bring_back, make, rotate, show
 from headrace.install.plan import Choices, Layout
-from headrace.install.rotation import authority_step
+from headrace.install.rotation import authority_step, secrets_key_step
 
 
 class InstalledFile(BaseModel):
@@ -36,6 +36,8 @@ class Installed(BaseModel):
     """SHA-256 of the certificate of the authority that signs."""
     ca_rotation: str | None
     """How far a rotation of the authority is; None if none is under way."""
+    secrets_key_rotation: str | None
+    """The same of the key of secrets."""
     changed: bool
     files: tuple[InstalledFile, ...]
     steps: tuple[str, ...]
@@ -106,7 +108,7 @@ def init(
             "--rotate",
             metavar="WHAT",
             help="Replace one secret, and print the steps to take: database-password, redis-password, scrape-key, certificates, "
-            "ca (then ca-issue, ca-finish), bus:NAME, bus-signing.",
+            "ca (then ca-issue, ca-finish), secrets-key (then secrets-key-use, secrets-key-finish), bus:NAME, bus-signing.",
         ),
     ] = None,
 ) -> None:
@@ -181,6 +183,8 @@ def _print(session: Session, made: Made, *, everything: bool = False) -> None:
             output.line(f"fingerprint of the {which} authority (SHA-256): {authority.fingerprint}")
     if (step := authority_step(made.state)) is not None:
         output.line(f"rotation of the authority: {step}")
+    if (step := secrets_key_step(made.state)) is not None:
+        output.line(f"rotation of the secrets' key: {step}")
     for number, step in enumerate(made.steps, 1):
         output.line(f"{number}. {step}")
     for note in made.notes:
@@ -192,6 +196,7 @@ def _installed(made: Made) -> Installed:
         folder=made.folder,
         ca_fingerprint=made.state.authorities[0].fingerprint,
         ca_rotation=authority_step(made.state),
+        secrets_key_rotation=secrets_key_step(made.state),
         changed=bool(made.changed),
         files=tuple(
             InstalledFile(path=one.path, what=one.what, secret=one.secret, found=str(one.found)) for one in made.entries

@@ -17,7 +17,8 @@ from headrace.cli.commands.stack import chosen_data
 from headrace.cli.errors import CliError
 from headrace.cli.parsing import usage
 from headrace.cli.session import Session
-from headrace.embedded.credentials import Credentials
+from headrace.common.runtime.secrets_keys import texts
+from headrace.embedded.credentials import MANAGER_SECRETS_KEYS, Credentials
 from headrace.embedded.ports import HOST
 from headrace.embedded.postgres import DATABASE, ROLE
 from headrace.embedded.state import read_state
@@ -49,6 +50,7 @@ class Installation:
     database_url: str = field(repr=False)
     folders_root: Path
     secret_key: str | None = field(repr=False)
+    secrets_keys: tuple[str, ...] = field(default=(), repr=False)
     admin_key_file: Path | None = None
     installation_file: Path | None = None
     credentials: Credentials | None = None
@@ -67,6 +69,7 @@ def installation_of(session: Session, *, config: Path | None, data: Path | None)
             database_url=found.database,
             folders_root=found.folders_root,
             secret_key=found.secret_key.get_secret_value(),
+            secrets_keys=texts(found.secrets_keys),
             admin_key_file=found.admin_key_file,
             installation_file=installation_file(config),
         )
@@ -108,6 +111,7 @@ def _local(data: Path, database_url: str, credentials: Credentials) -> Installat
         database_url=database_url,
         folders_root=data / "folders",
         secret_key=credentials.key_hex(MANAGER_KEY),
+        secrets_keys=credentials.keys(MANAGER_SECRETS_KEYS),
         admin_key_file=data / "admin-key",
         credentials=credentials,
     )

@@ -26,6 +26,8 @@ from headrace.cli.commands.installations import (
 from headrace.cli.errors import CliError
 from headrace.cli.session import Session
 from headrace.common.runtime.files import write_atomically
+from headrace.common.runtime.secrets_keys import SECRET_KEY_ID
+from headrace.embedded.credentials import MANAGER_SECRETS_KEYS
 from headrace.embedded.state import read_state
 
 
@@ -80,6 +82,7 @@ async def _restore(there: Installation | Path, reader: Reader) -> None:
         except BaseException:
             if found.credentials is not None and before is not None:
                 found.credentials.put(MANAGER_KEY, before)
+                found.credentials.put_keys(MANAGER_SECRETS_KEYS, found.secrets_keys)
             raise
 
 
@@ -90,9 +93,17 @@ def _check_key(there: Installation, reader: Reader) -> None:
             f"installation's files by `headrace init DIR --from {reader.path}`, or set it to the one in secrets.json of the backup"
         )
 
+    if missing := set(reader.secrets.secrets_keys) - {SECRET_KEY_ID} - set(there.secrets_keys):
+        ids = ", ".join(sorted(key.partition(":")[0] for key in missing))
+        raise BackupError(
+            f"secrets_keys in {there.where} lacks the keys {ids} of the backup, whose secrets it could not read; make the "
+            f"installation's files by `headrace init DIR --from {reader.path}`, or take them from secrets.json of the backup"
+        )
+
 
 def _take_keys(there: Installation, reader: Reader) -> None:
     if there.credentials is not None:
         there.credentials.put(MANAGER_KEY, reader.secrets.secret_key)
+        there.credentials.put_keys(MANAGER_SECRETS_KEYS, reader.secrets.secrets_keys)
     if there.admin_key_file is not None and reader.secrets.admin_key is not None:
         write_atomically(there.admin_key_file, f"{reader.secrets.admin_key}\n")

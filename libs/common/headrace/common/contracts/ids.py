@@ -26,6 +26,7 @@ ClientId = NewType("ClientId", UUID)
 RuleId = NewType("RuleId", UUID)
 EventId = NewType("EventId", UUID)
 JoinTokenId = NewType("JoinTokenId", UUID)
+SecretId = NewType("SecretId", UUID)
 
 SLUG = pattern(
     r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$",

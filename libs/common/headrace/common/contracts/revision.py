@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 
 from headrace.common.contracts.model_uri import ModelUri
 from headrace.common.contracts.numbers import NO_TRUTH
+from headrace.common.contracts.secret import SecretReference
 from headrace.common.contracts.slots import RequestedSlots
 from headrace.common.contracts.vocabulary import RuntimeVariant
 from headrace.common.contracts.wording import Refused, pattern
@@ -85,6 +86,11 @@ class RevisionSpec(_Closed):
         BeforeValidator(values_as_text, json_schema_input_type=dict[str, str | float | bool]),
     ] = {}
     """Numbers and booleans become text, as YAML and TOML write them: 4, 1.5, true."""
+    secret_environ: Annotated[dict[EnvironName, SecretReference], Field(max_length=100)] = {}
+    """Environment variables whose values are secrets of the project: `{"HF_TOKEN": "hf-token"}`. A revision keeps the versions
+    that it was made with; `hf-token@3` names one."""
+    pull_secret: SecretReference | None = None
+    """Secret `USER:PASSWORD` with which machines pull the image from its registry."""
     extra_mounts: Annotated[tuple[ExtraMount, ...], Field(max_length=100)] = ()
     cluster_size: Annotated[Literal[1], NO_TRUTH] = 1
 

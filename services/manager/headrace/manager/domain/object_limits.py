@@ -21,6 +21,7 @@ class ObjectLimits:
     storage_bytes_per_project: int = 4 * 2**40
     """Of its folders, where its quota does not say another number. So with the next one."""
     stored_files_per_project: int = 1_000_000
+    secrets_per_project: int = 200
     validations_per_project: int = 20
     """That have not ended."""
     members_per_project: int = 1000

@@ -361,12 +361,13 @@ def _made(pending: PendingPublication[T]) -> _Made[T]:
     except (ValueError, TypeError, KeyError) as error:
         problem = f"it cannot be made from what is stored: {error_text(error)}"[: publications.MAX_PROBLEM]
         return _Made(None, b"", NOTHING, problem)
-    size = len(data) if pending.encrypt is None else encrypted_size(len(data))
+    bytes_ = len(data) + pending.hidden_bytes
+    size = bytes_ if pending.encrypt is None else encrypted_size(bytes_)
     if size > MAX_BYTES:
         return _Made(None, b"", NOTHING, f"it has {size:,} bytes; the bus carries {MAX_BYTES:,}")
     # Of what is said to whom: encrypted, the same makes other bytes each time.
     digest = hashlib.sha256((pending.reader_key or "").encode() + data).digest()
-    return _Made(table, data, Content(digest, len(data)))
+    return _Made(table, data, Content(digest, bytes_))
 
 
 def _key(subject: str) -> str:

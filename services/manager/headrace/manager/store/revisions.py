@@ -32,6 +32,8 @@ UNREADABLE: dict[str, Any] = {
     "slots": {},
     "mounts": (),
     "folder_id": None,
+    "secrets": (),
+    "secret_bytes": 0,
 }
 """Placeholder for parts of a stored spec that this version cannot read: the service stays in lists and can be changed."""
 

@@ -216,7 +216,10 @@ def _request(row: Any) -> Request:
     if not isinstance(architecture, str | None):
         raise TypeError("architecture is not a text")
     slots = with_plan(read_slots(spec["slots"]), row.get("bytes", 0))
-    return Request(row["id"], row["resource_group"], architecture, not spec.get("image"), slots, row["created_at"])
+    without_image, has_secrets = not spec.get("image"), bool(spec.get("secrets"))
+    return Request(
+        row["id"], row["resource_group"], architecture, without_image, slots, row["created_at"], has_secrets=has_secrets
+    )
 
 
 async def machines(con: Connection) -> tuple[list[Machine], dict[str, Exception]]:
@@ -264,6 +267,7 @@ def _machine(row: Any) -> Machine:
         leaving_gpus,
         disk_low=any(disk is not None and disk["free_bytes"] < disk["reserve_bytes"] for disk in disks),
         address_refused=bool(row.get("address_refused", False)),
+        plan_key=row.get("plan_key", "") is not None,
         cordon=Cordon.read(row["cordoned_at"], row["cordoned_by"], row["cordon_reason"]),
     )
 

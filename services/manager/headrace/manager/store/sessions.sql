@@ -155,7 +155,7 @@ returning s.id
 
 -- name: pending
 select x.id, x.resource_group, coalesce(r.resolved, x.resolved) as resolved, x.created_at, x.rev, x.reason_text,
-       octet_length(coalesce(r.resolved, x.resolved)::text) as bytes
+       octet_length(coalesce(r.resolved, x.resolved)::text) + coalesce((coalesce(r.resolved, x.resolved) ->> 'secret_bytes')::integer, 0) as bytes
 from (
   -- In turns, of projects and in them of services: what one asks for beyond all machines must not fill the limit for good.
   select t.*, row_number() over (partition by t.project_id order by t.turn, t.id) as project_turn
@@ -167,11 +167,11 @@ from (
 -- held: [slot, device, amount, whether its session ends by itself]. plan_bytes: the size of the published plan, and of
 -- what was placed since, each with a spec of its own; $1: size of a kernel beside its spec.
 with placed as (
-    select k.agent_id, sum(octet_length(coalesce(r.resolved, x.resolved)::text) + $1) as bytes
+    select k.agent_id, sum(octet_length(coalesce(r.resolved, x.resolved)::text) + coalesce((coalesce(r.resolved, x.resolved) ->> 'secret_bytes')::integer, 0) + $1) as bytes
     from sessions x join kernels k on k.session_id = x.id and k.ended_at is null left join revisions r on r.id = x.revision_id
     where x.status = 'placed' group by k.agent_id
 )
-select a.id, a.resource_group, a.architecture, a.machine, a.slots, a.address_problem is not null as address_refused,
+select a.id, a.resource_group, a.architecture, a.machine, a.slots, a.plan_key, a.address_problem is not null as address_refused,
        a.cordoned_at, a.cordoned_by, a.cordon_reason,
        coalesce((select p.bytes from publications p where p.subject = 'plan.agent.' || a.id::text), 0)
            + coalesce((select bytes from placed where placed.agent_id = a.id), 0) as plan_bytes,

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from base64 import urlsafe_b64encode
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby
 from typing import Any, Generic, TypeVar
@@ -19,15 +19,19 @@ from pydantic import TypeAdapter
 from headrace.common.bus.plan_encryption import encrypt, recipient
 from headrace.common.contracts.ids import AgentId, ProjectId
 from headrace.common.contracts.messages.envelope import in_generation
-from headrace.common.contracts.messages.plans import NodePlan, PlannedKernel, ReplicaSpec
+from headrace.common.contracts.messages.plans import NodePlan, PlannedKernel, RegistryLogin, ReplicaSpec
 from headrace.common.contracts.messages.routes import RouteTable, TokenKey
 from headrace.common.contracts.messages.rules import RuleTable
+from headrace.common.contracts.problems import Problem
+from headrace.common.contracts.secret import PinnedSecret
 from headrace.common.db.pool import Connection
 from headrace.common.db.queries import Queries
 from headrace.manager.domain.lifecycle.replica_state import MAX_FAILED_STARTS
 from headrace.manager.domain.machine_removal import in_words
+from headrace.manager.domain.secret_pins import registry_login
 from headrace.manager.domain.variants.resolved_spec import ResolvedSpec
-from headrace.manager.store import traffic
+from headrace.manager.secret_keys import SecretKeys
+from headrace.manager.store import secrets, traffic
 
 SQL = Queries.beside(__file__)
 T = TypeVar("T", NodePlan, RouteTable, RuleTable)
@@ -56,6 +60,8 @@ class PendingPublication(Generic[T]):
     """Generation that a reader has: the next one must be higher."""
     encode: Callable[[T], bytes] | None = None
     """Encoder of the table; None: `Message.encode`, whose result it must equal."""
+    hidden_bytes: int = 0
+    """What `encrypt` adds to what `encode` returns, which has no secrets: it is compared and digested."""
     reader_key: str | None = None
     """Key of the reader, to which `encrypt` encrypts; another one makes another publication."""
     encrypt: Callable[[T, int], bytes] | None = None
@@ -67,7 +73,8 @@ class Plans:
 
     kind, prefix, told = "plan", NodePlan.prefix(), False
 
-    def __init__(self) -> None:
+    def __init__(self, keys: SecretKeys) -> None:
+        self._keys = keys
         self._specs: OrderedDict[UUID, _Spec] = OrderedDict()
         """Cache of revisions' specs, which never change; the last used ones."""
 
@@ -78,13 +85,16 @@ class Plans:
     async def read(self, con: Connection, keys: Sequence[str]) -> list[PendingPublication[NodePlan]]:
         """Return the plan of each of these machines."""
         rows = await con.fetch(SQL.planned, keys)
-        specs = await self._of(con, {row["revision_id"] for row in rows if row["revision_id"] is not None})
-        texts = {str(revision): spec.json for revision, spec in specs.items() if isinstance(spec, _Spec)}
+        specs = await self._of(con, rows)
         unpublished = []
         for agent_id, group in groupby(rows, key=lambda row: row["agent_id"]):
             facts = tuple(group)
             first = facts[0]
             key: str | None = first["plan_key"]
+            used = {name for row in facts if (name := _key_of(row)) is not None}
+            own = {name: spec for name in used if isinstance(spec := specs[name], _Spec)}
+            texts = {name: spec.json for name, spec in own.items()}
+            whole = {name: spec.with_secrets for name, spec in own.items()}
             unpublished.append(
                 PendingPublication(
                     f"{self.prefix}{agent_id}",
@@ -93,8 +103,9 @@ class Plans:
                     partial(_plan, agent_id, facts, specs),
                     floor=first["applied_generation"],
                     encode=partial(_encoded, texts),
+                    hidden_bytes=sum(len(whole[name]) - len(texts[name]) for name in own),
                     reader_key=key,
-                    encrypt=None if key is None else partial(_encrypted, texts, key),
+                    encrypt=None if key is None else partial(_encrypted, whole, key),
                 )
             )
         if len(unpublished) == len(set(keys)):
@@ -106,24 +117,47 @@ class Plans:
         build = partial(_no_plan, row["id"], in_words(row["removed_by"], row["removed_at"], row["reason"]))
         return PendingPublication(f"{self.prefix}{row['id']}", row["id"], False, build, row["applied_generation"])
 
-    async def _of(self, con: Connection, revisions: set[UUID]) -> dict[UUID, _Spec | ValueError]:
-        """Return the spec of each revision, or the error of reading it."""
-        found: dict[UUID, _Spec | ValueError] = {}
+    async def _of(self, con: Connection, rows: Sequence[Any]) -> dict[str, _Spec | ValueError]:
+        """Return the spec of each revision and trial run of the rows, by its key in plans; or the error of reading it."""
+        revisions = {row["revision_id"] for row in rows if row["revision_id"] is not None}
+        found: dict[str, _Spec | ValueError] = {}
         missing = []
         for revision in revisions:
             if revision in self._specs:
                 self._specs.move_to_end(revision)
-                found[revision] = self._specs[revision]
+                found[str(revision)] = self._specs[revision]
             else:
                 missing.append(revision)
-        for row in await con.fetch(SQL.resolved, missing) if missing else ():
-            try:
-                spec = _spec(row["resolved"])
-                found[row["id"]] = self._specs[row["id"]] = _Spec(spec, spec.model_dump_json())
-            except ValueError as error:  # it costs the machines that run it, and not those read with them
-                found[row["id"]] = error
+        stored = {row["id"]: row["resolved"] for row in (await con.fetch(SQL.resolved, missing) if missing else ())}
+        trials = {row["session_id"]: row["resolved"] for row in rows if row["session_id"] and not row["revision_id"]}
+        read = await self._read(con, {**stored, **trials})
+        found |= {str(key): spec for key, spec in read.items()}
+        self._specs.update({key: spec for key in stored if isinstance(spec := read[key], _Spec)})
         while len(self._specs) > _SPECS_KEPT:
             self._specs.popitem(last=False)
+        return found
+
+    async def _read(self, con: Connection, stored: Mapping[UUID, Any]) -> dict[UUID, _Spec | ValueError]:
+        """Return the specs with their secrets. One that cannot be read costs the machines that run it, and not those read with them."""
+        found: dict[UUID, _Spec | ValueError] = {}
+        resolved: dict[UUID, ResolvedSpec] = {}
+        for key, document in stored.items():
+            try:
+                resolved[key] = ResolvedSpec.model_validate(document)
+            except ValueError as error:
+                found[key] = error
+        pins = {(pin.secret_id, pin.version) for spec in resolved.values() for pin in spec.secrets}
+        sealed = await secrets.sealed(con, pins)
+        for key, spec in resolved.items():
+            try:
+                values = {(id_, at): self._keys.open(sealed[id_, at], id_, at) for id_, at in _versions(spec.secrets)}
+                found[key] = _Spec.of(spec, values)
+            except KeyError:
+                found[key] = ValueError("a secret that it was made with is gone")
+            except Problem as problem:
+                found[key] = ValueError(problem.detail)
+            except ValueError as error:
+                found[key] = error
         return found
 
     async def mark(self, con: Connection, plans: Sequence[NodePlan]) -> None:
@@ -140,18 +174,57 @@ class _Spec:
     """A revision's part of a plan, with its JSON, encoded once."""
 
     spec: ReplicaSpec
+    """Without secrets."""
     json: str
+    with_secrets: str = field(repr=False)
+    """Its JSON with the values of its secrets: only to be encrypted."""
+    secret: bool
+
+    @classmethod
+    def of(cls, resolved: ResolvedSpec, values: Mapping[secrets.VersionKey, str]) -> _Spec:
+        """Return the part of a plan that a resolved spec is. Raises ValueError."""
+        spec = ReplicaSpec(
+            **{name: getattr(resolved, name) for name in ReplicaSpec.model_fields if hasattr(resolved, name)}
+        )
+        text = spec.model_dump_json()
+        if not resolved.secrets:
+            return cls(spec, text, text, secret=False)
+        environ, login = dict(spec.environ), None
+        for pin in resolved.secrets:
+            value = values[pin.secret_id, pin.version]
+            if pin.use == "variable":
+                environ[pin.variable] = value
+            elif pin.use == "registry":
+                login = _login(pin, value)
+        whole = spec.model_copy(update={"environ": environ, "registry_login": login})
+        return cls(spec, text, whole.model_dump_json(), secret=True)
 
 
-def _encoded(known: dict[str, str], plan: NodePlan) -> bytes:
-    """Return `plan.encode()`; `known`: the JSON of revisions' specs, which is not encoded again."""
+def _versions(pins: Sequence[PinnedSecret]) -> set[secrets.VersionKey]:
+    return {(pin.secret_id, pin.version) for pin in pins}
+
+
+def _login(pin: PinnedSecret, value: str) -> RegistryLogin:
+    found = registry_login(value)
+    if found is None:
+        raise ValueError(f"secret {pin.name} is no login of a registry")
+    return RegistryLogin(user=found[0], password=found[1])
+
+
+def _key_of(row: Any) -> str | None:
+    """Return the key of the kernel's spec in its plan; None for a machine without kernels."""
+    return None if row["kernel_id"] is None else str(row["revision_id"] or row["session_id"])
+
+
+def _encoded(known: Mapping[str, str], plan: NodePlan) -> bytes:
+    """Return `plan.encode()`; `known`: the JSON of specs, which are not encoded again."""
     kernels = _KERNELS.dump_json(plan.kernels).decode()  # type: ignore[arg-type]  # `_plan` makes no others
     head, tail = plan.model_dump_json(exclude={"specs", "kernels"}).split(_BEFORE_SPECS, 1)
     return f'{head}{_BEFORE_SPECS}"specs":{_specs(known, plan)},"kernels":{kernels},{tail}'.encode()
 
 
-def _encrypted(known: dict[str, str], key: str, plan: NodePlan, generation: int) -> bytes:
-    """Return the plan in this generation with its specs encrypted to its agent's key."""
+def _encrypted(known: Mapping[str, str], key: str, plan: NodePlan, generation: int) -> bytes:
+    """Return the plan in this generation with its specs encrypted to its agent's key; `known`: their JSON, with secrets."""
     if not plan.specs:
         return in_generation(_encoded(known, plan), generation)
     data = _specs(known, plan).encode()
@@ -159,26 +232,23 @@ def _encrypted(known: dict[str, str], key: str, plan: NodePlan, generation: int)
     return in_generation(_encoded({}, plan.model_copy(update={"specs": {}, "encrypted_specs": text})), generation)
 
 
-def _specs(known: dict[str, str], plan: NodePlan) -> str:
-    return (
-        "{" + ",".join(f'"{key}":{known.get(key) or spec.model_dump_json()}' for key, spec in plan.specs.items()) + "}"
-    )
+def _specs(known: Mapping[str, str], plan: NodePlan) -> str:
+    return "{" + ",".join(f'"{key}":{known[key]}' for key in plan.specs) + "}"
 
 
 def _no_plan(agent_id: str, why: str) -> NodePlan:
     return NodePlan(agent_id=AgentId(agent_id), generation=1, kernels=(), removed=why)
 
 
-def _plan(agent_id: str, rows: tuple[Any, ...], specs: dict[UUID, _Spec | ValueError]) -> NodePlan:
+def _plan(agent_id: str, rows: tuple[Any, ...], specs: Mapping[str, _Spec | ValueError]) -> NodePlan:
     if rows[0]["plan_key"] is not None:
         recipient(rows[0]["plan_key"])
     kernels, used = [], dict[str, ReplicaSpec]()
     for row in rows:
-        if row["kernel_id"] is None:
+        key = _key_of(row)
+        if key is None:
             continue
-        key = str(row["revision_id"] or row["session_id"])
-        if key not in used:
-            used[key] = _spec(row["resolved"]) if row["revision_id"] is None else _readable(specs[row["revision_id"]])
+        used[key] = _readable(specs[key], encrypted=row["plan_key"] is not None)
         gpus = [{"gpu_id": gpu, "share": share} for gpu, share in zip(row["devices"], row["shares"], strict=True)]
         kernels.append({**row, "gpus": gpus, "spec": key})
     watched = {row["service_id"]: tuple(row["watched"]) for row in rows if row["watched"] is not None}
@@ -191,15 +261,14 @@ def _plan(agent_id: str, rows: tuple[Any, ...], specs: dict[UUID, _Spec | ValueE
     )
 
 
-def _readable(found: _Spec | ValueError) -> ReplicaSpec:
+def _readable(found: _Spec | ValueError, *, encrypted: bool) -> ReplicaSpec:
     if isinstance(found, ValueError):
         raise found
+    if found.secret and not encrypted:
+        raise ValueError(
+            "it has secrets, and its agent reports no key to which they can be encrypted; upgrade the agent"
+        )
     return found.spec
-
-
-def _spec(resolved: Any) -> ReplicaSpec:
-    spec = ResolvedSpec.model_validate(resolved)
-    return ReplicaSpec(**{name: getattr(spec, name) for name in ReplicaSpec.model_fields if hasattr(spec, name)})
 
 
 class Routes:

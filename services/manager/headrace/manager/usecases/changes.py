@@ -26,7 +26,7 @@ from headrace.manager.store import decisions, events, imports, revisions, servic
 from headrace.manager.usecases import scaling
 from headrace.manager.usecases.context import locked_service, project_for, service_for
 from headrace.manager.usecases.ports import Pokes
-from headrace.manager.usecases.resolution import Resolver, SpecFolders, find_folders, hold_folders
+from headrace.manager.usecases.resolution import Resolver, SpecFolders, find_folders, hold_parts
 from headrace.manager.usecases.service_bodies import documents, service_change
 from headrace.manager.usecases.services import Services
 
@@ -53,14 +53,15 @@ class Changes:
     async def update(self, actor: Actor, reference: str, change: UpdateService) -> ServiceDetail:
         """Update the given fields. A spec becomes a new revision, which replaces the replicas without downtime.
 
+        `refresh_secrets` alone makes a revision that differs in the versions of its secrets.
+
         A spec that resolves to what runs already replaces nothing, and the answer's note says so. Raises NotFound,
         Forbidden, NameTaken, Conflict while the service is being deleted, InvalidDefinition, InvalidRequest,
         QuotaExceeded; then nothing has changed.
         """
         if allowed := self._own_ports.allowed(change.endpoint_port):
             raise InvalidRequest.of("endpoint_port", change.endpoint_port, allowed)
-        spec = change.spec
-        resolved = None if spec is None else await self._resolve(actor, reference, spec)
+        spec, resolved = await self._asked(actor, reference, change)
         async with transaction(self._pool) as con:
             facts = await self._hold(con, actor, reference)
             wanted = facts.service.wanted
@@ -116,7 +117,7 @@ class Changes:
             if not facts.running:
                 raise Conflict(f"service {facts.service.name} is {facts.service.goal}; start it instead")
             current = await self._revision(con, facts, facts.revision)
-            await hold_folders(con, current.resolved)
+            await hold_parts(con, current.resolved)
             await self._check_quota(con, facts, current.resolved)
             number, revision_id = await self._new_revision(con, actor, facts, current.spec, current.resolved, "restart")
             await services.update(con, facts.service.id, revision_id=revision_id, forgive=True)
@@ -155,7 +156,8 @@ class Changes:
             failing = facts.service.failed_starts or await services.errors(con, facts.service.id)
             spec = (await self._revision(con, facts, facts.revision)).spec
             found = await self._folders(con, actor, facts, spec) if failing else None
-        resolved = None if found is None else await self._resolver.resolve(spec, facts.service.name, found)
+        pins = facts.resolved.secrets
+        resolved = None if found is None else await self._resolver.resolve(spec, facts.service.name, found, pins)
         return facts.revision, spec, resolved
 
     async def rollback(self, actor: Actor, reference: str, body: Rollback) -> ServiceDetail:
@@ -194,11 +196,23 @@ class Changes:
         self._pokes.poke("services", "routes", "rules")
         return detail
 
-    async def _resolve(self, actor: Actor, reference: str, spec: RevisionSpec) -> ResolvedSpec:
+    async def _asked(
+        self, actor: Actor, reference: str, change: UpdateService
+    ) -> tuple[RevisionSpec | None, ResolvedSpec | None]:
+        """Return the spec that the change asks for, and what it resolves to; None where it asks for none."""
+        if change.spec is None and not change.refresh_secrets:
+            return None, None
         async with self._pool.acquire() as con:
             facts = await service_for(con, actor, reference, "member")
-            found = await self._folders(con, actor, facts, spec)
-        return await self._resolver.resolve(spec, facts.service.name, found)
+            if change.spec is None:
+                current = await self._revision(con, facts, facts.revision)
+                project = await project_for(con, actor, str(facts.service.project_id), "member")
+            else:
+                found = await self._folders(con, actor, facts, change.spec)
+        if change.spec is None:
+            return current.spec, await self._resolver.refresh_secrets(project, current.resolved)
+        pins = () if change.refresh_secrets else facts.resolved.secrets
+        return change.spec, await self._resolver.resolve(change.spec, facts.service.name, found, pins)
 
     async def _folders(self, con: Connection, actor: Actor, facts: ServiceFacts, spec: RevisionSpec) -> SpecFolders:
         project = await project_for(con, actor, str(facts.service.project_id), "member")
@@ -238,7 +252,7 @@ class Changes:
 
         Return its number, its id (None: the current one stays) and a note for the answer. Raises Conflict.
         """
-        await hold_folders(con, resolved)
+        await hold_parts(con, resolved)
         if resolved == facts.resolved:
             text = f"it comes to what revision {facts.revision} is already: no replica is replaced (restart does that)"
             return facts.revision, None, Reason.of(NoteReason.UNCHANGED, text)

@@ -27,6 +27,7 @@ from headrace.manager.usecases.projects import Projects
 from headrace.manager.usecases.receipts import Receipts
 from headrace.manager.usecases.replicas import Replicas
 from headrace.manager.usecases.rules import Rules
+from headrace.manager.usecases.secrets import Secrets
 from headrace.manager.usecases.services import Services
 from headrace.manager.usecases.snapshot_files import SnapshotFiles
 from headrace.manager.usecases.status import Status
@@ -56,6 +57,7 @@ class UseCases:
     receipts: Receipts
     tokens: Tokens
     clients: Clients
+    secrets: Secrets
     rules: Rules
     history: History
     audit: Audit

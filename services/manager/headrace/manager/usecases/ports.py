@@ -25,6 +25,7 @@ LoopName = Literal[
     "drains",
     "revocations",
     "housekeeping",
+    "secrets",
     "measuring",
     "counting",
     "snapshots",

@@ -5,15 +5,16 @@ Files are read without a database connection held; folders are locked again when
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
 from headrace.common.contracts.messages.plans import NO_FOLDER
 from headrace.common.contracts.model_uri import scheme_of
 from headrace.common.contracts.problems import Conflict, InvalidRequest
 from headrace.common.contracts.revision import RevisionSpec
-from headrace.common.db.pool import Connection
+from headrace.common.contracts.secret import PinnedSecret, secret_name
+from headrace.common.db.pool import Connection, Pool
 from headrace.manager.domain.access import Actor
 from headrace.manager.domain.definitions import filetext
 from headrace.manager.domain.definitions.model_definition import DEFAULT_NAMES, Model, parse_definition
@@ -21,11 +22,23 @@ from headrace.manager.domain.definitions.service_definition import FILE, Service
 from headrace.manager.domain.paths import split_path
 from headrace.manager.domain.records.folders import Folder
 from headrace.manager.domain.records.projects import Project
+from headrace.manager.domain.secret_pins import (
+    NAMED,
+    NO_SECRETS,
+    AskedSecret,
+    SecretPins,
+    asked_secrets,
+    names_in_words,
+    pinned,
+    refreshed,
+    registry_login,
+)
 from headrace.manager.domain.variants import resolve
 from headrace.manager.domain.variants.resolve import FolderFacts, Inputs
 from headrace.manager.domain.variants.resolved_spec import ResolvedSpec
 from headrace.manager.folders.tree import Tree
-from headrace.manager.store import folders, imports
+from headrace.manager.secret_keys import SecretKeys
+from headrace.manager.store import folders, imports, secrets
 from headrace.manager.usecases.context import folder_for
 from headrace.manager.usecases.model_sources import ModelSources
 from headrace.manager.usecases.parsing import ParserPool
@@ -53,8 +66,8 @@ async def find_folders(con: Connection, actor: Actor, project: Project, spec: Re
     return SpecFolders(project, model, tuple(extra))
 
 
-async def hold_folders(con: Connection, resolved: ResolvedSpec) -> None:
-    """Lock the folders of a revision until the transaction ends, and have the model imported that it needs.
+async def hold_parts(con: Connection, resolved: ResolvedSpec) -> None:
+    """Lock the folders and secrets of a revision until the transaction ends, and have the model imported that it needs.
 
     Raises Conflict, with their names, when some were deleted.
     """
@@ -62,6 +75,10 @@ async def hold_folders(con: Connection, resolved: ResolvedSpec) -> None:
     if needed and len(await folders.hold(con, needed)) < len(set(needed)):
         names = ", ".join(await folders.names_of_deleted(con, needed))
         raise Conflict(f"folder {names} was deleted, and this revision needs it; nothing has changed")
+    held = await secrets.hold(con, resolved.secrets)
+    if gone := [pin for pin in resolved.secrets if (pin.secret_id, pin.version) not in held]:
+        names = ", ".join(f"{pin.name} version {pin.version}" for pin in gone[:5])
+        raise Conflict(f"secret {names} was deleted, and this revision needs it; nothing has changed")
     if resolved.source is not None and resolved.folder_id is not None:
         await imports.want(con, resolved.folder_id, resolved.source)
 
@@ -69,18 +86,55 @@ async def hold_folders(con: Connection, resolved: ResolvedSpec) -> None:
 class Resolver:
     """Resolves specs."""
 
-    def __init__(self, snapshots: FolderSnapshots, sources: ModelSources) -> None:
+    def __init__(self, pool: Pool, snapshots: FolderSnapshots, sources: ModelSources, keys: SecretKeys) -> None:
+        self._pool = pool
+        self._keys = keys
         self._snapshots = snapshots
         self._sources = sources
         self._parsing = ParserPool()
 
-    async def resolve(self, spec: RevisionSpec, name: str, found: SpecFolders) -> ResolvedSpec:
+    async def resolve(
+        self, spec: RevisionSpec, name: str, found: SpecFolders, pins: Sequence[PinnedSecret] = ()
+    ) -> ResolvedSpec:
         """Return the resolved spec of a service called `name`, with a snapshot of the model folder as it is now.
 
-        The definition files are the snapshot's. Raises InvalidDefinition for an invalid file, InvalidRequest for fields
-        that contradict each other, Conflict, Unavailable and InsufficientStorage for what cannot be pinned.
+        The definition files are the snapshot's. `pins`: the secrets of the revision before, whose versions are kept where the
+        spec names none. Raises InvalidDefinition for an invalid file, InvalidRequest for fields that contradict each other or
+        secrets that are not there, Conflict, Unavailable and InsufficientStorage for what cannot be pinned.
         """
-        return resolve.resolve(spec, await self._inputs(spec, name, found))
+        inputs = await self._inputs(spec, name, found)
+        asked = asked_secrets(spec, inputs.defaults)
+        return resolve.resolve(spec, replace(inputs, pins=await self._pins(found.project, asked, pins)))
+
+    async def refresh_secrets(self, project: Project, resolved: ResolvedSpec) -> ResolvedSpec:
+        """Return the resolved spec with the newest versions of its secrets, but for those of which it names a version.
+
+        Raises InvalidRequest for one that is not there any more.
+        """
+        found = await self._pins(project, refreshed(resolved.secrets), ())
+        after = resolved.model_copy(update={"secrets": found.secrets, "secret_bytes": found.bytes})
+        resolve.check_size(after)
+        return after
+
+    async def _pins(self, project: Project, asked: Sequence[AskedSecret], before: Sequence[PinnedSecret]) -> SecretPins:
+        if not asked:
+            return NO_SECRETS
+        names = {secret_name(one.reference).name for one in asked}
+        async with self._pool.acquire() as con:
+            known = await secrets.known(con, project.id, names)
+            others = await secrets.names(con, project.id, most=NAMED + 1) if names - known.keys() else []
+            found = pinned(asked, known, before, names_in_words(others, project.name))
+            await self._check_logins(con, found.secrets)
+        return found
+
+    async def _check_logins(self, con: Connection, pins: Sequence[PinnedSecret]) -> None:
+        """Raise InvalidRequest for a secret of a registry that is no login."""
+        logins = [pin for pin in pins if pin.use == "registry"]
+        sealed = await secrets.sealed(con, [(pin.secret_id, pin.version) for pin in logins])
+        for pin in logins:
+            key = (pin.secret_id, pin.version)
+            if key in sealed and registry_login(self._keys.open(sealed[key], *key)) is None:
+                raise InvalidRequest.of("pull_secret", f"{pin.name}, whose value is no login", "a secret USER:PASSWORD")
 
     async def _inputs(self, spec: RevisionSpec, name: str, found: SpecFolders) -> Inputs:
         model = found.model

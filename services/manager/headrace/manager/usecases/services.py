@@ -26,7 +26,7 @@ from headrace.manager.domain.records.services import NewService, ServiceFacts
 from headrace.manager.store import agents, ends, folders, imports, projects, services, traffic
 from headrace.manager.usecases.context import make_page, no_group, project_for, project_or_only, service_for
 from headrace.manager.usecases.ports import AppProxies, Pokes
-from headrace.manager.usecases.resolution import Resolver, find_folders, hold_folders
+from headrace.manager.usecases.resolution import Resolver, find_folders, hold_parts
 from headrace.manager.usecases.service_bodies import new_service
 from headrace.manager.usecases.snapshots import FolderSnapshots
 from headrace.manager.views.services import service_detail, service_view
@@ -106,7 +106,7 @@ class Services:
             raise await no_group(con, new.resource_group)
         if room.project.quota is not None or room.services + _AT_ONCE > self._limits.services_per_project:
             return None
-        await hold_folders(con, new.resolved)
+        await hold_parts(con, new.resolved)
         return await services.create(con, new, actor)
 
     async def _alone(self, con: Connection, actor: Actor, new: NewService) -> ServiceFacts:
@@ -118,7 +118,7 @@ class Services:
             raise NotFound(f"there is no project {new.project.name}")
         there, _ = await projects.in_use(con, new.project.id)
         object_limits.check(f"project {new.project.name}", "services", there, self._limits.services_per_project)
-        await hold_folders(con, new.resolved)
+        await hold_parts(con, new.resolved)
         used = await projects.used(con, new.project.id) if locked.quota is not None else {}
         quota.check(new.project.name, locked.quota, used, quota.times(new.resolved.slots, new.wanted))
         return await services.create(con, new, actor)

@@ -20,7 +20,7 @@ from headrace.manager.domain.records.validations import TrialRun
 from headrace.manager.store import events, projects, services, sessions, validations
 from headrace.manager.usecases.context import as_id, authorise, no_group, project_or_only
 from headrace.manager.usecases.ports import Pokes
-from headrace.manager.usecases.resolution import Resolver, find_folders, hold_folders
+from headrace.manager.usecases.resolution import Resolver, find_folders, hold_parts
 from headrace.manager.views.validations import validation_view
 
 _NAME = "validation"
@@ -65,7 +65,7 @@ class Validations:
                 there,
                 self._limits.validations_per_project,
             )
-            await hold_folders(con, resolved)
+            await hold_parts(con, resolved)
             quota.check(project.name, locked.quota, await projects.used(con, project.id), resolved.slots)
             await sessions.create(
                 con,

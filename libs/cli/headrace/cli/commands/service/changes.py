@@ -81,6 +81,13 @@ def update(
             "--refresh", help="Take the files of the model folder or URI as they are now, also without any change."
         ),
     ] = False,
+    refresh_secrets: Annotated[
+        bool,
+        typer.Option(
+            "--refresh-secrets",
+            help="Take the newest versions of its secrets, also without any change; without it an update keeps those it has.",
+        ),
+    ] = False,
     unset_env: Annotated[list[str] | None, typer.Option("--unset-env", metavar="NAME", help="Repeatable.")] = None,
     unset: Annotated[
         list[str] | None,
@@ -126,6 +133,7 @@ def update(
     emptied = unset_of_service(gone)
     changes = {
         "spec": _new_spec(session, service, spec.given(), file, unset_env or [], gone, refresh=refresh),
+        "refresh_secrets": refresh_secrets or None,
         "replicas": replicas,
         "open_to_public": public,
         "description": description,
@@ -140,7 +148,7 @@ def update(
         raise usage("nothing to change; see headrace service update --help")
     body = UpdateService.model_validate({**given, "message": message})
     found = session.client.services.update(service, body)
-    finish(session, found, "healthy" if wait else None, timeout, rollout=body.spec is not None)
+    finish(session, found, "healthy" if wait else None, timeout, rollout=body.spec is not None or refresh_secrets)
 
 
 def _new_spec(

@@ -77,6 +77,22 @@ class SpecFlags:
             help="Variables, one NAME=VALUE a line. Repeatable; an update keeps the others.",
         ),
     ] = None
+    env_secret: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--env-secret",
+            metavar="A=SECRET[@VERSION]",
+            help="Environment variable with the value of a secret of the project. Repeatable; an update keeps the others.",
+        ),
+    ] = None
+    pull_secret: Annotated[
+        str | None,
+        typer.Option(
+            "--pull-secret",
+            metavar="SECRET[@VERSION]",
+            help="Secret USER:PASSWORD of the project, with which the image is pulled.",
+        ),
+    ] = None
     extra_mounts: Annotated[
         list[str] | None,
         typer.Option(
@@ -102,18 +118,37 @@ class SpecFlags:
             "port": self.container_port,
             "slots": pairs(self.slot, "--slot") if self.slot else None,
             "environ": environ or None,
+            "secret_environ": pairs(self.env_secret, "--env-secret") if self.env_secret else None,
+            "pull_secret": self.pull_secret,
             "extra_mounts": [mount(item) for item in self.extra_mounts] if self.extra_mounts else None,
         }
         return {name: value for name, value in fields.items() if value is not None}
 
 
 def overlaid(below: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """Merge `over` into `below`; mappings are merged key by key, and a model folder replaces a model URI, and the other way round."""
+    """Merge `over` into `below`; mappings are merged key by key. A model folder replaces a model URI, a variable's value a secret, and
+    the other way round.
+    """
     merged: dict[str, Any] = {
         name: {**(below.get(name) or {}), **over[name]}
-        for name in ("slots", "environ", "metadata", "balance", "limits", "caller_limits", "cors", "rollout")
+        for name in (
+            "slots",
+            "environ",
+            "secret_environ",
+            "metadata",
+            "balance",
+            "limits",
+            "caller_limits",
+            "cors",
+            "rollout",
+        )
         if name in over and isinstance(below.get(name) or {}, dict)
     }
+    for mine, others in (("environ", "secret_environ"), ("secret_environ", "environ")):
+        replaced = (over.get(mine) or {}).keys() - (over.get(others) or {}).keys()
+        left = merged.get(others, below.get(others))
+        if replaced and isinstance(left, dict):
+            merged[others] = {name: value for name, value in left.items() if name not in replaced}
     other = {"folder": "model_uri", "model_uri": "folder"}
     replaced = {other[name] for name in over if name in other and other[name] not in over}
     return {**{name: value for name, value in below.items() if name not in replaced}, **over, **merged}

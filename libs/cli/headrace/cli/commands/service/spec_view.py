@@ -9,6 +9,7 @@ from headrace.cli.session import Session
 from headrace.cli.text import cell, slots
 from headrace.common.contracts.http.revisions import EffectiveMount, EffectiveSpec, RevisionDetail
 from headrace.common.contracts.model import HealthCheck, PreStartAction
+from headrace.common.contracts.secret import PinnedSecret
 from headrace.common.text.counting import count
 
 Facts = list[tuple[str, object]]
@@ -43,6 +44,7 @@ def spec_facts(spec: EffectiveSpec) -> Facts:
         ("health check", health_check_words(spec.health_check)),
         *_each("mount", map(_mount, spec.mounts)),
         *_each("variable", (f"{name}={value}" for name, value in sorted(spec.environ.items()))),
+        *(("secret", _secret(pin)) for pin in spec.secrets),
         *_each("pre-start action", map(_action, spec.pre_start_actions)),
     ]
 
@@ -65,6 +67,15 @@ def _each(name: str, values: Iterator[str]) -> Facts:
 def _mount(mount: EffectiveMount) -> str:
     content = f", content {mount.snapshot_id[:12]}" if mount.snapshot_id is not None else ""
     return f"{mount.host_path or mount.folder or mount.folder_id} at {mount.target}, {'read only' if mount.read_only else 'read and write'}{content}"
+
+
+def _secret(pin: PinnedSecret) -> str:
+    what = {
+        "variable": pin.variable,
+        "registry": "login at the image's registry",
+        "model": "login at the model's source",
+    }[pin.use]
+    return f"{what} from {pin.name} version {pin.version}"
 
 
 def _action(action: PreStartAction) -> str:

@@ -19,6 +19,8 @@ OF_THE_SPEC: Final = {
     "port": "port",
     "slot": "slots",
     "env": "environ",
+    "env-secret": "secret_environ",
+    "pull-secret": "pull_secret",
     "mount": "extra_mounts",
 }
 """Field of the spec by the flag that sets it."""
@@ -37,7 +39,7 @@ OF_THE_SERVICE: Final[dict[str, tuple[str, Any]]] = {
     "public": ("open_to_public", False),
 }
 """Field of the service, and the value that resets it."""
-_ONE_OF_MANY: Final = {"slot", "env", "mount"}
+_ONE_OF_MANY: Final = {"slot", "env", "env-secret", "mount"}
 FIELDS: Final = (*OF_THE_SPEC, *OF_THE_SERVICE)
 
 
@@ -48,7 +50,7 @@ def unset_of_service(unset: Iterable[str]) -> dict[str, Any]:
         field, equals, name = item.partition("=")
         if field not in FIELDS or (equals and (field not in _ONE_OF_MANY or not name)):
             raise usage(
-                f"--unset {item}: allowed: {', '.join(FIELDS)}; one of several as slot=NAME, env=NAME or mount=FOLDER"
+                f"--unset {item}: allowed: {', '.join(FIELDS)}; one of several as slot=NAME, env=NAME, env-secret=NAME or mount=FOLDER"
             )
         if field in OF_THE_SERVICE:
             name, value = OF_THE_SERVICE[field]

@@ -11,6 +11,7 @@ from headrace.common.contracts.ids import FolderId, SnapshotId
 from headrace.common.contracts.model import HealthCheck, PreStartAction
 from headrace.common.contracts.model_uri import ModelSource
 from headrace.common.contracts.revision import RevisionSpec
+from headrace.common.contracts.secret import PinnedSecret
 from headrace.common.contracts.slots import ResourceSlots
 from headrace.common.contracts.stored import as_stored
 from headrace.common.contracts.vocabulary import RuntimeVariant
@@ -51,6 +52,8 @@ class EffectiveSpec(View):
     """None: ready once the port accepts a connection."""
     pre_start_actions: tuple[PreStartAction, ...] = ()
     environ: dict[str, str] = {}
+    secrets: tuple[PinnedSecret, ...] = ()
+    """Secrets at the versions with which replicas are started; without their values."""
     slots: ResourceSlots
     mounts: tuple[EffectiveMount, ...] = ()
     """The model folder, if there is one, comes first."""

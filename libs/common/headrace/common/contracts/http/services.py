@@ -95,6 +95,9 @@ class UpdateService(Change):
 
     spec: RevisionSpec | None = None
     """The new revision's whole spec (not a delta)."""
+    refresh_secrets: bool = False
+    """Roll out the newest versions of the service's secrets, but for those of which its spec names a version. Without it a new
+    revision keeps the versions of the current one."""
     description: Annotated[str | None, StringConstraints(max_length=4000)] = None
     replicas: Annotated[int | None, Field(ge=0, le=MAX_REPLICAS)] = None
     open_to_public: bool | None = None

@@ -60,6 +60,13 @@ class GpuGrant(Part):
     share: Annotated[Decimal, Field(gt=0, le=1)] = Decimal(1)
 
 
+class RegistryLogin(Part):
+    """Login at the registry of a private image. Secret."""
+
+    user: str
+    password: Annotated[str, Field(repr=False)]
+
+
 class ReplicaSpec(Part):
     """Spec shared by the kernels of one revision."""
 
@@ -77,6 +84,8 @@ class ReplicaSpec(Part):
     mounts: tuple[Mount, ...] = ()
     stop_grace_s: Annotated[float, Field(ge=0, le=3600)] = 10.0
     """Time between SIGTERM and SIGKILL."""
+    registry_login: RegistryLogin | None = None
+    """Login with which the image is pulled; None: without one."""
 
 
 class _Kernel(Part):
@@ -114,7 +123,8 @@ class PlannedKernel(_Kernel):
 class NodePlan(Message):
     """Manager → agent: all kernels that the machine must run. Replaces any plan of a lower generation.
 
-    A spec is sent once for all kernels of its revision, and encrypted where the agent has a key for it. Plans of 0.1, which
+    A spec is sent once for all kernels of its revision, and encrypted where the agent has a key for it; one with secrets is not
+    sent otherwise. Plans of 0.1, which
     agents may have on disk and older managers send, have whole kernels and no `specs`.
     """
 

@@ -25,6 +25,7 @@ class PlacementReason(CodeOfOne):
     OTHER_GROUP = "other-group", "the machines are in other resource groups"
     OTHER_ARCHITECTURE = "other-architecture", "the machines are of another architecture than the image"
     NO_IMAGE = "no-image", "the machines run containers only, and the service names no image"
+    NO_PLAN_KEY = "no-plan-key", "the service has secrets, and the machines' agents report no key to encrypt them to"
     CORDONED = "cordoned", "operators let nothing new be placed on the machines (`headrace agent cordon`)"
     DISK_LOW = "disk-low", "the machines have less disk free than their agents keep in reserve"
     ADDRESS_NOT_ALLOWED = "address-not-allowed", "the machines are at an address that is not allowed for them"

@@ -97,11 +97,17 @@ class Engine:
 
     @asynccontextmanager
     async def stream(
-        self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: object = None
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: object = None,
+        headers: Mapping[str, str] | None = None,
     ) -> AsyncIterator[AsyncIterator[bytes]]:
         """Yield the answer's bytes as they arrive, without a timeout: the caller bounds it. Raises as call() does."""
         try:
-            async with self._request(method, await self._path(path), query, body, None, 0.0) as response:
+            async with self._request(method, await self._path(path), query, body, None, 0.0, headers) as response:
                 if response.status >= 400:
                     raise EngineError(response.status, _message(await response.read()))
                 yield response.content.iter_any()
@@ -123,6 +129,7 @@ class Engine:
         body: object,
         data: bytes | None,
         timeout_s: float | None,
+        headers: Mapping[str, str] | None = None,
     ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
         """Send a request. `timeout_s`: None for the usual one, 0 for none beyond connecting."""
         timeout = self._timeout
@@ -134,8 +141,9 @@ class Engine:
             if sent is not None
             else {}
         )
+        every = {**kind, **(headers or {})}
         return self._session.request(
-            method, self._base + path, params=query, data=sent, headers=kind, timeout=timeout, allow_redirects=False
+            method, self._base + path, params=query, data=sent, headers=every, timeout=timeout, allow_redirects=False
         )
 
 

@@ -99,7 +99,7 @@ class DockerRuntime:
         if spec.image is None:
             raise StartRefused(KernelReason.NO_IMAGE, "the docker runtime needs an image, and none is given")
         gated = any(action.action == "run_command" for action in spec.pre_start_actions)
-        image = await self._images.ensure(spec.image, prepared.progress)
+        image = await self._images.ensure(spec.image, prepared.progress, spec.registry_login)
         await self._check_architecture(spec.image, image)
         name = self._name(spec.kernel_id)
         done = False

@@ -8,6 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from headrace.common.contracts import wording
 from headrace.common.contracts.revision import EnvironName, EnvironValue, Image, values_as_text
+from headrace.common.contracts.secret import SecretReference
 from headrace.common.contracts.slots import RequestedSlots
 from headrace.common.contracts.vocabulary import RuntimeVariant
 from headrace.common.text.plain import TextError
@@ -35,6 +36,8 @@ class ServiceDefaults(_Section):
     environment: Environment | None = None
     resource_slots: RequestedSlots = {}
     environ: Annotated[dict[EnvironName, EnvironValue], BeforeValidator(values_as_text), Field(max_length=500)] = {}
+    secret_environ: Annotated[dict[EnvironName, SecretReference], Field(max_length=100)] = {}
+    """Variables whose values are secrets of the project that runs the model."""
 
 
 _KNOWN = {

@@ -54,6 +54,8 @@ class Machine:
     """Whether it is under disk pressure: its agent starts nothing."""
     address_refused: bool = False
     """Whether its reported address is refused: nobody would reach a replica there."""
+    plan_key: bool = True
+    """Whether its agent reports a key to which plans are encrypted: without one it is sent no secrets."""
     cordon: Cordon | None = None
     """Set where an operator lets nothing new be placed."""
 
@@ -70,6 +72,8 @@ class Request:
     slots: Mapping[str, Decimal]
     """`cuda.device` (a whole number) or `cuda.shares`, not both; everything else is counted."""
     created_at: datetime
+    has_secrets: bool = False
+    """Whether its plan has secrets, so that only a machine with a key for it can run it."""
 
 
 @dataclass(frozen=True)

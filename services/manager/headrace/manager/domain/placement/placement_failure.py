@@ -31,6 +31,7 @@ class ExcludedMachines:
             PlacementReason.CORDONED: "",
             PlacementReason.DISK_LOW: "have less disk free than their agents keep in reserve (`headrace agent show` has the numbers)",
             PlacementReason.ADDRESS_NOT_ALLOWED: "say that they are at an address that is not allowed for them (`headrace agent show` says why)",
+            PlacementReason.NO_PLAN_KEY: "have agents of an older version, to which no secret can be encrypted; upgrade these",
             PlacementReason.NO_IMAGE: "run containers only, and the service names no image",
             PlacementReason.OTHER_ARCHITECTURE: f"are not {architecture}, as the image is",
             PlacementReason.OTHER_GROUP: f"are not in resource group {group}",

@@ -45,8 +45,8 @@ _NO_LONGER = "none is kept for it any more, because it has waited for more than 
 _PASSING = frozenset({PlacementReason.DISK_LOW, PlacementReason.ADDRESS_NOT_ALLOWED})
 """Obstacles that an operator can remove: the machine counts as one that would be large enough."""
 
-_Eligibility = tuple[str, str | None, bool]
-"""Resource group, architecture, and whether there is no image."""
+_Eligibility = tuple[str, str | None, bool, bool]
+"""Resource group, architecture, whether there is no image, and whether there are secrets."""
 
 
 def place_all(
@@ -164,16 +164,12 @@ class _Candidates:
         self._classes: dict[object, _DemandClass] = {}
 
     def demand_class(self, request: Request) -> _DemandClass:
-        group, architecture, without_image, slots = (
-            request.resource_group,
-            request.architecture,
-            request.without_image,
-            request.slots,
-        )
-        key = (group, architecture, without_image, *slots, *slots.values())
+        slots = request.slots
+        eligibility = (request.resource_group, request.architecture, request.without_image, request.has_secrets)
+        key = (*eligibility, *slots, *slots.values())
         demand_class = self._classes.get(key)
         if demand_class is None:
-            pool = self._pool((group, architecture, without_image))
+            pool = self._pool(eligibility)
             demand_class = self._classes[key] = _DemandClass(pool, Demand(self.scale, slots))
         return demand_class
 
@@ -248,13 +244,15 @@ def _empty(nodes: Sequence[NodeCapacity], scale: ResourceScale) -> CandidateInde
 
 def _obstacle(machine: Machine, eligibility: _Eligibility) -> PlacementReason | None:
     """Return the code of why such sessions cannot use this machine, whatever is free there; None when they can."""
-    group, architecture, without_image = eligibility
+    group, architecture, without_image, has_secrets = eligibility
     if machine.resource_group != group:
         return PlacementReason.OTHER_GROUP
     if architecture not in (None, machine.architecture):
         return PlacementReason.OTHER_ARCHITECTURE
     if without_image and machine.runtime != "process":
         return PlacementReason.NO_IMAGE
+    if has_secrets and not machine.plan_key:
+        return PlacementReason.NO_PLAN_KEY
     if machine.cordon is not None:
         return PlacementReason.CORDONED
     if machine.disk_low:

@@ -25,6 +25,7 @@ from headrace.common.contracts.slots import CPU, GPU_DEVICE, GPU_SHARES, MEM, MI
 from headrace.common.contracts.vocabulary import UsageMode
 from headrace.manager.domain.definitions.model_definition import Model
 from headrace.manager.domain.definitions.service_definition import ServiceDefaults
+from headrace.manager.domain.secret_pins import NO_SECRETS, SecretPins
 from headrace.manager.domain.variants.engines import ENGINES, choose_weights, start_words
 from headrace.manager.domain.variants.resolved_spec import ResolvedSpec
 
@@ -70,6 +71,7 @@ class Inputs:
     definition: Model | None = None
     defaults: ServiceDefaults | None = None
     extra: Sequence[FolderFacts] = ()
+    pins: SecretPins = NO_SECRETS
 
 
 def resolve(spec: RevisionSpec, inputs: Inputs) -> ResolvedSpec:
@@ -80,6 +82,11 @@ def resolve(spec: RevisionSpec, inputs: Inputs) -> ResolvedSpec:
         *_of_the_image("service-definition.toml: environment.image", _default_image(inputs)),
         *_of_the_environ(spec.environ),
         *_of_the_environ(inputs.defaults.environ if inputs.defaults else {}, "service-definition.toml: environ"),
+        *_of_the_environ(spec.secret_environ, "secret_environ"),
+        *_of_the_environ(
+            inputs.defaults.secret_environ if inputs.defaults else {}, "service-definition.toml: secret_environ"
+        ),
+        *_set_twice(spec, inputs),
         *_of_the_mounts(spec, inputs),
     ]
     if errors:
@@ -103,17 +110,23 @@ def resolve(spec: RevisionSpec, inputs: Inputs) -> ResolvedSpec:
         slots=_slots(spec.slots, defaults.resource_slots),
         mounts=_mounts(spec, inputs),
         source=inputs.folder.source if inputs.folder else None,
+        secrets=inputs.pins.secrets,
+        secret_bytes=inputs.pins.bytes,
     )
-    _check_size(resolved)
+    check_size(resolved)
     return resolved
 
 
-def _check_size(resolved: ResolvedSpec) -> None:
+def check_size(resolved: ResolvedSpec) -> None:
+    """Raise InvalidRequest for a spec that is too large, with the values of its secrets."""
     parts = resolved.model_dump(mode="json", include={"command", "environ", "pre_start_actions", "mounts"})
-    size = len(resolved.model_dump_json().encode())
+    size = len(resolved.model_dump_json().encode()) + resolved.secret_bytes
     if size > _MAX_SPEC_BYTES:
-        largest = max(parts, key=lambda name: len(json.dumps(parts[name])))
-        found = f"{size} bytes in command, environment, pre-start actions and mounts together"
+        sizes = {name: len(json.dumps(part)) for name, part in parts.items()} | {
+            "secret_environ": resolved.secret_bytes
+        }
+        largest = max(sizes, key=sizes.__getitem__)
+        found = f"{size} bytes in command, environment, secrets, pre-start actions and mounts together"
         error = _error(
             largest, found, f"at most {_MAX_SPEC_BYTES} bytes; put large texts into files of the model folder"
         )
@@ -139,7 +152,8 @@ def _engine_health(spec: RevisionSpec) -> Any:
 def _environ(spec: RevisionSpec, defaults: ServiceDefaults, port: int) -> dict[str, str]:
     engine = ENGINES.get(spec.runtime)
     own = {engine.port_variable: str(port)} if engine and engine.port_variable else {}
-    return {**own, **defaults.environ, **spec.environ}
+    below = {name: value for name, value in {**own, **defaults.environ}.items() if name not in spec.secret_environ}
+    return {**below, **spec.environ}
 
 
 def _slots(asked: Mapping[str, Decimal] | None, defaults: Mapping[str, Decimal]) -> dict[str, Decimal]:
@@ -231,6 +245,20 @@ def _of_the_environ(environ: Mapping[str, str], field: str = "environ") -> list[
         _error(f"{field}.{name}", name, "another name: this one is set by Headrace")
         for name in environ
         if name in RESERVED_NAMES or name.startswith(RESERVED_PREFIXES) or is_reserved(name)
+    ]
+
+
+def _set_twice(spec: RevisionSpec, inputs: Inputs) -> list[dict[str, Any]]:
+    defaults = inputs.defaults or ServiceDefaults()
+    places = (
+        ("", spec.environ, spec.secret_environ),
+        ("service-definition.toml: ", defaults.environ, defaults.secret_environ),
+    )
+    return [
+        _error(f"{place}secret_environ.{name}", "a variable that environ has too", "one of the two")
+        for place, environ, secrets in places
+        for name in secrets
+        if name in environ
     ]
 
 

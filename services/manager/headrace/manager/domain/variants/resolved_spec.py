@@ -13,6 +13,7 @@ from headrace.common.contracts.ids import FolderId, ImportId, SnapshotId
 from headrace.common.contracts.messages.plans import Mount
 from headrace.common.contracts.model import HealthCheck, PreStartAction
 from headrace.common.contracts.model_uri import ModelSource
+from headrace.common.contracts.secret import PinnedSecret
 from headrace.common.contracts.slots import ResourceSlots
 from headrace.common.contracts.vocabulary import RuntimeVariant
 
@@ -45,6 +46,11 @@ class ResolvedSpec(BaseModel):
     source: ModelSource | None = None
     """Where the files of the model folder come from, if from a URI. Until they were imported, the first mount has no
     snapshot, and no replica is placed; then it is filled in, once."""
+
+    secrets: tuple[PinnedSecret, ...] = ()
+    """Secrets at the versions with which replicas are started; their values are looked up when a plan is encrypted."""
+    secret_bytes: int = 0
+    """What their values add to a plan."""
 
     @property
     def importing(self) -> ImportId | None:
