@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from headrace.common.runtime.lean import load_lean
+from headrace.common.runtime.lean_http import load_http
 
 
 def run() -> None:
@@ -15,6 +16,7 @@ def run() -> None:
 
         sys.exit(join(JOINER, sys.argv[2:]))
     load_lean()
+    load_http()
     from headrace.appproxy.running import SERVICE  # noqa: PLC0415
     from headrace.common.runtime.service import main  # noqa: PLC0415
 

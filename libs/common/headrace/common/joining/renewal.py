@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -125,7 +124,7 @@ class IdentityRenewal:
         body = {"public_key": key, "signed_at": now, "signature": signature}
         errors = []
         try:
-            tls: ssl.SSLContext | bool = client_context(self._ca_file) if self._ca_file is not None else True
+            tls = await asyncio.to_thread(client_context, self._ca_file)
         except TlsFileError as error:
             raise PassDeferred(str(error)) from None
         timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
