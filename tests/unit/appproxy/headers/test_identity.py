@@ -9,7 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.appproxy.dataplane.headers.identity import holds_credential, is_identity_field, without_credentials
+from headrace.appproxy.dataplane.headers.identity import (
+    holds_credential,
+    is_identity_field,
+    is_login_cookie,
+    without_credentials,
+)
 from headrace.appproxy.dataplane.headers.subprotocols import parse_offer
 from headrace.common.contracts.ids import new_uuid
 from tests.support.factories.route_tables import Signer
@@ -174,3 +179,37 @@ def test_a_token_by_subprotocol(values: list[bytes], shown: bytes | None, passin
 def test_ours_is_found_behind_whatever_ends_a_word(before: str, ours: bytes) -> None:
     assert holds_credential(before.encode() + b" " + ours)
     assert holds_credential(ours + b";" + before.encode())
+
+
+@pytest.mark.parametrize(
+    ("cookies", "left"),
+    [
+        (b"a=1; __Host-headrace_login=x; b=2", b"a=1; b=2"),
+        (b"headrace_login=x", b""),
+        (b"headrace_login = x ; a=1", b"a=1"),
+        (b"=headrace_login=x; a=1", b"a=1"),
+        (b"headrace_login; a=1", b"a=1"),
+        (b"headrace_logins=x; my_headrace_login=y", b"headrace_logins=x; my_headrace_login=y"),
+        (b"a=headrace_login=x", b"a=headrace_login=x"),
+        (b"other=hrl_" + b"0" * 32 + b"_" + b"s" * 43, b""),
+    ],
+)
+def test_the_cookie_of_a_login_at_the_manager_is_left_out_whatever_its_value(cookies: bytes, left: bytes) -> None:
+    assert without_credentials(cookies) == left
+
+
+@pytest.mark.parametrize(
+    ("value", "is_one"),
+    [
+        (b"__Host-headrace_login=x; Path=/; Secure", True),
+        (b"headrace_login=; Max-Age=0", True),
+        (b" headrace_login =x", True),
+        (b"=headrace_login=x", True),
+        (b"headrace_login", True),
+        (b"headrace_login_2=x", False),
+        (b"a=1; headrace_login=x", False),
+        (b"", False),
+    ],
+)
+def test_an_answer_that_sets_the_cookie_of_a_login_is_recognised(value: bytes, *, is_one: bool) -> None:
+    assert is_login_cookie(value) == is_one

@@ -132,6 +132,19 @@ def test_repeated_fields_stay_repeated_and_hop_by_hop_ones_end() -> None:
     )
 
 
+def test_no_replica_sets_the_cookie_of_a_login_at_the_manager() -> None:
+    given = ((b"set-cookie", b"a=1"), (b"SET-COOKIE", b"__Host-headrace_login=x; Path=/"), (b"Content-Length", b"2"))
+    assert b"headrace_login" not in answer(*given).head
+    assert b"set-cookie: a=1\r\n" in answer(*given).head
+    switched = rewrite.switching_head(
+        ResponseHead(101, b"Switching Protocols", 1, [(b"Set-Cookie", b"=headrace_login=x"), (b"Set-Cookie", b"a=1")]),
+        extra=b"",
+        request_id=b"r1",
+    )
+    assert b"headrace_login" not in switched
+    assert b"Set-Cookie: a=1\r\n" in switched
+
+
 def test_a_204_has_no_length_and_an_answer_without_end_is_chunked() -> None:
     assert b"Content-Length" not in answer((b"Content-Length", b"0"), status=204, length=0).head
     open_end = answer((b"Content-Type", b"text/event-stream; charset=utf-8"), length=UNTIL_CLOSE).reply

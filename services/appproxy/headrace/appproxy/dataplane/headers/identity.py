@@ -10,10 +10,13 @@ import json
 import re
 from typing import Final
 
+from headrace.common.contracts.login_cookie import LOGIN_COOKIES
+
 ISSUER: Final = "headrace"
 """Issuer of this installation's tokens."""
-SECRET_PREFIXES: Final = (b"hr_", b"hrc_")
-"""Prefixes of API keys and of named clients' secrets."""
+SECRET_PREFIXES: Final = (b"hr_", b"hrc_", b"hrl_", b"hro_")
+"""Prefixes of API keys, of named clients' secrets, and of logins and their one-time codes."""
+_LOGIN_COOKIES: Final = tuple(name.encode() for name in LOGIN_COOKIES)
 _UNDERSCORE: Final = 0x5F
 _CAPITAL_J: Final = 0x4A
 """Bytes that every secret, and every token, contains: a value without either holds none. Searching one byte is fast."""
@@ -66,5 +69,18 @@ def _is_credential(word: bytes) -> bool:
 
 
 def without_credentials(cookies: bytes) -> bytes:
-    """Return the request's cookies without those that contain a credential of this installation."""
-    return b";".join(pair for pair in cookies.split(b";") if not holds_credential(pair)).strip()
+    """Return the request's cookies without those that contain a credential of this installation, and without the login cookie."""
+    return b";".join(
+        pair for pair in cookies.split(b";") if not (is_login_cookie(pair) or holds_credential(pair))
+    ).strip()
+
+
+def is_login_cookie(pair: bytes) -> bool:
+    """Return True if a `Cookie` pair, or a `Set-Cookie` value, is the cookie of a browser's login at the manager.
+
+    A cookie without a name is sent as its value alone, so that `=name=value` is one of this name.
+    """
+    text = pair.lstrip(b"= \t")
+    if not text.startswith(_LOGIN_COOKIES):
+        return False
+    return text.partition(b";")[0].partition(b"=")[0].rstrip() in _LOGIN_COOKIES

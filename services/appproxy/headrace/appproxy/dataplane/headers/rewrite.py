@@ -9,7 +9,12 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from headrace.appproxy.dataplane.headers.identity import holds_credential, is_identity_field, without_credentials
+from headrace.appproxy.dataplane.headers.identity import (
+    holds_credential,
+    is_identity_field,
+    is_login_cookie,
+    without_credentials,
+)
 from headrace.appproxy.dataplane.http1.heads import (
     KEEP_ALIVE,
     UNSEEN,
@@ -100,6 +105,7 @@ _CONTENT_TYPE: Final = 5
 _ENCODED: Final = 6
 _LIMITS: Final = 7
 _CORS: Final = 8
+_SET_COOKIE: Final = 9
 
 
 def _other_response_field(name: bytes) -> int | None:
@@ -120,12 +126,13 @@ _RESPONSE: Final = HeaderTable[int](
         b"content-type": _CONTENT_TYPE,
         b"content-encoding": _ENCODED,
         b"retry-after-ms": _LIMITS,
+        b"set-cookie": _SET_COOKIE,
     },
     otherwise=_other_response_field,
 )
 _response_kind: Final = _RESPONSE.get
 _LEFT_OUT: Final = frozenset({DROP, _LENGTH})
-_PLAIN: Final = frozenset({None, _LIMITS, _CORS})
+_PLAIN: Final = frozenset({None, _LIMITS, _CORS, _SET_COOKIE})
 """Dispositions of fields that `Connection` may name."""
 
 
@@ -295,6 +302,8 @@ def _rewritten(head: ResponseHead, made: ResponseRewrite) -> ResponseRewrite:
             kind = _RESPONSE.learn(name)
         if kind in _LEFT_OUT or (named and kind in _PLAIN and name.lower() in named):
             continue
+        if kind == _SET_COOKIE and is_login_cookie(value):
+            continue
         made.dated |= kind == _DATE
         encoded |= kind == _ENCODED
         if kind == _CONTENT_TYPE:
@@ -328,7 +337,8 @@ def switching_head(head: ResponseHead, *, extra: bytes, request_id: bytes, subpr
         if name.lower() == b"sec-websocket-protocol":
             subprotocol = b""
         kind = _RESPONSE.learn(name)
-        if kind not in _LEFT_OUT and not (extra and kind == _LIMITS):
+        left_out = kind in _LEFT_OUT or (kind == _SET_COOKIE and is_login_cookie(value))
+        if not left_out and not (extra and kind == _LIMITS):
             kept.append(name + b": " + value + b"\r\n")
     if subprotocol:
         kept.append(b"Sec-WebSocket-Protocol: " + subprotocol + b"\r\n")
