@@ -75,9 +75,11 @@ ENTRIES: Mapping[str, Entry] = {
     ),
     "systemd": _group("Units for systemd of the services on this machine: install, uninstall.", "systemd"),
     "login": Entry(
-        "login", "Check a server and key, and store them for later commands (in a file that only you can read)."
+        "login",
+        "Log in by API key or by name and password, and store that for later commands (in a file that only you can read).",
     ),
-    "logout": Entry("login", "Delete the stored login."),
+    "logout": Entry("login", "End the login, and delete what is stored of it."),
+    "console": Entry("console", "Print a link that logs you in to the web console, once, within a minute."),
     "whoami": Entry("login", "Show the authenticated user, and its projects."),
     "migrate": Entry("migrate", "Migrate the manager's database; idempotent, and safe to run concurrently."),
     "targets": Entry(
@@ -96,7 +98,11 @@ ENTRIES: Mapping[str, Entry] = {
         "completion", "Print the shell's completion script; load it with: source <(headrace completion bash)."
     ),
     "project": _group("Projects: members, quotas, usage.", "project"),
-    "user": _group("Users and their API keys (operators; everybody for their own keys).", "user"),
+    "user": _group(
+        "Users, their API keys, passwords and logins (operators; everybody for their own).",
+        "user",
+        {"user_keys": "key keys update-key rm-key", "user_logins": "password logins end-login"},
+    ),
     "folder": _group("Model folders: create, upload, browse, download.", "folder"),
     "service": _group(
         "Model services: one permanent endpoint and its replicas.",

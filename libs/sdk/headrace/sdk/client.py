@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from headrace.sdk.clients import Clients
     from headrace.sdk.folders import Folders
     from headrace.sdk.joining import Identities, JoinTokens
+    from headrace.sdk.logins import Logins
     from headrace.sdk.projects import Projects
     from headrace.sdk.rules import Rules
     from headrace.sdk.secrets import Secrets
@@ -51,7 +52,8 @@ class Client:
         patience_s: float = 0.0,
         on_wait: Callable[[str], None] | None = None,
     ) -> None:
-        """`url`: the manager's, for example http://127.0.0.1:8080. `timeout_s`: longest silence within one response.
+        """`url`: the manager's, for example http://127.0.0.1:8080. `key`: an API key, or the token of a login; empty to log in by
+        `logins.start()`. `timeout_s`: longest silence within one response.
 
         `verify`: True to check the server's certificate, or the path of the CA file. `patience_s`: how long each
         request, also one that is not repeated otherwise, waits for a server that accepts no connections, such as one
@@ -82,6 +84,13 @@ class Client:
         from headrace.sdk.users import Users  # noqa: PLC0415
 
         return Users(self._transport)
+
+    @cached_property
+    def logins(self) -> Logins:
+        """Logins and passwords of users."""
+        from headrace.sdk.logins import Logins  # noqa: PLC0415
+
+        return Logins(self._transport)
 
     @cached_property
     def folders(self) -> Folders:

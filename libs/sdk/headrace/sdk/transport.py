@@ -86,7 +86,9 @@ class Transport:
         self._said_slow = False
         self._patience_s = patience_s
         self._timeout_s = timeout_s
-        self._headers = {"Authorization": f"Bearer {key}", "User-Agent": "headrace-sdk", "Accept": "*/*"}
+        self._headers = {"User-Agent": "headrace-sdk", "Accept": "*/*"}
+        if key:
+            self._headers["Authorization"] = f"Bearer {key}"
         self.pool = Pool(self.url, connect_timeout_s=connect_timeout_s, verify=verify)
 
     def close(self) -> None:

@@ -18,6 +18,8 @@ from headrace.common.runtime.secrets_keys import SecretsKeys, texts
 from headrace.common.runtime.settings import ServiceSettings
 from headrace.common.runtime.tls import ServerCertificate, trusting
 from headrace.manager.domain.addresses import AddressPolicy
+from headrace.manager.domain.console import ConsolePolicy
+from headrace.manager.domain.logins import Lifetimes
 from headrace.manager.domain.object_limits import DEFAULT_LIMITS, ObjectLimits
 from headrace.manager.domain.own_ports import port_range
 from headrace.manager.domain.source_policy import SourcePolicy, origin
@@ -154,6 +156,15 @@ class Settings(ServiceSettings):
     rules_per_service: Annotated[int, Field(ge=1, le=1000)] = DEFAULT_LIMITS.rules_per_service
     keys_per_user: Annotated[int, Field(ge=1, le=10_000)] = DEFAULT_LIMITS.keys_per_user
     """API keys that have not expired."""
+    login_idle: Annotated[timedelta, Field(ge=timedelta(minutes=5), le=timedelta(days=90))] = timedelta(hours=12)
+    """A login without a request for so long has ended."""
+    login_lifetime: Annotated[timedelta, Field(ge=timedelta(minutes=5), le=timedelta(days=90))] = timedelta(days=7)
+    """A login ends after so long in any case; those that there are keep their end."""
+    insecure_console: Annotated[
+        tuple[Annotated[str, StringConstraints(max_length=253)], ...], Field(max_length=100)
+    ] = ()
+    """Hosts (names or addresses, without a port) at which browsers may log in by plain http, where everybody on the way can read
+    along. This machine's own need not be named."""
     lost_after: timedelta = timedelta(seconds=8)
     """A machine that is silent for so long is lost, and its replicas are replaced."""
     reconcile_every: timedelta = timedelta(seconds=2)
@@ -205,6 +216,23 @@ def object_limits(settings: Settings) -> ObjectLimits:
 def address_policy(settings: Settings) -> AddressPolicy:
     """Return the address policy of replicas. Raises ValueError when the ports are no range."""
     return AddressPolicy(settings.replica_networks, *port_range(settings.replica_ports))
+
+
+def console_policy(settings: Settings) -> ConsolePolicy:
+    """Return where the web console is."""
+    hosts = frozenset(host.lower() for host in settings.insecure_console)
+    return ConsolePolicy(settings.public_url, settings.public_proxy_url, hosts)
+
+
+def console_problem(settings: Settings) -> str | None:
+    """Return why browsers cannot log in at all; None if they can."""
+    shared = console_policy(settings).shared_origin()
+    return None if shared is None else f"public_url and public_proxy_url have the same origin, {shared}"
+
+
+def login_lifetimes(settings: Settings) -> Lifetimes:
+    """Return how long a login lasts."""
+    return Lifetimes(settings.login_idle, settings.login_lifetime)
 
 
 def source_policy(settings: Settings) -> SourcePolicy:

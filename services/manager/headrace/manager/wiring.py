@@ -58,7 +58,10 @@ from headrace.manager.settings import (
     Settings,
     address_policy,
     certificate,
+    console_policy,
+    console_problem,
     database_address,
+    login_lifetimes,
     object_limits,
     scrape_key,
     secret_bytes,
@@ -86,8 +89,11 @@ from headrace.manager.usecases.history import History
 from headrace.manager.usecases.identities import Identities
 from headrace.manager.usecases.join_tokens import JoinTokens
 from headrace.manager.usecases.joining import Installation, Joining
+from headrace.manager.usecases.logins import Logins
 from headrace.manager.usecases.logs import Logs
 from headrace.manager.usecases.model_sources import ModelSources
+from headrace.manager.usecases.password_hashes import PasswordHashes
+from headrace.manager.usecases.passwords import Passwords
 from headrace.manager.usecases.ports import AppProxies, LogReader, LoopName, ManagerState, Pokes, RuleOutcomes
 from headrace.manager.usecases.projects import Projects
 from headrace.manager.usecases.receipts import Receipts
@@ -237,7 +243,10 @@ def make_manager(settings: Settings, edges: Edges) -> Manager:
         make_api(
             use_cases,
             checks={ManagerCheck.BUS: inbox.check, ManagerCheck.LOOPS: loops.check},
-            warnings={ManagerWarning.DATABASE: instances.database_problem},
+            warnings={
+                ManagerWarning.DATABASE: instances.database_problem,
+                ManagerWarning.CONSOLE: lambda: console_problem(settings),
+            },
         ),
         host=settings.listen_host,
         port=settings.listen_port,
@@ -361,7 +370,10 @@ def make_use_cases(
     account = StorageAccount(pool, limits)
     sources = ModelSources(pool, storage, _make_sources(settings), account, limits)
     keys = SecretKeys(secret_bytes(settings), secrets_keys(settings))
-    auth, resolver = Authentication(pool, vault), Resolver(pool, snapshots, sources, keys)
+    console, lifetimes = console_policy(settings), login_lifetimes(settings)
+    auth = Authentication(pool, vault, console, idle=lifetimes.idle)
+    passwords, attempts = Passwords(pool, vault, PasswordHashes()), FailedAttempts(edges.clocks.monotonic)
+    resolver = Resolver(pool, snapshots, sources, keys)
     services = Services(
         pool, resolver, snapshots, proxies, pokes, clock, own_ports, limits, proxy_url=settings.public_proxy_url
     )
@@ -372,6 +384,8 @@ def make_use_cases(
         auth=auth,
         projects=Projects(pool, limits),
         users=Users(pool, vault, limits),
+        logins=Logins(pool, vault, auth, passwords, attempts, console, lifetimes),
+        passwords=passwords,
         folders=folders,
         uploads=Uploads(pool, storage, folders, account, max_bytes=max_bytes, kept_for=UPLOADS_KEPT_FOR, limits=limits),
         archives=Archives(pool, storage, folders, account, max_bytes=max_bytes, monotonic=edges.clocks.monotonic),

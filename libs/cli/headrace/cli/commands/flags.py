@@ -25,9 +25,20 @@ OfProject = Annotated[
     str | None, typer.Option("--project", "-p", metavar="PROJECT", help="Only those of this project.")
 ]
 Service = Annotated[str, typer.Argument(metavar="SERVICE", help="Name or id.", autocompletion=complete_service)]
+User = Annotated[str, typer.Argument(metavar="USER", help="Name or id.")]
 Folder = Annotated[str, typer.Argument(metavar="FOLDER", help="Name or id.", autocompletion=complete_folder)]
 Message = Annotated[str, typer.Option("--message", "-m", help="Why; kept in the history.")]
 Timeout = Annotated[float, typer.Option("--timeout", metavar="SECONDS", min=1, help="Longest wait.")]
+
+
+def secret(what: str, *, twice: bool = False) -> str:
+    """Ask for a secret without showing it, or read it from standard input where nobody is there to ask.
+
+    `twice`: a new one, which is asked for again.
+    """
+    if interactive(sys.stdin, sys.stderr):
+        return str(typer.prompt(what, hide_input=True, confirmation_prompt=twice, err=True))
+    return sys.stdin.readline().rstrip("\n")
 
 
 def confirmed(question: str, *, yes: bool) -> None:

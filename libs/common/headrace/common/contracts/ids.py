@@ -14,6 +14,7 @@ from headrace.common.contracts.wording import pattern
 ProjectId = NewType("ProjectId", UUID)
 UserId = NewType("UserId", UUID)
 KeyId = NewType("KeyId", UUID)
+LoginId = NewType("LoginId", UUID)
 FolderId = NewType("FolderId", UUID)
 ImportId = NewType("ImportId", UUID)
 UploadId = NewType("UploadId", UUID)

@@ -30,3 +30,5 @@ class KeyForm:
 
 API_KEY: Final = KeyForm("hr")
 JOIN_TOKEN: Final = KeyForm("hrj")
+LOGIN: Final = KeyForm("hrl")
+LOGIN_CODE: Final = KeyForm("hro")

@@ -47,6 +47,11 @@ class ManagerWarning(ReadinessCheck):
         "PostgreSQL takes nothing: changes are refused, and nobody is known; what runs goes on",
         "see whether PostgreSQL runs, has room on its disk, and is at `database_url`; the text has the error and since when",
     )
+    CONSOLE = (
+        "console",
+        "endpoints and API have the same origin, so logins by browsers are refused: models' output must never share it",
+        "give `public_proxy_url` another host or port than `public_url`",
+    )
 
 
 class AgentCheck(ReadinessCheck):

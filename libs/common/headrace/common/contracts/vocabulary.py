@@ -11,6 +11,12 @@ from typing import Final, Literal
 Role = Literal["owner", "member", "viewer"]
 """Role of a user in a project. Each includes the next: owner, member, viewer."""
 
+LoginMethod = Literal["key", "password", "code"]
+"""By what a user logged in: an API key, name and password, a one-time code."""
+
+LoginForm = Literal["cookie", "token"]
+"""How a login is presented: by a browser as a cookie, by a program as a bearer token."""
+
 JoinKind = Literal["agent", "proxy", "autoscaler"]
 """What joins an installation: a machine with an agent, an app-proxy, an autoscaler."""
 

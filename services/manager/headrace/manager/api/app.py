@@ -10,6 +10,7 @@ from typing import Any
 from aiohttp import web
 
 from headrace.common.contracts.http.installation import Version
+from headrace.common.contracts.problems import Forbidden
 from headrace.common.contracts.readiness import ReadinessCheck
 from headrace.common.web.app import Check, make_app
 from headrace.manager.api import (
@@ -25,6 +26,7 @@ from headrace.manager.api import (
     join_tokens,
     joining,
     keys,
+    logins,
     logs,
     projects,
     receipts,
@@ -45,7 +47,9 @@ from headrace.manager.api import (
 )
 from headrace.manager.api.incoming import MAX_BODY_BYTES, check_encoding, check_path, read_body, read_query
 from headrace.manager.api.openapi import make_document
+from headrace.manager.api.presented import presented
 from headrace.manager.api.routing import Call, Endpoint, Reply, Routes, json_reply
+from headrace.manager.domain import access
 from headrace.manager.domain.access import Actor
 from headrace.manager.usecases.facade import UseCases
 
@@ -73,6 +77,7 @@ ENDPOINTS: tuple[Endpoint, ...] = tuple(
         projects.routes,
         users.routes,
         keys.routes,
+        logins.routes,
         folders.routes,
         uploads.routes,
         archives.routes,
@@ -138,7 +143,9 @@ def _handler(endpoint: Endpoint, use: UseCases) -> Callable[[web.Request], Await
             check_encoding(request)
         actor: Actor = _NOBODY
         if not endpoint.public:
-            actor = await use.auth.actor(request.headers.get("Authorization"), request.remote or "")
+            actor = await use.auth.actor(presented(request))
+            if not endpoint.reads and (why := access.write_refusal(actor)) is not None:
+                raise Forbidden(why)
         query = read_query(request, endpoint.query)
         body = await read_body(request, endpoint.body) if endpoint.body is not None else None
         return await endpoint.handler(Call(request, use, actor, query, body))

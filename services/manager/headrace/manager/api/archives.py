@@ -87,6 +87,7 @@ async def send_archive(call: Call) -> web.StreamResponse:
     body=Selection,
     replies={200: Reply("A tar archive, not compressed.", media_type=TAR)},
     problems=(Conflict,),
+    any_key=True,
 )
 async def send_selection(call: Call) -> web.StreamResponse:
     """Download the files at these paths as a tar archive; paths that are no file are left out."""

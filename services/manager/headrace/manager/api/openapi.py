@@ -17,7 +17,7 @@ from headrace.manager.api.routing import Endpoint, Header, Reply
 
 _REF = "#/components/schemas/{model}"
 References: TypeAlias = Mapping[tuple[Any, JsonSchemaMode], Any]
-_IDS = frozenset({"key_id", "token_id", "rule_id", "upload", "validation", "replica"})
+_IDS = frozenset({"key_id", "login_id", "token_id", "rule_id", "upload", "validation", "replica"})
 _PLACES = {
     "project": "Name or id of the project",
     "folder": "Name or id of the folder",

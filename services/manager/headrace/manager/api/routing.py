@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from headrace.common.contracts.http.page import Body
 from headrace.common.contracts.problems import (
+    Forbidden,
     InvalidRequest,
     NotFound,
     Problem,
@@ -24,7 +25,10 @@ from headrace.common.contracts.problems import (
     Unavailable,
     UnsupportedMediaType,
 )
+from headrace.manager.api.presented import presented
 from headrace.manager.domain.access import Actor
+from headrace.manager.domain.console import READING
+from headrace.manager.usecases.auth import Presented
 from headrace.manager.usecases.facade import UseCases
 
 M = TypeVar("M", bound=BaseModel)
@@ -100,6 +104,11 @@ class Call:
         assert isinstance(self._body, model)  # noqa: S101
         return self._body
 
+    @property
+    def presented(self) -> Presented:
+        """Return what the request presents of who sends it."""
+        return presented(self.request)
+
     def __getitem__(self, name: str) -> str:
         return self.request.match_info[name]
 
@@ -125,6 +134,13 @@ class Endpoint:
     headers: Sequence[Header] = ()
     problems: Sequence[type[Problem]] = ()
     public: bool = False
+    any_key: bool = False
+    """Whether a read-only key may call it although it is no GET: it changes nothing, or ends the caller's own login."""
+
+    @property
+    def reads(self) -> bool:
+        """Whether a read-only key may call it."""
+        return self.any_key or self.method in READING
 
     @property
     def places(self) -> list[str]:
@@ -151,6 +167,8 @@ class Endpoint:
         more: list[type[Problem]] = []
         if not self.public:
             more += [Unauthenticated, Unavailable]
+            if not self.reads:
+                more.append(Forbidden)
         more.append(InvalidRequest)  # unknown query parameters
         if self.places:
             more.append(NotFound)
@@ -181,6 +199,7 @@ class Routes:
         headers: Sequence[Header] = (),
         problems: Sequence[type[Problem]] = (),
         public: bool = False,
+        any_key: bool = False,
     ) -> Callable[[Handler], Handler]:
         """Declare the decorated handler's route. Its docstring is the route's documentation."""
 
@@ -199,6 +218,7 @@ class Routes:
                     headers,
                     tuple(problems),
                     public,
+                    any_key,
                 )
             )
             return handler

@@ -24,5 +24,4 @@ async def show_status(call: Call) -> web.Response:
     Each with its version, where it is, since when it is in its state, and why that is not `up`. Without the database nobody can
     be authenticated: then the problem's `detail` says since when, and what that means.
     """
-    given = call.request.headers.get("Authorization")
-    return json_reply(await call.use.status.show(given, call.request.remote or ""))
+    return json_reply(await call.use.status.show(call.presented))

@@ -32,5 +32,4 @@ async def list_targets(call: Call) -> web.Response:
     For operators, and with the scrape key (`Authorization: Bearer`), which is good for nothing else.
     """
     query = call.query(Which)
-    given = call.request.headers.get("Authorization")
-    return json_reply(await call.use.targets.groups(given, call.request.remote or "", query.kind))
+    return json_reply(await call.use.targets.groups(call.presented, query.kind))

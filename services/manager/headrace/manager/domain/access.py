@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from headrace.common.contracts.ids import UserId
+from headrace.common.contracts.ids import KeyId, LoginId, ProjectId, UserId
 from headrace.common.contracts.vocabulary import Role
 
 _RANK: dict[Role, int] = {"viewer": 1, "member": 2, "owner": 3}
@@ -24,7 +24,20 @@ class Actor:
     operator: bool
     source_address: str = ""
     key_ends_at: datetime | None = None
-    """Expiry of the API key that the caller uses; None: it has none."""
+    """Expiry of the API key that the caller uses, or that the login came from; None: it has none."""
+    key_id: KeyId | None = None
+    """That key; None: the user logged in by password."""
+    login_id: LoginId | None = None
+    """Login that the caller uses; None: an API key."""
+    read_only: bool = False
+    """Whether the key may only read."""
+    projects: tuple[ProjectId, ...] | None = None
+    """Projects that the key is limited to; None: it is not. A key with such a limit has no operator's rights."""
+
+    @property
+    def limited(self) -> bool:
+        """Return whether the key may less than its user."""
+        return self.read_only or self.projects is not None
 
 
 def latest_key_end(actor: Actor, user: UserId, key_ends_at: datetime | None = None) -> datetime | None:
@@ -45,6 +58,11 @@ def lasts_too_long(expires_in_s: int | None, latest: datetime | None, now: datet
     found = "never" if expires_in_s is None else f"{expires_in_s} s"
     left = max(0, int((latest - now).total_seconds()))
     return found, f"at most {left} s (until {latest:%Y-%m-%dT%H:%M:%SZ}), the end of the API key that you use"
+
+
+def write_refusal(actor: Actor) -> str | None:
+    """Return why the caller may change nothing; None if it may, as far as its role allows."""
+    return "the API key that you use may only read" if actor.read_only else None
 
 
 def sees(actor: Actor, role: Role | None) -> bool:

@@ -32,6 +32,7 @@ class Retention:
     events: timedelta = timedelta(days=365)
     deleted: timedelta = timedelta(days=30)
     revocations: timedelta = timedelta(days=1)
+    logins: timedelta = timedelta(minutes=10)
 
 
 class HousekeepingLoop:
@@ -55,6 +56,9 @@ class HousekeepingLoop:
             "tokens": kept.deleted,
             "clients": kept.deleted,
             "api_keys": kept.deleted,
+            "logins": kept.logins,
+            "login_codes": kept.logins,
+            "login_attempts": kept.logins,
             "machines": kept.deleted,
             "join_tokens": kept.deleted,
             "bus_identities": kept.deleted,

@@ -43,6 +43,8 @@ async def record(
         action,
         message,
         dict(details or {}),
+        actor.key_id,
+        actor.login_id,
     )
 
 
@@ -57,7 +59,8 @@ async def note(
     by: str = "headrace",
 ) -> None:
     """Insert an event caused by Headrace itself, or by the component that `by` names."""
-    await con.execute(SQL.insert, new_uuid(), by, "", project_id, service_id, action, message, dict(details or {}))
+    facts = (by, "", project_id, service_id, action, message, dict(details or {}), None, None)
+    await con.execute(SQL.insert, new_uuid(), *facts)
 
 
 async def of_service(con: Connection, service_id: ServiceId, *, before: UUID | None, limit: int) -> list[Event]:

@@ -1,6 +1,6 @@
 -- name: insert
-insert into events (id, actor, source_address, project_id, service_id, action, message, details)
-values ($1, $2, $3, $4, $5, $6, $7, $8)
+insert into events (id, actor, source_address, project_id, service_id, action, message, details, key_id, login_id)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 
 -- name: of_service
 select id, at, actor, action, message, details from events
@@ -28,7 +28,7 @@ with scanned as materialized (
 )
 select (select count(*) from scanned) as scanned, (select id from scanned order by id limit 1) as last_scanned,
     m.id, m.at, m.actor, m.source_address, m.action, m.project_id, p.name as project, m.service_id, s.name as service,
-    m.message, m.details
+    m.message, m.details, m.key_id, m.login_id
 from (select) one left join matching m on true
     left join projects p on p.id = m.project_id left join services s on s.id = m.service_id
 order by m.id desc

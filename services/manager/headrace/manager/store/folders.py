@@ -53,7 +53,7 @@ async def find(
 
     Two entries mean that several projects use the name; an id comes alone or first.
     """
-    found = await con.fetch(SQL.find, rows.as_uuid(reference), reference, actor.user_id, actor.operator, project_id)
+    found = await con.fetch(SQL.find, rows.as_uuid(reference), reference, *rows.visibility(actor), project_id)
     return [(_folder(row), row["project"], row["role"]) for row in found]
 
 
@@ -79,7 +79,9 @@ async def page(
     limit: int,
 ) -> list[Folder]:
     """Return a page of the folders that the caller sees."""
-    found = await con.fetch(SQL.page, actor.operator, actor.user_id, project_id, usage_mode, after, limit)
+    found = await con.fetch(
+        SQL.page, actor.operator, actor.user_id, project_id, usage_mode, after, limit, actor.projects
+    )
     return [_folder(row) for row in found]
 
 

@@ -8,7 +8,7 @@ select f.id, f.project_id, f.name, f.usage_mode, f.created_at, f.source, p.name 
 from folders f join projects p on p.id = f.project_id
 left join memberships m on m.project_id = f.project_id and m.user_id = $3
 where f.deleted_at is null and (f.id = $1 or f.name = $2) and ($4 or m.role is not null)
-  and ($5::uuid is null or f.project_id = $5)
+  and ($5::uuid[] is null or f.project_id = any($5)) and ($6::uuid is null or f.project_id = $6)
 order by f.id = $1 desc nulls last, f.id limit 2
 
 -- name: page
@@ -16,6 +16,7 @@ select f.id, f.project_id, f.name, f.usage_mode, f.created_at, f.source
 from folders f
 where f.deleted_at is null and f.id > $5
   and ($1 or exists (select 1 from memberships m where m.project_id = f.project_id and m.user_id = $2))
+  and ($7::uuid[] is null or f.project_id = any($7))
   and ($3::uuid is null or f.project_id = $3) and ($4::text is null or f.usage_mode = $4)
 order by f.id limit $6
 

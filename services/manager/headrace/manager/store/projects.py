@@ -14,6 +14,7 @@ from headrace.common.contracts.problems import NameTaken
 from headrace.common.contracts.vocabulary import Role
 from headrace.common.db.pool import Connection
 from headrace.common.db.queries import Queries
+from headrace.manager.domain.access import Actor
 from headrace.manager.domain.records.projects import Member, Project, ProjectCapacity
 from headrace.manager.store import rows
 
@@ -39,20 +40,21 @@ async def insert(con: Connection, name: str, description: str, quota: Mapping[st
     return _project(row)
 
 
-async def find(con: Connection, reference: str, user_id: UserId) -> tuple[Project, Role | None] | None:
-    """Return the project with this name or id, and the user's role in it."""
-    row = await con.fetchrow(SQL.find, rows.as_uuid(reference), reference, user_id)
+async def find(con: Connection, reference: str, actor: Actor) -> tuple[Project, Role | None] | None:
+    """Return the project with this name or id, and the caller's role in it. None also where the caller's key is not good for it."""
+    row = await con.fetchrow(SQL.find, rows.as_uuid(reference), reference, actor.user_id, actor.projects)
     return (_project(row), row["role"]) if row else None
 
 
-async def of_user(con: Connection, user_id: UserId) -> list[tuple[Project, Role]]:
-    """Return the projects that the user is a member of, oldest first."""
-    return [(_project(row), row["role"]) for row in await con.fetch(SQL.of_user, user_id)]
+async def of_caller(con: Connection, actor: Actor) -> list[tuple[Project, Role]]:
+    """Return the projects that the caller is a member of, oldest first."""
+    return [(_project(row), row["role"]) for row in await con.fetch(SQL.of_caller, actor.user_id, actor.projects)]
 
 
-async def visible(con: Connection, user_id: UserId, *, every: bool, after: UUID, limit: int) -> list[Project]:
-    """Return a page of the projects that the user sees (`every`: all)."""
-    return [_project(row) for row in await con.fetch(SQL.visible, every, user_id, after, limit)]
+async def visible(con: Connection, actor: Actor, *, after: UUID, limit: int) -> list[Project]:
+    """Return a page of the projects that the caller sees."""
+    facts = (actor.operator, actor.user_id, after, limit, actor.projects)
+    return [_project(row) for row in await con.fetch(SQL.visible, *facts)]
 
 
 async def lock(con: Connection, project_id: ProjectId) -> Project | None:

@@ -6,18 +6,18 @@ returning id, name, description, quota, created_at
 -- By name or id; an id has precedence over a name that looks like one.
 select p.id, p.name, p.description, p.quota, p.created_at, m.role
 from projects p left join memberships m on m.project_id = p.id and m.user_id = $3
-where p.deleted_at is null and (p.id = $1 or p.name = $2)
+where p.deleted_at is null and (p.id = $1 or p.name = $2) and ($4::uuid[] is null or p.id = any($4))
 order by p.id = $1 desc nulls last limit 1
 
--- name: of_user
+-- name: of_caller
 select p.id, p.name, p.description, p.quota, p.created_at, m.role
 from projects p join memberships m on m.project_id = p.id and m.user_id = $1
-where p.deleted_at is null order by p.id
+where p.deleted_at is null and ($2::uuid[] is null or p.id = any($2)) order by p.id
 
 -- name: visible
 select p.id, p.name, p.description, p.quota, p.created_at
 from projects p
-where p.deleted_at is null and p.id > $3
+where p.deleted_at is null and p.id > $3 and ($5::uuid[] is null or p.id = any($5))
   and ($1 or exists (select 1 from memberships m where m.project_id = p.id and m.user_id = $2))
 order by p.id limit $4
 

@@ -47,6 +47,18 @@ delete from clients where id in (
 delete from api_keys where id in (
     select id from api_keys where expires_at < now() - $1::interval order by expires_at limit $2 for update skip locked)
 
+-- name: logins
+delete from logins where id in (
+    select id from logins where ends_at < now() - $1::interval order by ends_at limit $2 for update skip locked)
+
+-- name: login_codes
+delete from login_codes where id in (
+    select id from login_codes where expires_at < now() - $1::interval order by expires_at limit $2 for update skip locked)
+
+-- name: login_attempts
+delete from login_attempts where subject in (
+    select subject from login_attempts where began_at < now() - $1::interval order by began_at limit $2 for update skip locked)
+
 -- name: join_tokens
 delete from join_tokens where id in (
     select id from join_tokens where expires_at < now() - $1::interval order by expires_at limit $2 for update skip locked)

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from decimal import Decimal
 from uuid import UUID
 
+from headrace.common.contracts.ids import ProjectId, UserId
 from headrace.common.contracts.slots import read_slots
+from headrace.manager.domain.access import Actor
 
 
 def as_uuid(reference: str) -> UUID | None:
@@ -15,6 +17,11 @@ def as_uuid(reference: str) -> UUID | None:
         return UUID(reference)
     except ValueError:
         return None
+
+
+def visibility(actor: Actor) -> tuple[UserId, bool, tuple[ProjectId, ...] | None]:
+    """Return by what it is told what a caller may see: the user's memberships, all as an operator, and of that only some projects."""
+    return actor.user_id, actor.operator, actor.projects
 
 
 def slots(value: Mapping[str, str] | None) -> dict[str, Decimal] | None:

@@ -83,6 +83,8 @@ async def create(con: Connection, new: NewService, actor: Actor) -> ServiceFacts
             actor.name,
             actor.source_address,
             details,
+            actor.key_id,
+            actor.login_id,
         )
     except asyncpg.UniqueViolationError as error:
         raise _taken(error, new) from None
@@ -106,7 +108,7 @@ def _taken(error: asyncpg.UniqueViolationError, new: NewService) -> NameTaken | 
 
 async def find(con: Connection, reference: str, actor: Actor) -> ServiceFacts | None:
     """Return the service with this id or name, if the caller may see it."""
-    row = await con.fetchrow(SQL.find, rows.as_uuid(reference), reference, actor.user_id, actor.operator)
+    row = await con.fetchrow(SQL.find, rows.as_uuid(reference), reference, *rows.visibility(actor))
     return _facts(row) if row else None
 
 
@@ -123,7 +125,17 @@ async def page(
 ) -> list[ServiceFacts]:
     """Return a page of the services that the caller sees; with `phase` only candidates for it."""
     found = await con.fetch(
-        SQL.page, after, actor.operator, actor.user_id, project_id, owner, text, limit, phase, MAX_FAILED_STARTS
+        SQL.page,
+        after,
+        actor.operator,
+        actor.user_id,
+        project_id,
+        owner,
+        text,
+        limit,
+        phase,
+        MAX_FAILED_STARTS,
+        actor.projects,
     )
     return [_facts(row) for row in found]
 
@@ -133,9 +145,7 @@ async def hold(con: Connection, reference: str, actor: Actor) -> ServiceId | Non
 
     Read it afterwards: after waiting for the lock the row is not the one that the query began with.
     """
-    found: ServiceId | None = await con.fetchval(
-        SQL.hold, rows.as_uuid(reference), reference, actor.user_id, actor.operator
-    )
+    found: ServiceId | None = await con.fetchval(SQL.hold, rows.as_uuid(reference), reference, *rows.visibility(actor))
     return found
 
 

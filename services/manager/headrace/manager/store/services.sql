@@ -11,8 +11,8 @@ with made as (
 ), revision as (
     insert into revisions (id, service_id, number, spec, resolved, message, created_by) values ($8, $1, 1, $20, $21, '', $12)
 ), noted as (
-    insert into events (id, actor, source_address, project_id, service_id, action, details)
-    values ($22, $23, $24, $2, $1, 'service.created', $25)
+    insert into events (id, actor, source_address, project_id, service_id, action, details, key_id, login_id)
+    values ($22, $23, $24, $2, $1, 'service.created', $25, $26, $27)
 )
 select * from made
 
@@ -28,6 +28,7 @@ left join publications rt on rt.subject = 'rules.' || s.id::text
 left join lateral (select reason_text from start_errors where s.failed_starts > 0 and service_id = s.id order by at desc limit 1) e on true
 left join memberships m on m.project_id = s.project_id and m.user_id = $3
 where s.deleted_at is null and (s.id = $1 or s.name = $2) and ($4 or m.role is not null)
+  and ($5::uuid[] is null or s.project_id = any($5))
 order by s.id = $1 desc nulls last limit 1
 
 -- name: page
@@ -41,6 +42,7 @@ left join publications rt on rt.subject = 'rules.' || s.id::text
 left join lateral (select reason_text from start_errors where s.failed_starts > 0 and service_id = s.id order by at desc limit 1) e on true
 where s.deleted_at is null and s.id > $1
   and ($2 or exists (select 1 from memberships m where m.project_id = s.project_id and m.user_id = $3))
+  and ($10::uuid[] is null or s.project_id = any($10))
   and ($4::uuid is null or s.project_id = $4)
   and ($5::text is null or u.name = $5)
   and ($6::text is null or strpos(lower(s.name || ' ' || s.description || ' ' || s.tags::text), lower($6)) > 0)
@@ -57,6 +59,7 @@ order by s.id limit $7
 select s.id from services s
 where s.deleted_at is null and (s.id = $1 or s.name = $2)
   and ($4 or exists (select 1 from memberships m where m.project_id = s.project_id and m.user_id = $3))
+  and ($5::uuid[] is null or s.project_id = any($5))
 order by s.id = $1 desc nulls last limit 1 for no key update of s
 
 -- name: lock

@@ -2,31 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
 import asyncpg
 
-from headrace.common.contracts.ids import KeyId, UserId, new_uuid
+from headrace.common.contracts.ids import KeyId, ProjectId, UserId, new_uuid
 from headrace.common.contracts.problems import NameTaken
 from headrace.common.db.pool import Connection
 from headrace.common.db.queries import Queries
-from headrace.manager.domain.records.keys import Key, KeyEnd, StoredKey
+from headrace.manager.domain.records.keys import Key, KeyChange, KeyEnd, KeyLimits, StoredKey
 from headrace.manager.domain.records.users import User
 from headrace.manager.store import rows
 
 SQL = Queries.beside(__file__)
 
 
-def _user(row: Mapping[str, Any]) -> User:
-    return User(id=row["id"], name=row["name"], operator=row["operator"], created_at=row["created_at"])
+def user_of(row: Mapping[str, Any]) -> User:
+    """Return the user in a row."""
+    return User(row["id"], row["name"], row["operator"], row["created_at"], row.get("has_password", False))
+
+
+def limits_of(row: Mapping[str, Any]) -> KeyLimits:
+    """Return what limits the API key in a row."""
+    projects = row["project_ids"]
+    return KeyLimits(row["expires_at"], row["read_only"], None if projects is None else tuple(projects))
+
+
+def _key(row: Mapping[str, Any]) -> Key:
+    projects = row["projects"]
+    return Key(**{**row, "projects": None if projects is None else tuple(projects)})
 
 
 async def insert(con: Connection, name: str, *, operator: bool) -> User:
     """Insert a user. Raises NameTaken."""
     try:
-        return _user(await con.fetchrow(SQL.insert, new_uuid(), name, operator))
+        return user_of(await con.fetchrow(SQL.insert, new_uuid(), name, operator))
     except asyncpg.UniqueViolationError:
         raise NameTaken(f"there is a user {name} already") from None
 
@@ -34,7 +47,7 @@ async def insert(con: Connection, name: str, *, operator: bool) -> User:
 async def find(con: Connection, reference: str) -> User | None:
     """Return the user with this name or id."""
     row = await con.fetchrow(SQL.find, rows.as_uuid(reference), reference)
-    return _user(row) if row else None
+    return user_of(row) if row else None
 
 
 async def lock(con: Connection, user_id: UserId) -> None:
@@ -44,7 +57,7 @@ async def lock(con: Connection, user_id: UserId) -> None:
 
 async def page(con: Connection, *, after: UUID, limit: int) -> list[User]:
     """Return a page of users."""
-    return [_user(row) for row in await con.fetch(SQL.page, after, limit)]
+    return [user_of(row) for row in await con.fetch(SQL.page, after, limit)]
 
 
 async def lock_operators(con: Connection) -> list[UserId]:
@@ -55,28 +68,45 @@ async def lock_operators(con: Connection) -> list[UserId]:
 
 async def update(con: Connection, user_id: UserId, *, operator: bool) -> User:
     """Update whether the user is an operator."""
-    return _user(await con.fetchrow(SQL.update, user_id, operator))
+    return user_of(await con.fetchrow(SQL.update, user_id, operator))
 
 
 async def insert_key(
-    con: Connection, key_id: KeyId, user_id: UserId, name: str, secret_hash: bytes, expires_in_s: int | None
+    con: Connection,
+    key_id: KeyId,
+    user_id: UserId,
+    name: str,
+    secret_hash: bytes,
+    *,
+    expires_in_s: int | None = None,
+    read_only: bool = False,
+    projects: Sequence[ProjectId] | None = None,
 ) -> Key:
     """Insert a key."""
-    row = await con.fetchrow(SQL.insert_key, key_id, user_id, name, secret_hash, expires_in_s)
-    return Key(**row)
+    return _key(
+        await con.fetchrow(SQL.insert_key, key_id, user_id, name, secret_hash, expires_in_s, read_only, projects)
+    )
 
 
 async def keys(con: Connection, user_id: UserId, *, after: UUID, limit: int) -> list[Key]:
     """Return a page of the user's keys."""
-    return [Key(**row) for row in await con.fetch(SQL.keys, user_id, after, limit)]
+    return [_key(row) for row in await con.fetch(SQL.keys, user_id, after, limit)]
 
 
-async def update_key(
-    con: Connection, user_id: UserId, key_id: UUID, name: str | None, *, set_end: bool, expires_in_s: int | None
-) -> Key | None:
-    """Update the name (if given), and with `set_end` the expiry (None: none); None when the user has no such key."""
-    row = await con.fetchrow(SQL.update_key, user_id, key_id, name, set_end, expires_in_s)
-    return Key(**row) if row else None
+async def update_key(con: Connection, user_id: UserId, key_id: UUID, change: KeyChange) -> Key | None:
+    """Update a key; None when the user has no such key."""
+    row = await con.fetchrow(
+        SQL.update_key,
+        user_id,
+        key_id,
+        change.name,
+        change.set_end,
+        change.expires_in_s,
+        change.read_only,
+        change.set_projects,
+        change.projects,
+    )
+    return _key(row) if row else None
 
 
 async def delete_key(con: Connection, user_id: UserId, key_id: UUID) -> bool:
@@ -87,7 +117,13 @@ async def delete_key(con: Connection, user_id: UserId, key_id: UUID) -> bool:
 async def by_key(con: Connection, key_id: UUID) -> StoredKey | None:
     """Return the key and its user."""
     row = await con.fetchrow(SQL.by_key, key_id)
-    return StoredKey(row["secret_hash"], row["expired"], row["expires_at"], _user(row)) if row else None
+    return StoredKey(row["secret_hash"], row["expired"], row["stale"], limits_of(row), user_of(row)) if row else None
+
+
+async def touch_key(con: Connection, key_id: UUID) -> None:
+    """Note that the key was used, at most once a minute. A full disk refuses changes, and this is none."""
+    with suppress(asyncpg.DiskFullError):
+        await con.execute(SQL.touch_key, key_id)
 
 
 async def ending(con: Connection, user_id: UserId, key_id: UUID) -> KeyEnd:

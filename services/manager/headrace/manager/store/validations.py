@@ -9,13 +9,14 @@ from headrace.common.db.pool import Connection
 from headrace.common.db.queries import Queries
 from headrace.manager.domain.access import Actor
 from headrace.manager.domain.records.validations import TrialRun
+from headrace.manager.store import rows
 
 SQL = Queries.beside(__file__)
 
 
 async def find(con: Connection, session_id: UUID, actor: Actor) -> TrialRun | None:
     """Return the trial run, if the caller may see it."""
-    row = await con.fetchrow(SQL.find, session_id, actor.user_id, actor.operator)
+    row = await con.fetchrow(SQL.find, session_id, *rows.visibility(actor))
     return TrialRun(**row) if row else None
 
 

@@ -9,6 +9,7 @@ left join lateral (
     from kernels where session_id = x.id and role = 'main' order by created_at desc limit 1
 ) k on true
 where x.id = $1 and x.kind = 'validation' and ($3 or m.role is not null)
+  and ($4::uuid[] is null or x.project_id = any($4))
 
 -- name: living
 select count(*) from live_sessions where project_id = $1 and service_id is null

@@ -61,7 +61,7 @@ async def _adopted(con: Connection, vault: Vault, admin: User, text: str | None)
     parsed = API_KEY.parse(text.strip()) if text else None
     if parsed is None:
         return False
-    await users.insert_key(con, KeyId(parsed[0]), admin.id, _KEY_NAME, vault.hash(parsed[1]), None)
+    await users.insert_key(con, KeyId(parsed[0]), admin.id, _KEY_NAME, vault.hash(parsed[1]))
     return True
 
 
@@ -69,7 +69,7 @@ async def _new_key(con: Connection, vault: Vault, admin: User) -> str:
     await installation.delete_keys_named(con, admin.id, _KEY_NAME)
     key_id = KeyId(new_uuid())
     key, secret = API_KEY.new(key_id)
-    await users.insert_key(con, key_id, admin.id, _KEY_NAME, vault.hash(secret), None)
+    await users.insert_key(con, key_id, admin.id, _KEY_NAME, vault.hash(secret))
     return key
 
 

@@ -18,7 +18,8 @@ from headrace.manager.domain.access import Actor
 from headrace.manager.domain.records.folders import Folder
 from headrace.manager.domain.records.projects import Project
 from headrace.manager.domain.records.services import ServiceFacts
-from headrace.manager.store import folders, projects, services
+from headrace.manager.domain.records.users import User
+from headrace.manager.store import folders, projects, services, users
 
 T = TypeVar("T")
 V = TypeVar("V")
@@ -38,6 +39,20 @@ def operators_only(actor: Actor, what: str) -> None:
         raise Forbidden(f"only operators may {what}")
 
 
+def own_rights_only(actor: Actor, what: str) -> None:
+    """Raise Forbidden for an API key that may less than its user: it could get the rest by what it makes."""
+    if actor.limited:
+        raise Forbidden(f"only API keys without limits may {what}; yours is limited")
+
+
+async def user_for(con: Connection, actor: Actor, reference: str) -> User:
+    """Return the user: operators see everybody, others themselves. Raises NotFound."""
+    user = await users.find(con, reference)
+    if user is None or not (actor.operator or user.id == actor.user_id):
+        raise NotFound(f"there is no user {reference}")
+    return user
+
+
 def authorise(actor: Actor, project: str, role: Role | None, needed: Role) -> None:
     """Raise Forbidden unless the caller's role is enough. The caller is known to see the project."""
     if not access.may(actor, role, needed):
@@ -46,7 +61,7 @@ def authorise(actor: Actor, project: str, role: Role | None, needed: Role) -> No
 
 async def project_for(con: Connection, actor: Actor, reference: str, needed: Role) -> Project:
     """Return the project. Raises NotFound when the caller may not see it, Forbidden when the role is not enough."""
-    found = await projects.find(con, reference, actor.user_id)
+    found = await projects.find(con, reference, actor)
     if found is None or not access.sees(actor, found[1]):
         raise NotFound(f"there is no project {reference}")
     project, role = found
@@ -58,7 +73,7 @@ async def project_or_only(con: Connection, actor: Actor, reference: str | None, 
     """Return the named project, or without a name the only one that the caller is a member of."""
     if reference is not None:
         return await project_for(con, actor, reference, needed)
-    mine = await projects.of_user(con, actor.user_id)
+    mine = await projects.of_caller(con, actor)
     if len(mine) != 1:
         names = ", ".join(project.name for project, _ in mine[:10]) or "none"
         raise InvalidRequest.of(

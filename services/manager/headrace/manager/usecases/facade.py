@@ -22,7 +22,9 @@ from headrace.manager.usecases.history import History
 from headrace.manager.usecases.identities import Identities
 from headrace.manager.usecases.join_tokens import JoinTokens
 from headrace.manager.usecases.joining import Joining
+from headrace.manager.usecases.logins import Logins
 from headrace.manager.usecases.logs import Logs
+from headrace.manager.usecases.passwords import Passwords
 from headrace.manager.usecases.projects import Projects
 from headrace.manager.usecases.receipts import Receipts
 from headrace.manager.usecases.replicas import Replicas
@@ -48,6 +50,8 @@ class UseCases:
     auth: Authentication
     projects: Projects
     users: Users
+    logins: Logins
+    passwords: Passwords
     folders: Folders
     uploads: Uploads
     archives: Archives

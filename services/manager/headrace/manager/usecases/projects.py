@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from decimal import Decimal
 from uuid import UUID
 
@@ -50,10 +51,10 @@ class Projects:
         """Return the caller and the projects that the caller is a member of."""
         async with self._pool.acquire() as con:
             user = await users.find(con, str(actor.user_id))
-            mine = await projects.of_user(con, actor.user_id)
+            mine = await projects.of_caller(con, actor)
         if user is None:
             raise NotFound("you are not known any more")
-        return whoami_view(user, mine)
+        return whoami_view(replace(user, operator=actor.operator), mine)  # a limited key has no operator's rights
 
     async def create(self, actor: Actor, new: CreateProject) -> ProjectView:
         """Create a project; the caller becomes its owner. Raises Forbidden, NameTaken."""
@@ -70,7 +71,7 @@ class Projects:
     async def page(self, actor: Actor, *, after: UUID, limit: int) -> Page[ProjectView]:
         """Return the projects that the caller sees."""
         async with self._pool.acquire() as con:
-            found = await projects.visible(con, actor.user_id, every=actor.operator, after=after, limit=limit + 1)
+            found = await projects.visible(con, actor, after=after, limit=limit + 1)
         return make_page(found, limit, project_view, lambda project: project.id)
 
     async def show(self, actor: Actor, reference: str) -> ProjectView:

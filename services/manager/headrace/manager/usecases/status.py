@@ -12,7 +12,7 @@ from headrace.common.db.pool import DATABASE_AWAY, Pool
 from headrace.common.runtime.clock import Monotonic
 from headrace.manager.domain.installation import assess
 from headrace.manager.store import instances
-from headrace.manager.usecases.auth import Authentication
+from headrace.manager.usecases.auth import Authentication, Presented
 from headrace.manager.usecases.context import operators_only
 from headrace.manager.usecases.ports import BusServers, ManagerState
 from headrace.manager.views.status import installation_status
@@ -36,13 +36,13 @@ class Status:
         self._own = own
         self._monotonic = monotonic
 
-    async def show(self, authorization: str | None, source_address: str) -> InstallationStatus:
+    async def show(self, presented: Presented) -> InstallationStatus:
         """Return each part of the installation. Raises Unauthenticated, Forbidden, and Unavailable without the database, by which
         callers are known: with what is known all the same.
         """
         try:
             async with asyncio.timeout(DATABASE_S):
-                actor = await self._auth.actor(authorization, source_address)
+                actor = await self._auth.actor(presented)
                 operators_only(actor, "see the status of the installation")
                 async with self._pool.acquire() as con:
                     began = self._monotonic()

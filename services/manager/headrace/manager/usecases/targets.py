@@ -19,7 +19,7 @@ from headrace.manager.domain.scrape_targets import (
     replica_targets,
 )
 from headrace.manager.store import targets
-from headrace.manager.usecases.auth import Authentication
+from headrace.manager.usecases.auth import Authentication, Presented
 from headrace.manager.usecases.context import operators_only
 from headrace.manager.usecases.ports import AppProxies
 from headrace.manager.views.targets import target_groups
@@ -40,12 +40,10 @@ class Targets:
         self._places = places
         self._scrape_key = scrape_key
 
-    async def groups(
-        self, authorization: str | None, source_address: str, kind: TargetKind | None = None
-    ) -> TargetGroups:
+    async def groups(self, presented: Presented, kind: TargetKind | None = None) -> TargetGroups:
         """Return all targets, or those of one kind. Raises Unauthenticated, Forbidden."""
-        if not self._has_scrape_key(authorization):
-            operators_only(await self._auth.actor(authorization, source_address), "list scrape targets")
+        if not self._has_scrape_key(presented.authorization):
+            operators_only(await self._auth.actor(presented), "list scrape targets")
         found: list[Target] = []
         async with self._pool.acquire() as con:
             if kind in {None, "agent"}:

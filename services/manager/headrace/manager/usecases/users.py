@@ -8,17 +8,17 @@ from uuid import UUID
 from headrace.common.contracts.http.keys import CreateKey, KeyView, NewKey, UpdateKey
 from headrace.common.contracts.http.page import Page
 from headrace.common.contracts.http.users import CreateUser, UpdateUser, UserView
-from headrace.common.contracts.ids import KeyId, new_uuid
+from headrace.common.contracts.ids import KeyId, ProjectId, new_uuid
 from headrace.common.contracts.keyform import API_KEY
 from headrace.common.contracts.problems import Conflict, InvalidRequest, NotFound
 from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.manager.domain import access, object_limits
 from headrace.manager.domain.access import Actor
 from headrace.manager.domain.object_limits import ObjectLimits
-from headrace.manager.domain.records.users import User
+from headrace.manager.domain.records.keys import KeyChange
 from headrace.manager.signing import Vault
 from headrace.manager.store import events, users
-from headrace.manager.usecases.context import as_id, make_page, operators_only
+from headrace.manager.usecases.context import as_id, make_page, operators_only, own_rights_only, project_for, user_for
 from headrace.manager.views.keys import key_view, new_key_view
 from headrace.manager.views.users import user_view
 
@@ -66,10 +66,11 @@ class Users:
 
         Raises NotFound, InvalidRequest when it would outlive the caller's key, Conflict at the limit of keys.
         """
+        own_rights_only(actor, "make keys")
         key_id = KeyId(new_uuid())
         key, secret = API_KEY.new(key_id)
         async with transaction(self._pool) as con:
-            user = await self._user(con, actor, reference)
+            user = await user_for(con, actor, reference)
             await users.lock(con, user.id)  # one at a time, so that the count holds
             end = await users.ending(con, user.id, key_id)
             _check_end(new.expires_in_s, access.latest_key_end(actor, user.id), end.now)
@@ -77,15 +78,24 @@ class Users:
                 f"user {user.name}", "keys", await users.count_keys(con, user.id), self._limits.keys_per_user
             )
             await users.drop_expired(con, user.id, keep=self._limits.keys_per_user)
-            made = await users.insert_key(con, key_id, user.id, new.name, self._vault.hash(secret), new.expires_in_s)
-            details = {"user": user.name, "key_id": str(key_id), "name": new.name}
+            made = await users.insert_key(
+                con,
+                key_id,
+                user.id,
+                new.name,
+                self._vault.hash(secret),
+                expires_in_s=new.expires_in_s,
+                read_only=new.read_only,
+                projects=await _projects(con, actor, new.projects),
+            )
+            details = {"user": user.name, "key_id": str(key_id), **new.model_dump(mode="json")}
             await events.record(con, actor, "key.created", details=details)
         return new_key_view(made, key)
 
     async def keys(self, actor: Actor, reference: str, *, after: UUID, limit: int) -> Page[KeyView]:
         """Return the user's keys without their secrets. Raises NotFound."""
         async with self._pool.acquire() as con:
-            user = await self._user(con, actor, reference)
+            user = await user_for(con, actor, reference)
             found = await users.keys(con, user.id, after=after, limit=limit + 1)
         return make_page(found, limit, key_view, lambda key: key.id)
 
@@ -95,18 +105,24 @@ class Users:
         Raises NotFound, InvalidRequest when it would outlive both its expiry and the caller's key, Conflict when an
         expired one would exceed the limit of keys.
         """
+        own_rights_only(actor, "change keys")
         key_id = as_id(key, "key")
         async with transaction(self._pool) as con:
-            user = await self._user(con, actor, reference)
+            user = await user_for(con, actor, reference)
             await users.lock(con, user.id)
             end = await users.ending(con, user.id, key_id)
             if end.there and "expires_in_s" in change.model_fields_set and end.ends_at is not None:
                 _check_end(change.expires_in_s, access.latest_key_end(actor, user.id, end.ends_at), end.now)
             given = change.model_fields_set
-            name = (change.name or CreateKey().name) if "name" in given else None
-            after = await users.update_key(
-                con, user.id, key_id, name, set_end="expires_in_s" in given, expires_in_s=change.expires_in_s
+            changed = KeyChange(
+                name=(change.name or CreateKey().name) if "name" in given else None,
+                set_end="expires_in_s" in given,
+                expires_in_s=change.expires_in_s,
+                read_only=bool(change.read_only) if "read_only" in given else None,
+                set_projects="projects" in given,
+                projects=await _projects(con, actor, change.projects),
             )
+            after = await users.update_key(con, user.id, key_id, changed)
             if after is None:
                 raise NotFound(f"{user.name} has no key {key}")
             object_limits.check(
@@ -117,19 +133,22 @@ class Users:
         return key_view(after)
 
     async def delete_key(self, actor: Actor, reference: str, key: str) -> None:
-        """Delete a key; it is refused from the next request on. Raises NotFound."""
+        """Delete a key; it is refused from the next request on, and so are logins that came from it. Raises NotFound, Forbidden."""
+        own_rights_only(actor, "delete keys")
         key_id = as_id(key, "key")
         async with transaction(self._pool) as con:
-            user = await self._user(con, actor, reference)
+            user = await user_for(con, actor, reference)
             if not await users.delete_key(con, user.id, key_id):
                 raise NotFound(f"{user.name} has no key {key}")
             await events.record(con, actor, "key.deleted", details={"user": user.name, "key_id": str(key_id)})
 
-    async def _user(self, con: Connection, actor: Actor, reference: str) -> User:
-        user = await users.find(con, reference)
-        if user is None or not (actor.operator or user.id == actor.user_id):
-            raise NotFound(f"there is no user {reference}")
-        return user
+
+async def _projects(con: Connection, actor: Actor, references: tuple[str, ...] | None) -> tuple[ProjectId, ...] | None:
+    """Return the ids of the projects that a key is limited to. Raises NotFound for one that the caller does not see."""
+    if references is None:
+        return None
+    found = [(await project_for(con, actor, reference, "viewer")).id for reference in references]
+    return tuple(dict.fromkeys(found))
 
 
 def _check_end(expires_in_s: int | None, latest: datetime | None, now: datetime) -> None:

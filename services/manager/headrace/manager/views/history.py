@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from headrace.common.contracts.http.audit import AuditEntry
 from headrace.common.contracts.http.history import HistoryEntry
-from headrace.common.contracts.ids import EventId, ProjectId, ServiceId
+from headrace.common.contracts.ids import EventId, KeyId, LoginId, ProjectId, ServiceId
 from headrace.manager.domain.records.events import AuditedEvent, Event
 
 
@@ -34,4 +34,6 @@ def audit_entry(event: AuditedEvent) -> AuditEntry:
         service=event.service,
         message=event.message,
         details=event.details,
+        key_id=KeyId(event.key_id) if event.key_id else None,
+        login_id=LoginId(event.login_id) if event.login_id else None,
     )

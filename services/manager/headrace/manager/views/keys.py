@@ -8,7 +8,15 @@ from headrace.manager.domain.records.keys import Key
 
 def key_view(key: Key) -> KeyView:
     """Return a key without its secret."""
-    return KeyView(id=key.id, name=key.name, created_at=key.created_at, expires_at=key.expires_at)
+    return KeyView(
+        id=key.id,
+        name=key.name,
+        created_at=key.created_at,
+        expires_at=key.expires_at,
+        last_used_at=key.last_used_at,
+        read_only=key.read_only,
+        projects=key.projects,
+    )
 
 
 def new_key_view(key: Key, secret: str) -> NewKey:

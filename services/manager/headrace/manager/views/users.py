@@ -8,4 +8,6 @@ from headrace.manager.domain.records.users import User
 
 def user_view(user: User) -> UserView:
     """Return a user."""
-    return UserView(id=user.id, name=user.name, operator=user.operator, created_at=user.created_at)
+    return UserView(
+        id=user.id, name=user.name, operator=user.operator, has_password=user.has_password, created_at=user.created_at
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import AwareDatetime
 
 from headrace.common.contracts.http.page import View
-from headrace.common.contracts.ids import EventId, ProjectId, ServiceId
+from headrace.common.contracts.ids import EventId, KeyId, LoginId, ProjectId, ServiceId
 
 
 class AuditEntry(View):
@@ -27,3 +27,7 @@ class AuditEntry(View):
     """Its last name; null where there was none, or nothing is left of it."""
     message: str
     details: dict[str, object]
+    key_id: KeyId | None = None
+    """API key by which it was done, directly or by a login that came from it."""
+    login_id: LoginId | None = None
+    """Login by which it was done."""

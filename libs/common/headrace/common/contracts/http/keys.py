@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, Field, StringConstraints
 
 from headrace.common.contracts.http.page import Body, Change, View
 from headrace.common.contracts.ids import KeyId, Slug
+
+MAX_PROJECTS: Final = 100
+Projects = Annotated[
+    tuple[Annotated[str, StringConstraints(min_length=1, max_length=64)], ...],
+    Field(min_length=1, max_length=MAX_PROJECTS),
+]
+"""Names or ids of projects."""
 
 
 class CreateKey(Body):
@@ -18,6 +25,10 @@ class CreateKey(Body):
 
     name: Slug = "default"
     expires_in_s: Annotated[int | None, Field(ge=60, le=315_360_000)] = None
+    read_only: bool = False
+    """It may see what its user may, and change nothing."""
+    projects: Projects | None = None
+    """It is good for these projects only, in the user's role there, and never with an operator's rights. null: not limited."""
 
 
 class UpdateKey(Change):
@@ -30,6 +41,10 @@ class UpdateKey(Change):
     """null: default."""
     expires_in_s: Annotated[int | None, Field(ge=60, le=315_360_000)] = None
     """From now on. null: never."""
+    read_only: bool | None = None
+    """null: no."""
+    projects: Projects | None = None
+    """null: not limited to projects."""
 
 
 class KeyView(View):
@@ -39,6 +54,11 @@ class KeyView(View):
     name: str
     created_at: AwareDatetime
     expires_at: AwareDatetime | None
+    last_used_at: AwareDatetime | None = None
+    """To a minute; null: never, or before there were times of use."""
+    read_only: bool = False
+    projects: tuple[str, ...] | None = None
+    """Names of the projects that it is good for, as far as they exist; null: it is not limited."""
 
 
 class NewKey(KeyView):

@@ -28,4 +28,6 @@ class UserView(View):
     id: UserId
     name: str
     operator: bool
+    has_password: bool = False
+    """Whether the user can log in by name and password."""
     created_at: AwareDatetime

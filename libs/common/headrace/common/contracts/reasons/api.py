@@ -34,6 +34,7 @@ class ApiReason(ReasonCode):
         "model-source-unavailable",
         "the source of a model URI does not answer, or not as it should",
     )
+    PASSWORDS_BUSY = "passwords-busy", "too many passwords are being checked"
     SECRET_KEY_CHANGED = (
         "secret-key-changed",
         "stored secrets were encrypted with another secret key than this manager's",

@@ -35,6 +35,8 @@ class AuditedEvent:
     service: str | None
     message: str
     details: dict[str, Any]
+    key_id: UUID | None
+    login_id: UUID | None
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from headrace.common.contracts.ids import KeyId
+from headrace.common.contracts.ids import KeyId, ProjectId
 from headrace.manager.domain.records.users import User
+
+
+@dataclass(frozen=True)
+class KeyLimits:
+    """What limits a key: its end, and what it may."""
+
+    ends_at: datetime | None = None
+    read_only: bool = False
+    projects: tuple[ProjectId, ...] | None = None
+    """None: not limited to projects."""
 
 
 @dataclass(frozen=True)
@@ -15,7 +25,9 @@ class StoredKey:
 
     secret_hash: bytes
     expired: bool
-    ends_at: datetime | None
+    stale: bool
+    """Whether its last use is to be noted."""
+    limits: KeyLimits
     user: User
 
 
@@ -36,3 +48,19 @@ class Key:
     name: str
     created_at: datetime
     expires_at: datetime | None
+    last_used_at: datetime | None
+    read_only: bool
+    projects: tuple[str, ...] | None
+    """Names of the projects that it is limited to, as far as they exist; None: it is not limited."""
+
+
+@dataclass(frozen=True)
+class KeyChange:
+    """Change of a key; what is not given stays."""
+
+    name: str | None = None
+    set_end: bool = False
+    expires_in_s: int | None = None
+    read_only: bool | None = None
+    set_projects: bool = False
+    projects: tuple[ProjectId, ...] | None = None

@@ -16,3 +16,5 @@ class User:
     name: str
     operator: bool
     created_at: datetime
+    has_password: bool = False
+    """Where it was asked for."""
