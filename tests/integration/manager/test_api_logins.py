@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from typer.testing import CliRunner
 
+from headrace.cli.app import build
+from headrace.cli.config import Config
+from headrace.cli.session import Session
 from headrace.common.contracts.ids import new_uuid
 from headrace.common.contracts.keyform import LOGIN, LOGIN_CODE
 from headrace.common.contracts.login_cookie import PLAIN_COOKIE, SECURE_COOKIE
@@ -428,3 +433,36 @@ async def test_a_login_over_a_network_in_the_clear_is_refused_unless_the_host_is
                 (cookie,) = answer.headers.get_list("Set-Cookie")
                 assert cookie.startswith(f"{PLAIN_COOKIE}=")
             await browser.http.aclose()
+
+
+async def test_the_command_line_logs_in_by_password_changes_it_and_logs_out(
+    api: ManagerApi, ann: Api, tmp_path: Path
+) -> None:
+    home = tmp_path / "home"
+
+    async def types(*words: str, given: str = "", code: int = 0) -> str:
+        session = Session(Config({"HOME": str(home)}))
+        ran = await asyncio.to_thread(CliRunner().invoke, build(), list(words), obj=session, input=given)
+        session.close()
+        assert ran.exit_code == code, f"{words}: {ran.output} {ran.exception!r}"
+        return ran.output
+
+    await types("login", "--url", api.url, "--user", "ann", given="not her password\n", code=1)
+    shown = await types("login", "--url", api.url, "--user", "ann", given=f"{PASSWORD}\n")
+    assert PASSWORD not in shown
+    file = home / ".config" / "headrace" / "config.json"
+    token = json.loads(file.read_text())["key"]
+    assert (LOGIN.parse(token) is not None, file.stat().st_mode & 0o777) == (True, 0o600)
+    assert json.loads(await types("user", "logins", "ann", "--json"))[0]["current"] is True
+    new = "another long password"
+    assert "has a new password" in await types("user", "password", "ann", given=f"{new}\n{PASSWORD}\n")
+    link = json.loads(await types("console", "--json"))["url"]
+    assert link.startswith(f"{api.url}/console/login#code=hro_")
+    await types("user", "key", "ann", "--read-only", "--project", "default")
+    assert "see, in default" in await types("user", "keys", "ann")
+    assert json.loads(await types("logout", "--json")) == {"logged_out": True}
+    assert not file.exists()
+    program = Api(api.url, token)
+    await program.call("GET", "/v1/whoami", expect=401)
+    await program.close()
+    assert await api.pool.fetchval("select count(*) from logins") == 0

@@ -26,6 +26,7 @@ from headrace.common.contracts.http.clients import CreateClient
 from headrace.common.contracts.http.folders import CreateFolder, Selection
 from headrace.common.contracts.http.joining import CreateJoinToken, Join, RenewIdentity
 from headrace.common.contracts.http.keys import CreateKey, UpdateKey
+from headrace.common.contracts.http.logins import PutPassword, StartLogin
 from headrace.common.contracts.http.projects import CreateProject, PutMember, UpdateProject
 from headrace.common.contracts.http.replicas import PutWeight
 from headrace.common.contracts.http.revisions import Rollback
@@ -67,6 +68,8 @@ ONCE: Final[Mapping[type[BaseModel], str]] = {
     StartValidation: "a trial run is over when it ends; another one is started",
     CreateFolder: "revisions name folders, and were checked against what the folder is for; files are what changes in it",
     PutSecret: "a value is replaced by the same request, and taken away by DELETE (test_api_secrets.py)",
+    StartLogin: "makes a login, which is ended by DELETE (test_api_logins.py)",
+    PutPassword: "a password is replaced by the same request, and taken away by null (test_api_logins.py)",
     PutMember: "a role is replaced by the same request, and taken away by DELETE (test_api_access.py)",
     PutWeight: "a weight is replaced by the same request, and 100 is the usual one (test_api_traffic.py)",
     CordonAgent: "a cordon is replaced by the same request, and taken away by DELETE (test_api_agents.py)",
@@ -239,6 +242,8 @@ RESOURCES: Final[Mapping[str, Resource]] = {
         {
             "name": Field("laptop", ("--name", "laptop"), unset("name"), "default"),
             "expires_in_s": Field(3600, ("--expires", "1h"), unset("expires"), None, "a time"),
+            "read_only": Field(True, ("--read-only",), unset("read-only"), False),
+            "projects": Field(["default"], ("--project", "default"), unset("projects"), None),
         },
     ),
     "token": Resource(

@@ -57,6 +57,28 @@ async def test_ended_sessions_go_in_bounded_batches_until_none_is_due(pool: Pool
     assert await pool.fetchval("select count(*) from kernels") == 20
 
 
+async def test_logins_codes_and_tries_that_are_over_are_deleted(pool: Pool) -> None:
+    whose = await many_rows.owner(pool)
+    login = (
+        "insert into logins (id, user_id, secret_hash, form, method, ends_at)"
+        " values (gen_random_uuid(), $1, decode(repeat('00', 32), 'hex'), 'token', 'password', now() + $2::interval)"
+    )
+    code = (
+        "insert into login_codes (id, user_id, secret_hash, expires_at)"
+        " values (gen_random_uuid(), $1, decode(repeat('00', 32), 'hex'), now() + $2::interval)"
+    )
+    for statement in (login, code):
+        for ends_in in (timedelta(hours=-1), timedelta(hours=1)):
+            await pool.execute(statement, whose.user, ends_in)
+    await pool.execute(
+        "insert into login_attempts (subject, attempts, began_at)"
+        " select decode(repeat(n::text, 64), 'hex'), 1, now() - n * interval '1 h' from generate_series(0, 1) n"
+    )
+    await HousekeepingLoop(pool, lambda *_: None, Retention()).one_pass()
+    for table in ("logins", "login_codes", "login_attempts"):
+        assert await pool.fetchval(f"select count(*) from {table}") == 1, table
+
+
 async def test_deleting_sessions_visits_rows_in_proportion_to_them(pool: Pool) -> None:
     whose = await many_rows.owner(pool)
     await many_rows.services(pool, whose, 100)
