@@ -45,6 +45,7 @@ JOINING = {"POST": (400,), "GET": (200, 404)}
 OF_OPERATORS = ("/v1/agents", "/v1/removed-agents", "/v1/join-tokens", "/v1/identities", "/v1/audit")
 """Beginnings of the paths that are refused to everybody else, whatever they name."""
 BODIES = {
+    "put_secret": {"value": "x"},
     "start_login": {"key": "hr_x", "token": True},
     "put_password": {"password": "correct horse battery"},
     "update_rule": {"enabled": False},
@@ -144,6 +145,7 @@ async def test_two_projects_do_not_see_each_other_on_any_route(api: ManagerApi) 
     spent = await red.call("POST", "/v1/services/red-service/tokens", {})
     revocation = await red.call("DELETE", f"/v1/services/red-service/tokens/{spent['id']}")
     rule = await red.call("POST", "/v1/services/red-service/rules", BODIES["add_rule"])
+    await red.call("PUT", "/v1/projects/red/secrets/hub-token", {"value": "a secret line"})
     run = await red.call("POST", "/v1/validations", {"runtime": "cmd"})
     upload = (await ask(red.http, "POST", f"/v1/folders/{folder}/uploads")).headers["Location"].rpartition("/")[2]
     project = (await red.call("GET", "/v1/projects/red"))["id"]
@@ -164,6 +166,7 @@ async def test_two_projects_do_not_see_each_other_on_any_route(api: ManagerApi) 
         "agent": ("agent-1",),
         "name": ("agent-1",),
         "join_token": (str(replica),),
+        "secret": ("hub-token",),
     }
     key = await api.admin.call("POST", "/v1/users/admin/keys", {"projects": ["blue"]})
     limited = Api(api.url, key["key"])  # of an operator, who owns both
