@@ -8,15 +8,19 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
 
+from headrace.agent.domain.port_filter import PortFilter
+from headrace.agent.domain.ports import PortRange
 from tests.support.wait import eventually
 from tests.support.worlds.systemd import HOST, Machine, install_servers, machine
 
 pytestmark = [pytest.mark.e2e, pytest.mark.docker, pytest.mark.timeout(900)]
-EXAMPLE = Path(__file__).parents[2] / "examples/chat-simulated"
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "examples/chat-simulated"
 UNITS = [f"headrace-{name}.service" for name in ("manager", "appproxy", "autoscaler", "agent")]
 BODY = json.dumps(
     {"model": "chat-simulated", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 4}
@@ -172,6 +176,23 @@ async def test_what_a_start_waits_for_is_in_its_status(installed: Installed) -> 
     await eventually(lambda: on.shows(unit, "ActiveState", "StatusText") == ["active", "ready"], every_s=0.2)
 
 
+def test_the_unit_of_an_agent_lets_it_close_replica_ports(installed: Installed) -> None:
+    """All that the unit leaves an agent of the Docker runtime is left here, and nft is run instead of it."""
+    on, left_out = (
+        installed.on,
+        ("LoadCredential", "Environment", "ExecStart", "Restart", "Type", "Watchdog", "NotifyAccess"),
+    )
+    unit = (ROOT / "deploy/systemd/headrace-agent.service").read_text()
+    kept = [line for line in unit.splitlines() if not line.startswith(left_out)]
+    run = "[Service]\nType=oneshot\nExecStart=nft -f /etc/replica-ports.nft\n"
+    on.runs("tee", "/run/systemd/system/closes.service", given="\n".join(kept).replace("[Service]\n", run))
+    filtered = PortFilter("headrace_x", PortRange(20_000, 20_999), [ip_network("10.0.1.0/24"), ip_network("fd00::/64")])
+    on.runs("tee", "/etc/replica-ports.nft", given=filtered.script())
+    on.runs("systemctl", "start", "closes")
+    assert "tcp dport 20000-20999 drop" in on.runs("nft", "list", "table", "inet", "headrace_x")
+    on.runs("nft", "delete", "table", "inet", "headrace_x")
+
+
 async def test_after_a_reboot_everything_comes_back(installed: Installed) -> None:
     on = installed.on
     await asyncio.to_thread(on.reboot)
@@ -237,6 +258,23 @@ async def test_a_machine_that_joins_runs_its_agent_as_a_unit(installed: Installe
     )
     await asyncio.to_thread(on.headrace, "service", "wait", "joined")
     assert (await there.asks(), len(replicas(on))) == ("200", 1)
+
+    on.headrace("systemd", "uninstall", "--service", "appproxy", "--service", "autoscaler")
+    secret = "sed -n 's/^redis_url = \"\\(.*\\)\"$/\\1/p' /etc/headrace/settings/autoscaler.toml >/root/redis-url"
+    on.runs("sh", "-c", secret)
+    for kind, service in (("proxy", "appproxy"), ("autoscaler", "autoscaler")):
+        folders = f"--dir /etc/headrace-{kind}-7 --data-dir /var/lib/headrace/{kind}-7"
+        other = f"{on.headrace(kind, 'join-token').strip()} --name {kind}-7 {folders}"
+        if service == "autoscaler":
+            refused = on.tries("sh", "-c", other)
+            assert (refused.returncode, b"Redis: see above; nothing was changed" in refused.stderr) == (1, True)
+        said = on.runs("sh", "-c", f"{other} --redis-url-file /root/redis-url")
+        assert f"{kind}-7 runs as a service, also after a reboot: systemctl status headrace-{service}\n" in said
+        assert on.runs("systemctl", "is-enabled", f"headrace-{service}").strip() == "enabled"
+        assert on.shows(f"headrace-{service}.service", "ActiveState", "StatusText") == ["active", "ready"]
+        on.runs("test", "-s", f"/var/lib/headrace/{kind}-7/identity.creds")
+    assert on.runs("systemctl", "is-enabled", "headrace-appproxy.socket").strip() == "enabled"
+    assert await there.asks() == "200"
 
     on.headrace("systemd", "uninstall", "--service", "agent")
     assert "start it: HEADRACE_AGENT_CONFIG=" in on.runs("sh", "-c", f"{join} --no-service")

@@ -210,6 +210,41 @@ async def test_containers_of_two_projects_reach_neither_each_other_nor_the_machi
     assert report.machine.isolation.level == "firewall"
 
 
+async def test_ports_that_the_engine_publishes_are_closed_to_all_but_those_that_are_named(
+    bus: Bus, servers: EmbeddedServers, tmp_path: Path, folders: Path, busybox: str, neighbour: Neighbour
+) -> None:
+    """By address translation, and by the engine's own proxy, as over IPv6 where containers have none."""
+    here, there = f"{neighbour.ipv6}::1", f"{neighbour.ipv6}::2"
+    run("ip", "addr", "add", f"{here}/64", "dev", neighbour.cable, "nodad")
+    for address in (there, f"{neighbour.ipv6}::3"):
+        run("ip", "-n", neighbour.cable, "addr", "add", f"{address}/64", "dev", "eth0", "nodad")
+
+    def reaches(source: str, host: str, port: int) -> bool:
+        url = f"http://{f'[{host}]' if ':' in host else host}:{port}/etc/passwd"
+        words = ("curl", "-sf", "--max-time", "2", "--interface", source, url)
+        command = ("ip", "netns", "exec", neighbour.cable, *words)
+        return subprocess.run(command, check=False, capture_output=True, timeout=60).returncode == 0
+
+    named = json.dumps([neighbour.private, there])
+    replica = container(busybox)
+    async with docker_agent_with(
+        bus, servers, tmp_path, folders, BIND_ADDRESS="0.0.0.0", REPLICA_PORTS_FROM=named
+    ) as agent:
+        await agent.plan(replica)
+        port = (await agent.kernel(replica, state="running", health="healthy")).port
+        assert port is not None
+        last = int(agent.env["HEADRACE_AGENT_PORT_RANGE"].partition("-")[2])
+        proxied = docker("run", "-d", "-p", f"[::]:{last}:8000", busybox)
+        try:
+            await eventually(lambda: reaches(there, here, last))
+            assert not reaches(f"{neighbour.ipv6}::3", here, last)
+        finally:
+            docker("rm", "-f", proxied)
+        assert reaches(neighbour.private, neighbour.this_end, port)
+        assert not reaches(neighbour.other_end, neighbour.this_end, port)
+        assert httpx.get(f"http://{neighbour.this_end}:{port}/etc/passwd", timeout=60, verify=False).status_code == 200
+
+
 @pytest.mark.parametrize("setting", ["required", "off"])
 async def test_a_container_that_has_ipv6_after_all_reaches_nothing_over_it(
     bus: Bus, servers: EmbeddedServers, tmp_path: Path, folders: Path, busybox: str, neighbour: Neighbour, setting: str

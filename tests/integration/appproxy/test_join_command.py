@@ -29,7 +29,8 @@ async def there(pool: Pool, tmp_path: Path) -> AsyncIterator[Joinable]:
 
 
 async def join(there: Joinable, module: str, kind: str, folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
-    words = ["--url", there.url, "--ca-file", str(there.folder / "tls/ca.crt"), "--dir", str(folder / "etc"), *more]
+    own = ["--ca-file", str(there.folder / "tls/ca.crt"), "--dir", str(folder / "etc"), "--no-service"]
+    words = ["--url", there.url, *own, *more]
     return await asyncio.to_thread(
         subprocess.run,
         [sys.executable, "-m", f"headrace.{module}", "join", *words, "--data-dir", str(folder / "data")],
@@ -46,7 +47,7 @@ async def test_an_app_proxy_joins_and_is_ready(there: Joinable, tmp_path: Path) 
     ports = ("--listen-port", str(port), "--admin-port", str(admin), "--listen-host", "127.0.0.1")
     joined = await join(there, "appproxy", "proxy", folder, "--name", "edge-2", *ports)
     assert joined.returncode == 0, joined.stdout + joined.stderr
-    assert "redis_url" in joined.stdout
+    assert "none: it limits callers for itself, not with others" in joined.stdout
     environ = {"HEADRACE_APPPROXY_CONFIG": str(folder / "etc/settings/edge-2.toml")}
     (folder / "data").mkdir(exist_ok=True)
     log = folder / "proxy.log"
@@ -67,17 +68,23 @@ async def test_an_app_proxy_joins_and_is_ready(there: Joinable, tmp_path: Path) 
         assert f"{port}, {admin} in use" in taken.stdout
 
 
-async def test_an_autoscaler_joins_and_lacks_redis_alone(
+async def test_an_autoscaler_joins_with_redis_of_a_file_or_lacks_that_alone(
     there: Joinable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = tmp_path / "scaler"
-    joined = await join(there, "autoscaler", "autoscaler", folder, "--name", "scaler-2", "--admin-port", "0")
+    folder, words = tmp_path / "scaler", ("--admin-port", "0")
+    joined = await join(there, "autoscaler", "autoscaler", folder, "--name", "scaler-2", *words)
     assert joined.returncode == 0, joined.stdout + joined.stderr
-    assert "HEADRACE_AUTOSCALER_REDIS_URL" in joined.stdout
-    file = folder / "etc/settings/scaler-2.toml"
-    assert "redis_url" not in tomllib.loads(file.read_text())
+    assert "none: its start takes HEADRACE_AUTOSCALER_REDIS_URL" in joined.stdout
+    assert "redis_url" not in tomllib.loads((folder / "etc/settings/scaler-2.toml").read_text())
+    (tmp_path / "redis").write_text("redis://:hidden@127.0.0.1:1\n")
+    redis = ("--redis-url-file", str(tmp_path / "redis"))
+    whole = await join(there, "autoscaler", "autoscaler", folder, "--name", "scaler-3", *words, *redis)
+    assert whole.returncode == 0, whole.stdout + whole.stderr
+    assert "hidden" not in whole.stdout + whole.stderr
+    file = folder / "etc/settings/scaler-3.toml"
+    assert file.stat().st_mode & 0o777 == 0o600
     monkeypatch.setenv("HEADRACE_AUTOSCALER_CONFIG", str(file))
-    monkeypatch.setenv("HEADRACE_AUTOSCALER_REDIS_URL", "redis://127.0.0.1:1")
     settings = AutoscalerSettings()
-    assert (settings.id, settings.nats_user) == ("scaler-2", "scaler-2")
+    assert settings.redis_url.get_secret_value() == "redis://:hidden@127.0.0.1:1"
+    assert (settings.id, settings.nats_user) == ("scaler-3", "scaler-3")
     assert identity_file(settings) == folder / "data/identity.creds"

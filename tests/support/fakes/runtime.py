@@ -39,6 +39,8 @@ class FakeRuntime:
         """Whether it can stop kernels."""
         self.problem: PortProblem | None = None
         """Why an answer from a kernel's port does not count."""
+        self.elsewhere: str | None = None
+        """Why kernels' host ports are not in the agent's network namespace."""
 
     def ends(self, kernel_id: KernelId, exit_code: int) -> None:
         """Let a kernel's program end."""
@@ -94,6 +96,9 @@ class FakeRuntime:
 
     async def port_problem(self, kernel_id: KernelId, port: int) -> PortProblem | None:
         return self.problem
+
+    async def ports_elsewhere(self) -> str | None:
+        return self.elsewhere
 
     async def listens(self, spec: KernelSpec, port: int) -> str | None:
         return None

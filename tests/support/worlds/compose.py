@@ -13,11 +13,13 @@ from typing import Any, Final
 
 COMPOSE: Final = Path(sys.executable).with_name("docker-compose")
 _OVERRIDE: Final = """
+# Replica ports are closed to all but the machine, on which the app-proxy is: nothing starts unless the agent may do that.
 services:
   postgres: {{image: "{servers}", entrypoint: [postgres-entrypoint]}}
   nats: {{image: "{servers}"}}
   valkey: {{image: "{servers}"}}
   api: {{image: "{servers}"}}
+  agent: {{environment: {{HEADRACE_AGENT_REPLICA_PORTS_FROM: '["192.0.2.7"]'}}}}
   prometheus: {{image: "{servers}"}}
 """
 

@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[3]
 BIN = Path(sys.executable).parent
 PACKAGES = (
     *("systemd", "systemd-sysv", "dbus", "python3-venv", "curl", "sudo", "iproute2", "procps", "postgresql"),
-    "redis-server",
+    *("redis-server", "nftables"),
 )
 HOST = "ml.example.com"
 """Its own name, at which agents on it reach the manager."""

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from headrace.agent.domain.port_filter import PortFilter, network, table_name
+from headrace.agent.domain.port_filter import PortFilter, network
 from headrace.agent.domain.ports import PortRange
 from headrace.common.contracts.ids import KernelId, new_uuid
+from headrace.common.contracts.port_filter import port_filter_table
 from tests.support.factories.settings import agent_settings
 from tests.support.wait import eventually
 from tests.support.worlds.agent import AgentWorld
@@ -43,8 +44,9 @@ def test_names_that_none_resolves_let_nobody_in() -> None:
 
 
 def test_tables_of_two_agents_differ_and_are_names_for_nft() -> None:
-    assert table_name("/var/lib/headrace/a") != table_name("/var/lib/headrace/b")
-    assert table_name("/var/lib/headrace/a").replace("_", "").isalnum()
+    one, other = (port_filter_table(Path(f"/var/lib/headrace/{name}")) for name in "ab")
+    assert one != other
+    assert one.replace("_", "").isalnum()
 
 
 @pytest.mark.parametrize("source", ["10.0.1.0/24", "10.0.1.7", "fd00::/64", "proxy.example", "proxy-1"])
@@ -59,6 +61,18 @@ def test_anything_else_is_refused_by_name(tmp_path: Path, source: str) -> None:
         agent_settings(tmp_path, replica_ports_from=(source,))
 
 
+async def test_nothing_starts_where_the_rules_would_not_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    world, spec = AgentWorld(tmp_path), spec_of(KernelId(new_uuid()))
+    world.runtime.elsewhere = "the engine is not on the agent's machine"
+    async with world.running(replica_ports_from=("10.0.1.0/24",)):
+        await world.plan(spec)
+        await eventually(lambda: (report := world.report(spec.kernel_id)) is not None and report.state == "failed")
+        report = world.report(spec.kernel_id)
+        assert report is not None
+        assert report.reason.text == f"replica ports are open to all: {world.runtime.elsewhere}"
+
+
 async def test_nothing_starts_while_the_rules_cannot_be_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))  # where there is no nft
     world, spec = AgentWorld(tmp_path), spec_of(KernelId(new_uuid()))
@@ -68,5 +82,5 @@ async def test_nothing_starts_while_the_rules_cannot_be_set(tmp_path: Path, monk
         report = world.report(spec.kernel_id)
         assert report is not None
         assert report.reason.code == "isolation-unavailable"
-        assert report.reason.text.startswith("replica ports are open to all: nft: No such file or directory")
+        assert report.reason.text.startswith("replica ports are open to all: nft: No such file or directory; install")
         assert world.runtime.calls == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from ipaddress import IPv4Network
 from typing import Any
 
@@ -15,6 +16,19 @@ from headrace.agent.runtime.interface import RuntimeUnavailable
 from headrace.common.contracts.ids import SessionId, new_uuid
 
 POLICY = NetworkPolicy(None, IPv4Network("10.213.0.0/16"), 27, "off", local_engine=False)
+
+
+class Bridges:
+    """An engine with one bridge, of this name."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.fails = False
+
+    async def call(self, *_: object, **__: object) -> Any:
+        if self.fails:
+            raise RuntimeUnavailable("it did not answer")
+        return [{"Id": "0" * 64, "Options": {"com.docker.network.bridge.name": self.name}}] if self.name else []
 
 
 class Engine:
@@ -86,6 +100,32 @@ async def test_a_sweep_by_an_old_look_does_not_serve_what_ended_after_it() -> No
     assert list(engine.networks) == [str(session)]
     await networks.sweep(set(), networks.requested)
     assert engine.networks == {}
+
+
+@pytest.mark.parametrize(
+    ("bridge", "local", "said"),
+    [
+        ("lo", True, None),  # an interface that is in every namespace
+        ("", True, None),
+        ("no-such-bridge", True, "the engine's bridges are not in the agent's network namespace; run the agent in"),
+        ("lo", False, "the engine is not on the agent's machine"),
+    ],
+)
+async def test_whether_ports_are_published_where_the_agent_is(bridge: str, *, local: bool, said: str | None) -> None:
+    engine, policy = Bridges(bridge), replace(POLICY, local_engine=local)
+    networks = SessionNetworks(engine, "a", "/data", policy, Firewall("/data", ()))  # type: ignore[arg-type]
+    found = await networks.elsewhere()
+    assert str(found).startswith(str(said))
+    engine.fails = True
+    assert await networks.elsewhere() == found
+
+
+async def test_until_the_engine_answers_nobody_knows_where_its_ports_are() -> None:
+    engine = Bridges("lo")
+    engine.fails = True
+    policy = replace(POLICY, local_engine=True)
+    networks = SessionNetworks(engine, "a", "/data", policy, Firewall("/data", ()))  # type: ignore[arg-type]
+    assert "not known yet" in str(await networks.elsewhere())
 
 
 async def test_an_agent_that_stops_before_its_next_sweep_leaves_only_networks_that_have_containers() -> None:

@@ -18,11 +18,11 @@ def _no_options(parser: ArgumentParser) -> None:
     parser.add_argument("--data-dir", type=Path)
 
 
-def _joiner(unit_words: Sequence[str] | None = ("--service", "agent")) -> Joiner:
-    words = None if unit_words is None else lambda name: (*unit_words, name)
-    return Joiner(
-        "agent", "headrace-agent", "agent", _no_options, lambda _given: (), lambda _given, _answer: {}, unit_words=words
-    )
+def _joiner(kind: str, module: str) -> Joiner:
+    return Joiner(kind, f"headrace-{kind}", module, _no_options, lambda _given: (), lambda _given, _answer: {})
+
+
+JOINERS = {module: _joiner(kind, module) for kind, module in (("agent", "agent"), ("proxy", "appproxy"))}
 
 
 class Systemd:
@@ -51,28 +51,31 @@ def systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Systemd:
     return there
 
 
-def joined(folder: Path, *more: str, joiner: Joiner | None = None) -> int:
+def joined(folder: Path, *more: str, module: str = "agent") -> int:
     words = ["--url", "https://ml.example.com", "--dir", str(folder), "--name", "b", *more]
-    return join(joiner or _joiner(), words)
+    return join(JOINERS[module], words)
 
 
-def test_it_has_systemd_run_the_service(tmp_path: Path, systemd: Systemd, capsys: pytest.CaptureFixture[str]) -> None:
-    assert joined(tmp_path) == 0
+@pytest.mark.parametrize("module", list(JOINERS))
+def test_it_has_systemd_run_the_service(
+    tmp_path: Path, systemd: Systemd, capsys: pytest.CaptureFixture[str], module: str
+) -> None:
+    assert joined(tmp_path, module=module) == 0
     assert [command[3:] for command in systemd.commands] == [
-        ["systemd", "install", str(tmp_path), "--service", "agent", "b", "--now"]
+        ["systemd", "install", str(tmp_path), "--service", module, f"--{module}", "b", "--now"]
     ]
     assert capsys.readouterr().out.endswith(
-        "b runs as a service, also after a reboot: systemctl status headrace-agent\n"
+        f"b runs as a service, also after a reboot: systemctl status headrace-{module}\n"
     )
 
 
-@pytest.mark.parametrize("how", ["--no-service", "no systemd", "no unit"])
+@pytest.mark.parametrize("how", ["--no-service", "no systemd"])
 def test_without_a_unit_it_says_how_to_start(
     tmp_path: Path, systemd: Systemd, capsys: pytest.CaptureFixture[str], how: str
 ) -> None:
     systemd.unsupported = "systemd does not run on this machine" if how == "no systemd" else None
     more = ("--no-service",) if how == "--no-service" else ()
-    assert joined(tmp_path, *more, joiner=_joiner(None) if how == "no unit" else None) == 0
+    assert joined(tmp_path, *more) == 0
     out = capsys.readouterr().out
     assert f"start it: HEADRACE_AGENT_CONFIG={tmp_path}/settings/b.toml " in out
     assert out.endswith(" -m headrace.agent  # systemd does not run on this machine\n") is (how == "no systemd")
@@ -86,7 +89,7 @@ def test_a_unit_that_fails_is_one_line_with_the_command_to_repeat(
     assert joined(tmp_path) == 1
     said = capsys.readouterr().err
     assert said.startswith(f"headrace-agent join: b has joined, and its service does not run yet: {FAILS}. Mend it and")
-    assert said.endswith(f" -m headrace.cli systemd install {tmp_path} --service agent b --now\n")
+    assert said.endswith(f" -m headrace.cli systemd install {tmp_path} --service agent --agent b --now\n")
 
 
 def test_a_unit_of_another_agent_is_left_alone(

@@ -44,8 +44,8 @@ def test_a_unit_of_other_settings_is_left_alone(booted: Path) -> None:
 
 
 def test_the_command_is_that_of_the_same_environment() -> None:
-    words = ("--service", "agent", "--agent", "gpu-7")
-    assert units.install_command(Path("/etc/headrace"), words) == [
+    words = ("--service", "appproxy", "--appproxy", "edge-2")
+    assert units.install_command(Path("/etc/headrace"), "appproxy", "edge-2") == [
         *(sys.executable, "-m", "headrace.cli", "systemd", "install", "/etc/headrace", *words, "--now")
     ]
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from headrace.common.contracts.port_filter import port_filter_table
 from headrace.install.errors import InstallError
 from headrace.install.make import make
 from headrace.install.plan import Choices, Layout
@@ -28,9 +29,13 @@ class FolderAsHost:
         self.root = root
         self.ran: list[str] = []
         self.fails = ""
+        self.tables: set[str] = set()
 
     def check(self) -> None:
         """It can be installed on."""
+
+    def has_table(self, name: str) -> bool:
+        return name in self.tables
 
     def run(self, command: Sequence[str], timeout_s: float) -> None:
         self.ran.append(" ".join(command))
@@ -59,11 +64,12 @@ def made(tmp_path: Path, *agents: str, data: Path | None = None) -> Path:
 
 
 def install(
-    folder: Path, host: FolderAsHost, *services: ServiceName, agent: str = "", now: bool = False
+    folder: Path, host: FolderAsHost, *services: ServiceName, now: bool = False, **names: str
 ) -> tuple[Steps, list[str]]:
     """Install, and return the steps and the commands that ran."""
     host.ran = []
-    steps = install_steps(folder, host, python=PYTHON, services=services, agent=agent, now=now)
+    given = {ServiceName(service): name for service, name in names.items() if name}
+    steps = install_steps(folder, host, python=PYTHON, services=services, names=given, now=now)
     perform(steps.steps, host)
     return steps, host.ran
 
@@ -144,6 +150,69 @@ def test_which_agent_is_this_machines(
         assert f"/bus/{installed}.creds" in text
 
 
+JOINED = {
+    "appproxy": 'id = "edge-2"\nlisten_port = 8000\ndata_dir = "/var/lib/headrace/appproxy"\n',
+    "autoscaler": 'id = "edge-2"\nadmin_port = 8094\ndata_dir = "/var/lib/headrace/autoscaler"\n',
+    "agent": 'id = "edge-2"\nadvertise_host = "10.0.0.7"\nfolder_access = "fetch"\n',
+}
+
+
+def joined(folder: Path, service: str, name: str = "edge-2") -> Path:
+    """Write the files of a machine that joined."""
+    for path, text in {f"settings/{name}.toml": JOINED[service], f"bus/{name}.creds": "x", "tls/ca.crt": "x"}.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text)
+    return folder
+
+
+@pytest.mark.parametrize("service", list(JOINED))
+def test_a_service_that_joined_under_a_name_gets_the_unit_of_its_kind(
+    tmp_path: Path, host: FolderAsHost, service: str
+) -> None:
+    folder = joined(tmp_path / "etc", service)
+    assert install(folder, host)[0].units == (f"headrace-{service}.service",)
+    unit = (host.root / f"etc/systemd/system/headrace-{service}.service").read_text()
+    assert f"\nLoadCredential=edge-2.toml:{folder}/settings/edge-2.toml\n" in unit
+    assert f"\nEnvironment=HEADRACE_{service.upper()}_CONFIG=%d/edge-2.toml\n" in unit
+    assert f"\nEnvironment=HEADRACE_{service.upper()}_NATS_CREDENTIALS=%d/edge-2.creds\n" in unit
+    assert f"-m headrace.{service}\n" in unit
+    assert (host.root / "etc/systemd/system/headrace-appproxy.socket").exists() is (service == "appproxy")
+    assert install(folder, host, ServiceName(service), **{service: "edge-2"})[0].steps == ()
+
+
+def test_of_several_the_one_that_is_named_is_installed(tmp_path: Path, host: FolderAsHost) -> None:
+    folder = joined(joined(tmp_path / "etc", "appproxy"), "appproxy", "edge-3")
+    with pytest.raises(InstallError, match="found edge-2, edge-3 for the appproxy; allowed: --appproxy NAME"):
+        install(folder, host)
+    with pytest.raises(InstallError, match="--appproxy: found edge-9; allowed: edge-2, edge-3"):
+        install(folder, host, appproxy="edge-9")
+    joined(folder, "agent", "gpu-7")
+    with pytest.raises(InstallError, match="--appproxy: found gpu-7; allowed: edge-2, edge-3"):
+        install(folder, host, ServiceName.APPPROXY, appproxy="gpu-7")  # which is an agent
+    assert install(folder, host, ServiceName.APPPROXY, appproxy="edge-3")[0].units == ("headrace-appproxy.service",)
+
+
+def test_one_that_joined_beside_those_of_init_is_installed_by_its_name_alone(
+    tmp_path: Path, host: FolderAsHost
+) -> None:
+    folder = joined(made(tmp_path), "autoscaler")
+    install(folder, host)
+    unit = host.root / "etc/systemd/system/headrace-autoscaler.service"
+    assert "/settings/autoscaler.toml\n" in unit.read_text()
+    install(folder, host, ServiceName.AUTOSCALER, autoscaler="edge-2")
+    assert "/settings/edge-2.toml\n" in unit.read_text()
+
+
+def test_replica_ports_that_the_process_runtime_cannot_close_are_refused(tmp_path: Path, host: FolderAsHost) -> None:
+    folder = joined(tmp_path / "etc", "agent")
+    settings = folder / "settings/edge-2.toml"
+    settings.write_text(settings.read_text() + 'replica_ports_from = ["10.0.1.4"]\n')
+    install(folder, host)
+    settings.write_text(settings.read_text() + 'runtime = "process"\n')
+    with pytest.raises(InstallError, match=r"edge-2\.toml: found replica_ports_from; allowed with runtime"):
+        install(folder, host)
+
+
 def test_a_machine_with_the_files_of_one_agent_needs_no_name(tmp_path: Path, host: FolderAsHost) -> None:
     whole = made(tmp_path, "gpu-1=10.0.0.5")
     copied = tmp_path / "copied"
@@ -191,13 +260,13 @@ def test_a_machine_that_joined_an_installation_of_a_public_authority_verifies_by
 ) -> None:
     for path in ("settings/gpu-1.toml", "bus/gpu-1.creds"):
         (tmp_path / "etc" / path).parent.mkdir(parents=True)
-        (tmp_path / "etc" / path).write_text('id = "gpu-1"\n')
+        (tmp_path / "etc" / path).write_text('runtime = "docker"\n')
     assert install(tmp_path / "etc", host)[0].units == (AGENT,)
     unit = (host.root / f"etc/systemd/system/{AGENT}").read_text()
     assert "Environment=HEADRACE_AGENT_NATS_CREDENTIALS=%d/gpu-1.creds\n" in unit
     assert "ca.crt" not in unit
     assert "CA_FILE" not in unit
-    (tmp_path / "etc/settings/gpu-1.toml").write_text(f'ca_file = "{tmp_path}/etc/tls/ca.crt"\n')
+    (tmp_path / "etc/settings/gpu-1.toml").write_text(f'runtime = "docker"\nca_file = "{tmp_path}/etc/tls/ca.crt"\n')
     with pytest.raises(InstallError, match=r"lacks tls/ca\.crt, which the agent needs"):
         install(tmp_path / "etc", host)
 
@@ -214,10 +283,18 @@ def test_uninstalling_leaves_the_data_and_says_where(tmp_path: Path, host: Folde
     assert "systemctl disable --now headrace-appproxy.socket headrace-appproxy.service" in host.ran
     assert host.ran[-1] == "systemctl daemon-reload"
     assert f"{data}/folders is left: the data of the manager" in steps.notes
+    assert "nft" not in " ".join(steps.notes)
     assert (data / "agents/agent-1").is_dir()
     assert uninstall_steps(host) == Steps((), ())
     (note,) = uninstall_steps(host, delete_data=True).notes
     assert "remove it by hand" in note
+
+
+def test_uninstalling_says_which_replica_ports_stay_closed(tmp_path: Path, host: FolderAsHost) -> None:
+    install(made(tmp_path), host)
+    host.tables = {port_filter_table(Path("/var/lib/headrace/agents/agent-1"))}
+    (note,) = [note for note in uninstall_steps(host).notes if "nft" in note]
+    assert note.endswith(f"nft delete table inet {next(iter(host.tables))}")
 
 
 def test_uninstalling_with_the_data_ends_replicas_first(tmp_path: Path, host: FolderAsHost) -> None:

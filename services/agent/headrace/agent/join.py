@@ -95,13 +95,7 @@ def _forget(given: argparse.Namespace) -> None:
     (given.data_dir / KEY_NAME).unlink(missing_ok=True)
 
 
-def _unit_words(name: str) -> Sequence[str]:
-    return ("--service", "agent", "--agent", name)
-
-
-JOINER: Final = Joiner(
-    "agent", "headrace-agent", "agent", _options, _checks, _settings, forget=_forget, unit_words=_unit_words
-)
+JOINER: Final = Joiner("agent", "headrace-agent", "agent", _options, _checks, _settings, forget=_forget)
 
 
 def _supported() -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from ipaddress import ip_network
@@ -30,17 +30,26 @@ _RESOLVE_S: Final = 5.0
 class ReplicaPorts:
     """Closes replica ports to all but `sources`: networks, addresses, and the addresses that names stand for.
 
-    A name that cannot be resolved stands for the addresses that it had last. When the task ends the rules stay while anything
-    runs on the machine.
+    A name that cannot be resolved stands for the addresses that it had last. `elsewhere` says why the ports are not of the
+    network namespace in which the rules would be set. When the task ends the rules stay while anything runs on the machine.
     """
 
     name = "replica-ports"
 
-    def __init__(self, table: str, ports: PortRange, sources: Sequence[str], *, in_use: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        table: str,
+        ports: PortRange,
+        sources: Sequence[str],
+        *,
+        in_use: Callable[[], bool],
+        elsewhere: Callable[[], Awaitable[str | None]],
+    ) -> None:
         self._table = table
         self._ports = ports
         self._sources = tuple(sources)
         self._in_use = in_use
+        self._elsewhere = elsewhere
         self._loop = Loop("replica-ports", self.one_pass, every=EVERY)
         self._lock = asyncio.Lock()
         self._known: dict[str, tuple[Network, ...]] = {}
@@ -80,7 +89,7 @@ class ReplicaPorts:
             script = PortFilter(self._table, self._ports, await self._allowed()).script()
             if script == self._script and self._seen is not None and await self._listed() == self._seen:
                 return
-            before, problem = self.problem, await _nft("-f", "-", text=script)
+            before, problem = self.problem, await self._elsewhere() or await _nft("-f", "-", text=script)
             again = self._script == script and before is None
             self._script = script
             self.problem = None if problem is None else f"replica ports are open to all: {problem}"
@@ -135,8 +144,10 @@ def _nft_now(words: Sequence[str], text: str) -> str | None:
     except subprocess.TimeoutExpired:
         return f"nft did not end within {_CALL_S:g} s"
     except OSError as error:
-        return f"nft: {error.strerror}"
+        return f"nft: {error.strerror}; install nftables"
     said = " ".join(done.stderr.decode("utf-8", "replace").split())
+    if "Operation not permitted" in said:
+        return f"the agent lacks CAP_NET_ADMIN: {said[:MAX_QUOTED]}"
     return None if done.returncode == 0 else (said[:MAX_QUOTED] or f"nft ended with exit code {done.returncode}")
 
 

@@ -23,7 +23,6 @@ from headrace.agent.bus import read_plan, serve
 from headrace.agent.checks import HealthChecker
 from headrace.agent.disk import DiskMonitor
 from headrace.agent.domain.kernels import snapshots_in_use
-from headrace.agent.domain.port_filter import table_name
 from headrace.agent.folder_cache.cache import CacheLimits, FolderCache
 from headrace.agent.folder_cache.managers import AccessToken, ManagerFiles
 from headrace.agent.folders import Folders
@@ -57,6 +56,7 @@ from headrace.common.bus.link import Link
 from headrace.common.bus.publish import ask
 from headrace.common.contracts.messages.folder_access import FolderAccess, FolderAccessRequest
 from headrace.common.contracts.messages.reports import Machine
+from headrace.common.contracts.port_filter import port_filter_table
 from headrace.common.contracts.readiness import AgentCheck
 from headrace.common.joining.renewal import identity_loop, keep_identity
 from headrace.common.runtime.clock import SYSTEM_CLOCKS, Clocks
@@ -114,7 +114,7 @@ async def build(settings: Settings) -> AsyncIterator[Sequence[Task]]:
             remove_leftovers(folder)
         keep_identity(settings.nats_credentials, identity_file(settings))
         if not settings.replica_ports_from:
-            await remove_port_filter(table_name(str(settings.data_dir)))
+            await remove_port_filter(port_filter_table(settings.data_dir))
         connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE_S)
         http = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
         checker = HealthChecker(settings.probed_host)
@@ -147,7 +147,7 @@ def make_agent(settings: Settings, edges: Edges) -> Agent:
     cache = _folder_cache(settings, edges, table, plans)
     anywhere = secrets.randbelow(len(settings.ports)) + settings.ports.first
     ports = HostPorts(settings.ports, settings.bind_address, after=anywhere)
-    ports_filter = _port_filter(settings, table)
+    ports_filter = _port_filter(settings, table, runtime)
     starter = Starter(
         runtime,
         table,
@@ -267,14 +267,15 @@ async def _managers(settings: Settings, stack: AsyncExitStack) -> aiohttp.Client
     return await stack.enter_async_context(session)
 
 
-def _port_filter(settings: Settings, table: KernelRegistry) -> ReplicaPorts | None:
+def _port_filter(settings: Settings, table: KernelRegistry, runtime: Runtime) -> ReplicaPorts | None:
     if not settings.replica_ports_from:
         return None
     return ReplicaPorts(
-        table_name(str(settings.data_dir)),
+        port_filter_table(settings.data_dir),
         settings.ports,
         settings.replica_ports_from,
         in_use=lambda: any(seen.phase == "running" for seen in table.seen.values()),
+        elsewhere=runtime.ports_elsewhere,
     )
 
 

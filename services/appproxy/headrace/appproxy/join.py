@@ -10,6 +10,7 @@ from typing import Any, Final
 from headrace.common.joining.checks import Check, ports_check
 from headrace.common.joining.command import Joiner
 from headrace.common.joining.files import SettingValue
+from headrace.common.joining.redis import add_redis_option, redis_check, redis_url
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
@@ -23,28 +24,27 @@ def _options(parser: argparse.ArgumentParser) -> None:
         default=Path("/var/lib/headrace/appproxy"),
         help="Its last route tables. Default: %(default)s.",
     )
+    add_redis_option(parser)
 
 
 def _checks(given: argparse.Namespace) -> Sequence[Check]:
-    return (ports_check({given.listen_port: "--listen-port", given.admin_port: "--admin-port"}),)
+    return (
+        ports_check({given.listen_port: "--listen-port", given.admin_port: "--admin-port"}),
+        redis_check(given, required=False, without="it limits callers for itself, not with others"),
+    )
 
 
 def _settings(given: argparse.Namespace, told: Mapping[str, Any]) -> Mapping[str, SettingValue]:
+    url = redis_url(given)
+    redis: dict[str, SettingValue] = {"redis_url": url} if url else {}
     return {
         "listen_host": given.listen_host,
         "listen_port": given.listen_port,
         "admin_port": given.admin_port,
         "data_dir": str(given.data_dir),
         "advertise_url": given.advertise_url or str(told.get("advertise_url", "")),
+        **redis,
     }
 
 
-JOINER: Final = Joiner(
-    "proxy",
-    "headrace-proxy",
-    "appproxy",
-    _options,
-    _checks,
-    _settings,
-    note="callers' limits hold over all app-proxies once it has the installation's Redis (redis_url); until then each counts for itself",
-)
+JOINER: Final = Joiner("proxy", "headrace-proxy", "appproxy", _options, _checks, _settings)

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from headrace.common.joining.checks import Check, ports_check
-from headrace.common.joining.command import Joiner
+from headrace.common.joining.command import Joiner, wants_unit
 from headrace.common.joining.files import SettingValue
+from headrace.common.joining.redis import add_redis_option, redis_check, redis_url
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
@@ -20,22 +21,21 @@ def _options(parser: argparse.ArgumentParser) -> None:
         default=Path("/var/lib/headrace/autoscaler"),
         help="Its identity. Default: %(default)s.",
     )
+    add_redis_option(parser)
 
 
 def _checks(given: argparse.Namespace) -> Sequence[Check]:
-    return (ports_check({given.admin_port: "--admin-port"}),)
+    without = "its start takes HEADRACE_AUTOSCALER_REDIS_URL"
+    return (
+        ports_check({given.admin_port: "--admin-port"}),
+        redis_check(given, required=wants_unit(given), without=without),
+    )
 
 
 def _settings(given: argparse.Namespace, _: Mapping[str, Any]) -> Mapping[str, SettingValue]:
-    return {"admin_port": given.admin_port, "data_dir": str(given.data_dir)}
+    url = redis_url(given)
+    redis: dict[str, SettingValue] = {"redis_url": url} if url else {}
+    return {"admin_port": given.admin_port, "data_dir": str(given.data_dir), **redis}
 
 
-JOINER: Final = Joiner(
-    "autoscaler",
-    "headrace-autoscaler",
-    "autoscaler",
-    _options,
-    _checks,
-    _settings,
-    note="it needs the installation's Redis, whose password no machine is told by joining: HEADRACE_AUTOSCALER_REDIS_URL",
-)
+JOINER: Final = Joiner("autoscaler", "headrace-autoscaler", "autoscaler", _options, _checks, _settings)

@@ -50,14 +50,22 @@ def install(
     agent: Annotated[
         str, typer.Option("--agent", metavar="NAME", help="Agent of this machine. Default: the one at loopback.")
     ] = "",
+    appproxy: Annotated[
+        str, typer.Option("--appproxy", metavar="NAME", help="App-proxy of this machine. Default: the only one.")
+    ] = "",
+    autoscaler: Annotated[
+        str, typer.Option("--autoscaler", metavar="NAME", help="Autoscaler of this machine. Default: the only one.")
+    ] = "",
     now: Annotated[bool, typer.Option("--now", help="Start them too, and restart those whose unit changed.")] = False,
     dry_run: DryRun = False,
 ) -> None:
     """Install and enable units of the services whose files are in DIR; again: only what changed."""
     host = ThisMachine()
+    given = {ServiceName.AGENT: agent, ServiceName.APPPROXY: appproxy, ServiceName.AUTOSCALER: autoscaler}
+    names = {one: name for one, name in given.items() if name}
     try:
         steps = install_steps(
-            folder.absolute(), host, python=Path(sys.executable), services=service or (), agent=agent, now=now
+            folder.absolute(), host, python=Path(sys.executable), services=service or (), names=names, now=now
         )
         _take(session, steps, host, dry_run=dry_run)
     except InstallError as error:

@@ -37,16 +37,13 @@ class Joiner:
     program: str
     """Its name as a program, and the words of its environment variables: `headrace-agent`, HEADRACE_AGENT."""
     module: str
+    """Its package, and its name as a service of `headrace systemd`."""
     options: Callable[[argparse.ArgumentParser], None]
     checks: Callable[[argparse.Namespace], Sequence[Check]]
     settings: Callable[[argparse.Namespace, Mapping[str, Any]], Mapping[str, SettingValue]]
     """Its settings, of the options and of what the manager answered, beside those of all services."""
-    note: str = ""
-    """What is to be done before its start."""
     forget: Callable[[argparse.Namespace], None] = lambda _given: None
     """Deletes the keys that it made itself when it joined before (`--again`). Raises OSError."""
-    unit_words: Callable[[str], Sequence[str]] | None = None
-    """Words of `headrace systemd install DIR` that mean it, by its name; None: it is started by hand."""
 
 
 def join(joiner: Joiner, arguments: Sequence[str]) -> int:
@@ -70,6 +67,11 @@ def own_address(url: str) -> str:
         raise JoinError(
             f"{url} cannot be reached: {error.strerror or error}; is the manager up, and the port open?"
         ) from None
+
+
+def wants_unit(given: argparse.Namespace) -> bool:
+    """Return whether systemd is to run the service from now on."""
+    return not given.no_service and units.unsupported() is None
 
 
 def _join(joiner: Joiner, given: argparse.Namespace) -> int:
@@ -101,8 +103,6 @@ def _join(joiner: Joiner, given: argparse.Namespace) -> int:
     _say(
         f"{name} has joined {manager.url}; its identity is signed until {answer['identity']['expires_at']}, and renewed before"
     )
-    if joiner.note:
-        _say(joiner.note)
     _start(joiner, given, files)
     return 0
 
@@ -116,12 +116,11 @@ def _forget(joiner: Joiner, given: argparse.Namespace) -> None:
 
 def _checked(joiner: Joiner, given: argparse.Namespace, manager: Manager, files: MachineFiles) -> list[Check]:
     found, clock = manager.version()
-    wants_unit = joiner.unit_words is not None and not given.no_service and units.unsupported() is None
     return [
         version_check(found, version("headrace")),
         clock_check(clock, datetime.now(UTC)),
         *joiner.checks(given),
-        *([units.unit_check(joiner.module, files.settings)] if wants_unit else []),
+        *([units.unit_check(joiner.module, files.settings)] if wants_unit(given) else []),
         _writable("folder of settings", given.dir),
         _writable("folder of data", given.data_dir),
     ]
@@ -151,7 +150,7 @@ def _start(joiner: Joiner, given: argparse.Namespace, files: MachineFiles) -> No
     """Have systemd run the service from now on, or say how to start it. Raises JoinError."""
     variable = f"HEADRACE_{joiner.module.upper()}_CONFIG"
     by_hand = f"start it: {variable}={files.settings} {sys.executable} -m headrace.{joiner.module}"
-    if joiner.unit_words is None or given.no_service:
+    if given.no_service:
         _say(by_hand)
         return
     if (why := units.unsupported()) is not None:
@@ -159,7 +158,7 @@ def _start(joiner: Joiner, given: argparse.Namespace, files: MachineFiles) -> No
         return
     if (unit := units.unit_check(joiner.module, files.settings)).mend is not None:
         raise JoinError(f"{files.name} has joined, and is not started: found {unit.found}; {unit.mend}")
-    command = units.install_command(files.folder, joiner.unit_words(files.name))
+    command = units.install_command(files.folder, joiner.module, files.name)
     try:
         units.install(command)
     except units.UnitError as error:
@@ -218,7 +217,6 @@ def _parser(joiner: Joiner) -> argparse.ArgumentParser:
     )
     parser.add_argument("--check-only", action="store_true", help="Check the machine, and change nothing.")
     parser.add_argument("--again", action="store_true", help="Join with a new key, though it has joined before.")
-    if joiner.unit_words is not None:
-        parser.add_argument("--no-service", action="store_true", help="Install no systemd unit; say how to start it.")
+    parser.add_argument("--no-service", action="store_true", help="Install no systemd unit; say how to start it.")
     joiner.options(parser)
     return parser

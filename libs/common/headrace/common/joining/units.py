@@ -47,9 +47,10 @@ def unit_check(service: str, settings: Path) -> Check:
     return Check("unit", f"{unit.name} of other settings", needed, mend)
 
 
-def install_command(folder: Path, words: Sequence[str]) -> list[str]:
-    """Return the command that installs, enables and starts the unit of a service whose files are in `folder`."""
-    return [sys.executable, "-m", "headrace.cli", "systemd", "install", str(folder), *words, "--now"]
+def install_command(folder: Path, service: str, name: str) -> list[str]:
+    """Return the command that installs, enables and starts the unit of the service with this name whose files are in `folder`."""
+    words = ("--service", service, f"--{service}", name, "--now")
+    return [sys.executable, "-m", "headrace.cli", "systemd", "install", str(folder), *words]
 
 
 def install(command: Sequence[str]) -> None:

@@ -77,12 +77,13 @@ def _host(text: str) -> tuple[str, int]:
     return host, port or SENTINEL_PORT
 
 
-def _checked(secret: SecretStr) -> SecretStr:
+def checked_redis_url(secret: SecretStr) -> SecretStr:
+    """Return the URL of Redis if it is one, or empty. Raises ValueError, which quotes nothing of it."""
     url = secret.get_secret_value()
     if url and sentinel_address(url) is None and url.partition("://")[0] not in _PLAIN:
         raise ValueError(f"not an address; allowed: {ALLOWED}")
     return secret
 
 
-RedisUrl = Annotated[SecretStr, AfterValidator(_checked)]
+RedisUrl = Annotated[SecretStr, AfterValidator(checked_redis_url)]
 """Setting with the address of Redis."""

@@ -3,53 +3,93 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from ipaddress import ip_address
 from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 from headrace.install.errors import InstallError
 from headrace.install.plan import MAX_AGENTS
 from headrace.install.systemd.units import CA, Chosen, ServiceName, needed
 
-_OTHERS: Final = {ServiceName.MANAGER: "manager", ServiceName.APPPROXY: "proxy-1", ServiceName.AUTOSCALER: "autoscaler"}
-"""Names of the settings of all services but agents."""
+_OF_INIT: Final = {
+    ServiceName.MANAGER: "manager",
+    ServiceName.APPPROXY: "proxy-1",
+    ServiceName.AUTOSCALER: "autoscaler",
+}
+"""Names of the settings that `headrace init` makes of all services but agents."""
+NAMED: Final = (ServiceName.APPPROXY, ServiceName.AUTOSCALER, ServiceName.AGENT)
+"""Services that have names of their own, by which they join."""
+NOBODY: Final[Mapping[ServiceName, str]] = MappingProxyType({})
+_TELLING: Final = (
+    (ServiceName.MANAGER, {"database_url"}),
+    (ServiceName.APPPROXY, {"listen_port", "listen_host", "advertise_url"}),
+    (ServiceName.AGENT, {"folder_access", "folders_root", "runtime", "advertise_host", "bind_address"}),
+)
+"""Settings by which a file is known as one of a service: each has some of these, and an autoscaler none."""
+_MAX_FILES: Final = MAX_AGENTS + 1000
 _HIDDEN: Final = ("/root", "/home", "/run/user", "/tmp", "/var/tmp")  # noqa: S108 - units have a private one
 """Folders that the units hide from the services."""
 
 
-def chosen_services(folder: Path, services: Sequence[ServiceName], agent: str) -> tuple[list[Chosen], tuple[str, ...]]:
+def chosen_services(
+    folder: Path, services: Sequence[ServiceName], names: Mapping[ServiceName, str] = NOBODY
+) -> tuple[list[Chosen], tuple[str, ...]]:
     """Return the services to install, with their settings, and notes about what was left out. Raises InstallError."""
-    named = [one for one in _OTHERS if one in services]
-    others = named if services else [one for one in _OTHERS if (folder / f"settings/{_OTHERS[one]}.toml").exists()]
-    chosen = [_read(folder, one, _OTHERS[one]) for one in others]
-    if services and ServiceName.AGENT not in services and not agent:
+    found = _found(folder)
+    for service, name in names.items():
+        if name not in found[service]:
+            allowed = _listed(list(found[service])) or f"one with settings in {folder}"
+            raise InstallError(f"--{service}: found {name}; allowed: {allowed}")
+    wanted = [one for one in _OF_INIT if one in (*services, *names) or (not services and found[one])]
+    chosen = [_read(folder, one, names.get(one) or _only(folder, one, found[one])) for one in wanted]
+    agents = found[ServiceName.AGENT]
+    if services and ServiceName.AGENT not in (*services, *names):
         return chosen, ()
-    agents = _agents(folder)
-    if agent and agent not in agents:
-        raise InstallError(f"--agent: found {agent}; allowed: {_listed(agents) or f'one with settings in {folder}'}")
-    here = [agent] if agent else _here(folder, agents, alone=not others)
+    agent = names.get(ServiceName.AGENT)
+    here = [agent] if agent else _here(agents, alone=not chosen)
     if len(here) == 1:
         return [*chosen, _read(folder, ServiceName.AGENT, here[0])], ()
     if ServiceName.AGENT in services or not chosen:
-        found = f"the agents {_listed(agents)}" if agents else "no settings of a service"
+        said = f"the agents {_listed(list(agents))}" if agents else "no settings of a service"
         raise InstallError(
-            f"{folder}: found {found}; allowed: --agent NAME of this machine, or a folder of headrace init"
+            f"{folder}: found {said}; allowed: --agent NAME of this machine, or a folder of headrace init"
         )
-    return chosen, ((f"no agent is installed here; --agent NAME for one of {_listed(agents)}",) if agents else ())
+    return chosen, ((f"no agent is installed here; --agent NAME for one of {_listed(list(agents))}",) if agents else ())
 
 
-def _agents(folder: Path) -> list[str]:
-    files = sorted(islice((folder / "settings").glob("*.toml"), MAX_AGENTS + len(_OTHERS)))
-    return [path.stem for path in files if path.stem not in _OTHERS.values()]
+_Settings = Mapping[str, Any]
 
 
-def _here(folder: Path, agents: list[str], *, alone: bool) -> list[str]:
+def _found(folder: Path) -> dict[ServiceName, dict[str, _Settings]]:
+    """Return the settings in the folder, by service and name."""
+    found: dict[ServiceName, dict[str, _Settings]] = {service: {} for service in ServiceName}
+    for path in sorted(islice((folder / "settings").glob("*.toml"), _MAX_FILES)):
+        settings = _settings(folder, path.stem)
+        service = next((one for one, some in _TELLING if some & settings.keys()), ServiceName.AUTOSCALER)
+        found[service][path.stem] = settings
+    return found
+
+
+def _only(folder: Path, service: ServiceName, names: Collection[str]) -> str:
+    """Return the name that is meant where none is given: the only one, else that of `headrace init`."""
+    usual = _OF_INIT[service]
+    if service not in NAMED or usual in names or not names:
+        return usual
+    if len(names) > 1:
+        raise InstallError(
+            f"{folder}: found {_listed(sorted(names))} for the {service}; allowed: --{service} NAME of this machine"
+        )
+    return next(iter(names))
+
+
+def _here(agents: Mapping[str, _Settings], *, alone: bool) -> list[str]:
     """Return the agents that run on this machine: the only one, beside no other service; else those at loopback."""
     if alone and len(agents) == 1:
-        return agents
-    return [name for name in agents if _is_loopback(str(_settings(folder, name).get("advertise_host", "127.0.0.1")))]
+        return list(agents)
+    return [name for name, one in agents.items() if _is_loopback(str(one.get("advertise_host", "127.0.0.1")))]
 
 
 def _is_loopback(host: str) -> bool:
@@ -61,13 +101,17 @@ def _is_loopback(host: str) -> bool:
 
 def _read(folder: Path, service: ServiceName, name: str) -> Chosen:
     missing = [path for path in needed(service, name) if not (folder / path).is_file()]
-    if missing == [CA] and not (settings := _settings(folder, name)).get("ca_file"):
-        return Chosen(service, name, settings, ca=False)
-    if missing:
+    settings = _settings(folder, name) if missing in ([], [CA]) else {}
+    if missing and (settings.get("ca_file") or missing != [CA]):
         raise InstallError(
             f"{folder} lacks {_listed(missing)}, which the {service} needs; allowed: a folder of headrace init"
         )
-    return Chosen(service, name, _settings(folder, name))
+    if service is ServiceName.AGENT and settings.get("runtime") == "process" and settings.get("replica_ports_from"):
+        raise InstallError(
+            f'{folder}/settings/{name}.toml: found replica_ports_from; allowed with runtime = "process": none, since the '
+            "unit's account, which is that of replicas, has no right to set packet filters"
+        )
+    return Chosen(service, name, settings, ca=not missing)
 
 
 def _settings(folder: Path, name: str) -> dict[str, Any]:

@@ -9,14 +9,15 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol
 
+from headrace.common.contracts.port_filter import port_filter_table
 from headrace.common.runtime.files import write_atomically
 from headrace.install.errors import InstallError
-from headrace.install.systemd.choice import chosen_services, unusable
+from headrace.install.systemd.choice import NOBODY, chosen_services, unusable
 from headrace.install.systemd.units import SOCKET, SYSTEM, SYSUSERS, ServiceName, optional, rendered, tmpfiles
 
 COMMAND_S: Final = 60.0
@@ -31,6 +32,9 @@ class Host(Protocol):
 
     def check(self) -> None:
         """Raise InstallError where units cannot be installed."""
+
+    def has_table(self, name: str) -> bool:
+        """Whether its packet filter has this nftables table (family `inet`)."""
 
     def run(self, command: Sequence[str], timeout_s: float) -> None:
         """Run a command. Raises InstallError with what it said."""
@@ -62,16 +66,22 @@ class Steps:
 
 
 def install_steps(
-    folder: Path, host: Host, *, python: Path, services: Sequence[ServiceName] = (), agent: str = "", now: bool = False
+    folder: Path,
+    host: Host,
+    *,
+    python: Path,
+    services: Sequence[ServiceName] = (),
+    names: Mapping[ServiceName, str] = NOBODY,
+    now: bool = False,
 ) -> Steps:
     """Return the steps that install the units of the services whose files are in `folder`; none where all is done.
 
-    `services` and `agent` name them; else all are meant whose settings are there, and the agent of this machine.
+    `services` and `names` say which; else all are meant whose settings are there, and the agent of this machine.
     Raises InstallError.
     """
     if (why := unusable(python)) is not None:
         raise InstallError(why)
-    chosen, notes = chosen_services(folder, services, agent)
+    chosen, notes = chosen_services(folder, services, names)
     files = rendered(chosen, folder, python)
     write = {
         path: text
@@ -113,6 +123,7 @@ def uninstall_steps(host: Host, *, services: Sequence[ServiceName] = (), delete_
         notes += [f"{each} is left: the data of the {one}" for each in data if not delete_data and each.exists()]
         if one is ServiceName.AGENT and not delete_data:
             notes.append("replicas of this machine run on; to move them first: headrace agent drain NAME --wait")
+        notes += _filters_left(data, host) if one is ServiceName.AGENT else []
     if there and not any((host.root / SYSTEM / one.unit).exists() for one in ServiceName if one not in there):
         steps += [Step(host.root / SYSUSERS)] if (host.root / SYSUSERS).exists() else []
         notes.append("accounts (headrace-…) and the installation's folder are left")
@@ -153,6 +164,17 @@ class ThisMachine:
             raise InstallError(f"found uid {os.geteuid()}; allowed: root, who may install units (sudo)")
         if not Path("/run/systemd/system").is_dir():
             raise InstallError("systemd does not run on this machine; allowed: a machine that it started")
+
+    def has_table(self, name: str) -> bool:
+        """Whether its packet filter has this nftables table; False where nft cannot tell."""
+        command = ("nft", "list", "table", "inet", name)
+        try:
+            done = subprocess.run(
+                command, stdin=subprocess.DEVNULL, capture_output=True, timeout=COMMAND_S, check=False
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return False
+        return done.returncode == 0
 
     def run(self, command: Sequence[str], timeout_s: float) -> None:
         """Run a command. Raises InstallError with the last line that it said, or after `timeout_s`."""
@@ -202,6 +224,16 @@ def _data_of(unit: Path, host: Host) -> list[Path]:
     if not below and not elsewhere:
         return []
     return [host.root / (f"var/lib/{below}" if below else elsewhere.lstrip("/"))]
+
+
+def _filters_left(data: Sequence[Path], host: Host) -> list[str]:
+    """Say which packet filter stays while replicas of the agent run: they stay closed, and nothing else will remove it."""
+    tables = [port_filter_table(Path("/") / folder.relative_to(host.root)) for folder in data]
+    return [
+        f"while replicas run their ports stay closed (replica_ports_from); once none does: nft delete table inet {table}"
+        for table in tables
+        if host.has_table(table)
+    ]
 
 
 def _apply(path: Path, content: str | None) -> None:

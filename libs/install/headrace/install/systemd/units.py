@@ -43,11 +43,16 @@ class ServiceName(StrEnum):
         return f"headrace-{self}.service"
 
 
-_NAMED: Final = {ServiceName.APPPROXY: "proxy-1", ServiceName.AGENT: "agent-1"}
-"""Services whose files have the name of one of them, and the name in `unit_files/`."""
+_NAMED: Final = {
+    ServiceName.APPPROXY: ("proxy-1",),
+    ServiceName.AGENT: ("agent-1",),
+    ServiceName.AUTOSCALER: ("autoscaler.toml", "autoscaler.creds"),
+}
+"""Services whose files have the name of one of them, and the words of `unit_files/` that begin with it."""
 _STATE_SETTING: Final = {
     ServiceName.MANAGER: "folders_root",
     ServiceName.APPPROXY: "data_dir",
+    ServiceName.AUTOSCALER: "data_dir",
     ServiceName.AGENT: "data_dir",
 }
 """Setting with the folder in which a service keeps what it knows."""
@@ -110,7 +115,9 @@ def _unit(name: str) -> str:
 
 
 def _named(text: str, service: ServiceName, name: str) -> str:
-    return text.replace(_NAMED[service], name or _NAMED[service]) if service in _NAMED else text
+    for word in _NAMED.get(service, ()) if name else ():
+        text = text.replace(word, f"{name}{Path(word).suffix}")
+    return text
 
 
 def _owner(one: Chosen, text: str) -> tuple[str, str]:

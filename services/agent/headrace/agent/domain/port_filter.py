@@ -6,7 +6,6 @@ ports, whether a container's are published there or a process listens there.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
@@ -15,11 +14,6 @@ from headrace.agent.domain.ports import PortRange
 from headrace.common.contracts.addresses import is_host_name
 
 Network = IPv4Network | IPv6Network
-
-
-def table_name(owner: str) -> str:
-    """Return the name of the table of the installation `owner`."""
-    return f"headrace_{hashlib.sha256(owner.encode()).hexdigest()[:8]}"
 
 
 def network(text: str) -> Network | None:

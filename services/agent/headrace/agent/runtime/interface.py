@@ -146,6 +146,9 @@ class Runtime(Protocol):
     async def port_problem(self, kernel_id: KernelId, port: int) -> PortProblem | None:
         """Return why a response from the kernel's host port is not the kernel's own; None when it is."""
 
+    async def ports_elsewhere(self) -> str | None:
+        """Return why kernels' host ports are not ports of the agent's own network namespace; None when they are."""
+
     async def listens(self, spec: KernelSpec, port: int) -> str | None:
         """Return where the kernel's program listens, as text, for one that does not answer on its host port `port`.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
+import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -25,6 +25,8 @@ from headrace.common.contracts.messages.reports import Isolation
 from headrace.common.contracts.reasons.kernel import KernelReason
 
 log = structlog.get_logger()
+_ELSEWHERE = "the engine's bridges are not in the agent's network namespace"
+_BRIDGE = "com.docker.network.bridge.name"
 _TRIES = 16
 """Bound on subnets tried for one network: another client of the engine may take one between choice and creation."""
 
@@ -59,6 +61,23 @@ class SessionNetworks:
         self._swept = 0
         """Number of the newest request that was served."""
         self._rules_removed = False
+        self._elsewhere: str | None = (
+            "it is not known yet whether the engine's bridges are in the agent's network namespace"
+        )
+
+    async def elsewhere(self) -> str | None:
+        """Return why the engine publishes ports in another network namespace than the agent's; None when it does not.
+
+        Its bridges tell; an engine that has none publishes nothing yet. While it does not answer, what was known before holds.
+        """
+        if not self._policy.local_engine:
+            return "the engine is not on the agent's machine"
+        with suppress(EngineError, RuntimeUnavailable):
+            networks = await self._engine.call("GET", "/networks", query={"filters": filters(driver=["bridge"])})
+            bridges = {(one.get("Options") or {}).get(_BRIDGE) or f"br-{one['Id'][:12]}" for one in networks}
+            away = bridges and not await asyncio.to_thread(_has_any, bridges)
+            self._elsewhere = f"{_ELSEWHERE}; run the agent in the machine's own (--network host)" if away else None
+        return self._elsewhere
 
     async def isolation(self) -> Isolation:
         """Return the isolation now in force between containers."""
@@ -187,14 +206,14 @@ class SessionNetworks:
 
     async def _check_bridge(self, name: str, session_id: SessionId) -> None:
         """Raise StartRefused when the bridge is in another network namespace than the agent's: the rules match only there."""
-        bridge = f"/sys/class/net/{bridge_name(self._owner, session_id)}"
-        if self._policy.firewall == "required" and not await asyncio.to_thread(os.path.exists, bridge):
+        bridge = bridge_name(self._owner, session_id)
+        if self._policy.firewall == "required" and not await asyncio.to_thread(_has_any, {bridge}):
             with suppress(EngineError):
                 await self._engine.call("DELETE", f"/networks/{name}")
             raise StartRefused(
                 KernelReason.ISOLATION_UNAVAILABLE,
-                "the engine's bridges are not in the agent's network namespace, so that its packet filter does not hold; "
-                "run the agent in the machine's own, or set docker_firewall to preferred",
+                f"{_ELSEWHERE}, so that its packet filter does not hold; run the agent in the machine's own, "
+                "or set docker_firewall to preferred",
             )
 
     def _routes(self) -> tuple[IPv4Network, ...]:
@@ -211,13 +230,18 @@ class SessionNetworks:
             "Driver": "bridge",
             "EnableIPv6": False,
             "IPAM": {"Driver": "default", "Config": [{"Subnet": str(subnet)}]},
-            "Options": {"com.docker.network.bridge.name": bridge_name(self._owner, session_id)},
+            "Options": {_BRIDGE: bridge_name(self._owner, session_id)},
             "Labels": {
                 LABEL + "agent": self._agent_id,
                 LABEL + "data": self._owner,
                 LABEL + "session": str(session_id),
             },
         }
+
+
+def _has_any(bridges: Collection[str]) -> bool:
+    """Whether one of these interfaces is in the network namespace of this process."""
+    return any(name in bridges for _, name in socket.if_nameindex())
 
 
 def _subnets(networks: Collection[Mapping[str, Any]]) -> set[IPv4Network]:

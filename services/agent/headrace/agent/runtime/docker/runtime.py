@@ -142,6 +142,10 @@ class DockerRuntime:
         """Return None: the engine holds a running container's port, and refuses to start one whose port is taken."""
         return None
 
+    async def ports_elsewhere(self) -> str | None:
+        """Return why the engine publishes ports in another network namespace than the agent's; None when it does not."""
+        return await self._networks.elsewhere()
+
     async def listens(self, spec: KernelSpec, port: int) -> str | None:  # noqa: ARG002 - the interface's
         """Return where the container listens, from its network namespace, where the agent can see its processes."""
         try:

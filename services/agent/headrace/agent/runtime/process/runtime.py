@@ -224,6 +224,10 @@ class ProcessRuntime:
             return PortProblem("its program has not begun", foreign=False)
         return await asyncio.to_thread(self._listeners.problem, kernel_id, ids.shim, port)
 
+    async def ports_elsewhere(self) -> str | None:
+        """Return None: programs listen where the agent is."""
+        return None
+
     async def listens(self, spec: KernelSpec, port: int) -> str | None:
         """Return the listening sockets of the kernel's own processes, as text."""
         ids = self._files.ids(spec.kernel_id)
