@@ -46,6 +46,8 @@ class Site:
     operator: Operator
     url: str
     endpoint: str
+    machine: str
+    """Address of this machine, as containers see calls from it."""
     token: str = ""
 
     async def replicas(self) -> int:
@@ -62,6 +64,7 @@ async def site(tmp_path_factory: pytest.TempPathFactory, python_image: str) -> A
     folder, url, endpoint = tmp / "etc", f"https://127.0.0.1:{free_port()}", f"http://127.0.0.1:{free_port()}"
     operator = Operator(tmp)
     number = SystemRandom().randrange(1, 250)
+    edge = f"10.211.{number}"
     await operator.runs(
         *("init", str(folder), "--url", url, "--proxy-url", endpoint, "--data-dir", str(tmp / "data")),
     )
@@ -69,11 +72,15 @@ async def site(tmp_path_factory: pytest.TempPathFactory, python_image: str) -> A
         folder,
         f"headrace-test-{os.getpid()}",
         servers=servers,
-        environ={"HEADRACE_IMAGES": compose_images.PREFIX, "HEADRACE_STORES": f"10.212.{number}"},
+        environ={
+            "HEADRACE_IMAGES": compose_images.PREFIX,
+            "HEADRACE_STORES": f"10.212.{number}",
+            "HEADRACE_EDGE": edge,
+        },
     )
     try:
         await project.up()
-        site = Site(project, operator, url, f"{endpoint}/chat/v1/chat/completions")
+        site = Site(project, operator, url, f"{endpoint}/chat/v1/chat/completions", f"{edge}.1")
         await operator.runs(
             *("login", "--url", url, "--ca", str(folder / "tls/ca.crt"), "--key", "-"),
             given=(folder / "admin.key").read_text(),
@@ -168,6 +175,12 @@ async def test_nobody_reaches_the_stores_from_outside(site: Site) -> None:
         AssertionError, match=r"timed out|unreachable"
     ):  # a container of another network, as any caller's
         await site.project.docker("run", "--rm", "--entrypoint", "python", image, "-c", probe)
+
+
+async def test_the_audit_log_has_callers_addresses_and_not_that_of_haproxy(site: Site) -> None:
+    entries = json.loads(await site.operator.runs("audit", "--action", "folder.created", "--json"))
+    rows = entries["items"] if isinstance(entries, dict) else entries
+    assert {row["source_address"] for row in rows} == {site.machine}
 
 
 async def test_prometheus_finds_and_reaches_every_part(site: Site) -> None:

@@ -124,6 +124,7 @@ _STEPS = (
     (("settings/proxy-1.toml",), "Restart app-proxy proxy-1: it reads settings/proxy-1.toml."),
     (("settings/autoscaler.toml",), "Restart the autoscalers: they read settings/autoscaler.toml."),
     ((".env",), "Run docker compose up -d: it reads .env."),
+    (("haproxy/haproxy.cfg",), "Then run docker compose restart api: HAProxy reads haproxy/haproxy.cfg."),
 )
 _LISTED = 10
 

@@ -57,6 +57,10 @@ class Settings(ServiceSettings):
     new connections within ten seconds."""
     tls_key: Path | None = None
     """Its private key (PEM), without a password."""
+    proxy_protocol_from: Annotated[tuple[IPv4Network | IPv6Network, ...], Field(max_length=100)] = ()
+    """Networks of load balancers before the API which say by the PROXY protocol, version 2, whose connection they pass on (HAProxy:
+    `send-proxy-v2`): that address is in the audit log, and limited. Each connection from there must begin with it, none from
+    elsewhere may. Empty: none does."""
     max_connections: Annotated[int, Field(ge=16, le=100_000)] = 2000
     """Callers' connections. Above it the one that waits longest without a request in hand is closed for a new one."""
     folders_root: Path

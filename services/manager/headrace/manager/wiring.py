@@ -253,6 +253,7 @@ def make_manager(settings: Settings, edges: Edges) -> Manager:
         name="api",
         max_connections=settings.max_connections,
         certificate=certificate(settings),
+        balancers=settings.proxy_protocol_from,
     )
     return Manager(inbox, loops, _make_imports(settings, edges, pokes), instances, pokes, use_cases, api)
 

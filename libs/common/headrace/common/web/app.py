@@ -6,8 +6,8 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 from uuid import uuid4
 
@@ -21,6 +21,7 @@ from headrace.common.obs.metrics import CERTIFICATE_ENDS, HTTP_SECONDS
 from headrace.common.runtime.tls import ServerCertificate, TlsFileError
 from headrace.common.web.connections import Connections, within_descriptors
 from headrace.common.web.problems import REQUEST_ID, as_problem, problem_response
+from headrace.common.web.proxied import BACKLOG, Network, ProxiedConnections, Tls
 
 log = structlog.get_logger()
 Check = Callable[[], str | None]
@@ -70,6 +71,8 @@ async def _outermost(
     started = time.monotonic()
     connections = request.config_dict[CONNECTIONS]
     connections.begun(request)
+    if (caller := connections.caller(request)) is not None:
+        request = request.clone(remote=caller)
     with structlog.contextvars.bound_contextvars(request_id=request_id):
         try:
             response = await handler(request)
@@ -132,7 +135,8 @@ class WebServer:
 
     An idle keep-alive connection is closed after `idle_s`; a request's head must be complete within `head_s`. Above
     `max_connections` the connection that is idle longest is closed; if none is idle, the new one is answered 503. With
-    `certificate` it is served by TLS only.
+    `certificate` it is served by TLS only. `balancers` are networks of load balancers, which say by the PROXY protocol whose
+    connection each is: that address is the request's `remote`.
     """
 
     def __init__(
@@ -147,8 +151,10 @@ class WebServer:
         head_s: float = 10.0,
         max_connections: int = 500,
         certificate: ServerCertificate | None = None,
+        balancers: Sequence[Network] = (),
     ) -> None:
         self.name = name
+        self._balancers = balancers
         self._certificate = certificate
         logging.getLogger("aiohttp.server").addFilter(_log_without_content)
         self._runner = web.AppRunner(
@@ -179,9 +185,9 @@ class WebServer:
         """Return the readiness warnings of the application."""
         return self._readiness.warnings()
 
-    def _new_protocol(self) -> asyncio.Protocol:
+    def _new_protocol(self, caller: str | None = None) -> asyncio.Protocol:
         assert self._runner.server is not None  # noqa: S101 - it is there after setup
-        return self._runner.server()
+        return self._connections.guarded(self._runner.server(), caller)
 
     def stop(self) -> None:
         """Stop accepting, and end run()."""
@@ -190,26 +196,23 @@ class WebServer:
     async def run(self) -> None:
         """Serve until stop(). Raises OSError if the address is in use."""
         await self._runner.setup()
-        listening: asyncio.Server | None = None
         try:
-            self._connections.most = within_descriptors(self._max_connections)
-            made = self._connections.guard(self._new_protocol)
-            listening = await asyncio.get_running_loop().create_server(
-                made,
-                self._host,
-                self._port,
-                backlog=1024,
-                ssl=self._certificate.context if self._certificate else None,
-                ssl_handshake_timeout=HANDSHAKE_S if self._certificate else None,
-            )
-            self.port = listening.sockets[0].getsockname()[1]
-            log.info("server_started", server=self.name, host=self._host, port=self.port)
-            self.started.set()
-            await self._stopped()
+            waiting = 2 if self._balancers else 1  # as many may wait for their header and their handshake
+            self._connections.most = within_descriptors(waiting * self._max_connections) // waiting
+            async with self._listening() as self.port:
+                log.info("server_started", server=self.name, host=self._host, port=self.port)
+                self.started.set()
+                await self._stopped()
         finally:
-            if listening is not None:
-                listening.close()
             await self._runner.cleanup()
+
+    def _listening(self) -> AbstractAsyncContextManager[int]:
+        """Listen until the context is left, which yields the port."""
+        tls = Tls(self._certificate.context, HANDSHAKE_S) if self._certificate else None
+        if not self._balancers:
+            return _listening(self._new_protocol, self._host, self._port, tls)
+        proxied = ProxiedConnections(self._new_protocol, self._balancers, most=self._connections.most, tls=tls)
+        return proxied.listening(self._host, self._port)
 
     async def _stopped(self) -> None:
         """Return when stop() was called; until then use certificates that replace the loaded one."""
@@ -227,6 +230,22 @@ class WebServer:
                     log.info("certificate_loaded", server=self.name)
             except TlsFileError as error:  # half replaced, perhaps: the loaded one stays in use
                 log.warning("certificate_not_loaded", server=self.name, why=str(error))
+
+
+@asynccontextmanager
+async def _listening(make: Callable[[], asyncio.Protocol], host: str, port: int, tls: Tls | None) -> AsyncIterator[int]:
+    listening = await asyncio.get_running_loop().create_server(
+        make,
+        host,
+        port,
+        backlog=BACKLOG,
+        ssl=tls.context if tls else None,
+        ssl_handshake_timeout=tls.handshake_s if tls else None,
+    )
+    try:
+        yield listening.sockets[0].getsockname()[1]
+    finally:
+        listening.close()
 
 
 def _log_without_content(record: logging.LogRecord) -> bool:

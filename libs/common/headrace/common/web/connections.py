@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import resource
-from collections.abc import Callable
 from typing import cast
 
 import structlog
@@ -31,9 +30,14 @@ class Connections:
     def __len__(self) -> int:
         return len(self._open)
 
-    def guard(self, make: Callable[[], asyncio.Protocol]) -> Callable[[], asyncio.Protocol]:
-        """Return a protocol factory that applies the bounds to the protocols of `make`."""
-        return lambda: _Connection(self, make())
+    def guarded(self, inner: asyncio.Protocol, caller: str | None = None) -> asyncio.Protocol:
+        """Return a protocol that applies the bounds to `inner`. `caller`: whose it is, where a load balancer said so."""
+        return _Connection(self, inner, caller)
+
+    def caller(self, request: web.Request) -> str | None:
+        """Return the address that a load balancer named for the request's connection; None: it is that of the connection."""
+        connection = self._open.get(request.transport) if request.transport is not None else None
+        return connection.caller if connection is not None else None
 
     def begun(self, request: web.Request) -> None:
         """Record that a request's head is complete."""
@@ -75,7 +79,8 @@ class _Connection(asyncio.Protocol):
 
     transport: asyncio.Transport
 
-    def __init__(self, all_of_them: Connections, inner: asyncio.Protocol) -> None:
+    def __init__(self, all_of_them: Connections, inner: asyncio.Protocol, caller: str | None) -> None:
+        self.caller = caller
         self._all = all_of_them
         self._inner = inner
         self._admitted = False
