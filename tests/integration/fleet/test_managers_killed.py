@@ -247,7 +247,10 @@ async def _recorded_once(fleet: Fleet, asked: list[str]) -> None:
     ]
     told = await fleet.pool.fetch("select actor, message from events where action = 'service.rolled-back' order by at")
     assert [tuple(row) for row in told] == [
-        ("headrace", "revision 2 did not start; revision 1 is the current one again")
+        (
+            "headrace",
+            "the rollout of revision 2 failed: 5 starts of it in a row failed; revision 1 is the current one again",
+        )
     ]
     starts = await fleet.pool.fetch("select details from events where action = 'replica.start-failed' order by id")
     assert [(row["details"]["in_a_row"], row["details"]["exit_code"]) for row in starts] == [

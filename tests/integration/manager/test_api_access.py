@@ -66,6 +66,10 @@ BODIES = {
     "update_client": {"share": 2},
     "create_client": {"name": "a-robot"},
     "put_weight": {"weight": 1},
+    "replace_replica": {},
+    "pause_rollout": {},
+    "promote_rollout": {},
+    "abort_rollout": {},
     "add_rule": {
         "source": "kernel",
         "metric": "cpu_util",

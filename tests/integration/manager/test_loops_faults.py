@@ -19,7 +19,7 @@ from headrace.common.contracts.messages.rules import RuleTable
 from headrace.common.contracts.reasons import Reason
 from headrace.common.db.pool import transaction
 from headrace.common.runtime.clock import utc_now
-from headrace.manager.domain.lifecycle.replicas import Retire
+from headrace.manager.domain.lifecycle.replicas import Create, Retire
 from headrace.manager.domain.placement.scheduler import Placement
 from headrace.manager.domain.records.sessions import ObservedRevs
 from headrace.manager.inbox import bus as bus_listener
@@ -398,7 +398,7 @@ async def test_nothing_is_placed_on_a_machine_that_was_cordoned_since_it_was_rea
     service = await world.service("s")
     async with transaction(world.pool) as con:
         (found,) = await sessions.services(con, [service])
-        await sessions.create_many(con, [(found, found.revision_id)])
+        await sessions.create_many(con, [(found, Create(found.revision_id))])
         pending = await sessions.pending(con, 10)
     (request,) = pending.requests
     placement = Placement(request.id, "agent-1", {"cpu": Decimal(1)}, ())

@@ -59,7 +59,7 @@ async def test_after_a_failed_rollout_dead_replicas_of_the_revision_that_serves_
         first = await column(world, service, "revision_id")
         second = await world.revision(service, 2)
         fails(agent, second)
-        await world.set(service, revision_id=second, failed_starts=4)
+        await world.set(service, revision_id=second, failed_starts=4, rollout={"on_failure": "keep"})
         await eventually(lambda: gave_up(world, service))
         crashed = set(agent.kernels)
         agent.ends.update(dict.fromkeys(crashed, "exited"))
@@ -96,7 +96,10 @@ async def test_a_rollout_that_failed_is_rolled_back_when_told_to(world: ManagerW
         await eventually(rolled_back)
         events = await world.pool.fetch("select actor, message from events where action = 'service.rolled-back'")
         assert [tuple(event) for event in events] == [
-            ("headrace", "revision 2 did not start; revision 1 is the current one again")
+            (
+                "headrace",
+                "the rollout of revision 2 failed: 5 starts of it in a row failed; revision 1 is the current one again",
+            )
         ]
         assert await world.pool.fetchval("select count(*) from start_errors where service_id = $1", service) >= 1
 
@@ -248,7 +251,7 @@ async def test_failed_starts_are_events_with_their_cause_one_for_each_round(worl
 
 
 async def test_a_rollout_that_needs_its_own_gpus_gives_one_replica_up(world: ManagerWorld, monkeypatch: Any) -> None:
-    monkeypatch.setattr("headrace.manager.domain.lifecycle.replicas.STUCK_AFTER", _NO_TIME)
+    monkeypatch.setattr("headrace.manager.domain.lifecycle.surplus.STUCK_AFTER", _NO_TIME)
     await world.manager()
     proxy = await world.proxy()
     async with (await world.agent(gpus=2)).alive():
@@ -267,7 +270,7 @@ async def test_a_rollout_that_needs_its_own_gpus_gives_one_replica_up(world: Man
 
 
 async def test_a_rollout_that_may_give_none_up_waits(world: ManagerWorld, monkeypatch: Any) -> None:
-    monkeypatch.setattr("headrace.manager.domain.lifecycle.replicas.STUCK_AFTER", _NO_TIME)
+    monkeypatch.setattr("headrace.manager.domain.lifecycle.surplus.STUCK_AFTER", _NO_TIME)
     loops = await world.manager()
     proxy = await world.proxy()
     async with (await world.agent(gpus=1)).alive():

@@ -7,24 +7,53 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from hypothesis import assume
+from hypothesis import strategies as st
+
 from headrace.common.contracts.ids import RevisionId, SessionId
 from headrace.common.contracts.reasons import Reason
+from headrace.common.contracts.rollout import CanaryStep, Rollout, contradiction
 from headrace.manager.domain.lifecycle.replicas import (
     Action,
+    Advance,
     Create,
     DesiredReplicas,
     Ended,
     Failed,
+    FailRollout,
     ObservedReplica,
     Recovered,
     Retire,
+    Reveal,
     RollBack,
     Served,
     decide,
 )
 from headrace.manager.domain.lifecycle.states import TRANSITIONS
+from headrace.manager.domain.records.rollouts import RolloutState
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
+SHARES = st.sampled_from([0, 1, 2, "0%", "25%", "50%", "100%"])
+
+
+@st.composite
+def rollouts(draw: st.DrawFn) -> Rollout:
+    """Rollout settings that do not contradict each other."""
+    found = Rollout(
+        strategy=draw(st.sampled_from(["rolling", "rolling", "canary", "blue-green"])),
+        max_surge=draw(SHARES),
+        max_unavailable=draw(SHARES),
+        min_ready_s=draw(st.sampled_from([0, 0, 20])),
+        progress_deadline_s=draw(st.sampled_from([60, 1800])),
+        on_failure=draw(st.sampled_from(["keep", "roll-back"])),
+        steps=draw(st.lists(STEPS, min_size=1, max_size=3).map(tuple)),
+        auto_promote=draw(st.booleans()),
+    )
+    assume(contradiction(found) is None)
+    return found
+
+
+STEPS = st.builds(CanaryStep, replicas=st.sampled_from([1, 3, "1%", "50%"]), pause_s=st.sampled_from([None, 0, 30]))
 WHY = Reason(code="it-said", text="what the machine says")
 
 
@@ -130,9 +159,9 @@ class ReplicaSimulation:
 
     def _apply(self, snapshot: Snapshot, action: Action) -> None:
         match action:
-            case Create(revision_id):
+            case Create(revision_id, idle):
                 number = len(self.made) + 1000
-                new = pending(number, age_s=0, now=self.now, revision_id=revision_id)
+                new = pending(number, age_s=0, now=self.now, revision_id=revision_id, idle=idle)
                 self.sessions[new.id], self.revs[new.id] = new, 1
                 self.made.append(new.id)
             case Retire(id, status, reason, deadline):
@@ -152,11 +181,20 @@ class ReplicaSimulation:
                     facts = {"ends": ends, "held": held, "next_restart_at": next_restart_at, "last_end_at": self.now}
                     self.want = replace(self.want, **facts)  # type: ignore[arg-type]  # one of each
             case Recovered():
-                self.want = replace(self.want, failed_starts=0, next_start_at=None)
+                state = replace(self.want.state, failed=None)
+                self.want = replace(self.want, failed_starts=0, next_start_at=None, state=state)
             case Served(revision_id):
                 self.want = replace(self.want, served=revision_id)
             case RollBack(revision_id):
-                self.want = replace(self.want, revision_id=revision_id, failed_starts=0, next_start_at=None)
+                want = replace(self.want, revision_id=revision_id, failed_starts=0, next_start_at=None)
+                self.want = replace(want, state=RolloutState())
+            case FailRollout(reason):
+                self.want = replace(self.want, state=replace(self.want.state, failed=reason, failed_at=self.now))
+            case Advance(step):
+                self.want = replace(self.want, state=replace(self.want.state, step=step, step_at=self.now))
+            case Reveal(ids):
+                for key in ids:
+                    self.change(key, idle=False)
 
     def one_pass(self) -> list[Action]:
         """Observe, decide and act without anything in between."""
@@ -176,7 +214,9 @@ class ReplicaSimulation:
             changes["served"] = self.want.revision_id
         if "revision_id" in changes or changes.get("goal") == "running":
             changes |= {"failed_starts": 0, "next_start_at": None, "last_failed_at": None}
-            changes |= {"ends": 0, "held": 0, "next_restart_at": None}
+            changes |= {"ends": 0, "held": 0, "next_restart_at": None, "state": replace(self.want.state, failed=None)}
+        if "revision_id" in changes:
+            changes |= {"state": RolloutState(began_at=self.now, step_at=self.now)}
         self.want = replace(self.want, **changes)  # type: ignore[arg-type]  # test facts
         self.rev += 1
 
@@ -195,7 +235,7 @@ class ReplicaSimulation:
     def place(self, key: SessionId) -> None:
         held = sum(r.status != "pending" for r in self.have)
         if self.room is None or held < self.room:
-            self.change(key, status="placed")
+            self.change(key, status="placed", placed_at=self.now)
 
     def progress(self, key: SessionId) -> None:
         """What happens next to a session when nothing goes wrong. The ill stay ill."""

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headrace.common.contracts.reasons import Reason
+from headrace.common.contracts.rollout import Rollout
 from headrace.manager.domain.lifecycle.replica_failures import RAN_WELL, is_end
 from headrace.manager.domain.lifecycle.replica_state import MAX_FAILED_STARTS
 from headrace.manager.domain.lifecycle.replicas import (
@@ -26,6 +27,7 @@ from headrace.manager.domain.lifecycle.replicas import (
     DesiredReplicas,
     Ended,
     Failed,
+    FailRollout,
     ObservedReplica,
     Recovered,
     Retire,
@@ -33,6 +35,8 @@ from headrace.manager.domain.lifecycle.replicas import (
     Served,
     decide,
 )
+from headrace.manager.domain.lifecycle.states import ACTIVE
+from headrace.manager.domain.records.rollouts import RolloutState
 from headrace.manager.domain.records.services import Goal
 from tests.unit.manager.replica_simulation import (
     START,
@@ -42,13 +46,19 @@ from tests.unit.manager.replica_simulation import (
     loading,
     pending,
     revision,
+    rollouts,
     seen,
     session,
     starting,
 )
 
 NOW = START
-ONE = DesiredReplicas(goal="running", replicas=1, revision_id=revision(1), drain_grace_s=30, served=revision(1))
+GAVE_UP = Reason(code="rollout-starts-failed", text="5 starts of it in a row failed")
+KEEP = Rollout(on_failure="keep")
+BACK = Rollout(on_failure="roll-back")
+ONE = DesiredReplicas(
+    goal="running", replicas=1, revision_id=revision(1), drain_grace_s=30, served=revision(1), rollout=KEEP
+)
 
 
 def want(replicas: int = 1, **facts: object) -> DesiredReplicas:
@@ -222,8 +232,8 @@ def test_what_stops_is_waited_for() -> None:
 
 
 def test_what_exits_while_it_stops_did_not_end_in_operation() -> None:
-    assert not is_end(want(1), seen(1, status="stopping", kernel_state="exited"))
-    assert is_end(want(1), seen(1, kernel_state="exited"))
+    assert not is_end(want(1), seen(1, status="stopping", kernel_state="exited"), NOW)
+    assert is_end(want(1), seen(1, kernel_state="exited"), NOW)
 
 
 # Failed starts
@@ -333,7 +343,7 @@ def test_an_update_starts_one_waits_for_healthy_then_drains_one() -> None:
 
 
 def test_a_large_update_starts_a_quarter_at_a_time() -> None:
-    assert created(decide(want(10, revision_id=revision(2)), [seen(n) for n in range(10)], NOW)) == 2
+    assert created(decide(want(10, revision_id=revision(2)), [seen(n) for n in range(10)], NOW)) == 3
     assert created(decide(want(100, revision_id=revision(2)), [seen(n) for n in range(100)], NOW)) == 25
 
 
@@ -389,8 +399,8 @@ def test_starts_of_the_revision_that_served_are_tried_for_as_long_as_it_takes() 
 
 
 def test_a_rollout_that_failed_is_rolled_back_when_the_service_says_so() -> None:
-    tired = want(2, revision_id=revision(2), failed_starts=MAX_FAILED_STARTS, last_failed_at=NOW, roll_back=True)
-    assert decide(tired, [seen(1), seen(2)], NOW) == [RollBack(revision(1))]
+    tired = want(2, revision_id=revision(2), failed_starts=MAX_FAILED_STARTS, last_failed_at=NOW, rollout=BACK)
+    assert decide(tired, [seen(1), seen(2)], NOW) == [RollBack(revision(1), GAVE_UP)]
     unknown = replace(tired, served=None)  # the update came before any pass saw that it serves
     assert decide(unknown, [seen(1), seen(2)], NOW) == [Served(revision(1))]  # and it is rolled back then
     assert decide(unknown, [seen(1), seen(2, of=3)], NOW) == []
@@ -427,7 +437,7 @@ def test_a_rollout_that_needs_the_place_of_an_old_replica_gives_one_up() -> None
     enough = replace(new, replicas=3)
     assert left(decide(enough, [*old, waits], NOW)) == {2: ("draining", "made-room-for-update")}  # the worst of them
     assert decide(enough, [*old, replace(waits, created_at=NOW)], NOW) == []
-    assert decide(replace(enough, max_unavailable=0), [*old, waits], NOW) == []
+    assert decide(replace(enough, rollout=Rollout(max_unavailable=0)), [*old, waits], NOW) == []
     assert decide(enough, [*(replace(r, makes_room=False) for r in old), waits], NOW) == []
 
 
@@ -640,6 +650,9 @@ def replicas(draw: st.DrawFn, number: int) -> ObservedReplica:
     facts["was_healthy"] = was_healthy = draw(st.booleans())
     facts["failures"] = draw(st.integers(0, 3))
     facts["makes_room"] = draw(st.booleans())
+    facts["idle"] = draw(st.booleans()) and draw(st.booleans())
+    facts["healthy_at"] = NOW - timedelta(seconds=draw(st.integers(0, 60))) if was_healthy else None
+    facts["moving"] = facts["asked"] = draw(st.booleans()) and draw(st.booleans())
     facts["health"] = draw(
         st.sampled_from(["healthy", "degraded", "unhealthy"] if was_healthy else ["degraded", "unhealthy"])
     )
@@ -648,6 +661,15 @@ def replicas(draw: st.DrawFn, number: int) -> ObservedReplica:
         facts["drain_deadline"] = NOW + timedelta(seconds=draw(st.integers(-10, 60)))
         facts["released"] = draw(st.booleans())
     return seen(number, **facts)
+
+
+STATES = st.builds(
+    RolloutState,
+    step=st.integers(0, 3),
+    step_at=st.none() | st.builds(lambda s: NOW - timedelta(seconds=s), st.integers(0, 300)),
+    paused_replicas=st.none() | st.none() | st.integers(0, 9),
+    failed=st.none() | st.none() | st.just(GAVE_UP),
+)
 
 
 @st.composite
@@ -666,8 +688,8 @@ def worlds(draw: st.DrawFn) -> ReplicaSimulation:
         held=draw(st.integers(0, 3)),
         next_restart_at=draw(st.none() | st.builds(lambda s: NOW + timedelta(seconds=s), st.integers(-10, 60))),
         last_end_at=NOW - timedelta(seconds=draw(st.integers(0, 300))),
-        max_unavailable=draw(st.sampled_from([0, 1])),
-        roll_back=draw(st.booleans()),
+        rollout=draw(rollouts()),
+        state=draw(STATES),
     )
     return ReplicaSimulation.of(wanted, [draw(replicas(n)) for n in range(draw(st.integers(0, 12)))])
 
@@ -681,30 +703,39 @@ def check_one_decision(world: ReplicaSimulation) -> list[Action]:
     assert not leaving.keys() & {r.id for r in before if r.status == "stopping" and not r.lost}
     may_start = (
         wanted.goal == "running"
-        and wanted.failed_starts < MAX_FAILED_STARTS
+        and not wanted.gave_up
         and (wanted.next_start_at is None or world.now >= wanted.next_start_at)
     )
     starts = created(actions)
-    current = Create(wanted.revision_id)
-    assert all(a == current or a.revision_id == wanted.served for a in actions if isinstance(a, Create))
-    assert current not in actions or may_start
-    assert starts == actions.count(current) or wanted.failed_starts
-    if wanted.goal == "running" and any(isinstance(a, RollBack) for a in actions):
-        assert wanted.roll_back
-        assert wanted.failed_starts >= MAX_FAILED_STARTS
+    of_current = sum(isinstance(a, Create) and a.revision_id == wanted.revision_id for a in actions)
+    assert all(a.revision_id in {wanted.revision_id, wanted.served} for a in actions if isinstance(a, Create))
+    assert not of_current or may_start
+    assert starts == of_current or wanted.failed_starts or wanted.gate is not None or wanted.gave_up
+    if wanted.goal == "running" and any(isinstance(a, RollBack | FailRollout) for a in actions):
+        assert wanted.before is not None
+        assert wanted.roll_back == any(isinstance(a, RollBack) for a in actions)
         return actions
     if wanted.goal == "running":
         given_up = [a for a in actions if isinstance(a, Retire) and a.reason.code == "made-room-for-update"]
         assert len(given_up) <= wanted.max_unavailable
-        assert world.serving >= min(wanted.replicas, serving) - len(given_up)
+        assert world.serving >= min(wanted.replicas - (wanted.max_unavailable if given_up else 0), serving)
         # One of the revision before that was healthy and is not now takes no place of the new one's.
-        looked_after = {wanted.revision_id, wanted.served} if wanted.failed_starts else {wanted.revision_id}
+        kept = wanted.failed_starts or wanted.gate is not None or wanted.gave_up
+        looked_after = {wanted.revision_id, wanted.served} if kept else {wanted.revision_id}
         active = sum(r.serving or (starting(r, wanted) and r.revision_id in looked_after) for r in world.have)
         old = any((r.serving or starting(r, wanted)) and r.revision_id != wanted.revision_id for r in before)
-        surge = max(1, wanted.replicas // 4) if old or wanted.failed_starts else 0
-        if wanted.failed_starts:  # what is starting of the current revision takes nobody's place any more
+        moving = any(r.moving for r in before)
+        surge = (
+            max(wanted.surge, 1 if moving or wanted.failed_starts or wanted.gave_up else 0)
+            if old or kept or moving
+            else 0
+        )
+        if kept:  # what is starting of the current revision takes nobody's place any more
             surge += sum(starting(r, wanted) and r.revision_id == wanted.revision_id for r in before)
-        assert starts == 0 or active <= wanted.replicas + surge
+        assert starts == 0 or active <= wanted.replicas + surge + sum(r.idle for r in before)
+        if of_current and wanted.gate is not None:
+            new = [r for r in world.have if r.revision_id == wanted.revision_id and r.status in ACTIVE]
+            assert sum(not r.ill and not r.moving for r in new) <= wanted.new_replicas
         ended_anyway = {r.id for r in before if r.lost or r.dead or not r.was_healthy}
         assert sum(r.id in leaving and r.serving for r in before if r.id not in ended_anyway) - len(given_up) <= max(
             0, serving - wanted.replicas
@@ -734,9 +765,12 @@ def test_deciding_again_at_once_soon_adds_nothing(world: ReplicaSimulation) -> N
 def test_obeying_reaches_the_wanted_state_without_undoing_a_start(world: ReplicaSimulation, seed: int) -> None:
     """Sessions move on one by one in any order, the ill stay ill, and nothing else happens."""
     chance = Random(seed)
-    for _ in range(600):
-        if world.want.failed_starts >= MAX_FAILED_STARTS:
-            world.ask(failed_starts=0, next_start_at=None, last_failed_at=None)  # somebody asks for a retry
+    for turn in range(900):
+        if world.want.gave_up:
+            state = replace(world.want.state, failed=None)  # somebody asks for a retry
+            world.ask(failed_starts=0, next_start_at=None, last_failed_at=None, state=state)
+        if turn == 300:  # somebody resumes and promotes it
+            world.ask(state=RolloutState(step=3, step_at=world.now))
         made = {key for key in world.made if key in world.sessions}
         ours = {key for key in made if world.sessions[key].revision_id == world.want.revision_id}
         for action in check_one_decision(world):
@@ -763,7 +797,7 @@ def test_a_service_whose_new_revision_never_starts_is_kept_at_what_is_wanted_by_
 ) -> None:
     """Its replicas die one after another, its machine falls silent, it is scaled: the wanted number serves again."""
     chance = Random(seed)
-    wanted = want(replicas, revision_id=revision(2), served=revision(1), roll_back=bool(roll_back))
+    wanted = want(replicas, revision_id=revision(2), served=revision(1), rollout=BACK if roll_back else KEEP)
     world = ReplicaSimulation.of(wanted, [seen(n) for n in range(replicas)], room=room)
     faults = 6
     for turn in range(600):

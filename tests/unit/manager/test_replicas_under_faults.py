@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 from hypothesis import settings
@@ -9,10 +10,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from headrace.common.contracts.ids import SessionId
-from headrace.manager.domain.lifecycle.replica_state import MAX_FAILED_STARTS
+from headrace.common.contracts.rollout import Rollout
 from headrace.manager.domain.lifecycle.replicas import Action, DesiredReplicas, ObservedReplica, Retire, decide
+from headrace.manager.domain.lifecycle.states import ACTIVE
 from tests.support.effort import examples
-from tests.unit.manager.replica_simulation import ReplicaSimulation, Snapshot, revision, starting
+from tests.unit.manager.replica_simulation import ReplicaSimulation, Snapshot, revision, rollouts, starting
 
 MANAGERS = st.integers(0, 1)
 WHICH = st.integers(0, 50)
@@ -67,18 +69,17 @@ class Managers(RuleBasedStateMachine):
             broke_meanwhile = world.breakages - snapshot.breakages
             given_up = sum(isinstance(a, Retire) and a.reason.code == "made-room-for-update" for a in actions)
             assert given_up <= wanted.max_unavailable
-            assert world.serving >= min(wanted.replicas, serving) - broke_meanwhile - given_up
+            least = wanted.replicas - (wanted.max_unavailable if given_up else 0)
+            assert world.serving >= min(least, serving) - broke_meanwhile
         assert started == 0 or (not stale and wanted.goal == "running")
         of_current = [key for key in world.made[made:] if world.sessions[key].revision_id == was.revision_id]
-        assert not of_current or (
-            wanted.failed_starts < MAX_FAILED_STARTS
-            and (wanted.next_start_at is None or world.now >= wanted.next_start_at)
-        )
+        assert not of_current or (not was.gave_up and (was.next_start_at is None or world.now >= was.next_start_at))
         of_another = {world.sessions[key].revision_id for key in world.made[made:]} - {was.revision_id}
         assert of_another <= {was.served}
-        assert not of_another or wanted.failed_starts
-        surge = max(1, wanted.replicas // 4)
-        if was.failed_starts:  # what is starting of the current revision takes nobody's place any more
+        kept = was.failed_starts or was.gate is not None or was.gave_up
+        assert not of_another or wanted.failed_starts or kept
+        surge = max(1, wanted.surge, was.surge) + sum(r.idle for r in snapshot.have)
+        if kept:  # what is starting of the current revision takes nobody's place any more
             surge += sum(starting(r, was) and r.revision_id == was.revision_id for r in snapshot.have)
         assert started == 0 or count(world.have, wanted) <= wanted.replicas + surge + came_back
 
@@ -172,14 +173,45 @@ class Managers(RuleBasedStateMachine):
     def stopped_or_started(self, goal: str) -> None:
         self.world.ask(goal=goal)
 
-    @rule(max_unavailable=st.sampled_from([0, 1]), roll_back=st.sampled_from([0, 1]))
-    def told_how_to_roll_out(self, max_unavailable: int, roll_back: int) -> None:
-        self.world.ask(max_unavailable=max_unavailable, roll_back=bool(roll_back))
+    @rule(rollout=rollouts())
+    def told_how_to_roll_out(self, rollout: Rollout) -> None:
+        self.world.ask(rollout=rollout)
+
+    @rule(which=WHICH)
+    def one_is_to_be_replaced(self, which: int) -> None:
+        key = self.one_of(which, "placed", "running")
+        if key is not None:
+            self.world.change(key, moving=True, asked=True)
 
     @rule()
-    @precondition(lambda self: self.world.want.failed_starts > 0)
+    @precondition(lambda self: self.world.want.before is not None and not self.world.want.gave_up)
+    def paused(self) -> None:
+        world = self.world
+        there = sum(r.revision_id == world.want.revision_id and r.status in ACTIVE for r in world.have)
+        world.ask(state=replace(world.want.state, paused_replicas=there))
+
+    @rule()
+    def resumed(self) -> None:
+        state = replace(self.world.want.state, paused_replicas=None, step_at=self.world.now)
+        self.world.ask(state=state)
+
+    @rule()
+    @precondition(lambda self: self.world.want.before is not None and not self.world.want.gave_up)
+    def promoted(self) -> None:
+        state = self.world.want.state
+        self.world.ask(state=replace(state, step=state.step + 1, step_at=self.world.now, paused_replicas=None))
+
+    @rule()
+    @precondition(lambda self: self.world.want.before is not None)
+    def aborted(self) -> None:
+        self.world.ask(revision_id=self.world.want.before)
+
+    @rule()
+    @precondition(lambda self: self.world.want.failed_starts > 0 or self.world.want.gave_up)
     def retried(self) -> None:
-        self.world.ask(goal=self.world.want.goal, failed_starts=0, next_start_at=None, last_failed_at=None)
+        state = replace(self.world.want.state, failed=None, step_at=self.world.now)
+        again = {"failed_starts": 0, "next_start_at": None, "last_failed_at": None, "state": state}
+        self.world.ask(goal=self.world.want.goal, **again)
 
     # What always holds
 
@@ -200,8 +232,9 @@ class Managers(RuleBasedStateMachine):
     def teardown(self) -> None:
         """Faults end: everything becomes as wanted, and what is started on the way there is kept."""
         world = self.world
-        if world.want.failed_starts >= MAX_FAILED_STARTS:
+        if world.want.gave_up:
             self.retried()
+        world.ask(state=replace(world.want.state, step=3, step_at=world.now, paused_replicas=None))
         before = len(world.made)
         for _ in range(400):
             ours = {
@@ -216,7 +249,7 @@ class Managers(RuleBasedStateMachine):
             for key in list(world.sessions):
                 world.progress(key)
             world.now += timedelta(seconds=5)
-            if world.want.failed_starts >= MAX_FAILED_STARTS:
+            if world.want.gave_up:
                 self.retried()  # the last of those that had failed before were only counted now
         raise AssertionError(f"not there: {world.want} {world.have}")
 

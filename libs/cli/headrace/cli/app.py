@@ -110,11 +110,12 @@ ENTRIES: Mapping[str, Entry] = {
         {
             "service.core": "create show manifest wait scale start stop rm",
             "service.changes": "update rollback restart retry history revisions decisions errors",
-            "service.traffic": "traffic weight",
+            "service.traffic": "traffic weight replace",
             "service.receipts": "receipts",
             "service.logs": "logs validate",
         },
     ),
+    "rollout": _group("Rollouts of services: how they stand, pause, resume, promote, abort.", "rollout"),
     "secret": _group("Secrets of a project: values that services get by name, and nobody reads back.", "secret"),
     "token": _group("Tokens with which applications call a service, or all services of a project.", "token"),
     "client": _group("Named clients: apps that call a service with basic auth.", "client"),

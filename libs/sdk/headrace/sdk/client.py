@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from headrace.sdk.joining import Identities, JoinTokens
     from headrace.sdk.logins import Logins
     from headrace.sdk.projects import Projects
+    from headrace.sdk.rollouts import Rollouts
     from headrace.sdk.rules import Rules
     from headrace.sdk.secrets import Secrets
     from headrace.sdk.services import Services
@@ -105,6 +106,13 @@ class Client:
         from headrace.sdk.services import Services  # noqa: PLC0415
 
         return Services(self._transport)
+
+    @cached_property
+    def rollouts(self) -> Rollouts:
+        """Rollouts of services: how they stand, pause, promote, abort."""
+        from headrace.sdk.rollouts import Rollouts  # noqa: PLC0415
+
+        return Rollouts(self._transport)
 
     @cached_property
     def tokens(self) -> Tokens:

@@ -8,6 +8,7 @@ from headrace.common.contracts.reasons.installation import InstallationReason
 from headrace.common.contracts.reasons.kernel import KernelReason
 from headrace.common.contracts.reasons.placement import PlacementReason
 from headrace.common.contracts.reasons.proxy import ModelReason, ProxyReason, Retry
+from headrace.common.contracts.reasons.rollout import RolloutReason
 from headrace.common.contracts.reasons.scaling import ScalingReason
 from headrace.common.contracts.reasons.service import NameReason, NoteReason, RevocationReason, ServiceReason
 from headrace.common.contracts.reasons.session import SessionReason
@@ -26,6 +27,7 @@ __all__ = [
     "ReasonCode",
     "Retry",
     "RevocationReason",
+    "RolloutReason",
     "ScalingReason",
     "ServiceReason",
     "SessionReason",

@@ -22,7 +22,7 @@ from headrace.common.contracts.reasons.client import WaitReason
 from headrace.common.contracts.vocabulary import ServicePhase, ServiceStatus
 from headrace.sdk.errors import ApiError, WaitFailedError, WaitTimeoutError
 from headrace.sdk.transport import Transport, segment
-from headrace.sdk.waiting import Until, polled, reached
+from headrace.sdk.waiting import Until, check_rollout, polled, reached
 
 if TYPE_CHECKING:
     from headrace.common.contracts.http.decisions import ScaleDecisionView
@@ -136,6 +136,13 @@ class Services:
         path = f"{_of(service)}/replicas/{segment(replica)}/weight"
         return self._transport.one(ReplicaView, "PUT", path, body=PutWeight(weight=weight))
 
+    def replace(self, service: object, replica: UUID | str, *, message: str = "") -> ReplicaView:
+        """Have another replica start in this one's place; this one drains once that serves. Asked twice it is once."""
+        from headrace.common.contracts.http.rollouts import RolloutMessage  # noqa: PLC0415 - see client.py
+
+        path = f"{_of(service)}/replicas/{segment(replica)}/replace"
+        return self._transport.one(ReplicaView, "POST", path, body=RolloutMessage(message=message))
+
     def receipts(self, service: object, *, revision: int | None = None) -> Iterator[ReceiptView]:
         """Yield the receipts of replicas that left (of `revision`), newest first: what became of their open
         requests.
@@ -220,12 +227,18 @@ class Services:
         return LogStream(self._transport, f"{_of(service)}/logs", query, follow=follow, on_notice=on_notice)
 
     def watch(
-        self, service: object, until: Until = "healthy", *, timeout_s: float = 600.0, every_s: float = 0.5
+        self,
+        service: object,
+        until: Until = "healthy",
+        *,
+        revision: int | None = None,
+        timeout_s: float = 600.0,
+        every_s: float = 0.5,
     ) -> Iterator[ServiceDetail]:
         """Yield the service every `every_s`; end once it is healthy (and deployed), stopped or gone.
 
-        Raises WaitFailedError if it failed, with the server's reason, or is gone (unless waited for); WaitTimeoutError
-        after `timeout_s`. An unreachable server is waited for.
+        Raises WaitFailedError if it failed, with the server's reason, or is gone (unless waited for), or the rollout of
+        `revision` failed and was rolled back; WaitTimeoutError after `timeout_s`. An unreachable server is waited for.
         """
         seen = polled(
             lambda: self._get_or_none(service),
@@ -241,6 +254,8 @@ class Services:
                     return
                 raise WaitFailedError(f"{service} does not exist", reason=_GONE)
             yield found
+            if revision is not None:
+                check_rollout(found, revision)
             if reached(found, until):
                 return
 
@@ -249,6 +264,7 @@ class Services:
         service: object,
         until: Until = "healthy",
         *,
+        revision: int | None = None,
         timeout_s: float = 600.0,
         every_s: float = 0.5,
         progress: Callable[[ServiceDetail], None] | None = None,
@@ -257,7 +273,7 @@ class Services:
         of watch().
         """
         last: ServiceDetail | None = None
-        for found in self.watch(service, until, timeout_s=timeout_s, every_s=every_s):
+        for found in self.watch(service, until, revision=revision, timeout_s=timeout_s, every_s=every_s):
             last = found
             if progress is not None:
                 progress(found)

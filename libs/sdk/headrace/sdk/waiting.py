@@ -70,3 +70,14 @@ def reached(seen: ServiceDetail, until: Until) -> bool:
     if len(seen.replica_list) > seen.replicas:
         return False  # some are still draining or stopping
     return seen.phase == "deployed" and (seen.status == "healthy" or seen.replicas == 0)
+
+
+def check_rollout(seen: ServiceDetail, revision: int) -> None:
+    """Raise WaitFailedError if the rollout of the revision failed, and another one is the current one again."""
+    failed = seen.last_failed_rollout
+    if failed is not None and failed.revision == revision != seen.revision:
+        raise WaitFailedError(
+            f"{seen.name}: the rollout of revision {revision} failed: {failed.reason.text}; revision {seen.revision} is the "
+            "current one again",
+            reason=failed.reason,
+        )

@@ -100,6 +100,7 @@ from headrace.manager.usecases.receipts import Receipts
 from headrace.manager.usecases.replicas import Replicas
 from headrace.manager.usecases.resolution import Resolver
 from headrace.manager.usecases.revocations import Revocations
+from headrace.manager.usecases.rollouts import Rollouts
 from headrace.manager.usecases.rules import Rules
 from headrace.manager.usecases.scaling import Scaling
 from headrace.manager.usecases.secrets import Secrets
@@ -393,6 +394,7 @@ def make_use_cases(
         services=services,
         changes=Changes(pool, resolver, services, pokes, own_ports, limits),
         replicas=Replicas(pool, pokes),
+        rollouts=Rollouts(pool, pokes, clock),
         receipts=Receipts(pool),
         tokens=Tokens(pool, SigningKeys(vault), pokes, clock, limits, revocations),
         clients=Clients(pool, pokes, limits, revocations),

@@ -1,10 +1,11 @@
-"""The route of a replica's weight."""
+"""Routes of single replicas: weight, replacement."""
 
 from __future__ import annotations
 
 from aiohttp import web
 
 from headrace.common.contracts.http.replicas import PutWeight, ReplicaView
+from headrace.common.contracts.http.rollouts import RolloutMessage
 from headrace.common.contracts.problems import Conflict, Forbidden
 from headrace.manager.api.routing import Call, Reply, Routes, json_reply
 
@@ -25,3 +26,16 @@ async def put_weight(call: Call) -> web.Response:
     """
     weight = call.body(PutWeight).weight
     return json_reply(await call.use.replicas.weigh(call.actor, call["service"], call["replica"], weight))
+
+
+@routes.on(
+    "POST",
+    "/v1/services/{service}/replicas/{replica}/replace",
+    body=RolloutMessage,
+    replies={200: Reply("The replica that is to leave.", ReplicaView)},
+    problems=(Forbidden, Conflict),
+)
+async def replace_replica(call: Call) -> web.Response:
+    """Replace a replica (members): another one starts, and this one drains once that serves. Asked twice it is once."""
+    message = call.body(RolloutMessage).message
+    return json_reply(await call.use.replicas.replace(call.actor, call["service"], call["replica"], message))

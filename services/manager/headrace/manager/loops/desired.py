@@ -24,6 +24,8 @@ def settled(service: ReconciledService, rows: Sequence[LiveSession]) -> bool:
         and row.health != "unhealthy"
         and not row.lost
         and not row.moving
+        and row.replace_asked_at is None
+        and not row.idle
         for row in rows
     )
 
@@ -44,6 +46,6 @@ def desired_replicas(service: ReconciledService) -> DesiredReplicas:
         held=service.ends_held,
         next_restart_at=service.next_restart_at,
         last_end_at=service.last_end_at,
-        max_unavailable=rollout.max_unavailable,
-        roll_back=rollout.on_failure == "roll-back",
+        rollout=rollout,
+        state=service.state,
     )

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 import structlog
 
-from headrace.common.contracts.ids import RevisionId, ServiceId
+from headrace.common.contracts.ids import ServiceId
 from headrace.common.db.pool import Pool, transaction
+from headrace.manager.domain.lifecycle.replica_state import Create
 from headrace.manager.domain.records.sessions import ObservedRevs, ReconciledService
 from headrace.manager.store import sessions
 
@@ -20,10 +21,10 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class Start:
-    """Replicas to create for a service without a live session: one of each of these revisions."""
+    """Replicas to create for a service without a live session."""
 
     service: ReconciledService
-    revisions: tuple[RevisionId, ...]
+    creates: tuple[Create, ...]
 
 
 async def create_first(pool: Pool, starts: Mapping[ServiceId, Start]) -> set[ServiceId]:
@@ -35,7 +36,7 @@ async def create_first(pool: Pool, starts: Mapping[ServiceId, Start]) -> set[Ser
             con, {id_: ObservedRevs(start.service.rev, {}) for id_, start in starts.items()}
         )
         given = [starts[service_id] for service_id in starts if service_id in still]
-        await sessions.create_many(con, [(start.service, revision) for start in given for revision in start.revisions])
+        await sessions.create_many(con, [(start.service, create) for start in given for create in start.creates])
     for start in given:
-        log.info("service_reconciled", service_id=str(start.service.id), actions=["create"] * len(start.revisions))
+        log.info("service_reconciled", service_id=str(start.service.id), actions=["create"] * len(start.creates))
     return set(starts) - still

@@ -27,20 +27,21 @@ from headrace.manager.domain.lifecycle.replicas import (
     ObservedReplica,
     Recovered,
     Retire,
-    RollBack,
     Served,
     decide,
     stuck,
 )
+from headrace.manager.domain.lifecycle.surplus import replaceable
 from headrace.manager.domain.lifecycle.work_queue import WorkQueue
 from headrace.manager.domain.placement.scheduler import preemption_candidates
 from headrace.manager.domain.records.sessions import LiveSession, ObservedRevs, ReconciledService
 from headrace.manager.inbox.app_proxies import AppProxyReports
 from headrace.manager.loops.desired import desired_replicas, settled
 from headrace.manager.loops.first_replicas import Start, create_first
+from headrace.manager.loops.rollouts import write_rollout
 from headrace.manager.loops.row_errors import error_text, skip_row
 from headrace.manager.metrics import ENDED, SESSIONS, STARTS_FAILED
-from headrace.manager.store import ends, events, failed_starts, receipts, sessions
+from headrace.manager.store import ends, failed_starts, receipts, rollouts, sessions
 
 log = structlog.get_logger()
 CHUNK = 200
@@ -236,7 +237,7 @@ class ServicesLoop:
                 self._queue.requeue(service.id)
                 self._poke("services")
                 return 0
-            starts = [(service, action.revision_id) for action in actions if isinstance(action, Create)]
+            starts = [(service, action) for action in actions if isinstance(action, Create)]
             await sessions.create_many(con, starts)
             done = [action for action in actions if await self._act(con, service, action, revs)]
         _count(done)
@@ -259,30 +260,23 @@ class ServicesLoop:
                 return await ends.keep(con, service.id, service.project_id, action)
             case Recovered():
                 await failed_starts.clear(con, service.id)
+                await rollouts.recover(con, service.revision_id)
             case Served(revision_id):
                 await sessions.mark_served(con, service.id, revision_id)
-            case RollBack(revision_id):
-                before, after = await sessions.roll_back(con, service.id, revision_id)
-                await events.note(
-                    con,
-                    "service.rolled-back",
-                    project_id=service.project_id,
-                    service_id=service.id,
-                    message=f"revision {before} did not start; revision {after} is the current one again",
-                    details={"from_revision": before, "revision": after},
-                )
+            case _:
+                await write_rollout(con, service, action)
         return True
 
     async def _with_room(
         self, want: DesiredReplicas, have: list[ObservedReplica], now: datetime
     ) -> list[ObservedReplica]:
-        """Return `have`; of a rollout that finds no machine, with the old replicas marked whose machine it could use."""
+        """Return `have`; where replacements find no machine, with the replicas marked whose machine they could use."""
         waiting = stuck(want, have, now)
-        if waiting is None:
+        if not waiting:
             return have
-        old = [r.id for r in have if r.status == "running" and r.revision_id != want.revision_id and not r.lost]
+        old = [r.id for r in have if r.status == "running" and replaceable(want, r) and not r.lost]
         async with self._pool.acquire() as con:
-            request, without = await sessions.machines_without(con, waiting.id, old)
+            request, without = await sessions.machines_without(con, waiting[0].id, old)
         if request is None:
             return have
         # In a thread: a service may have thousands of replicas.
@@ -309,10 +303,13 @@ class ServicesLoop:
             kernel_state=row.kernel_state,
             reason=Reason.read(reason[0] or SessionReason.UNKNOWN, reason[1] or ""),
             created_at=row.created_at,
+            placed_at=row.placed_at,
             drain_deadline=row.drain_deadline,
             lost=row.lost,
             failures=row.failures,
-            moving=row.moving,
+            moving=row.moving or row.replace_asked_at is not None,
+            asked=row.replace_asked_at is not None,
+            idle=row.idle,
             healthy_at=row.healthy_at,
             released=row.status == "draining"
             and service_id is not None
@@ -328,7 +325,7 @@ def _first(service: ReconciledService, now: datetime) -> Start | None:
         actions = decide(desired_replicas(service), (), now)
     except ValueError:
         return None
-    creates = tuple(action.revision_id for action in actions if isinstance(action, Create))
+    creates = tuple(action for action in actions if isinstance(action, Create))
     return Start(service, creates) if creates and len(creates) == len(actions) else None
 
 

@@ -21,7 +21,7 @@ from headrace.manager.domain.lifecycle.replica_state import MAX_FAILED_STARTS
 from headrace.manager.domain.records.replicas import Replica, StartError
 from headrace.manager.domain.records.services import Goal, NewService, ScaleTarget, Service, ServiceChange, ServiceFacts
 from headrace.manager.domain.variants.resolved_spec import ResolvedSpec
-from headrace.manager.store import rows, traffic
+from headrace.manager.store import rollouts, rows, traffic
 from headrace.manager.store.revisions import UNREADABLE
 
 SQL = Queries.beside(__file__)
@@ -47,6 +47,7 @@ def _facts(row: Mapping[str, Any]) -> ServiceFacts:
         routes_problem=row["routes_problem"],
         rules_problem=row["rules_problem"],
         last_error=row["last_error"],
+        rollout=rollouts.state_of(row),
     )
 
 
@@ -192,6 +193,10 @@ async def update(
         await con.execute(SQL.update, *values)
     except asyncpg.UniqueViolationError:
         raise _port_taken(change.endpoint_port if change else None) from None
+    if revision_id is not None:
+        await rollouts.begin(con, service_id, revision_id)
+    elif forgive:
+        await rollouts.retry(con, service_id)
     if forgive:
         await con.execute(SQL.clear_errors, service_id)
 

@@ -19,9 +19,12 @@ select * from made
 -- name: find
 -- By id or name, if the user sees it.
 select s.*, p.name as project, u.name as creator, r.number as revision, r.resolved, m.role, v.number as served,
-       nullif(t.generation, 0) as published, t.published_at, t.problem as routes_problem, rt.problem as rules_problem, e.reason_text as last_error
+       nullif(t.generation, 0) as published, t.published_at, t.problem as routes_problem, rt.problem as rules_problem, e.reason_text as last_error,
+       ro.began_at as rollout_began_at, ro.step as rollout_step, ro.step_at as rollout_step_at, ro.paused_replicas as rollout_paused_replicas,
+       ro.paused_by as rollout_paused_by, ro.failed_code as rollout_failed_code, ro.failed_text as rollout_failed_text, ro.failed_at as rollout_failed_at
 from services s join projects p on p.id = s.project_id join users u on u.id = s.created_by join revisions r on r.id = s.revision_id
 left join revisions v on v.id = s.served_revision_id
+left join rollouts ro on ro.revision_id = s.revision_id
 left join publications t on t.subject = 'route.' || s.id::text
 left join publications rt on rt.subject = 'rules.' || s.id::text
 -- the newest failed start of those that have one which counts
@@ -33,9 +36,12 @@ order by s.id = $1 desc nulls last limit 1
 
 -- name: page
 select s.*, p.name as project, u.name as creator, r.number as revision, r.resolved, v.number as served,
-       nullif(t.generation, 0) as published, t.published_at, t.problem as routes_problem, rt.problem as rules_problem, e.reason_text as last_error
+       nullif(t.generation, 0) as published, t.published_at, t.problem as routes_problem, rt.problem as rules_problem, e.reason_text as last_error,
+       ro.began_at as rollout_began_at, ro.step as rollout_step, ro.step_at as rollout_step_at, ro.paused_replicas as rollout_paused_replicas,
+       ro.paused_by as rollout_paused_by, ro.failed_code as rollout_failed_code, ro.failed_text as rollout_failed_text, ro.failed_at as rollout_failed_at
 from services s join projects p on p.id = s.project_id join users u on u.id = s.created_by join revisions r on r.id = s.revision_id
 left join revisions v on v.id = s.served_revision_id
+left join rollouts ro on ro.revision_id = s.revision_id
 left join publications t on t.subject = 'route.' || s.id::text
 left join publications rt on rt.subject = 'rules.' || s.id::text
 -- the newest failed start of those that have one which counts
@@ -47,7 +53,7 @@ where s.deleted_at is null and s.id > $1
   and ($5::text is null or u.name = $5)
   and ($6::text is null or strpos(lower(s.name || ' ' || s.description || ' ' || s.tags::text), lower($6)) > 0)
   -- what a phase needs; whether it is in it is told by its replicas too. $9: failed starts after which no more are tried
-  and case $8::text when 'failed' then s.goal = 'running' and s.failed_starts >= $9
+  and case $8::text when 'failed' then s.goal = 'running' and (s.failed_starts >= $9 or ro.failed_at is not null)
                     when 'stopped' then s.goal = 'stopped'
                     when 'stopping' then s.goal <> 'running'
                     when 'deploying' then s.goal = 'running' and s.wanted > 0
@@ -111,11 +117,13 @@ select count(*) from live_sessions where service_id = $1
 update services set goal = 'deleting', deleted_at = now(), rev = rev + 1, updated_at = now() where id = $1
 
 -- name: replicas
-select r.*, k.transfer from replicas r left join kernels k on k.id = r.kernel_id
+select r.*, k.transfer, x.replace_asked_at, x.idle, x.healthy_at
+from replicas r join sessions x on x.id = r.id left join kernels k on k.id = r.kernel_id
 where r.service_id = any($1::uuid[]) and r.status <> 'ended' order by r.id
 
 -- name: replica
-select r.*, k.transfer from replicas r left join kernels k on k.id = r.kernel_id
+select r.*, k.transfer, x.replace_asked_at, x.idle, x.healthy_at
+from replicas r join sessions x on x.id = r.id left join kernels k on k.id = r.kernel_id
 where r.id = $1 and r.service_id is not distinct from $2
 
 -- name: last_ended

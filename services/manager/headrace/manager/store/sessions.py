@@ -26,11 +26,12 @@ from headrace.common.db.pool import Connection
 from headrace.common.db.queries import Queries
 from headrace.manager.domain.cordon import Cordon
 from headrace.manager.domain.lifecycle import states
-from headrace.manager.domain.lifecycle.replica_state import Retire
+from headrace.manager.domain.lifecycle.replica_state import Create, Retire
 from headrace.manager.domain.placement.machines import KERNEL_BYTES, PLAN, PLAN_KIB, with_plan
 from headrace.manager.domain.placement.scheduler import Machine, Placement, Request, Unplaced
 from headrace.manager.domain.records.sessions import LiveSession, ObservedRevs, ReconciledService
 from headrace.manager.domain.variants.resolved_spec import ResolvedSpec
+from headrace.manager.store import rollouts
 
 SQL = Queries.beside(__file__)
 
@@ -55,8 +56,8 @@ async def create(
     await con.execute(SQL.insert_kernel, KernelId(new_uuid()), session_id)
 
 
-async def create_many(con: Connection, new: Sequence[tuple[ReconciledService, RevisionId]]) -> None:
-    """Insert for each service and revision a pending session with its main kernel."""
+async def create_many(con: Connection, new: Sequence[tuple[ReconciledService, Create]]) -> None:
+    """Insert for each service and replica to create a pending session with its main kernel."""
     if not new:
         return
     services = [service for service, _ in new]
@@ -65,10 +66,11 @@ async def create_many(con: Connection, new: Sequence[tuple[ReconciledService, Re
         [new_uuid() for _ in new],
         [new_uuid() for _ in new],
         [service.id for service in services],
-        [revision_id for _, revision_id in new],
+        [create.revision_id for _, create in new],
         [service.project_id for service in services],
         [service.resource_group for service in services],
         [service.created_by for service in services],
+        [create.idle for _, create in new],
     )
 
 
@@ -102,7 +104,12 @@ async def count_by_status(con: Connection) -> dict[SessionStatus, int]:
 
 async def services(con: Connection, ids: Sequence[ServiceId]) -> list[ReconciledService]:
     """Return those of these services that exist."""
-    return [ReconciledService(**row) for row in await con.fetch(SQL.services, ids)]
+    return [_reconciled(row) for row in await con.fetch(SQL.services, ids)]
+
+
+def _reconciled(row: Mapping[str, Any]) -> ReconciledService:
+    own = {name: value for name, value in row.items() if not name.startswith(rollouts.PREFIX)}
+    return ReconciledService(**own, state=rollouts.state_of(row))
 
 
 async def live(con: Connection, service_ids: Sequence[ServiceId]) -> list[LiveSession]:

@@ -7,12 +7,13 @@ insert into kernels (id, session_id) values ($1, $2)
 
 -- name: insert_many
 -- Sessions of services, each with its main kernel: $1 sessions, $2 kernels, then a service, revision, project, resource
--- group and user for each.
+-- group and user for each, and whether it gets no requests for now.
 with made as (
-    insert into sessions (id, kind, project_id, service_id, revision_id, resource_group, created_by)
-    select n.id, 'inference', n.project_id, n.service_id, n.revision_id, n.resource_group, n.created_by
-    from unnest($1::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::text[], $7::uuid[])
-        as n(id, service_id, revision_id, project_id, resource_group, created_by)
+    insert into sessions (id, kind, project_id, service_id, revision_id, resource_group, created_by, idle, weight)
+    select n.id, 'inference', n.project_id, n.service_id, n.revision_id, n.resource_group, n.created_by, n.idle,
+           case when n.idle then 0 else 100 end
+    from unnest($1::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::text[], $7::uuid[], $8::boolean[])
+        as n(id, service_id, revision_id, project_id, resource_group, created_by, idle)
 )
 insert into kernels (id, session_id) select n.id, n.session_id from unnest($2::uuid[], $1::uuid[]) as n(id, session_id)
 
@@ -46,17 +47,21 @@ select s.status, (select count(*) from live_sessions x where x.status = s.status
 -- Those of these services that exist, with the time of their last failed start.
 select s.id, s.goal, s.wanted, s.revision_id, s.drain_grace_s, s.failed_starts, s.next_start_at, s.problem, s.rev, s.project_id, s.resource_group,
        s.created_by, (select max(at) from start_errors e where e.service_id = s.id) as last_failed_at,
-       s.served_revision_id, s.rollout, s.ends, s.ends_held, s.next_restart_at, s.last_end_at
-from unnest($1::uuid[]) as w(id) cross join lateral (select * from services where id = w.id offset 0) s where s.deleted_at is null
+       s.served_revision_id, s.rollout, s.ends, s.ends_held, s.next_restart_at, s.last_end_at,
+       ro.began_at as rollout_began_at, ro.step as rollout_step, ro.step_at as rollout_step_at, ro.paused_replicas as rollout_paused_replicas,
+       ro.paused_by as rollout_paused_by, ro.failed_code as rollout_failed_code, ro.failed_text as rollout_failed_text, ro.failed_at as rollout_failed_at
+from unnest($1::uuid[]) as w(id) cross join lateral (select * from services where id = w.id offset 0) s
+left join lateral (select * from rollouts where revision_id = s.revision_id offset 0) ro on true
+where s.deleted_at is null
 
 -- name: live
 -- Live sessions of these services with their main kernel; a kernel on a lost machine makes its session lost. One
 -- service, session and machine after the other, by index (`offset 0` keeps the planner from joining otherwise): the
 -- cost is proportional to the result, also without statistics.
-select x.id, x.kind, x.service_id, x.revision_id, x.status, x.health, x.was_healthy, x.reason_code, x.reason_text, x.created_at,
+select x.id, x.kind, x.service_id, x.revision_id, x.status, x.health, x.was_healthy, x.reason_code, x.reason_text, x.created_at, x.placed_at,
        x.drain_deadline, x.drain_generation, x.rev, x.resolved, k.state as kernel_state, k.reason_code as kernel_code, k.reason_text as kernel_text,
        x.healthy_at, coalesce(k.failures, 0) as failures,
-       coalesce(a.lost_at is not null, false) as lost, d.moving is not null as moving
+       coalesce(a.lost_at is not null, false) as lost, d.moving is not null as moving, x.replace_asked_at, x.idle
 from unnest($1::uuid[]) as w(id)
 cross join lateral (select * from live_sessions where service_id = w.id offset 0) x
 left join lateral (select * from kernels where session_id = x.id and role = 'main' and ended_at is null offset 0) k on true
@@ -67,10 +72,10 @@ order by x.id
 
 -- name: live_without_service
 -- The same for sessions without a service.
-select x.id, x.kind, x.service_id, x.revision_id, x.status, x.health, x.was_healthy, x.reason_code, x.reason_text, x.created_at,
+select x.id, x.kind, x.service_id, x.revision_id, x.status, x.health, x.was_healthy, x.reason_code, x.reason_text, x.created_at, x.placed_at,
        x.drain_deadline, x.drain_generation, x.rev, x.resolved, k.state as kernel_state, k.reason_code as kernel_code, k.reason_text as kernel_text,
        x.healthy_at, coalesce(k.failures, 0) as failures,
-       coalesce(a.lost_at is not null, false) as lost, false as moving
+       coalesce(a.lost_at is not null, false) as lost, false as moving, x.replace_asked_at, x.idle
 from (select * from live_sessions where service_id is null order by id limit $1) x
 left join lateral (select * from kernels where session_id = x.id and role = 'main' and ended_at is null offset 0) k on true
 left join lateral (select lost_at from agents where id = k.agent_id offset 0) a on true

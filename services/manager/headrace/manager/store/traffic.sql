@@ -10,7 +10,7 @@ update services set
 where id = $1
 
 -- name: put_weight
-update active_sessions set weight = $3 where id = $1 and service_id = $2
+update active_sessions set weight = $3, idle = false where id = $1 and service_id = $2
 returning (select weight from sessions where id = $1) as before
 
 -- name: service_has

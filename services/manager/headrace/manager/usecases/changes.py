@@ -27,7 +27,7 @@ from headrace.manager.usecases import scaling
 from headrace.manager.usecases.context import locked_service, project_for, service_for
 from headrace.manager.usecases.ports import Pokes
 from headrace.manager.usecases.resolution import Resolver, SpecFolders, find_folders, hold_parts
-from headrace.manager.usecases.service_bodies import documents, service_change
+from headrace.manager.usecases.service_bodies import check_rollout, documents, service_change
 from headrace.manager.usecases.services import Services
 
 
@@ -64,6 +64,7 @@ class Changes:
         spec, resolved = await self._asked(actor, reference, change)
         async with transaction(self._pool) as con:
             facts = await self._hold(con, actor, reference)
+            check_rollout(change, facts.service.rollout)
             wanted = facts.service.wanted
             after = wanted if change.replicas is None else change.replicas
             if facts.running and (resolved is not None or after > wanted):

@@ -28,6 +28,7 @@ from headrace.manager.usecases.passwords import Passwords
 from headrace.manager.usecases.projects import Projects
 from headrace.manager.usecases.receipts import Receipts
 from headrace.manager.usecases.replicas import Replicas
+from headrace.manager.usecases.rollouts import Rollouts
 from headrace.manager.usecases.rules import Rules
 from headrace.manager.usecases.secrets import Secrets
 from headrace.manager.usecases.services import Services
@@ -58,6 +59,7 @@ class UseCases:
     services: Services
     changes: Changes
     replicas: Replicas
+    rollouts: Rollouts
     receipts: Receipts
     tokens: Tokens
     clients: Clients

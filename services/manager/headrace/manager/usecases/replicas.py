@@ -1,4 +1,4 @@
-"""Use cases of single replicas: weights."""
+"""Use cases of single replicas: weights, replacement."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from headrace.common.contracts.problems import Conflict, NotFound
 from headrace.common.db.pool import Pool, transaction
 from headrace.manager.domain.access import Actor
 from headrace.manager.domain.lifecycle import states
-from headrace.manager.store import events, services, traffic
-from headrace.manager.usecases.context import as_id, service_for
+from headrace.manager.store import events, rollouts, services, traffic
+from headrace.manager.usecases.context import as_id, locked_service, service_for
 from headrace.manager.usecases.ports import Pokes
 from headrace.manager.views.replicas import replica_view
 
@@ -44,4 +44,37 @@ class Replicas:
                 details={"replica": str(session_id), "from": before, "to": weight},
             )
         self._pokes.poke("routes")
+        return replica_view(found)
+
+    async def replace(self, actor: Actor, reference: str, replica: str, message: str) -> ReplicaView:
+        """Ask for another replica in the place of this one, which drains once that serves; asked twice it is once.
+
+        Raises NotFound, Forbidden; Conflict when it waits for a machine or is leaving, or its service does not run.
+        """
+        session_id = SessionId(as_id(replica, "replica"))
+        async with transaction(self._pool) as con:
+            facts = await locked_service(con, actor, reference, "member")
+            service = facts.service
+            found = await services.replica(con, session_id, service.id)
+            if found is None or not states.live(found.status):
+                raise NotFound(f"service {service.name} has no replica {replica}")
+            if not facts.running:
+                raise Conflict(f"service {service.name} is {service.goal}: all its replicas leave")
+            if found.status == "pending":
+                raise Conflict(f"replica {replica} waits for a machine: nothing runs that could be replaced")
+            if states.leaving(found.status):
+                raise Conflict(f"replica {replica} is {found.status}: it leaves already")
+            if found.replace_asked_at is None:
+                await rollouts.replace(con, service.id, session_id)
+                await events.record(
+                    con,
+                    actor,
+                    "replica.replace-asked",
+                    project_id=service.project_id,
+                    service_id=service.id,
+                    message=message,
+                    details={"replica": str(session_id), "revision": found.revision},
+                )
+            found = await services.replica(con, session_id, service.id) or found
+        self._pokes.poke("services")
         return replica_view(found)

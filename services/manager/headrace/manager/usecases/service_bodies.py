@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel
 
+from headrace.common.contracts import rollout
 from headrace.common.contracts.http.services import CreateService, UpdateService
 from headrace.common.contracts.ids import RevisionId, ServiceId, new_uuid
+from headrace.common.contracts.problems import InvalidRequest
 from headrace.common.contracts.revision import RevisionSpec
 from headrace.manager.domain.records.projects import Project
 from headrace.manager.domain.records.services import Documents, NewService, ServiceChange
@@ -49,6 +52,15 @@ def service_change(body: UpdateService) -> ServiceChange:
         drain_grace_s=body.drain_grace_s,
         endpoint_port=body.endpoint_port,
     )
+
+
+def check_rollout(body: CreateService | UpdateService, stored: Mapping[str, Any]) -> None:
+    """Raise InvalidRequest if the change leaves rollout settings that exclude each other."""
+    if "rollout" not in body.model_fields_set:
+        return
+    after = rollout.merged(stored, _said(body.rollout), reset=body.rollout is None)
+    if (wrong := rollout.contradiction(after)) is not None:
+        raise InvalidRequest.of(*wrong)
 
 
 def documents(body: CreateService | UpdateService) -> Documents:

@@ -23,11 +23,11 @@ from headrace.manager.domain.object_limits import ObjectLimits
 from headrace.manager.domain.own_ports import OwnPorts
 from headrace.manager.domain.placement import known_slots
 from headrace.manager.domain.records.services import NewService, ServiceFacts
-from headrace.manager.store import agents, ends, folders, imports, projects, services, traffic
+from headrace.manager.store import agents, ends, folders, imports, projects, rollouts, services, traffic
 from headrace.manager.usecases.context import make_page, no_group, project_for, project_or_only, service_for
 from headrace.manager.usecases.ports import AppProxies, Pokes
 from headrace.manager.usecases.resolution import Resolver, find_folders, hold_parts
-from headrace.manager.usecases.service_bodies import new_service
+from headrace.manager.usecases.service_bodies import check_rollout, new_service
 from headrace.manager.usecases.snapshots import FolderSnapshots
 from headrace.manager.views.services import service_detail, service_view
 
@@ -74,6 +74,7 @@ class Services:
             raise InvalidRequest.of("name", new.name, f"another name: {why}")
         if allowed := self._own_ports.allowed(new.endpoint_port):
             raise InvalidRequest.of("endpoint_port", new.endpoint_port, allowed)
+        check_rollout(new, {})
         async with self._pool.acquire() as con:
             project = await project_or_only(con, actor, new.project, "member")
             found = await find_folders(con, actor, project, new)
@@ -158,6 +159,7 @@ class Services:
         replicas = await services.replicas(con, [facts.service.id])
         errors = await services.errors(con, facts.service.id)
         ended = await ends.newest(con, facts.service.id, _SHOWN_ENDS)
+        last_failed = await rollouts.last_failed(con, facts.service.id)
         names = await folders.names(con, [mount.folder_id for mount in facts.resolved.mounts])
         return service_detail(
             facts,
@@ -167,6 +169,7 @@ class Services:
             replicas=replicas[facts.service.id],
             errors=errors,
             ends=ended,
+            last_failed=last_failed,
             folders=names,
             model_import=await _import_of(con, facts),
         )

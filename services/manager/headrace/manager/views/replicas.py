@@ -24,6 +24,7 @@ def replica_view(replica: Replica) -> ReplicaView:
         address=address,
         weight=replica.weight,
         created_at=replica.created_at,
+        replace_asked_at=replica.replace_asked_at,
         transfer=stored.read(TransferView, replica.transfer) if replica.transfer is not None else None,
     )
 

@@ -12,10 +12,12 @@ from headrace.common.contracts.reasons import Reason
 from headrace.manager.domain.lifecycle.status import Reachability, StatusOfService, status_of
 from headrace.manager.domain.model_import import Import
 from headrace.manager.domain.records.replicas import End, Replica, StartError
+from headrace.manager.domain.records.rollouts import FailedRollout
 from headrace.manager.domain.records.services import ServiceFacts
 from headrace.manager.views.model_imports import model_import_view
 from headrace.manager.views.replicas import end_view, replica_view, start_error_view
 from headrace.manager.views.revisions import effective_view
+from headrace.manager.views.rollouts import failed_view
 
 _OPENAI = frozenset({"vllm", "sglang", "nim", "huggingface-tgi", "llama-cpp"})
 
@@ -36,6 +38,7 @@ def service_detail(
     replicas: Sequence[Replica] = (),
     errors: Sequence[StartError] = (),
     ends: Sequence[End] = (),
+    last_failed: FailedRollout | None = None,
     folders: Mapping[FolderId, str],
     model_import: Import | None = None,
     note: Reason | None = None,
@@ -51,6 +54,7 @@ def service_detail(
         ends=tuple(end_view(end) for end in ends),
         ends_in_a_row=facts.service.ends,
         next_restart_at=_ahead(facts.service.next_restart_at, now),
+        last_failed_rollout=failed_view(last_failed),
         note=note,
         model_import=model_import_view(model_import) if model_import is not None else None,
     )

@@ -193,7 +193,8 @@ def finish(
 ) -> None:
     """Wait if asked to, then print the service in short (or its JSON); after a `rollout` its receipt too."""
     started = time.monotonic()
-    found = service if until is None else wait_for(session, service.name, until, timeout_s)
+    revision = service.revision if rollout else None
+    found = service if until is None else wait_for(session, service.name, until, timeout_s, revision=revision)
     receipt = None
     if rollout and until is not None:
         receipt = wait_for_receipt(session, service, max(1.0, timeout_s - (time.monotonic() - started)))

@@ -1,4 +1,4 @@
-"""`headrace service traffic|weight`: load balancing, queue, limits, model names, CORS."""
+"""`headrace service traffic|weight|replace`: load balancing, queue, limits, model names, CORS; single replicas."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from headrace.common.contracts.http.services import ServiceView, UpdateService
 
 def register(app: Commands) -> None:
     """Add the commands."""
-    commands(app, {"traffic": traffic, "weight": weight})
+    commands(app, {"traffic": traffic, "weight": weight, "replace": replace})
 
 
 def traffic(
@@ -58,6 +58,22 @@ def weight(
         session.output.record(found)
     for line in replica_lines([found]):
         session.output.line(line)
+
+
+def replace(
+    session: Session,
+    service: Service,
+    replica: Annotated[str, typer.Argument(metavar="REPLICA", help="Its id; see: headrace service show.")],
+    message: Message = "",
+) -> None:
+    """Replace one replica: another one starts, and this one drains once that serves."""
+    found = session.client.services.replace(service, replica, message=message)
+    if session.output.as_json:
+        session.output.record(found)
+        return
+    session.output.line(
+        f"{found.id} leaves once another replica serves in its place; see headrace service show {service}"
+    )
 
 
 def _show(session: Session, service: ServiceView) -> None:

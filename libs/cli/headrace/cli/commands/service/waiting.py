@@ -22,8 +22,10 @@ _NO_LOG = "headrace: log cannot be read"
 """Placeholder of the server for a log without lines; its reason is in the service already."""
 
 
-def wait_for(session: Session, service: str, until: Until, timeout_s: float) -> ServiceDetail | None:
-    """Return the service once it is healthy, stopped or (None) gone.
+def wait_for(
+    session: Session, service: str, until: Until, timeout_s: float, *, revision: int | None = None
+) -> ServiceDetail | None:
+    """Return the service once it is healthy, stopped or (None) gone. `revision`: of which the rollout must not fail.
 
     Raises CliError (exit code 5) with the reason and the end of the failed replica's log.
     """
@@ -32,7 +34,7 @@ def wait_for(session: Session, service: str, until: Until, timeout_s: float) -> 
     try:
         with session.output.live() as show:
             return client.services.wait(
-                service, until, timeout_s=timeout_s, progress=lambda seen: show(progress_lines(seen))
+                service, until, revision=revision, timeout_s=timeout_s, progress=lambda seen: show(progress_lines(seen))
             )
     except WaitFailedError as error:
         if error.reason.code == WaitReason.NOT_FOUND:

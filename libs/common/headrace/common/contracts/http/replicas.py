@@ -59,6 +59,8 @@ class ReplicaView(View):
     weight: int = 100
     """Traffic weight relative to the other replicas'."""
     created_at: AwareDatetime
+    replace_asked_at: AwareDatetime | None = None
+    """When a user asked for another replica in its place: it leaves once that serves."""
     transfer: TransferView | None = None
     """Progress of its folder, while one is fetched for it; the reason says the same in words."""
 

@@ -18,7 +18,7 @@ from headrace.common.contracts.http.model_imports import ModelImport
 from headrace.common.contracts.http.page import Change, View
 from headrace.common.contracts.http.replicas import ReplicaEnd, ReplicaView, RouteError
 from headrace.common.contracts.http.revisions import EffectiveSpec
-from headrace.common.contracts.http.rollouts import RolloutSettings
+from headrace.common.contracts.http.rollouts import FailedRollout, RolloutSettings
 from headrace.common.contracts.http.tokens import CallerLimits
 from headrace.common.contracts.http.traffic import BalanceSettings, LimitSettings, Models
 from headrace.common.contracts.ids import (
@@ -142,7 +142,7 @@ class ServiceView(View):
     """Whether it can serve."""
     phase: ServicePhase
     """Whether it has reached its desired state."""
-    reason: Annotated[Reason, said_of("service", "placement", "session", "kernel")]
+    reason: Annotated[Reason, said_of("service", "rollout", "placement", "session", "kernel")]
     replicas: NonNegativeInt
     """Desired number of replicas."""
     healthy_replicas: NonNegativeInt
@@ -197,6 +197,8 @@ class ServiceDetail(ServiceView):
     """Consecutive ends, without a replica that ran well for ten minutes in between."""
     next_restart_at: AwareDatetime | None = None
     """Back-off: the replacement of an ended replica is not started before."""
+    last_failed_rollout: FailedRollout | None = None
+    """The newest rollout, if it failed, was rolled back or aborted."""
     note: Annotated[Reason | None, said_of("note")] = None
     """Remarks in the response to a change: what it left unchanged, and why."""
 

@@ -14,7 +14,12 @@ class SessionReason(CodeOfOne):
     AGENT_DRAINED = "agent-drained", "its machine is being drained, and another replica replaces it"
     SCALED_IN = "scaled-in", "fewer replicas are wanted"
     REPLACED_BY_UPDATE = "replaced-by-update", "a newer revision replaces it"
-    MADE_ROOM_FOR_UPDATE = "made-room-for-update", "the newer revision fitted on no machine otherwise"
+    ROLLOUT_FAILED = "rollout-failed", "the rollout of its revision failed before it ran"
+    REPLACED_BY_USER = "replaced-by-user", "a user asked for its replacement, which serves"
+    MADE_ROOM_FOR_UPDATE = (
+        "made-room-for-update",
+        "its successor fitted on no machine otherwise, or `rollout.max_surge` is 0",
+    )
     UNHEALTHY_REPLACED = "unhealthy-replaced", "it failed its health checks, and another replica replaces it"
     SERVICE_STOPPED = "service-stopped", "its service was stopped"
     SERVICE_DELETING = "service-deleting", "its service was deleted"

@@ -5,7 +5,7 @@ Failed starts of a new revision are bounded, since it may never run; crashes of 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
 from headrace.common.contracts.ids import RevisionId
@@ -16,23 +16,30 @@ RAN_WELL = timedelta(minutes=10)
 """A replica that was healthy this long before it ends resets the backoff (as in Kubernetes)."""
 
 
-def is_failed_start(want: DesiredReplicas, replica: ObservedReplica) -> bool:
-    """Return whether a dead replica never served although it should have."""
+def is_failed_start(want: DesiredReplicas, replica: ObservedReplica, now: datetime) -> bool:
+    """Return whether a dead replica never served although it should have; or, in a rollout, not for `min_ready_s`."""
     return (
         want.goal == "running"
         and not replica.lost
         and not replica.stopped_with_agent
-        and not replica.was_healthy
+        and (not replica.was_healthy or settling(want, replica, now))
         and replica.status in {"placed", "running"}
         and replica.revision_id == want.revision_id
     )
 
 
-def is_end(want: DesiredReplicas, replica: ObservedReplica) -> bool:
+def settling(want: DesiredReplicas, replica: ObservedReplica, now: datetime) -> bool:
+    """Return whether a replica of the new revision served for less than `min_ready_s`: it takes nobody's place yet."""
+    if want.before is None or replica.revision_id != want.revision_id or replica.healthy_at is None:
+        return False
+    return now - replica.healthy_at < timedelta(seconds=want.rollout.min_ready_s)
+
+
+def is_end(want: DesiredReplicas, replica: ObservedReplica, now: datetime) -> bool:
     """Return whether a dead replica ended in operation, or failed to start although its revision had served."""
     if want.goal != "running" or replica.lost or replica.stopped_with_agent:
         return False
-    if replica.status not in {"placed", "running", "draining"}:
+    if replica.status not in {"placed", "running", "draining"} or is_failed_start(want, replica, now):
         return False
     if replica.was_healthy:
         return replica.dead
@@ -46,25 +53,25 @@ def is_unhealthy_end(replica: ObservedReplica) -> bool:
 
 def failures(want: DesiredReplicas, failed: Sequence[ObservedReplica], now: datetime) -> list[Failed]:
     """Return the failed starts to record; replicas started together count once, because they fail for one reason."""
-    fresh = any(want.last_failed_at is None or r.created_at > want.last_failed_at for r in failed)
+    fresh = any(want.last_failed_at is None or r.began_at >= want.last_failed_at for r in failed)
     count = want.failed_starts + fresh
     until = now + backoff(count)
     return [Failed(r.id, r.reason, count, until, fresh=fresh and at == 0) for at, r in enumerate(failed)]
 
 
 def ends(
-    want: DesiredReplicas, ended: Sequence[ObservedReplica], target: RevisionId | None, now: datetime
+    want: DesiredReplicas, ended: Sequence[ObservedReplica], targets: Collection[RevisionId | None], now: datetime
 ) -> list[Ended]:
-    """Return the ends in operation to record; those of `target`, the revision of their replacements, count, a round once.
+    """Return the ends in operation to record; those of `targets`, the revisions of their replacements, count, a round once.
 
     The first end in a row is replaced at once, the next after 1, 2, 4 … seconds. One that was replaced because its health
     checks failed delays nothing: its replacement was made while it could still have recovered.
     """
-    counted = [r for r in ended if r.revision_id == target and r.status != "draining"]
+    counted = [r for r in ended if r.revision_id in targets and r.status != "draining"]
     count, held, until = want.ends, want.held, want.next_restart_at
     if counted:
         # a replacement is made in the moment in which the end is written down
-        fresh = [r for r in counted if want.last_end_at is None or r.created_at >= want.last_end_at]
+        fresh = [r for r in counted if want.last_end_at is None or r.began_at >= want.last_end_at]
         first = bool(fresh) and all(_ran_well(r, now) for r in fresh)
         count = 1 if first else max(1, count + bool(fresh))
     missing = [r for r in counted if not is_unhealthy_end(r)]
@@ -89,9 +96,11 @@ def backoff(times: int) -> timedelta:
 
 def recovery(want: DesiredReplicas, active: Sequence[ObservedReplica]) -> list[Recovered]:
     """Return Recovered when a start of the current revision after its last failure succeeded."""
+    ready = [r for r in active if r.available and r.revision_id == want.revision_id]
+    if want.state.failed is not None:
+        late = (r.healthy_at for r in ready if r.healthy_at is not None)
+        return [Recovered()] if any(at >= (want.state.failed_at or at) for at in late) else []
     if not want.failed_starts:
         return []
-    newer = (r for r in active if r.serving and r.revision_id == want.revision_id)
-    return (
-        [Recovered()] if any(want.last_failed_at is None or r.created_at > want.last_failed_at for r in newer) else []
-    )
+    newer = any(want.last_failed_at is None or r.began_at > want.last_failed_at for r in ready)
+    return [Recovered()] if newer else []

@@ -5,15 +5,18 @@ They are apart from the decision so that the loop and the store can use them wit
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
 from headrace.common.contracts.ids import RevisionId, SessionId
 from headrace.common.contracts.reasons import Reason
 from headrace.common.contracts.reasons.kernel import KernelReason
+from headrace.common.contracts.rollout import Rollout, replicas_of
 from headrace.common.contracts.vocabulary import HealthStatus, KernelState, SessionStatus
 from headrace.manager.domain.lifecycle import states
+from headrace.manager.domain.lifecycle.rollout_gates import Gate, closed_gate, paused_gate
+from headrace.manager.domain.records.rollouts import RolloutState
 from headrace.manager.domain.records.services import Goal
 
 MAX_FAILED_STARTS = 5
@@ -39,20 +42,59 @@ class DesiredReplicas:
     """Number of replacements that wait until `next_restart_at`."""
     next_restart_at: datetime | None = None
     last_end_at: datetime | None = None
-    max_unavailable: Literal[0, 1] = 1
-    """Number of serving replicas that a rollout may remove when it finds no machine for a new one otherwise."""
-    roll_back: bool = False
-    """Whether a failed rollout is rolled back."""
+    rollout: Rollout = field(default_factory=Rollout)
+    state: RolloutState = field(default_factory=RolloutState)
+    """State of the current revision's rollout."""
 
     @property
     def gave_up(self) -> bool:
-        """Whether the current revision has failed too often, and is not started again before a retry is requested."""
-        return self.failed_starts >= MAX_FAILED_STARTS
+        """Whether the current revision has failed, and is not started again before a retry is requested."""
+        return self.failed_starts >= MAX_FAILED_STARTS or self.state.failed is not None
+
+    @property
+    def roll_back(self) -> bool:
+        """Whether a failed rollout is rolled back."""
+        return self.rollout.on_failure == "roll-back"
 
     @property
     def before(self) -> RevisionId | None:
         """Revision that served before the current one, until the current one serves alone; None otherwise."""
         return self.served if self.served != self.revision_id else None
+
+    @property
+    def gate(self) -> Gate | None:
+        """Gate before which the rollout stands; None where none holds it, or no other revision served before."""
+        if self.before is None or self.replicas == 0:
+            return None
+        return paused_gate(closed_gate(self.rollout, self.state, self.replicas), self.state, self.replicas)
+
+    @property
+    def idle(self) -> bool:
+        """Whether new replicas of the current revision get no requests."""
+        return self.gate is not None and self.gate.idle
+
+    @property
+    def new_replicas(self) -> int:
+        """Replicas that the current revision may have."""
+        return self.replicas if self.gate is None else min(self.replicas, self.gate.new)
+
+    @property
+    def all_replicas(self) -> int:
+        """Replicas of all revisions together: more than wanted where a gate keeps older ones beside the new ones."""
+        return self.replicas if self.gate is None else max(self.replicas, self.new_replicas + self.gate.old)
+
+    @property
+    def surge(self) -> int:
+        """Replicas above the wanted number that an update may start."""
+        surge = replicas_of(self.rollout.max_surge, self.replicas, up=True)
+        return max(surge, self.all_replicas - self.replicas)
+
+    @property
+    def max_unavailable(self) -> int:
+        """Serving replicas that an update may take out of service before others serve; at least one where it may not surge."""
+        if self.idle:
+            return 0
+        return max(replicas_of(self.rollout.max_unavailable, self.replicas, up=False), 0 if self.surge else 1)
 
 
 @dataclass(frozen=True)
@@ -67,6 +109,7 @@ class ObservedReplica:
     kernel_state: KernelState | None
     reason: Reason
     created_at: datetime
+    placed_at: datetime | None = None
     drain_deadline: datetime | None = None
     released: bool = False
     """Whether every app-proxy has applied its drain and has no request open on it."""
@@ -79,7 +122,20 @@ class ObservedReplica:
     makes_room: bool = False
     """Whether a waiting replica of the current revision would find a machine if this one were gone."""
     moving: bool = False
-    """Whether its machine is being drained, and it is its service's turn."""
+    """Whether another replica is to take its place: its machine is being drained and it is its service's turn, or a user
+    asked for it.
+    """
+    asked: bool = False
+    """Whether a user asked for its replacement."""
+    idle: bool = False
+    """Whether it was started without requests, until a blue-green rollout switches."""
+    settling: bool = False
+    """Whether it serves, but not for `min_ready_s` yet."""
+
+    @property
+    def began_at(self) -> datetime:
+        """Time at which its start began: it may have waited for a machine before."""
+        return self.placed_at or self.created_at
 
     @property
     def dead(self) -> bool:
@@ -102,6 +158,11 @@ class ObservedReplica:
         return states.serving(self.status, self.kernel_state, self.health, lost=self.lost)
 
     @property
+    def available(self) -> bool:
+        """Whether it serves, and may take the place of another one."""
+        return self.serving and not self.settling
+
+    @property
     def ill(self) -> bool:
         """Whether it needs a replacement: unhealthy, or on a silent machine."""
         return self.health == "unhealthy" or self.lost
@@ -112,6 +173,8 @@ class Create:
     """Create a pending session of this revision."""
 
     revision_id: RevisionId
+    idle: bool = False
+    """Without requests, until a blue-green rollout switches."""
 
 
 @dataclass(frozen=True)
@@ -171,6 +234,28 @@ class RollBack:
     """Roll back: make the revision that served before the current one again, because the rollout failed."""
 
     revision_id: RevisionId
+    reason: Reason
 
 
-Action = Create | Retire | Failed | Ended | Recovered | Served | RollBack
+@dataclass(frozen=True)
+class FailRollout:
+    """Record that the rollout failed; the revision that served before goes on serving."""
+
+    reason: Reason
+
+
+@dataclass(frozen=True)
+class Advance:
+    """Record that so many steps of the rollout are over."""
+
+    step: int
+
+
+@dataclass(frozen=True)
+class Reveal:
+    """Send requests to these replicas, which had none until now."""
+
+    ids: tuple[SessionId, ...]
+
+
+Action = Create | Retire | Failed | Ended | Recovered | Served | RollBack | FailRollout | Advance | Reveal

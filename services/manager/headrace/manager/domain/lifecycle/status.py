@@ -14,10 +14,13 @@ from typing import Literal, Protocol
 from headrace.common.contracts.ids import ProxyId, RevisionId
 from headrace.common.contracts.reasons import Reason
 from headrace.common.contracts.reasons.service import ServiceReason
+from headrace.common.contracts.rollout import is_none
 from headrace.common.contracts.vocabulary import HealthStatus, KernelState, ServicePhase, ServiceStatus, SessionStatus
 from headrace.manager.domain.lifecycle import states
 from headrace.manager.domain.lifecycle.replica_failures import RAN_WELL
 from headrace.manager.domain.lifecycle.replica_state import MAX_FAILED_STARTS
+from headrace.manager.domain.lifecycle.rollout_status import Standing, standing, under_way
+from headrace.manager.domain.records.replicas import Replica
 from headrace.manager.domain.records.services import Service, ServiceFacts
 
 Presence = Literal["unknown", "heard", "away", "bus-away"]
@@ -66,9 +69,7 @@ class Reachability:
     """App-proxies that could not open the service's own port, and why."""
 
 
-def status_of(
-    facts: ServiceFacts, replicas: Sequence[LiveReplica], reach: Reachability, now: datetime
-) -> StatusOfService:
+def status_of(facts: ServiceFacts, replicas: Sequence[Replica], reach: Reachability, now: datetime) -> StatusOfService:
     """Return the status of a service by its replicas, and by the app-proxies and tables between them and callers."""
     service = facts.service
     state = service_status(
@@ -76,6 +77,8 @@ def status_of(
     )
     if not facts.running:
         return state
+    if facts.service.problem is None and under_way(facts):
+        state = with_rollout(state, standing(facts, replicas, now))
     state = with_tables(state, facts.routes_problem, facts.rules_problem)
     if service.endpoint_port is not None:
         state = with_own_port(state, service.endpoint_port, reach.unopened)
@@ -111,6 +114,16 @@ def service_status(
             ServiceReason.NOT_HANDLED, f"its replicas are not looked after: {service.problem}; {reason.text}"
         )
     return StatusOfService(_status(service, len(serving)), phase, reason, len(serving))
+
+
+def with_rollout(state: StatusOfService, rollout: Standing) -> StatusOfService:
+    """Return the status with what holds the rollout: a pause, a step, the lack of a promotion, or that it failed."""
+    if rollout.phase == "failed" and state.phase != "failed":
+        why = f"the rollout failed: {rollout.reason.text}; {state.reason.text}"
+        return replace(state, phase="failed", reason=Reason.of(ServiceReason.ROLLOUT_FAILED, why))
+    if rollout.phase in {"paused", "waiting"}:
+        return replace(state, phase="deploying", reason=rollout.reason)
+    return replace(state, phase="deploying", reason=rollout.reason) if state.phase == "deployed" else state
 
 
 def with_own_port(state: StatusOfService, port: int, unopened: Mapping[ProxyId, str]) -> StatusOfService:
@@ -285,7 +298,7 @@ def _own_place(service: Service, worst: LiveReplica, serving: Sequence[LiveRepli
         return ""
     if not any(replica.revision_id != service.revision_id for replica in serving):
         return ""
-    if service.rollout.get("max_unavailable", 1) == 0:
+    if is_none(service.rollout.get("max_unavailable", 1)):
         return "; this service's own replicas may hold what it needs, and rollout.max_unavailable is 0: none is given up for it"
     return "; if one of this service's own replicas holds what it needs, that one is given up"
 

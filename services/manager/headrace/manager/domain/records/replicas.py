@@ -36,6 +36,12 @@ class Replica:
     weight: int
     transfer: Mapping[str, Any] | None = None
     """Progress of its folder, as its machine reported it."""
+    replace_asked_at: datetime | None = None
+    """When a user asked for another replica in its place."""
+    idle: bool = False
+    """Whether it gets no requests until a blue-green rollout switches."""
+    healthy_at: datetime | None = None
+    """Time when it first became healthy."""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal
@@ -17,6 +17,7 @@ from headrace.common.contracts.ids import (
 from headrace.common.contracts.revision import RevisionSpec
 from headrace.common.contracts.vocabulary import Role
 from headrace.manager.domain.records.projects import Project
+from headrace.manager.domain.records.rollouts import RolloutState
 from headrace.manager.domain.variants.resolved_spec import ResolvedSpec
 
 Goal = Literal["running", "stopped", "deleting"]
@@ -81,6 +82,8 @@ class ServiceFacts:
     """Why its newest rule table cannot be built."""
     last_error: str | None = None
     """Text of its newest failed start, while starts of its current revision fail."""
+    rollout: RolloutState = field(default_factory=RolloutState)
+    """State of the rollout of its current revision."""
 
     @property
     def running(self) -> bool:

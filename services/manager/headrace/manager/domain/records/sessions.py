@@ -10,6 +10,7 @@ from typing import Any
 from headrace.common.contracts.ids import ProjectId, RevisionId, ServiceId, SessionId, UserId
 from headrace.common.contracts.messages.plans import SessionKind
 from headrace.common.contracts.vocabulary import SessionStatus
+from headrace.manager.domain.records.rollouts import RolloutState
 from headrace.manager.domain.records.services import Goal
 
 
@@ -36,6 +37,7 @@ class ReconciledService:
     ends_held: int
     next_restart_at: datetime | None
     last_end_at: datetime | None
+    state: RolloutState
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,7 @@ class LiveSession:
     reason_code: str
     reason_text: str
     created_at: datetime
+    placed_at: datetime | None
     drain_deadline: datetime | None
     drain_generation: int | None
     rev: int
@@ -74,3 +77,5 @@ class LiveSession:
     failures: int
     lost: bool
     moving: bool
+    replace_asked_at: datetime | None
+    idle: bool
