@@ -30,6 +30,7 @@ from headrace.common.contracts.http.logins import PutPassword, StartLogin
 from headrace.common.contracts.http.projects import CreateProject, PutMember, UpdateProject
 from headrace.common.contracts.http.replicas import PutWeight
 from headrace.common.contracts.http.revisions import Rollback
+from headrace.common.contracts.http.rollouts import Promote, RolloutMessage
 from headrace.common.contracts.http.rules import UpdateRule
 from headrace.common.contracts.http.secrets import PutSecret
 from headrace.common.contracts.http.services import CreateService, UpdateService
@@ -61,6 +62,8 @@ FIXED: Final[Mapping[tuple[str, str], str]] = {
 
 ONCE: Final[Mapping[type[BaseModel], str]] = {
     Rollback: "says what to do, and sets nothing",
+    Promote: "says what to do, and sets nothing (test_rollouts.py)",
+    RolloutMessage: "says why, and sets nothing (test_rollouts.py)",
     Selection: "says which files to send, and sets nothing",
     CreateJoinToken: "a token is for what it was made; revoke it and make another",
     Join: "what a machine says of itself once; it is removed, and joins again",
