@@ -27,6 +27,8 @@ SPEC: dict[str, Any] = {
     "port": 80,
     "slots": {"cpu": "1", "mem": "1g"},
     "environ": {"A": "1", "B": "2"},
+    "secret_environ": {"S": "hub", "T": "hub@2"},
+    "pull_secret": "robot",
     "extra_mounts": [{"folder": "corpus"}, {"folder": "cache", "read_only": False}],
 }
 
@@ -44,7 +46,7 @@ def served(there: FakeManagerApi) -> FakeManagerApi:
 def test_every_field_of_a_service_and_its_spec_has_a_name_to_be_taken_away_by() -> None:
     always = {"cluster_size"}  # has one value
     assert set(OF_THE_SPEC.values()) == set(RevisionSpec.model_fields) - always
-    counted = {"spec", "replicas", "message"}  # the spec field by field; a number that `scale` sets
+    counted = {"spec", "replicas", "message", "refresh_secrets"}  # the spec field by field; a number that `scale` sets
     assert {name for name, _ in OF_THE_SERVICE.values()} == set(UpdateService.model_fields) - counted
 
 
@@ -79,6 +81,7 @@ def test_each_setting_of_a_service_goes_back_to_that_of_a_new_one(cli: Cli, serv
     [
         ("slot=cpu", "slots", {"mem": "1g"}),
         ("env=A", "environ", {"B": "2"}),
+        ("env-secret=S", "secret_environ", {"T": "hub@2"}),
         ("mount=corpus", "extra_mounts", [{"folder": "cache", "read_only": False}]),
     ],
 )
@@ -94,6 +97,24 @@ def test_what_is_taken_away_may_be_set_in_the_same_command(cli: Cli, served: Fak
     assert ran.code == 0, ran.err
     assert served.bodies[-1]["spec"]["environ"] == {"C": "3"}
     assert served.bodies[-1]["tags"] == ["new"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "environ", "secrets"),
+    [
+        (("--env", "S=plain"), {"A": "1", "B": "2", "S": "plain"}, {"T": "hub@2"}),
+        (("--env-secret", "A=hub"), {"B": "2"}, {"S": "hub", "T": "hub@2", "A": "hub"}),
+        (("--env-secret", "T=hub"), {"A": "1", "B": "2"}, {"S": "hub", "T": "hub"}),
+        (("--unset", "env-secret", "--env-secret", "U=hub"), {"A": "1", "B": "2"}, {"U": "hub"}),
+    ],
+)
+def test_a_plain_value_replaces_the_secret_of_a_variable_and_the_other_way_round(
+    cli: Cli, served: FakeManagerApi, flags: tuple[str, ...], environ: dict[str, str], secrets: dict[str, str]
+) -> None:
+    ran = cli("service", "update", "echo", *flags)
+    assert ran.code == 0, ran.err
+    sent = served.bodies[-1]["spec"]
+    assert (sent["environ"], sent["secret_environ"]) == (environ, secrets)
 
 
 @pytest.mark.parametrize("item", ["name", "tags", "image=x", "env=", "mount=other", "slot=gpu", "env=Z"])

@@ -60,6 +60,7 @@ def test_the_manager_is_told_everything_it_needs() -> None:
         "PATH": "/bin",
         "PYTHONUNBUFFERED": "1",
         "HEADRACE_MANAGER_ID": "manager-1",
+        "HEADRACE_MANAGER_SECRETS_KEYS": "[]",
         "HEADRACE_MANAGER_DATABASE_URL": "postgresql://headrace:dbsecret@127.0.0.1:1/headrace",
         "HEADRACE_MANAGER_NATS_URL": "nats://127.0.0.1:2",
         "HEADRACE_MANAGER_NATS_USER": "manager",
