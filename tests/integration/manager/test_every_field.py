@@ -385,6 +385,10 @@ SPEC: Final[Mapping[str, tuple[dict[str, Any], Field]]] = {
         {},
         Field({"TOKEN": "hf-token"}, ("--env-secret", "TOKEN=hf-token"), unset("env-secret"), {}),
     ),
+    "model_secret": (
+        {"model_uri": "hf://acme/tiny"},
+        Field("hf-token", ("--model-secret", "hf-token"), unset("model-secret")),
+    ),
     "pull_secret": ({}, Field("registry@1", ("--pull-secret", "registry@1"), unset("pull-secret"))),
     "extra_mounts": (
         {},

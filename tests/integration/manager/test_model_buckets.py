@@ -65,6 +65,21 @@ async def test_the_objects_below_a_prefix_are_imported_with_a_credential_or_with
     assert "hidden" not in str(service)
 
 
+async def test_the_keys_of_a_bucket_may_be_a_secret_of_the_project(
+    api: ManagerApi, manager: Manager, tmp_path: Path
+) -> None:
+    (tmp_path / "credentials.toml").write_text("")
+    put, body = "/v1/projects/default/secrets/bucket", uri_service("s3://models/tiny", model_secret="bucket")
+    await api.admin.call("PUT", put, {"value": "no pair"})
+    refused = await api.admin.call("POST", "/v1/services", body, expect=400)
+    assert "a secret ACCESS_KEY_ID:SECRET_ACCESS_KEY" in refused["detail"]
+    await api.admin.call("PUT", put, {"value": "AK:hidden"})
+    await api.admin.call("POST", "/v1/services", body)
+    service = await imported(api)
+    assert files_of(api, service) == FILES
+    assert "hidden" not in str(service)
+
+
 async def test_one_object_is_a_file(api: ManagerApi, manager: Manager) -> None:
     await api.admin.call("POST", "/v1/services", uri_service("s3://models/tiny/model.safetensors"))
     assert files_of(api, await imported(api)) == {"model.safetensors": WEIGHTS}

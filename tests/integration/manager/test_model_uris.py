@@ -265,6 +265,53 @@ async def test_a_token_is_for_its_projects_and_uris_only_and_goes_nowhere_else(
     assert set(source.credentials) == {""}
 
 
+async def test_a_secret_of_the_project_opens_its_source_to_the_request_and_to_the_import(
+    api: ManagerApi, manager: Manager, source: FakeModelSource, tmp_path: Path
+) -> None:
+    source.token = "hf_secret"
+    text = '[[credentials]]\nuri = "hf://acme/"\nprojects = ["*"]\ntoken = "hf_wrong"\n'
+    (tmp_path / "credentials.toml").write_text(text)
+    put = "/v1/projects/default/secrets/hub"
+    for value, words in (("hf_old", "model_secret, or the setting"), ("two words", "a secret that is a token")):
+        await api.admin.call("PUT", put, {"value": value})
+        refused = await api.admin.call("POST", "/v1/services", uri_service(HUB, model_secret="hub"), expect=400)
+        assert words in refused["detail"]
+        assert value not in str(refused)
+    await api.admin.call("PUT", put, {"value": "hf_secret\n"})
+    await api.admin.call("POST", "/v1/services", uri_service(HUB, model_secret="hub"))
+    service = await imported(api)
+    assert files_of(api, service) == FILES
+    assert [(pin["use"], pin["version"]) for pin in service["effective"]["secrets"]] == [("model", 3)]
+    assert "hf_secret" not in str(service)
+    async with api.pool.acquire() as con:
+        (request,) = await con.fetch("select resolved from revisions")
+    assert request["resolved"]["secret_bytes"] == 0, "machines do not get it"
+    no_uri = {"name": "x", "project": "default", "runtime": "cmd", "image": "i", "model_secret": "hub"}
+    refused = await api.admin.call("POST", "/v1/services", no_uri, expect=400)
+    assert refused["errors"][0]["field"] == "model_secret"
+
+
+async def test_an_import_goes_on_with_the_secret_that_a_refresh_brings(
+    api: ManagerApi, source: FakeModelSource, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    """The token is replaced between the request and the import."""
+    put = "/v1/projects/default/secrets/hub"
+    source.token = "hf_first"
+    await api.admin.call("PUT", put, {"value": "hf_first"})
+    await api.admin.call("POST", "/v1/services", uri_service(HUB, model_secret="hub"))
+    source.token = "hf_second"
+    async with importing(api.pool, tmp_path, **settings):
+
+        async def failed() -> bool:
+            shown = (await api.admin.service("chat"))["model_import"]
+            return "401" in (shown["error"] or "")
+
+        await eventually(failed)
+        await api.admin.call("PUT", put, {"value": "hf_second"})
+        await api.admin.call("PATCH", "/v1/services/chat", {"refresh_secrets": True})
+        assert files_of(api, await imported(api)) == FILES
+
+
 @pytest.mark.parametrize(
     ("uri", "words"),
     [

@@ -29,6 +29,7 @@ SPEC: dict[str, Any] = {
     "environ": {"A": "1", "B": "2"},
     "secret_environ": {"S": "hub", "T": "hub@2"},
     "pull_secret": "robot",
+    "model_secret": "hub",
     "extra_mounts": [{"folder": "corpus"}, {"folder": "cache", "read_only": False}],
 }
 

@@ -262,7 +262,7 @@ def make_manager(settings: Settings, edges: Edges) -> Manager:
 def _make_imports(settings: Settings, edges: Edges, pokes: LoopPokes) -> ImportsLoop:
     pool, storage, monotonic = edges.pool, edges.storage, edges.clocks.monotonic
     account = StorageAccount(pool, object_limits(settings))
-    importer = Importer(pool, storage, _make_sources(settings), account, monotonic)
+    importer = Importer(pool, storage, _make_sources(settings), account, _secret_keys(settings), monotonic)
     return ImportsLoop(
         pool,
         storage,
@@ -272,6 +272,10 @@ def _make_imports(settings: Settings, edges: Edges, pokes: LoopPokes) -> Imports
         every=settings.reconcile_every,
         monotonic=monotonic,
     )
+
+
+def _secret_keys(settings: Settings) -> SecretKeys:
+    return SecretKeys(secret_bytes(settings), secrets_keys(settings))
 
 
 def _make_sources(settings: Settings) -> Sources:
@@ -304,7 +308,7 @@ def _make_loops(
         deleted=settings.forget_deleted_after,
     )
 
-    keys = SecretKeys(secret_bytes(settings), secrets_keys(settings))
+    keys = _secret_keys(settings)
     services = ServicesLoop(pool, proxies, clock, pokes.poke, every=every)
     plans = PublishingLoop(pool, bus, NodePlan, tables.Plans(keys), verify=verify, monotonic=monotonic)
     rules = PublishingLoop(pool, bus, RuleTable, tables.Rules(), verify=verify, monotonic=monotonic)
@@ -371,7 +375,7 @@ def make_use_cases(
     snapshots = FolderSnapshots(storage, monotonic=edges.clocks.monotonic)
     account = StorageAccount(pool, limits)
     sources = ModelSources(pool, storage, _make_sources(settings), account, limits)
-    keys = SecretKeys(secret_bytes(settings), secrets_keys(settings))
+    keys = _secret_keys(settings)
     console, lifetimes = console_policy(settings), login_lifetimes(settings)
     auth = Authentication(pool, vault, console, idle=lifetimes.idle)
     passwords, attempts = Passwords(pool, vault, PasswordHashes()), FailedAttempts(edges.clocks.monotonic)

@@ -91,6 +91,9 @@ class RevisionSpec(_Closed):
     that it was made with; `hf-token@3` names one."""
     pull_secret: SecretReference | None = None
     """Secret `USER:PASSWORD` with which machines pull the image from its registry."""
+    model_secret: SecretReference | None = None
+    """Secret with which managers fetch `model_uri`: a token, of `s3://` `ACCESS_KEY_ID:SECRET_ACCESS_KEY`. It wins over the
+    operator's credentials."""
     extra_mounts: Annotated[tuple[ExtraMount, ...], Field(max_length=100)] = ()
     cluster_size: Annotated[Literal[1], NO_TRUTH] = 1
 

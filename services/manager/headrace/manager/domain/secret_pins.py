@@ -55,6 +55,8 @@ def asked_secrets(spec: RevisionSpec, defaults: ServiceDefaults | None) -> list[
     ]
     if spec.pull_secret is not None:
         asked.append(AskedSecret("pull_secret", "registry", spec.pull_secret))
+    if spec.model_secret is not None:
+        asked.append(AskedSecret("model_secret", "model", spec.model_secret))
     return asked
 
 
@@ -80,7 +82,8 @@ def pinned(
         if wanted not in secret.sizes:
             errors.append(row(one.field, one.reference, f"a version that is kept: {_versions(secret)}"))
             continue
-        size += secret.sizes[wanted] + len(one.variable) + len('"":,')
+        if one.use != "model":  # that one is the managers' own
+            size += secret.sizes[wanted] + len(one.variable) + len('"":,')
         pins.append(
             PinnedSecret(
                 use=one.use,
@@ -100,7 +103,7 @@ def refreshed(pins: Sequence[PinnedSecret]) -> list[AskedSecret]:
     """Return the references that a revision's secrets come from, to look them up anew."""
     return [
         AskedSecret(
-            f"secret_environ.{pin.variable}" if pin.use == "variable" else "pull_secret",
+            {"registry": "pull_secret", "model": "model_secret"}.get(pin.use, f"secret_environ.{pin.variable}"),
             pin.use,
             f"{pin.name}@{pin.version}" if pin.fixed else pin.name,
             pin.variable,

@@ -18,9 +18,11 @@ from headrace.manager.domain.model_source import Listing, SourceError
 from headrace.manager.domain.storage_usage import StorageChange, StorageUsage
 from headrace.manager.folders.staging import StagedFile, Staging
 from headrace.manager.folders.storage import FolderStorage
+from headrace.manager.secret_keys import SecretKeys
+from headrace.manager.sources.credentials import Credential, credential_of
 from headrace.manager.sources.source import Source, Sources
 from headrace.manager.sources.web import broken_in_words
-from headrace.manager.store import folders
+from headrace.manager.store import folders, secrets
 from headrace.manager.usecases.storage_account import StorageAccount
 
 FILES_AT_ONCE: Final = 4
@@ -57,9 +59,16 @@ class Importer:
     """Runs imports. What was fetched stays when one ends early, and is continued."""
 
     def __init__(
-        self, pool: Pool, storage: FolderStorage, sources: Sources, account: StorageAccount, monotonic: Monotonic
+        self,
+        pool: Pool,
+        storage: FolderStorage,
+        sources: Sources,
+        account: StorageAccount,
+        keys: SecretKeys,
+        monotonic: Monotonic,
     ) -> None:
         self._pool = pool
+        self._keys = keys
         self._storage = storage
         self._sources = sources
         self._account = account
@@ -68,7 +77,8 @@ class Importer:
     async def run(self, one: Import, progress: Progress) -> SnapshotId:
         """Import, and return the snapshot. Raises SourceError; QuotaExceeded, InsufficientStorage and other Problems."""
         staging = self._storage.staging(one.id, one.folder_id)
-        async with self._sources.opened(one.uri, one.project) as source:
+        own = await self._own_credential(one)
+        async with self._sources.opened(one.uri, one.project, own) as source:
             listing = await source.listing(one.version)
             prepared = await self._storage.call(partial(staging.prepare, listing), timeout_s=_READING_S)
             progress.done_bytes = listing.size_bytes - prepared.missing_bytes
@@ -78,6 +88,18 @@ class Importer:
                 return await self._storage.call(partial(staging.publish, listing), timeout_s=_PUBLISHING_S)
             finally:
                 await self._settle(one, staging.change)
+
+    async def _own_credential(self, one: Import) -> Credential | None:
+        """Return the credential that the secret of the newest service with this model is; None without one. Raises SourceError."""
+        async with self._pool.acquire() as con:
+            key = await secrets.of_import(con, one.id)
+            sealed = {} if key is None else await secrets.sealed(con, [key])
+        if key is None:
+            return None
+        found = credential_of(one.uri, self._keys.open(sealed[key], *key)) if key in sealed else None
+        if found is None:
+            raise SourceError("the secret with which it is fetched is gone, or has another form", lasting=True)
+        return found
 
     async def clean(self, one: Import) -> None:
         """Remove what an import that ended no longer needs."""

@@ -120,7 +120,9 @@ def _refused(uri: str, error: Exception) -> SourceError:
     if isinstance(error, exceptions.NotFoundError | FileNotFoundError) or _NO_BUCKET in str(error):
         return SourceError(f"there is nothing at {uri}", lasting=True)
     if isinstance(error, exceptions.PermissionDeniedError | exceptions.UnauthenticatedError):
-        text = f"{uri} needs a credential, or refuses the one for it (setting model_credentials_file)"
+        text = (
+            f"{uri} needs a credential, or refuses the one for it (model_secret, or the setting model_credentials_file)"
+        )
         return SourceError(text, lasting=True)
     first = str(error).partition("\n")[0][:200]
     return SourceError(f"the server of {uri} does not answer as it should: {first}", lasting=False)

@@ -1,6 +1,6 @@
-"""Credentials of model sources: the operator's file, which says for which URIs and projects each is.
+"""Credentials of model sources: secrets of projects, and the operator's file, which says for which URIs and projects each is.
 
-They are never in a request, an answer, a log or a revision: a project uses them by naming a URI that they are for.
+Those of the file are never in a request, an answer, a log or a revision: a project uses them by naming a URI that they are for.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Annotated, Final, Self
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, ValidationError, model_validator
 
 from headrace.common.contracts import wording
+from headrace.common.contracts.model_uri import scheme_of
 from headrace.manager.domain.model_source import SourceError
 
 MAX_FILE_BYTES: Final = 2**20
@@ -20,16 +21,21 @@ EVERYBODY: Final = "*"
 
 
 class Credential(BaseModel):
-    """A token, or for `s3://` a pair of keys, and what it is for."""
+    """A token, or for `s3://` a pair of keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    token: SecretStr = SecretStr("")
+    access_key_id: str = ""
+    secret_access_key: SecretStr | None = None
+
+
+class ListedCredential(Credential):
+    """Credential of the file, and what it is for."""
+
     uri: Annotated[str, StringConstraints(pattern=r"^(hf://|s3://|https://[^/@\s]+/)[^\s]*$", max_length=2048)]
     """Beginning of URIs: all of one, or up to a `/`."""
     projects: Annotated[tuple[str, ...], Field(min_length=1, max_length=10_000)]
     """Names of projects that may use it; `*`: all."""
-    token: SecretStr = SecretStr("")
-    access_key_id: str = ""
-    secret_access_key: SecretStr | None = None
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -47,7 +53,18 @@ class Credential(BaseModel):
 
 class _File(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
-    credentials: Annotated[tuple[Credential, ...], Field(max_length=MAX_CREDENTIALS)] = ()
+    credentials: Annotated[tuple[ListedCredential, ...], Field(max_length=MAX_CREDENTIALS)] = ()
+
+
+def credential_of(uri: str, secret: str) -> Credential | None:
+    """Return the credential that the value of a project's secret is for a URI; None where it has another form."""
+    value = secret.strip()
+    if not value.isascii() or not value.isprintable() or " " in value:
+        return None
+    if scheme_of(uri) != "s3":
+        return Credential(token=SecretStr(value))
+    key_id, _, key = value.partition(":")
+    return Credential(access_key_id=key_id, secret_access_key=SecretStr(key)) if key_id and key else None
 
 
 class Credentials:
@@ -56,12 +73,12 @@ class Credentials:
     def __init__(self, file: Path | None) -> None:
         self._file = file
 
-    def find(self, uri: str, project: str) -> Credential | None:
+    def find(self, uri: str, project: str) -> ListedCredential | None:
         """Return the one with the longest URI that fits. Raises SourceError."""
         fitting = [one for one in self._read() if one.fits(uri, project)]
         return max(fitting, key=lambda one: len(one.uri), default=None)
 
-    def _read(self) -> tuple[Credential, ...]:
+    def _read(self) -> tuple[ListedCredential, ...]:
         if self._file is None:
             return ()
         try:

@@ -81,10 +81,10 @@ class Sources:
         self._buckets = buckets
 
     @asynccontextmanager
-    async def opened(self, uri: str, project: str) -> AsyncIterator[Source]:
-        """Yield the source of a URI, with the credential that the project has for it. Raises SourceError."""
+    async def opened(self, uri: str, project: str, own: Credential | None = None) -> AsyncIterator[Source]:
+        """Yield the source of a URI, with the project's own credential, or the operator's for it. Raises SourceError."""
         if allowed := self.policy.why_not_scheme(scheme_of(uri)):
             raise SourceError(f"{scheme_of(uri)}:// is no longer allowed; allowed: {allowed}", lasting=True)
-        credential = await asyncio.to_thread(self._credentials.find, uri, project)
+        credential = own or await asyncio.to_thread(self._credentials.find, uri, project)
         async with open_web(self.policy, self._trusted) as web:
             yield Source(web, uri, credential, self._hub, self._buckets)

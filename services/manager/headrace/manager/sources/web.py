@@ -36,8 +36,8 @@ _MOVED: Final = {301, 302, 303, 307, 308}
 _NO_LINK: Final[Mapping[str, URL | str]] = {}
 _TEMPORARY: Final = {408, 425, 429}
 _WORDS: Final[Mapping[int, str]] = {
-    401: "it needs a credential, or refuses the one for it (setting model_credentials_file)",
-    403: "it refuses access (setting model_credentials_file has the credentials)",
+    401: "it needs a credential, or refuses the one for it (model_secret, or the setting model_credentials_file)",
+    403: "it refuses access (model_secret, or the setting model_credentials_file, has the credential)",
     404: "it is not there",
     410: "it is gone",
     412: "it has changed since the service took this version",

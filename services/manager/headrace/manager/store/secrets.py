@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 from uuid import UUID
 
-from headrace.common.contracts.ids import ProjectId, SecretId, UserId
+from headrace.common.contracts.ids import ImportId, ProjectId, SecretId, UserId
 from headrace.common.contracts.secret import PinnedSecret
 from headrace.common.db.pool import Connection
 from headrace.common.db.queries import Queries
@@ -113,6 +113,12 @@ async def sealed(con: Connection, wanted: Collection[VersionKey]) -> dict[Versio
     if not wanted:
         return {}
     return {_key(row): _sealed(row) for row in await con.fetch(SQL.sealed, *_columns(sorted(wanted)))}
+
+
+async def of_import(con: Connection, import_id: ImportId) -> VersionKey | None:
+    """Return the secret with which a model is to be fetched; None without one."""
+    row = await con.fetchrow(SQL.of_import, import_id)
+    return _key(row) if row else None
 
 
 async def wrapped_by(con: Connection, key_ids: Sequence[str], limit: int) -> dict[VersionKey, SealedSecret]:

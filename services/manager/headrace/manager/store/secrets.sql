@@ -77,6 +77,17 @@ delete from secrets where project_id = $1
 select v.secret_id, v.version, v.value, v.data_key, v.key_id from secret_versions v
 join unnest($1::uuid[], $2::integer[]) as n(secret_id, version) on v.secret_id = n.secret_id and v.version = n.version
 
+-- name: of_import
+-- The newest revision or trial run that needs the import, of those that are needed themselves: with which secret.
+select (p ->> 'secret_id')::uuid as secret_id, (p ->> 'version')::integer as version
+from (
+    select r.id, r.resolved from revisions r join services s on s.id = r.service_id and r.id in (s.revision_id, s.served_revision_id)
+    where r.resolved #>> '{source,import_id}' = $1::uuid::text and s.deleted_at is null
+    union all
+    select x.id, x.resolved from live_sessions x where x.revision_id is null and x.resolved #>> '{source,import_id}' = $1::uuid::text
+) n cross join lateral jsonb_array_elements(n.resolved -> 'secrets') p
+where p ->> 'use' = 'model' order by n.id desc limit 1
+
 -- name: wrapped_by
 -- Versions whose data key is encrypted with one of the former keys.
 select secret_id, version, value, data_key, key_id from secret_versions where key_id = any($1::text[])

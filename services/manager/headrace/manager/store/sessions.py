@@ -223,7 +223,7 @@ def _request(row: Any) -> Request:
     if not isinstance(architecture, str | None):
         raise TypeError("architecture is not a text")
     slots = with_plan(read_slots(spec["slots"]), row.get("bytes", 0))
-    without_image, has_secrets = not spec.get("image"), bool(spec.get("secrets"))
+    without_image, has_secrets = not spec.get("image"), any(pin["use"] != "model" for pin in spec.get("secrets") or ())
     return Request(
         row["id"], row["resource_group"], architecture, without_image, slots, row["created_at"], has_secrets=has_secrets
     )

@@ -146,11 +146,10 @@ class Plans:
                 resolved[key] = ResolvedSpec.model_validate(document)
             except ValueError as error:
                 found[key] = error
-        pins = {(pin.secret_id, pin.version) for spec in resolved.values() for pin in spec.secrets}
-        sealed = await secrets.sealed(con, pins)
+        sealed = await secrets.sealed(con, {key for spec in resolved.values() for key in _versions(spec)})
         for key, spec in resolved.items():
             try:
-                values = {(id_, at): self._keys.open(sealed[id_, at], id_, at) for id_, at in _versions(spec.secrets)}
+                values = {(id_, at): self._keys.open(sealed[id_, at], id_, at) for id_, at in _versions(spec)}
                 found[key] = _Spec.of(spec, values)
             except KeyError:
                 found[key] = ValueError("a secret that it was made with is gone")
@@ -187,21 +186,21 @@ class _Spec:
             **{name: getattr(resolved, name) for name in ReplicaSpec.model_fields if hasattr(resolved, name)}
         )
         text = spec.model_dump_json()
-        if not resolved.secrets:
+        if not _versions(resolved):
             return cls(spec, text, text, secret=False)
         environ, login = dict(spec.environ), None
         for pin in resolved.secrets:
-            value = values[pin.secret_id, pin.version]
             if pin.use == "variable":
-                environ[pin.variable] = value
+                environ[pin.variable] = values[pin.secret_id, pin.version]
             elif pin.use == "registry":
-                login = _login(pin, value)
+                login = _login(pin, values[pin.secret_id, pin.version])
         whole = spec.model_copy(update={"environ": environ, "registry_login": login})
         return cls(spec, text, whole.model_dump_json(), secret=True)
 
 
-def _versions(pins: Sequence[PinnedSecret]) -> set[secrets.VersionKey]:
-    return {(pin.secret_id, pin.version) for pin in pins}
+def _versions(resolved: ResolvedSpec) -> set[secrets.VersionKey]:
+    """Return the secrets that a replica's machine gets: not that of the model, which managers fetch."""
+    return {(pin.secret_id, pin.version) for pin in resolved.secrets if pin.use != "model"}
 
 
 def _login(pin: PinnedSecret, value: str) -> RegistryLogin:

@@ -21,6 +21,7 @@ from headrace.manager.domain.records.projects import Project
 from headrace.manager.domain.storage_usage import StorageUsage
 from headrace.manager.folders.staging import new_bytes
 from headrace.manager.folders.storage import FolderStorage
+from headrace.manager.sources.credentials import Credential
 from headrace.manager.sources.source import Sources
 from headrace.manager.store import folders, imports, projects
 from headrace.manager.usecases.project_limiter import ProjectLimiter
@@ -64,16 +65,19 @@ class ModelSources:
             raise InvalidRequest.of("model_uri", uri, allowed)
         return path
 
-    async def find(self, project: Project, uri: str, asked: tuple[str, ...], *, limit: int) -> FoundModel:
+    async def find(
+        self, project: Project, uri: str, asked: tuple[str, ...], own: Credential | None, *, limit: int
+    ) -> FoundModel:
         """Return what the URI leads to now, with at most `limit` + 1 bytes of each of the `asked` files that it has.
 
-        Nothing is imported yet, but there is room for it. Raises InvalidRequest for a source that cannot be used,
-        Unavailable for one that does not answer, QuotaExceeded, InsufficientStorage.
+        `own`: the credential that the project's secret is; None: that of the operator. Nothing is imported yet, but there is
+        room for it. Raises InvalidRequest for a source that cannot be used, Unavailable for one that does not answer,
+        QuotaExceeded, InsufficientStorage.
         """
         if allowed := self._sources.policy.why_not_scheme(scheme_of(uri)):
             raise InvalidRequest.of("model_uri", uri, f"{allowed} (setting model_uri_schemes)")
         async with self._turns.of(project.id):
-            listing, contents = await self._look(project, uri, asked, limit)
+            listing, contents = await self._look(project, uri, asked, own, limit)
         folder = await self._folder(project, uri)
         source = ModelSource(
             uri=uri,
@@ -88,10 +92,10 @@ class ModelSources:
         return FoundModel(folder, source, snapshot_id, listing.top_names, contents)
 
     async def _look(
-        self, project: Project, uri: str, asked: tuple[str, ...], limit: int
+        self, project: Project, uri: str, asked: tuple[str, ...], own: Credential | None, limit: int
     ) -> tuple[Listing, dict[str, bytes]]:
         try:
-            async with asyncio.timeout(LOOK_S), self._sources.opened(uri, project.name) as source:
+            async with asyncio.timeout(LOOK_S), self._sources.opened(uri, project.name, own) as source:
                 listing = await source.listing()
                 wanted = [file for file in listing.files if file.path in asked]
                 return listing, {file.path: await source.small(file, limit=limit) for file in wanted}

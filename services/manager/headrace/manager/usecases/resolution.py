@@ -38,6 +38,7 @@ from headrace.manager.domain.variants.resolve import FolderFacts, Inputs
 from headrace.manager.domain.variants.resolved_spec import ResolvedSpec
 from headrace.manager.folders.tree import Tree
 from headrace.manager.secret_keys import SecretKeys
+from headrace.manager.sources.credentials import Credential, credential_of
 from headrace.manager.store import folders, imports, secrets
 from headrace.manager.usecases.context import folder_for
 from headrace.manager.usecases.model_sources import ModelSources
@@ -102,7 +103,7 @@ class Resolver:
         spec names none. Raises InvalidDefinition for an invalid file, InvalidRequest for fields that contradict each other or
         secrets that are not there, Conflict, Unavailable and InsufficientStorage for what cannot be pinned.
         """
-        inputs = await self._inputs(spec, name, found)
+        inputs = await self._inputs(spec, name, found, pins)
         asked = asked_secrets(spec, inputs.defaults)
         return resolve.resolve(spec, replace(inputs, pins=await self._pins(found.project, asked, pins)))
 
@@ -136,11 +137,30 @@ class Resolver:
             if key in sealed and registry_login(self._keys.open(sealed[key], *key)) is None:
                 raise InvalidRequest.of("pull_secret", f"{pin.name}, whose value is no login", "a secret USER:PASSWORD")
 
-    async def _inputs(self, spec: RevisionSpec, name: str, found: SpecFolders) -> Inputs:
+    async def _own_credential(
+        self, project: Project, spec: RevisionSpec, uri: str, before: Sequence[PinnedSecret]
+    ) -> Credential | None:
+        """Return the credential that the spec's secret is. Raises InvalidRequest for none, or one of another form."""
+        if spec.model_secret is None:
+            return None
+        asked = [AskedSecret("model_secret", "model", spec.model_secret)]
+        (pin,) = (await self._pins(project, asked, before)).secrets
+        key = (pin.secret_id, pin.version)
+        async with self._pool.acquire() as con:
+            sealed = await secrets.sealed(con, [key])
+        found = credential_of(uri, self._keys.open(sealed[key], *key)) if key in sealed else None
+        if found is None:
+            allowed = "ACCESS_KEY_ID:SECRET_ACCESS_KEY" if scheme_of(uri) == "s3" else "that is a token"
+            raise InvalidRequest.of("model_secret", f"{pin.name}, whose value has another form", f"a secret {allowed}")
+        return found
+
+    async def _inputs(
+        self, spec: RevisionSpec, name: str, found: SpecFolders, before: Sequence[PinnedSecret]
+    ) -> Inputs:
         model = found.model
         others = tuple(FolderFacts(folder.id, folder.name, folder.usage_mode) for folder in found.extra)
         if model is None and spec.model_uri is not None:
-            return await self._of_uri(spec, name, found.project, spec.model_uri, others)
+            return await self._of_uri(spec, name, found.project, spec.model_uri, others, before)
         if model is None:
             return Inputs(name=name, extra=others)
         if model.usage_mode != "model":  # it is refused below; its files do not matter
@@ -151,13 +171,20 @@ class Resolver:
         return Inputs(name=name, folder=facts, definition=definition, defaults=defaults, extra=others)
 
     async def _of_uri(
-        self, spec: RevisionSpec, name: str, project: Project, uri: str, others: tuple[FolderFacts, ...]
+        self,
+        spec: RevisionSpec,
+        name: str,
+        project: Project,
+        uri: str,
+        others: tuple[FolderFacts, ...],
+        before: Sequence[PinnedSecret],
     ) -> Inputs:
         if scheme_of(uri) == "file":
             path = self._sources.host_path(project, uri)
             return Inputs(name=name, folder=FolderFacts(NO_FOLDER, "", "model", host_path=path), extra=others)
         asked = (FILE, *(_candidates(spec) if spec.runtime == "custom" else ()))
-        found = await self._sources.find(project, uri, asked, limit=filetext.MAX_FILE_BYTES)
+        own = await self._own_credential(project, spec, uri, before)
+        found = await self._sources.find(project, uri, asked, own, limit=filetext.MAX_FILE_BYTES)
         definition = _chosen(spec, found.contents) if spec.runtime == "custom" else None
         files = _Files(definition, found.contents.get(FILE))
         parsed, defaults = await self._parsing.run(project.id, partial(_parse, files, spec))

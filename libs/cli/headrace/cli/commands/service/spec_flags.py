@@ -93,6 +93,14 @@ class SpecFlags:
             help="Secret USER:PASSWORD of the project, with which the image is pulled.",
         ),
     ] = None
+    model_secret: Annotated[
+        str | None,
+        typer.Option(
+            "--model-secret",
+            metavar="SECRET[@VERSION]",
+            help="Secret of the project with which --model-uri is fetched: a token, of s3:// ACCESS_KEY_ID:SECRET_ACCESS_KEY.",
+        ),
+    ] = None
     extra_mounts: Annotated[
         list[str] | None,
         typer.Option(
@@ -120,6 +128,7 @@ class SpecFlags:
             "environ": environ or None,
             "secret_environ": pairs(self.env_secret, "--env-secret") if self.env_secret else None,
             "pull_secret": self.pull_secret,
+            "model_secret": self.model_secret,
             "extra_mounts": [mount(item) for item in self.extra_mounts] if self.extra_mounts else None,
         }
         return {name: value for name, value in fields.items() if value is not None}

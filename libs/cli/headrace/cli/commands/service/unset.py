@@ -21,6 +21,7 @@ OF_THE_SPEC: Final = {
     "env": "environ",
     "env-secret": "secret_environ",
     "pull-secret": "pull_secret",
+    "model-secret": "model_secret",
     "mount": "extra_mounts",
 }
 """Field of the spec by the flag that sets it."""

@@ -18,7 +18,7 @@ from headrace.common.contracts.ids import FolderId, SnapshotId
 from headrace.common.contracts.images import ALLOWED as IMAGE_NAMES
 from headrace.common.contracts.images import parse_image
 from headrace.common.contracts.messages.plans import Mount
-from headrace.common.contracts.model_uri import ModelSource
+from headrace.common.contracts.model_uri import ModelSource, scheme_of
 from headrace.common.contracts.problems import row
 from headrace.common.contracts.revision import RevisionSpec
 from headrace.common.contracts.slots import CPU, GPU_DEVICE, GPU_SHARES, MEM, MIN
@@ -86,7 +86,7 @@ def resolve(spec: RevisionSpec, inputs: Inputs) -> ResolvedSpec:
         *_of_the_environ(
             inputs.defaults.secret_environ if inputs.defaults else {}, "service-definition.toml: secret_environ"
         ),
-        *_set_twice(spec, inputs),
+        *_of_the_secrets(spec, inputs),
         *_of_the_mounts(spec, inputs),
     ]
     if errors:
@@ -248,13 +248,16 @@ def _of_the_environ(environ: Mapping[str, str], field: str = "environ") -> list[
     ]
 
 
-def _set_twice(spec: RevisionSpec, inputs: Inputs) -> list[dict[str, Any]]:
+def _of_the_secrets(spec: RevisionSpec, inputs: Inputs) -> list[dict[str, Any]]:
+    errors = []
+    if spec.model_secret is not None and (spec.model_uri is None or scheme_of(spec.model_uri) == "file"):
+        errors.append(_error("model_secret", spec.model_secret, "none without a model_uri that managers fetch"))
     defaults = inputs.defaults or ServiceDefaults()
     places = (
         ("", spec.environ, spec.secret_environ),
         ("service-definition.toml: ", defaults.environ, defaults.secret_environ),
     )
-    return [
+    return errors + [
         _error(f"{place}secret_environ.{name}", "a variable that environ has too", "one of the two")
         for place, environ, secrets in places
         for name in secrets
