@@ -279,12 +279,10 @@ def _secret_keys(settings: Settings) -> SecretKeys:
 
 
 def _make_sources(settings: Settings) -> Sources:
-    credentials = Credentials(settings.model_credentials_file)
-    trusted = partial(web_context, settings.ca_file)
     return Sources(
         source_policy(settings),
-        credentials,
-        trusted,
+        Credentials(settings.model_credentials_file),
+        partial(web_context, settings.ca_file),
         hub=settings.hub_endpoint,
         buckets=BucketServer(settings.s3_endpoint, settings.s3_region),
     )
