@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 from headrace.cli.commands.service.unset import OF_THE_SERVICE
@@ -318,7 +319,7 @@ async def test_quota_counts_what_running_services_want(api: ManagerApi) -> None:
     assert "would hold 5 of cpu: 3 are held and 2 are asked for; its limit is 4" in problem["detail"]
     await create(api, "two", project="small", replicas=1)
     used = (await api.admin.call("GET", "/v1/projects/small/usage"))["used"]
-    assert used == {"cpu": "4", "mem": str(4 * 2**30), "storage": "0", "files": "0"}
+    assert used == {"cpu": "4", "mem": str(4 * 2**30), "storage": "0", "files": "0", "services": "2"}
     await api.admin.call("PATCH", "/v1/services/two", {"replicas": 2}, expect=409)
     await api.admin.call("PATCH", "/v1/services/two", {"spec": {"runtime": "cmd", "slots": {"cpu": 2}}}, expect=409)
     await api.admin.call("POST", "/v1/services/one/stop")
@@ -361,3 +362,50 @@ async def test_lists_filter_and_page(api: ManagerApi) -> None:
     problem = await api.admin.call("GET", "/v1/services?phse=stopped", expect=400)
     assert problem["errors"][0]["field"] == "phse"
     await api.admin.call("GET", "/v1/services?project=nope", expect=404)
+
+
+async def test_a_project_runs_no_more_services_than_its_quota_says_and_none_where_they_are_switched_off(
+    api: ManagerApi,
+) -> None:
+    call = api.admin.call
+    await call("POST", "/v1/projects", {"name": "lab", "quota": {"services": 1}})
+    cmd = {"runtime": "cmd", "project": "lab"}
+    await call("POST", "/v1/services", {"name": "one", **cmd, "replicas": 2})
+    refused = await call("POST", "/v1/services", {"name": "two", **cmd, "replicas": 0}, expect=409)
+    assert (refused["type"].rpartition(":")[2], refused["slot"], refused["limit"]) == (
+        "quota-exceeded",
+        "services",
+        "1",
+    )
+    await call("POST", "/v1/validations", {**cmd, "image": "img"}, expect=409)
+    await call("POST", "/v1/services/one/stop")
+    await call("POST", "/v1/services", {"name": "two", **cmd})
+    await call("POST", "/v1/services/one/start", expect=409)
+    await call("PATCH", "/v1/projects/lab", {"quota": {"services": 0}})
+    await call("PATCH", "/v1/services/two", {"replicas": 3})  # what runs goes on, and can be changed
+    await call("POST", "/v1/services/two/restart")
+    await call("POST", "/v1/services/two/stop")
+    await call("POST", "/v1/services/two/start", expect=409)
+    await call("PATCH", "/v1/projects/lab", {"quota": {"services": None}})
+    for name in ("one", "two"):
+        await call("POST", f"/v1/services/{name}/start")
+    run = await call("POST", "/v1/validations", {**cmd, "image": "img"})
+    folder = await api.admin.folder("weights", {"f": "12345"}, project="lab")
+
+    usage = await call("GET", "/v1/projects/lab/usage")
+    assert (usage["used"]["services"], "services" in usage["limits"]) == ("3", False)
+    assert [(h["kind"], h["name"] or h["id"], h["owner"], h["replicas"]) for h in usage["holders"]] == [
+        ("service", "two", "admin", 3),
+        ("service", "one", "admin", 2),
+        ("trial-run", run["id"], "admin", 1),
+        ("folder", "weights", "", 0),
+    ]
+    assert usage["holders"][-1]["id"] == folder
+    summed: dict[str, Decimal] = {}
+    for holder in usage["holders"]:
+        for slot, amount in holder["used"].items():
+            summed[slot] = summed.get(slot, Decimal(0)) + Decimal(amount)
+    assert summed == {slot: Decimal(amount) for slot, amount in usage["used"].items()}
+    spec = {"slots": {"cpu": 1, "services": 1}}
+    refused = await call("POST", "/v1/services", {"name": "x", **cmd, **spec}, expect=400)
+    assert "this is for a project's quota" in refused["detail"]

@@ -88,6 +88,20 @@ def test_the_usage_of_a_project_has_limits_of_what_it_does_not_hold(cli: Cli, th
     assert cli("project", "usage", "blue").out.split() == ["cuda.device", "0", "of", "4"]
 
 
+def test_the_usage_of_a_project_names_who_uses_it(cli: Cli, there: FakeManagerApi) -> None:
+    one = {"kind": "service", "id": uid(5), "name": "echo", "owner": "ann", "replicas": 2}
+    run = {"kind": "trial-run", "id": uid(6), "name": "", "owner": "", "replicas": 1, "used": {"services": "1"}}
+    holders = [one | {"used": {"cuda.device": "2", "services": "1"}}, run]
+    there.on("GET", "/v1/projects/blue/usage", USAGE | {"holders": holders})
+    lines = [line.split() for line in cli("project", "usage", "blue").out.splitlines()]
+    assert lines[-3:] == [
+        ["WHAT", "NAME", "OWNER", "REPLICAS", "HOLDS"],
+        ["service", "echo", "ann", "2", "cuda.device=2"],
+        ["trial-run", uid(6), "-", "1", "-"],
+    ]
+    assert cli("project", "usage", "blue", "--json").json["holders"][0]["owner"] == "ann"
+
+
 def test_a_change_of_a_project_sends_what_was_given_only(cli: Cli, there: FakeManagerApi) -> None:
     there.on("PATCH", "/v1/projects/blue", BLUE)
     assert cli("project", "update", "blue", "--description", "x").code == 0

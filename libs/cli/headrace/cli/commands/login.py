@@ -83,7 +83,10 @@ def login(
 
 
 def logout(session: Session) -> None:
-    """End the login, and delete what is stored of it. An API key stays good: `headrace user rm-key` deletes it."""
+    """End the login, and delete what is stored of it.
+
+    An API key stays good: `headrace user rm-key` deletes it.
+    """
     stored = session.config.login()
     if stored is not None and stored.url is not None and stored.key is not None and LOGIN.parse(stored.key):
         _end(session, Target(stored.url, stored.key, str(session.config.file), stored.ca_file))

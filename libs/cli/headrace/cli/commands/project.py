@@ -15,7 +15,14 @@ from headrace.cli.parsing import pairs
 from headrace.cli.parsing import usage as wrong
 from headrace.cli.session import Session
 from headrace.cli.text import slots
-from headrace.common.contracts.http.projects import CreateProject, MemberView, ProjectView, UpdateProject, Usage
+from headrace.common.contracts.http.projects import (
+    CreateProject,
+    MemberView,
+    ProjectView,
+    UpdateProject,
+    Usage,
+    UsageHolder,
+)
 from headrace.common.contracts.vocabulary import Role
 
 Name = Annotated[str, typer.Argument(metavar="PROJECT", help="Name or id.")]
@@ -28,6 +35,13 @@ _COLUMNS: Columns[ProjectView] = (
     ("DESCRIPTION", lambda p: p.description[:40]),
 )
 _UNSET = ("description", "quota")
+_HOLDERS: Columns[UsageHolder] = (
+    ("WHAT", lambda h: h.kind),
+    ("NAME", lambda h: h.name or h.id),
+    ("OWNER", lambda h: h.owner or "-"),
+    ("REPLICAS", lambda h: "-" if h.kind == "folder" else h.replicas),
+    ("HOLDS", lambda h: slots({name: amount for name, amount in h.used.items() if name != "services"}) or "-"),
+)
 _MEMBERS: Columns[MemberView] = (("USER", lambda m: m.user), ("ROLE", lambda m: m.role))
 
 
@@ -59,7 +73,8 @@ def create(
         typer.Option(
             "--quota",
             metavar="SLOT=AMOUNT",
-            help="Limit over all live replicas, for example cuda.device=4; or of folders: storage=500g, files=100000. Repeatable.",
+            help="Limit over all live replicas, as cuda.device=4; of folders: storage=500g, files=100000; "
+            "of services that run: services=5 (0: none may). Repeatable.",
         ),
     ] = None,
 ) -> None:
@@ -149,9 +164,12 @@ def use(
 
 
 def usage(session: Session, project: Name) -> None:
-    """Show the project's current usage and limits, per slot."""
+    """Show the project's current usage and limits, per slot, and who uses it: services, trial runs, folders."""
     used = session.client.projects.usage(project)
     session.output.facts(used, _used(used))
+    if used.holders and not session.output.as_json:
+        session.output.line("")
+        session.output.table(used.holders, _HOLDERS, empty="")
 
 
 def members(session: Session, project: Name) -> None:

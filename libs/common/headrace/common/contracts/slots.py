@@ -23,6 +23,10 @@ STORAGE = "storage"
 """Bytes of a project's model folders; in quotas only."""
 FILES = "files"
 """Files and directories in them; in quotas only."""
+SERVICES = "services"
+"""Services of a project that run, and its trial runs; in quotas only. 0 switches services off."""
+OF_PROJECTS: Final = frozenset({STORAGE, FILES, SERVICES})
+"""Slots of a project's quota that no replica asks for."""
 SIZES = frozenset({MEM, STORAGE})
 """Slots in bytes; they may be written with units."""
 MIN: Final = {CPU: Decimal("0.01"), MEM: Decimal(16 * 2**20)}
@@ -80,8 +84,8 @@ def parse_change(value: object) -> dict[str, Decimal | None]:
 def parse_request(value: object) -> dict[str, Decimal]:
     """Parse the slots that a replica requests. Raises Refused, also for less than every container needs."""
     slots = parse_slots(value)
-    if alien := next((name for name in (STORAGE, FILES) if name in slots), None):
-        raise Refused(alien, "what a machine has; a project's quota bounds what its folders store", below=alien)
+    if alien := next((name for name in sorted(OF_PROJECTS) if name in slots), None):
+        raise Refused(alien, "what a machine has; this is for a project's quota", below=alien)
     for name, least in MIN.items():
         if name in slots and slots[name] < least:
             raise Refused(_plain(slots)[name], f"{least_words(name)} or more", below=name)
@@ -129,7 +133,7 @@ def _amount(name: str, amount: Any) -> Decimal:
         raise Refused(str(amount), f"0 or more, and at most {_LIMIT}", below=name)
     if number != round(number, 6):
         raise Refused(str(amount), "at most 6 decimals", below=name)
-    if name == FILES and number != number.to_integral_value():
+    if name in {FILES, SERVICES} and number != number.to_integral_value():
         raise Refused(str(amount), "a whole number", below=name)
     if name == GPU_DEVICE and number != number.to_integral_value():
         raise Refused(str(amount), "a whole number; fractions are asked for with cuda.shares", below=name)
@@ -154,7 +158,7 @@ ResourceSlots = Annotated[dict[str, Decimal], BeforeValidator(read_slots, json_s
 RequestedSlots = Annotated[dict[str, Decimal], BeforeValidator(parse_request, json_schema_input_type=_TAKEN), _WRITTEN]
 """Slots requested by a replica: at least a hundredth of a core and 16 MiB, and GPUs whole or in fractions, not both."""
 QuotaSlots = Annotated[dict[str, Decimal], BeforeValidator(parse_slots, json_schema_input_type=_TAKEN), _WRITTEN]
-"""Limit by slot: 0 is none of it. `storage` (bytes) and `files` limit the project's folders."""
+"""Limit by slot: 0 is none of it. `storage` (bytes) and `files` limit the project's folders, `services` those that run."""
 QuotaChange = Annotated[
     dict[str, Decimal | None],
     BeforeValidator(parse_change, json_schema_input_type=dict[str, str | float | None]),

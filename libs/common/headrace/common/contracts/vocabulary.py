@@ -23,6 +23,9 @@ JoinKind = Literal["agent", "proxy", "autoscaler"]
 JoinForm = Literal["wheels", "docker"]
 """How the line of a join token brings the service: from the managers' wheels, or as a container of the agent's image."""
 
+HolderKind = Literal["service", "trial-run", "folder"]
+"""What holds some of a project's quota."""
+
 UsageMode = Literal["model", "data", "general"]
 """Purpose of a folder."""
 

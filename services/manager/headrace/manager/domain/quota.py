@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 
 from headrace.common.contracts.problems import QuotaExceeded
-from headrace.common.contracts.slots import GPU_DEVICE, GPU_SHARES, SIZES, parse_slots
+from headrace.common.contracts.slots import GPU_DEVICE, GPU_SHARES, SERVICES, SIZES, parse_slots
 
 Slots = Mapping[str, Decimal]
 _ZERO = Decimal(0)
@@ -21,6 +21,11 @@ _STEP = Decimal("0.01")
 def times(slots: Slots, count: int) -> dict[str, Decimal]:
     """Return the slots of `count` replicas."""
     return {name: amount * count for name, amount in slots.items()}
+
+
+def started(slots: Slots, count: int = 1) -> dict[str, Decimal]:
+    """Return what a service, or a trial run, takes of a quota when it starts, with `count` replicas."""
+    return {**times(slots, count), SERVICES: Decimal(1)}
 
 
 def changed(limits: Slots | None, change: Mapping[str, Decimal | None] | None) -> dict[str, Decimal] | None:

@@ -15,7 +15,7 @@ from headrace.common.contracts.vocabulary import Role
 from headrace.common.db.pool import Connection
 from headrace.common.db.queries import Queries
 from headrace.manager.domain.access import Actor
-from headrace.manager.domain.records.projects import Member, Project, ProjectCapacity
+from headrace.manager.domain.records.projects import Member, Project, ProjectCapacity, UsageHolder
 from headrace.manager.store import rows
 
 SQL = Queries.beside(__file__)
@@ -77,6 +77,23 @@ async def used(
 ) -> dict[str, Decimal]:
     """Return the project's usage per slot: what its running services want, plus what its trial runs hold."""
     return {row["slot"]: row["amount"] for row in await con.fetch(SQL.used, project_id, except_service)}
+
+
+async def holders(con: Connection, project_id: ProjectId, most: int) -> list[UsageHolder]:
+    """Return what holds the project's usage, at most so many of each kind."""
+    return [
+        UsageHolder(
+            row["kind"],
+            row["id"],
+            row["name"],
+            row["owner"],
+            row["replicas"],
+            rows.slots(row["slots"]) or {},
+            row["bytes"],
+            row["files"],
+        )
+        for row in await con.fetch(SQL.holders, project_id, most)
+    ]
 
 
 async def in_use(con: Connection, project_id: ProjectId) -> tuple[int, int]:

@@ -38,10 +38,29 @@ select slot, sum(amount) as amount from (
     from services s join revisions r on r.id = s.revision_id cross join lateral jsonb_each_text(r.resolved -> 'slots') e
     where s.project_id = $1 and s.deleted_at is null and s.goal = 'running' and s.id is distinct from $2
     union all
+    select 'services', 1 from services s
+    where s.project_id = $1 and s.deleted_at is null and s.goal = 'running' and s.id is distinct from $2
+    union all
     select e.key, e.value::numeric
     from live_sessions x cross join lateral jsonb_each_text(x.resolved -> 'slots') e
     where x.project_id = $1 and x.service_id is null
+    union all
+    select 'services', 1 from live_sessions x where x.project_id = $1 and x.service_id is null
 ) held group by slot order by slot
+
+-- name: holders
+-- What holds the project's usage: services that run and trial runs, then folders, those with most first.
+(select 'service' as kind, s.id, s.name, u.name as owner, s.wanted as replicas, r.resolved -> 'slots' as slots,
+        0::bigint as bytes, 0::bigint as files
+ from services s join revisions r on r.id = s.revision_id join users u on u.id = s.created_by
+ where s.project_id = $1 and s.deleted_at is null and s.goal = 'running' order by s.wanted desc, s.id limit $2)
+union all
+(select 'trial-run', x.id, '', coalesce(u.name, ''), 1, x.resolved -> 'slots', 0, 0
+ from live_sessions x left join users u on u.id = x.created_by
+ where x.project_id = $1 and x.service_id is null order by x.id limit $2)
+union all
+(select 'folder', f.id, f.name, '', 0, null, f.stored_bytes, f.stored_files
+ from folders f where f.project_id = $1 and f.deleted_at is null order by f.stored_bytes desc, f.id limit $2)
 
 -- name: in_use
 select

@@ -92,7 +92,7 @@ class Changes:
         async with transaction(self._pool) as con:
             facts = await self._hold(con, actor, reference)
             if not facts.running:
-                await self._check_quota(con, facts, facts.resolved)
+                await self._check_quota(con, facts, facts.resolved, starts=True)
                 await services.update(con, facts.service.id, goal="running", forgive=True)
                 await self._record(con, actor, facts, "service.started", revision=facts.revision)
             detail = await self._services.read(con, actor, facts.service.id)
@@ -227,12 +227,18 @@ class Changes:
         return facts
 
     async def _check_quota(
-        self, con: Connection, facts: ServiceFacts, resolved: ResolvedSpec, replicas: int | None = None
+        self,
+        con: Connection,
+        facts: ServiceFacts,
+        resolved: ResolvedSpec,
+        replicas: int | None = None,
+        *,
+        starts: bool = False,
     ) -> None:
         """Raise QuotaExceeded if the project may not have that many replicas (default: the wanted number)."""
         service = facts.service
         wanted = service.wanted if replicas is None else replicas
-        await scaling.check_quota(con, service.project_id, service.id, resolved.slots, wanted)
+        await scaling.check_quota(con, service.project_id, service.id, resolved.slots, wanted, starts=starts)
 
     async def _revision(self, con: Connection, facts: ServiceFacts, number: int) -> Revision:
         found = await revisions.find(con, facts.service.id, number)

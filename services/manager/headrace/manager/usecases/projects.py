@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from decimal import Decimal
+from typing import Final
 from uuid import UUID
 
 from headrace.common.contracts.http.page import Page
@@ -31,6 +32,9 @@ from headrace.manager.store import agents, events, folders, projects, secrets, t
 from headrace.manager.usecases.context import make_page, operators_only, project_for
 from headrace.manager.views.projects import member_view, project_view, usage_view
 from headrace.manager.views.whoami import whoami_view
+
+MAX_HOLDERS: Final = 200
+"""Services, trial runs and folders of each kind that are named with a project's usage."""
 
 
 def _limits(project: Project, change: UpdateProject) -> dict[str, Decimal] | None:
@@ -128,8 +132,9 @@ class Projects:
             project = await project_for(con, actor, reference, "viewer")
             used = await projects.used(con, project.id)
             held = await folders.stored(con, project.id)
+            holders = await projects.holders(con, project.id, MAX_HOLDERS)
         limits = {**(project.quota or {}), **storage_usage.limits(project.quota, self._limits)}
-        return usage_view({**used, **held.slots()}, limits)
+        return usage_view({**used, **held.slots()}, limits, holders)
 
     async def members(self, actor: Actor, reference: str, *, after: UUID, limit: int) -> Page[MemberView]:
         """Return users and roles. Raises NotFound."""

@@ -25,16 +25,25 @@ COOLDOWN_SLACK_S: Final = 2.0
 
 
 async def check_quota(
-    con: Connection, project_id: ProjectId, service_id: ServiceId, slots: quota.Slots, replicas: int
+    con: Connection,
+    project_id: ProjectId,
+    service_id: ServiceId,
+    slots: quota.Slots,
+    replicas: int,
+    *,
+    starts: bool = False,
 ) -> None:
     """Raise QuotaExceeded if the project may not have that many replicas of the service beside its other usage.
+
+    `starts`: the service does not run yet.
 
     The project is locked until the transaction ends, so that of two concurrent changes the second sees the first.
     """
     project = await projects.lock(con, project_id)
     if project is not None:
         used = await projects.used(con, project_id, except_service=service_id)
-        quota.check(project.name, project.quota, used, quota.times(slots, replicas))
+        asked = quota.started(slots, replicas) if starts else quota.times(slots, replicas)
+        quota.check(project.name, project.quota, used, asked)
 
 
 class Scaling:

@@ -121,7 +121,7 @@ class Services:
         object_limits.check(f"project {new.project.name}", "services", there, self._limits.services_per_project)
         await hold_parts(con, new.resolved)
         used = await projects.used(con, new.project.id) if locked.quota is not None else {}
-        quota.check(new.project.name, locked.quota, used, quota.times(new.resolved.slots, new.wanted))
+        quota.check(new.project.name, locked.quota, used, quota.started(new.resolved.slots, new.wanted))
         return await services.create(con, new, actor)
 
     async def _fresh(self, con: Connection, facts: ServiceFacts) -> ServiceDetail:

@@ -66,7 +66,7 @@ class Validations:
                 self._limits.validations_per_project,
             )
             await hold_parts(con, resolved)
-            quota.check(project.name, locked.quota, await projects.used(con, project.id), resolved.slots)
+            quota.check(project.name, locked.quota, await projects.used(con, project.id), quota.started(resolved.slots))
             await sessions.create(
                 con,
                 session_id=session_id,

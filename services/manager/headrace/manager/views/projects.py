@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 from headrace.common.contracts.http.projects import MemberView, ProjectView, Usage
+from headrace.common.contracts.http.projects import UsageHolder as UsageHolderView
 from headrace.common.contracts.reasons import Reason
 from headrace.common.contracts.vocabulary import Role
-from headrace.manager.domain.records.projects import Project
+from headrace.manager.domain import quota
+from headrace.manager.domain.records.projects import Project, UsageHolder
+from headrace.manager.domain.storage_usage import StorageUsage
 
 
 def project_view(project: Project, note: Reason | None = None) -> ProjectView:
@@ -28,6 +31,14 @@ def member_view(user: str, role: Role) -> MemberView:
     return MemberView(user=user, role=role)
 
 
-def usage_view(used: Mapping[str, Decimal], limits: Mapping[str, Decimal]) -> Usage:
-    """Return usage and limits per slot."""
-    return Usage(used=dict(used), limits=dict(limits))
+def usage_view(used: Mapping[str, Decimal], limits: Mapping[str, Decimal], holders: Sequence[UsageHolder]) -> Usage:
+    """Return usage and limits per slot, and who uses it."""
+    return Usage(used=dict(used), limits=dict(limits), holders=tuple(map(_holder_view, holders)))
+
+
+def _holder_view(holder: UsageHolder) -> UsageHolderView:
+    stored = StorageUsage(holder.bytes, holder.files)
+    used = stored.slots() if holder.kind == "folder" else quota.started(holder.slots, holder.replicas)
+    return UsageHolderView(
+        kind=holder.kind, id=holder.id, name=holder.name, owner=holder.owner, replicas=holder.replicas, used=used
+    )

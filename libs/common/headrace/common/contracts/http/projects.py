@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from typing import Annotated
+from uuid import UUID
 
 from pydantic import AwareDatetime, StringConstraints
 
@@ -11,7 +12,7 @@ from headrace.common.contracts.http.page import Body, Change, View
 from headrace.common.contracts.ids import ProjectId, Slug
 from headrace.common.contracts.reasons import Reason, said_of
 from headrace.common.contracts.slots import QuotaChange, QuotaSlots, ResourceSlots
-from headrace.common.contracts.vocabulary import Role
+from headrace.common.contracts.vocabulary import HolderKind, Role
 
 Description = Annotated[str, StringConstraints(max_length=4000)]
 
@@ -23,7 +24,8 @@ class CreateProject(Body):
     description: Description = ""
     quota: QuotaSlots | None = None
     """Limit per slot over all live replicas; a missing slot is unlimited. One of cuda.device and cuda.shares limits
-    both together; with both, each limits its own."""
+    both together; with both, each limits its own. `services` limits those that run, trial runs included: 0 switches services
+    off."""
 
 
 class UpdateProject(Change):
@@ -60,9 +62,25 @@ class MemberView(View):
     role: Role
 
 
+class UsageHolder(View):
+    """A service that runs, a trial run or a folder, and what it holds of the project's quota."""
+
+    kind: HolderKind
+    id: UUID
+    name: str
+    """Empty for trial runs."""
+    owner: str
+    """User that made it; empty where that is not known."""
+    replicas: int
+    """Wanted ones of a service; 0 for folders."""
+    used: dict[str, Decimal]
+
+
 class Usage(View):
     """Current usage of a project, per slot. `storage` (bytes) and `files` include what open uploads will need."""
 
     used: dict[str, Decimal]
     limits: dict[str, Decimal] = {}
     """Limits of its quota, and of the installation for `storage` and `files`; a missing slot is unlimited."""
+    holders: tuple[UsageHolder, ...] = ()
+    """Who uses it: at most 200 of each kind, services with most replicas and folders with most bytes first."""

@@ -11,7 +11,7 @@ from typing import Final
 
 from headrace.common.contracts.reasons import Reason
 from headrace.common.contracts.reasons.service import NoteReason
-from headrace.common.contracts.slots import CPU, FILES, GPU_DEVICE, GPU_SHARES, MEM, STORAGE
+from headrace.common.contracts.slots import CPU, GPU_DEVICE, GPU_SHARES, MEM, OF_PROJECTS
 
 WAITS: Final = "Replicas wait for a machine that has it"
 BOUNDS_NOTHING: Final = "The limit bounds nothing until a machine has it"
@@ -24,8 +24,8 @@ def unusual(asked: Iterable[str]) -> frozenset[str]:
 
 
 def unusual_in_quota(limits: Iterable[str]) -> frozenset[str]:
-    """Return the slot names of a quota that exist only if some machine reports them; a quota may limit folders, too."""
-    return unusual(limits) - {STORAGE, FILES}
+    """Return the slot names of a quota that exist only if some machine reports them; a quota may limit folders and services, too."""
+    return unusual(limits) - OF_PROJECTS
 
 
 def note_of(asked: Iterable[str], of_machines: Collection[str], until: str = WAITS) -> Reason | None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from uuid import UUID
 
 from headrace.common.contracts.ids import (
     ProjectId,
     UserId,
 )
-from headrace.common.contracts.vocabulary import Role
+from headrace.common.contracts.vocabulary import HolderKind, Role
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,22 @@ class ProjectCapacity:
     """Number of live services."""
     has_group: bool
     """Whether the resource group exists."""
+
+
+@dataclass(frozen=True)
+class UsageHolder:
+    """A service, trial run or folder that holds some of a project's quota."""
+
+    kind: HolderKind
+    id: UUID
+    name: str
+    owner: str
+    """User that made it; empty where that is not known."""
+    replicas: int
+    slots: dict[str, Decimal]
+    """Of each replica."""
+    bytes: int
+    files: int
 
 
 @dataclass(frozen=True)
