@@ -104,6 +104,12 @@ def test_what_is_no_share_is_refused(share: object) -> None:
         Rollout.model_validate({"max_surge": share})
 
 
+@pytest.mark.parametrize("share", [0, "0%", "100%"])
+def test_a_step_leaves_both_revisions_something(share: int | str) -> None:
+    with pytest.raises(ValueError, match="from 1% to 99%"):
+        CanaryStep(replicas=share)
+
+
 # Surge, unavailability, ready time
 
 

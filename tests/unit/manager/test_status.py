@@ -194,6 +194,8 @@ def test_a_rollout_without_room_says_whether_one_of_the_services_own_replicas_is
     assert status(service(1), One(revision_id=OLD), WAITS).reason.text.endswith("that one is given up")
     forbidden = service(1, rollout={"max_unavailable": 0})
     assert "rollout.max_unavailable is 0" in status(forbidden, One(revision_id=OLD), WAITS).reason.text
+    blue_green = service(1, rollout={"strategy": "blue-green"})
+    assert "a blue-green rollout gives none up" in status(blue_green, One(revision_id=OLD), WAITS).reason.text
     assert "given up" not in status(service(2), One(), WAITS).reason.text
 
 

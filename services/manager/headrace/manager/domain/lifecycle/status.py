@@ -298,6 +298,8 @@ def _own_place(service: Service, worst: LiveReplica, serving: Sequence[LiveRepli
         return ""
     if not any(replica.revision_id != service.revision_id for replica in serving):
         return ""
+    if service.rollout.get("strategy") == "blue-green":
+        return "; this service's own replicas may hold what it needs, and a blue-green rollout gives none up for it"
     if is_none(service.rollout.get("max_unavailable", 1)):
         return "; this service's own replicas may hold what it needs, and rollout.max_unavailable is 0: none is given up for it"
     return "; if one of this service's own replicas holds what it needs, that one is given up"
