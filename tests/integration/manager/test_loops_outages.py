@@ -85,6 +85,30 @@ async def test_an_outage_touches_nothing_that_runs(
         assert await world.pool.fetchval("select count(*) from agents where lost_at is not null") == 0
 
 
+async def test_what_is_stopped_and_deleted_while_parts_are_away_is_gone_when_its_machine_says_so(
+    world: ManagerWorld, own_servers: EmbeddedServers
+) -> None:
+    """The app-proxy is gone for good with requests open, and the bus is killed as the user asks."""
+    await world.manager(lost_after_s=5)
+    proxy = await world.proxy_to_start("gone")
+    async with (await world.agent()).alive() as agent:
+        stopped = await world.service("a", grace_s=0.5)
+        deleted = await world.service("b", grace_s=0.5)
+        async with proxy.alive():
+            proxy.in_flight = 3
+            await eventually(lambda: proxy.serving(stopped) == proxy.serving(deleted) == 1)
+        _kill(own_servers, "nats")
+        await world.set(stopped, goal="stopped")
+        await world.set(deleted, goal="deleting")
+
+        async def gone() -> bool:
+            done = await world.pool.fetchval("select deleted_at is not null from services where id = $1", deleted)
+            return bool(done) and await _live(world) == [] and not agent.kernels
+
+        await eventually(gone)
+        assert await world.pool.fetchval("select count(*) from allocations") == 0
+
+
 async def _works(world: ManagerWorld) -> bool:
     try:
         return bool(await world.pool.fetchval("select true", timeout=2))
