@@ -33,7 +33,8 @@ from headrace.common.db.pool import Pool, open_pool
 from headrace.common.runtime.clock import utc_now
 from headrace.embedded.stack import EmbeddedServers
 from headrace.manager.domain.placement.scheduler import Machine, Request, place_all
-from headrace.manager.domain.variants import resolve
+from headrace.manager.domain.variants.inputs import Inputs
+from headrace.manager.domain.variants.resolve import resolve
 from headrace.manager.loops.placement import PlacementLoop
 
 MACHINES, GPUS, PENDING = 5_000, 8, 10_000
@@ -199,7 +200,7 @@ def _resolved(shape: object) -> dict[str, object]:
         "environ": {f"VARIABLE_{number}": "x" * 40 for number in range(20)},
     }
     spec = RevisionSpec.model_validate(asked)
-    return resolve.resolve(spec, resolve.Inputs(name="bench")).model_dump(mode="json")
+    return resolve(spec, Inputs(name="bench")).spec.model_dump(mode="json")
 
 
 def _report(slots: dict[str, Decimal]) -> dict[str, object]:

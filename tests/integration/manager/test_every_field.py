@@ -29,6 +29,7 @@ from headrace.common.contracts.http.keys import CreateKey, UpdateKey
 from headrace.common.contracts.http.logins import PutPassword, StartLogin
 from headrace.common.contracts.http.projects import CreateProject, PutMember, UpdateProject
 from headrace.common.contracts.http.replicas import PutWeight
+from headrace.common.contracts.http.resolutions import Resolve
 from headrace.common.contracts.http.revisions import Rollback
 from headrace.common.contracts.http.rollouts import Promote, RolloutMessage
 from headrace.common.contracts.http.rules import UpdateRule
@@ -57,6 +58,7 @@ FIXED: Final[Mapping[tuple[str, str], str]] = {
     ("service", "project"): "its folders, quota and members are the project's",
     ("service", "resource_group"): "its replicas would have to move; make another service",
     ("spec", "cluster_size"): "it has one value",
+    ("spec", "model"): "a file with several models needs one, and of one it changes nothing (test_api_definitions.py)",
 }
 """What cannot be changed or taken away, and why."""
 
@@ -68,6 +70,7 @@ ONCE: Final[Mapping[type[BaseModel], str]] = {
     CreateJoinToken: "a token is for what it was made; revoke it and make another",
     Join: "what a machine says of itself once; it is removed, and joins again",
     RenewIdentity: "proves who asks, and sets nothing",
+    Resolve: "says what a creation or a change comes to, and sets nothing",
     StartValidation: "a trial run is over when it ends; another one is started",
     CreateFolder: "revisions name folders, and were checked against what the folder is for; files are what changes in it",
     PutSecret: "a value is replaced by the same request, and taken away by DELETE (test_api_secrets.py)",
@@ -333,7 +336,7 @@ RESOURCES: Final[Mapping[str, Resource]] = {
                 {"in_flight": None},
                 partly=True,
             ),
-            "models": Field(["org/m"], ("traffic", "--model", "org/m"), unset("models"), []),
+            "models": Field(["org/m"], ("traffic", "--model-name", "org/m"), unset("models"), []),
             "cors": Field(
                 {"allow_origins": ["https://a.test"]},
                 ("traffic", "--cors-origin", "https://a.test"),

@@ -58,9 +58,9 @@ def test_settings_are_changed_one_by_one_and_zero_is_no_limit(cli: Cli, there: F
         3,
         "--caller-tokens-per-day",
         0,
-        "--model",
+        "--model-name",
         "org/m",
-        "--model",
+        "--model-name",
         "ada",
         "-m",
         "why",
@@ -114,7 +114,7 @@ def test_without_a_setting_they_are_shown(cli: Cli, there: FakeManagerApi) -> No
 def test_all_goes_back_and_models_are_taken_away(cli: Cli, there: FakeManagerApi) -> None:
     there.on("PATCH", ECHO, service_view())
     assert cli("service", "traffic", "echo", "--reset").code == 0
-    assert cli("service", "traffic", "echo", "--model", "").code == 0
+    assert cli("service", "traffic", "echo", "--model-name", "").code == 0
     assert there.bodies == [
         {"balance": None, "limits": None, "caller_limits": None, "models": [], "cors": None, "message": ""},
         {"models": [], "message": ""},
@@ -189,8 +189,8 @@ def test_a_service_is_made_with_them_and_flags_win_over_the_file(
         ["traffic", "echo", "--max-queued", "-1"],
         ["traffic", "echo", "--queue-timeout", "0"],
         ["traffic", "echo", "--load-factor", "nan"],
-        ["traffic", "echo", "--model", "a b"],
-        ["traffic", "echo", "--model", "a", "--model", "a"],
+        ["traffic", "echo", "--model-name", "a b"],
+        ["traffic", "echo", "--model-name", "a", "--model-name", "a"],
         ["traffic", "echo", "-m", "why"],
         ["traffic", "echo", "--cors-origin", "app.example.com"],
         ["traffic", "echo", "--cors-max-age", "-1"],

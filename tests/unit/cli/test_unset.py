@@ -22,6 +22,7 @@ SPEC: dict[str, Any] = {
     "image": "img",
     "architecture": "x86_64",
     "definition_path": "other.yaml",
+    "model": "second",
     "model_destination": "/weights",
     "command": "serve",
     "port": 80,

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.common.contracts.model import MkdirAction, WriteFileAction
-from headrace.common.contracts.problems import MAX_ERRORS, InvalidDefinition
+from headrace.common.contracts.problems import MAX_ERRORS, InvalidDefinition, InvalidRequest
 from headrace.common.text.plain import TextError
 from headrace.common.text.yamltext import load_yaml
-from headrace.manager.domain.definitions.model_definition import parse_definition
+from headrace.manager.domain.definitions.model_definition import Model, choose, parse_definition
 from headrace.manager.domain.definitions.service_definition import parse_service_definition
 
 ROOT = Path(__file__).parents[3]
@@ -40,6 +40,12 @@ def acting(action: str) -> str:
     return GOOD.replace("      port", f"      pre_start_actions: [{action}]\n      port")
 
 
+def only(text: str) -> Model:
+    """Return the model of a file that has one."""
+    (model,) = parse_definition(text.encode(), FILE)
+    return model
+
+
 def refused(text: str | bytes) -> list[dict[str, str]]:
     """Return the errors of a wrong file."""
     with pytest.raises(InvalidDefinition) as caught:
@@ -51,7 +57,7 @@ def refused(text: str | bytes) -> list[dict[str, str]]:
 
 
 def test_the_seeds_example_verbatim() -> None:
-    model = parse_definition((ROOT / "examples/simple-http-server/model-definition.yaml").read_bytes(), FILE)
+    (model,) = parse_definition((ROOT / "examples/simple-http-server/model-definition.yaml").read_bytes(), FILE)
     assert (model.name, model.model_path, model.service.port) == ("simple-http-server", "/models", 8000)
     assert model.service.start_command == ("python", "-m", "http.server", "--directory", "/home/work", "8000")
     check = model.service.health_check
@@ -70,11 +76,11 @@ def test_the_seeds_example_verbatim() -> None:
     "file", sorted(str(p.relative_to(ROOT)) for p in ROOT.glob("examples/*/model-definition.yaml"))
 )
 def test_our_examples_are_right(file: str) -> None:
-    assert parse_definition((ROOT / file).read_bytes(), file).service.start_command
+    assert only((ROOT / file).read_text()).service.start_command
 
 
 def test_defaults_and_what_may_be_left_out() -> None:
-    model = parse_definition(GOOD.encode(), FILE)
+    model = only(GOOD)
     check = model.service.health_check
     assert check is not None
     assert (
@@ -85,21 +91,21 @@ def test_defaults_and_what_may_be_left_out() -> None:
         check.initial_delay,
     ) == (10, 10, 15, 200, 60)
     assert model.service.pre_start_actions == ()
-    without = parse_definition(GOOD.replace("      health_check:\n        path: /health\n", "").encode(), FILE)
+    without = only(GOOD.replace("      health_check:\n        path: /health\n", ""))
     assert without.service.health_check is None, "then it is ready when its port accepts a connection"
-    empty = parse_definition(GOOD.replace("      port", "      pre_start_actions:\n      port").encode(), FILE)
+    empty = only(GOOD.replace("      port", "      pre_start_actions:\n      port"))
     assert empty.service.pre_start_actions == ()
 
 
 def test_a_text_is_run_by_a_shell_and_numbers_in_a_list_are_text() -> None:
     line = GOOD.replace('[python, -m, http.server, "8000"]', "python -m http.server $PORT && echo 'done'")
-    assert parse_definition(line.encode(), FILE).service.start_command == (
+    assert only(line).service.start_command == (
         "/bin/sh",
         "-c",
         "python -m http.server $PORT && echo 'done'",
     )
     words = GOOD.replace('[python, -m, http.server, "8000"]', "[serve, --port, 8000, --fraction, 0.9]")
-    assert parse_definition(words.encode(), FILE).service.start_command == (
+    assert only(words).service.start_command == (
         "serve",
         "--port",
         "8000",
@@ -122,7 +128,7 @@ def test_all_five_actions_modes_and_braces() -> None:
         - action: log
           args: {message: hello, debug: yes}
       port"""
-    service = parse_definition(GOOD.replace("\n      port", actions).encode(), FILE).service
+    service = only(GOOD.replace("\n      port", actions)).service
     first = service.pre_start_actions[0]
     assert isinstance(first, WriteFileAction)
     assert (first.args.body, first.args.mode, first.args.append) == ("{not} {{a}} template", "755", True)
@@ -141,10 +147,24 @@ def test_metadata_is_read_and_numbers_in_it_are_text() -> None:
         GOOD
         + "    metadata: {author: a, version: 1.10, license: MIT, label: [x], framework: [torch], min_resource: {cpu: 2, mem: 8g}}\n"
     )
-    metadata = parse_definition(text.encode(), FILE).metadata
+    metadata = only(text).metadata
     assert metadata is not None
     assert (metadata.version, metadata.label) == ("1.10", ("x",))
     assert metadata.min_resource["mem"] == 8 * 2**30
+
+
+def test_one_of_several_models_is_served_by_choice() -> None:
+    models = parse_definition((GOOD + GOOD.replace("\nmodels:\n", "").replace("name: m", "name: n")).encode(), FILE)
+    assert [model.name for model in models] == ["m", "n"]
+    chosen = choose(models, "n", FILE)
+    assert (chosen.model.name, chosen.path("service", "port")) == ("n", "models[1].service.port")
+    assert choose(models[:1], None, FILE).model.name == "m", "one need not be chosen"
+    for wanted, found in ((None, "nothing"), ("o", "o")):
+        with pytest.raises(InvalidRequest) as caught:
+            choose(models, wanted, FILE)
+        assert caught.value.extra["errors"] == [
+            {"field": "model", "found": found, "allowed": f"a model of {FILE}: m, n"}
+        ]
 
 
 WHOLE = "(file)"
@@ -161,7 +181,23 @@ WRONG: dict[str, tuple[str | bytes, str, str]] = {
     "too large": (b"#" * 300_000, WHOLE, "more than 131072 bytes"),
     "no models": ("model: []\n", "models", "nothing"),
     "no model in it": ("models: []\n", "models", "an empty list"),
-    "two models": (GOOD + "  - {name: b}\n", "models", "a list of 2"),
+    "a wrong second model": (GOOD + "  - {name: b}\n", "models[1].service", "nothing"),
+    "a name twice": (GOOD + GOOD.replace("\nmodels:\n", ""), "models[1].name", "m, again"),
+    "too many models": (
+        "models:\n" + "".join(GOOD.replace("\nmodels:\n", "").replace("name: m", f"name: m{n}") for n in range(101)),
+        "models",
+        "101 items",
+    ),
+    "metadata that is a book": (
+        GOOD + f"    metadata: {{author: '{'a' * 9000}', title: '{'t' * 9000}'}}\n",
+        "models[0].metadata",
+        "18",
+    ),
+    "a minimum that is no amount": (
+        GOOD + "    metadata: {min_resource: {cpu: lots}}\n",
+        "models[0].metadata.min_resource.cpu",
+        "lots",
+    ),
     "models is a mapping": ("models: {name: m}\n", "models", "a mapping with name"),
     "a model is a text": ("models: [m]\n", "models[0]", "m"),
     "no name": (GOOD.replace("name: m\n    ", ""), "models[0].name", "nothing"),

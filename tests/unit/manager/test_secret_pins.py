@@ -96,7 +96,7 @@ def test_what_a_request_says_of_a_variable_wins_over_the_file() -> None:
     spec = RevisionSpec(runtime="cmd", image="i", environ={"A": "plain"}, secret_environ={"B": "robot", "D": "robot"})
     found = pinned(asked_secrets(spec, defaults), KNOWN, (), "some")
     assert [(one.variable, one.name) for one in found.secrets] == [("C", "hub"), ("B", "robot"), ("D", "robot")]
-    made = resolve(spec, Inputs("chat", defaults=defaults, pins=found))
+    made = resolve(spec, Inputs("chat", defaults=defaults, pins=found)).spec
     assert made.environ == {"A": "plain", "E": "y"}
     assert made.secrets == found.secrets
     assert made.secret_bytes == 20 + 5 + 5 + 3 * len('B"":,')

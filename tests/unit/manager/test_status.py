@@ -19,7 +19,8 @@ from headrace.manager.domain.lifecycle.replica_failures import RAN_WELL
 from headrace.manager.domain.lifecycle.replica_state import MAX_FAILED_STARTS
 from headrace.manager.domain.lifecycle.status import Reachability, StatusOfService, service_status, status_of
 from headrace.manager.domain.records.services import Service, ServiceFacts
-from headrace.manager.domain.variants.resolve import Inputs, resolve
+from headrace.manager.domain.variants.inputs import Inputs
+from headrace.manager.domain.variants.resolve import resolve
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 NEW, OLD = RevisionId(UUID(int=2)), RevisionId(UUID(int=1))
@@ -263,7 +264,7 @@ REACHED = Reachability(presence="heard", generations={PROXY: 7}, unopened={})
 
 def reached(reach: Reachability = REACHED, *have: One, want: Service | None = None, **facts: Any) -> tuple[str, str]:
     """Status and code of a service with such replicas (one that serves, but for `have`), whose newest route table is number 7."""
-    resolved = resolve(RevisionSpec(runtime="cmd"), Inputs("chat"))
+    resolved = resolve(RevisionSpec(runtime="cmd"), Inputs("chat")).spec
     joined = ServiceFacts(
         want or service(),
         project="p",

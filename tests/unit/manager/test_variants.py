@@ -17,26 +17,37 @@ from headrace.common.contracts.model_uri import ModelSource
 from headrace.common.contracts.problems import InvalidRequest
 from headrace.common.contracts.revision import RevisionSpec
 from headrace.common.contracts.vocabulary import RuntimeVariant
-from headrace.manager.domain.definitions.model_definition import Model, parse_definition
+from headrace.manager.domain.definitions.model_definition import choose, parse_definition
 from headrace.manager.domain.definitions.service_definition import ServiceDefaults
 from headrace.manager.domain.variants.engines import ENGINES, choose_weights
-from headrace.manager.domain.variants.resolve import FolderFacts, Inputs, resolve
-from headrace.manager.domain.variants.resolved_spec import ResolvedSpec
+from headrace.manager.domain.variants.inputs import FolderFacts, Inputs
+from headrace.manager.domain.variants.resolve import resolve
+from headrace.manager.domain.variants.resolved_spec import Resolution, ResolvedSpec
 
 GIB = 2**30
 MODEL = FolderFacts(FolderId(new_uuid()), "weights", "model", ("a.gguf", "readme.md"))
 DATA = FolderFacts(FolderId(new_uuid()), "corpus", "data")
-DEFINITION: Model = parse_definition(
-    b"models: [{name: mine, model_path: /models/v1, service: {start_command: serve it, port: 9000, health_check: {path: /up},"
-    b" pre_start_actions: [{action: mkdir, args: {path: /home/work/x}}]}}]",
-    "f",
+DEFINITION = choose(
+    parse_definition(
+        b"models: [{name: mine, model_path: /models/v1, service: {start_command: serve it, port: 9000,"
+        b" health_check: {path: /up, interval: 2}, pre_start_actions: [{action: mkdir, args: {path: /home/work/x}}]},"
+        b" metadata: {title: Mine}}]",
+        "model-definition.yaml",
+    ),
+    None,
+    "model-definition.yaml",
 )
 
 
-def resolved(inputs: Inputs | None = None, **spec: Any) -> ResolvedSpec:
+def resolution(inputs: Inputs | None = None, **spec: Any) -> Resolution:
     """Resolve a spec whose folder, where named, is MODEL."""
     wanted = RevisionSpec(**{"runtime": "cmd", **spec})
     return resolve(wanted, inputs or Inputs("chat", folder=MODEL if wanted.folder else None))
+
+
+def resolved(inputs: Inputs | None = None, **spec: Any) -> ResolvedSpec:
+    """Return what its replicas are started with."""
+    return resolution(inputs, **spec).spec
 
 
 def refused(inputs: Inputs | None = None, **spec: Any) -> list[str]:
@@ -134,14 +145,90 @@ def test_request_over_file_over_defaults() -> None:
     assert resolved().slots == {"cpu": 1, "mem": GIB}
 
 
+def test_request_over_model_definition_over_service_definition_over_baseline_each_with_its_origin() -> None:
+    defaults = ServiceDefaults.model_validate(
+        {
+            "environment": {"image": "file", "architecture": "aarch64"},
+            "resource_slots": {"cpu": 2, "cuda.shares": "0.5"},
+            "environ": {"A": "file", "B": "file"},
+        }
+    )
+    inputs = Inputs("chat", folder=MODEL, definition=DEFINITION, defaults=defaults)
+    found = resolution(
+        inputs,
+        runtime="custom",
+        folder="weights",
+        command="mine",
+        image="asked",
+        environ={"A": "asked"},
+        slots={"cuda.device": 1},
+    )
+    spec = found.spec
+    assert (spec.image, spec.architecture, spec.environ) == ("asked", "aarch64", {"A": "asked", "B": "file"})
+    assert (spec.command, spec.port, spec.model_name) == (("/bin/sh", "-c", "mine"), 9000, "mine")
+    assert spec.slots == {"cpu": 2, "mem": GIB, "cuda.device": 1}
+    assert found.metadata is not None
+    assert found.metadata.title == "Mine"
+
+    def said(source: str) -> dict[str, str]:
+        return {path: origin.path for path, origin in found.origins.items() if origin.source == source}
+
+    assert said("request") == {
+        "command": "command",
+        "image": "image",
+        "environ.A": "environ.A",
+        "slots.cuda.device": "slots.cuda.device",
+        "mounts[0]": "folder",
+    }
+    assert said("model-definition") == {
+        "model_name": "models[0].name",
+        "model_path": "models[0].model_path",
+        "port": "models[0].service.port",
+        "health_check.path": "models[0].service.health_check.path",
+        "health_check.interval": "models[0].service.health_check.interval",
+        "pre_start_actions": "models[0].service.pre_start_actions",
+    }
+    assert said("service-definition") == {
+        "architecture": "custom.environment.architecture",
+        "slots.cpu": "custom.resource_slots.cpu",
+        "environ.B": "custom.environ.B",
+    }
+    assert set(said("baseline")) == {
+        "runtime",
+        "slots.mem",
+        "health_check.max_retries",
+        "health_check.max_wait_time",
+        "health_check.expected_status_code",
+        "health_check.initial_delay",
+    }
+    assert found.origins["port"].file == "model-definition.yaml"
+    assert found.origins["slots.cpu"].file == "service-definition.toml"
+
+
+@pytest.mark.parametrize("runtime", get_args(RuntimeVariant))
+def test_every_value_that_replicas_get_has_an_origin(runtime: str) -> None:
+    definition = DEFINITION if runtime == "custom" else None
+    inputs = Inputs("chat", folder=MODEL, definition=definition, extra=[DATA])
+    found = resolution(inputs, runtime=runtime, folder="weights", extra_mounts=[{"folder": "corpus"}])
+    for name in set(ResolvedSpec.model_fields) - {"folder_id", "source", "secret_bytes"}:
+        value = getattr(found.spec, name)
+        if name in {"slots", "environ"}:
+            paths = {f"{name}.{key}" for key in value}
+        elif name in {"mounts", "secrets"}:
+            paths = {f"{name}[{index}]" for index in range(len(value))}
+        elif name == "health_check" and value is not None:
+            paths = {f"health_check.{part}" for part in type(value).model_fields}
+        else:
+            paths = {name}
+        assert paths <= set(found.origins), name
+
+
 @pytest.mark.parametrize("runtime", get_args(RuntimeVariant))
 def test_fields_that_do_not_fit_the_variant(runtime: str) -> None:
     definition = DEFINITION if runtime == "custom" else None
     inputs = Inputs("chat", folder=MODEL, definition=definition)
-    fields = {"command": "x", "port": 1, "definition_path": "a", "model_destination": "/m"}
-    allowed = {"cmd": {"command", "port", "model_destination"}, "custom": {"definition_path", "model_destination"}}.get(
-        runtime, {"port"}
-    )
+    fields = {"command": "x", "port": 1, "definition_path": "a", "model": "mine", "model_destination": "/m"}
+    allowed = {"cmd": {"command", "port", "model_destination"}, "custom": set(fields)}.get(runtime, {"port"})
     for field, value in fields.items():
         if field in allowed:
             resolved(inputs, runtime=runtime, folder="weights", **{field: value})

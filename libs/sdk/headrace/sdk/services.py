@@ -5,7 +5,7 @@ from __future__ import annotations
 import builtins
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from headrace.common.contracts.http.replicas import PutWeight, ReplicaView
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from headrace.common.contracts.http.decisions import ScaleDecisionView
     from headrace.common.contracts.http.history import HistoryEntry
     from headrace.common.contracts.http.receipts import ReceiptView, RolloutReceipt
+    from headrace.common.contracts.http.resolutions import ResolutionView
     from headrace.common.contracts.manifest import FolderManifest
     from headrace.sdk.logs import LogStream
 
@@ -46,6 +47,22 @@ class Services:
     def create(self, body: CreateService) -> ServiceDetail:
         """Create a service; it is deployed in the background: see wait()."""
         return self._transport.one(ServiceDetail, "POST", "/v1/services", body=body)
+
+    def resolve(self, body: CreateService) -> ResolutionView:
+        """Return what create() would come to, with all that is wrong with it; nothing is changed."""
+        return self._resolution(create=body)
+
+    def resolve_update(self, service: object, body: UpdateService) -> ResolutionView:
+        """Return what update() would come to, with all that is wrong with it; nothing is changed."""
+        return self._resolution(service=str(service), update=body)
+
+    def _resolution(self, **asked: Any) -> ResolutionView:
+        from headrace.common.contracts.http.resolutions import (  # noqa: PLC0415 - see client.py
+            ResolutionView,
+            Resolve,
+        )
+
+        return self._transport.one(ResolutionView, "POST", "/v1/resolutions", body=Resolve(**asked))
 
     def list(
         self,
@@ -130,6 +147,10 @@ class Services:
         from headrace.common.contracts.http.decisions import ScaleDecisionView  # noqa: PLC0415 - see client.py
 
         return self._transport.items(ScaleDecisionView, f"{_of(service)}/decisions")
+
+    def replica(self, service: object, replica: UUID | str) -> ReplicaView:
+        """Return one replica, also one that ended, as long as it is kept; its `revision` has the spec that it ran."""
+        return self._transport.one(ReplicaView, "GET", f"{_of(service)}/replicas/{segment(replica)}")
 
     def set_weight(self, service: object, replica: UUID | str, weight: int) -> ReplicaView:
         """Set a replica's traffic weight relative to the others' (100 is usual); app-proxies apply it within a second."""

@@ -82,6 +82,7 @@ from headrace.manager.usecases.auth import Authentication
 from headrace.manager.usecases.bootstrap import bootstrap
 from headrace.manager.usecases.changes import Changes
 from headrace.manager.usecases.clients import Clients
+from headrace.manager.usecases.drafts import Drafts
 from headrace.manager.usecases.facade import UseCases
 from headrace.manager.usecases.failed_attempts import FailedAttempts
 from headrace.manager.usecases.folders import Folders
@@ -99,6 +100,7 @@ from headrace.manager.usecases.projects import Projects
 from headrace.manager.usecases.receipts import Receipts
 from headrace.manager.usecases.replicas import Replicas
 from headrace.manager.usecases.resolution import Resolver
+from headrace.manager.usecases.resolutions import Resolutions
 from headrace.manager.usecases.revocations import Revocations
 from headrace.manager.usecases.rollouts import Rollouts
 from headrace.manager.usecases.rules import Rules
@@ -378,9 +380,8 @@ def make_use_cases(
     auth = Authentication(pool, vault, console, idle=lifetimes.idle)
     passwords, attempts = Passwords(pool, vault, PasswordHashes()), FailedAttempts(edges.clocks.monotonic)
     resolver = Resolver(pool, snapshots, sources, keys)
-    services = Services(
-        pool, resolver, snapshots, proxies, pokes, clock, own_ports, limits, proxy_url=settings.public_proxy_url
-    )
+    drafts = Drafts(pool, resolver, own_ports, limits)
+    services = Services(pool, drafts, snapshots, proxies, pokes, clock, limits, proxy_url=settings.public_proxy_url)
     folders = Folders(pool, storage, snapshots, account, limits)
     revocations = Revocations(pool, proxies, clock)
     identities, installation = Identities(pool, authority, pokes), _installation(settings)
@@ -394,7 +395,8 @@ def make_use_cases(
         uploads=Uploads(pool, storage, folders, account, max_bytes=max_bytes, kept_for=UPLOADS_KEPT_FOR, limits=limits),
         archives=Archives(pool, storage, folders, account, max_bytes=max_bytes, monotonic=edges.clocks.monotonic),
         services=services,
-        changes=Changes(pool, resolver, services, pokes, own_ports, limits),
+        changes=Changes(pool, drafts, services, pokes, limits),
+        resolutions=Resolutions(pool, drafts, services),
         replicas=Replicas(pool, pokes),
         rollouts=Rollouts(pool, pokes, clock),
         receipts=Receipts(pool),

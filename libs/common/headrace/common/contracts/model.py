@@ -1,11 +1,14 @@
-"""Parts of a model definition that travel from the file to the agent: health check and pre-start actions."""
+"""Parts of a model definition that others than its parser know: health check and pre-start actions, which travel to the
+agent, and the model's metadata.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, field_validator
 
+from headrace.common.contracts.slots import QuotaSlots
 from headrace.common.contracts.wording import Refused, pattern
 
 _ABSOLUTE_OR_RELATIVE = StringConstraints(min_length=1, max_length=4096)
@@ -123,3 +126,45 @@ PreStartAction = Annotated[
     WriteFileAction | WriteTempfileAction | RunCommandAction | MkdirAction | LogAction, Field(discriminator="action")
 ]
 """Run in order before the start command; a failing one fails the start with its error."""
+
+
+def _number_as_text(value: object) -> object:
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+def empty_is_absent(value: object) -> object:
+    """Return () for a key without a value."""
+    return () if value is None else value
+
+
+_TEXT: Any = str | int | float
+_Text = Annotated[
+    str, BeforeValidator(_number_as_text, json_schema_input_type=_TEXT), StringConstraints(max_length=10_000)
+]
+_Texts = Annotated[
+    tuple[_Text, ...],
+    BeforeValidator(empty_is_absent, json_schema_input_type=list[str | int | float] | None),
+    Field(max_length=1000),
+]
+
+
+class ModelMetadata(Part):
+    """What a model definition says of its model, for people and the model store; no decision depends on it.
+
+    Numbers become text, as they are written: `version: 1.10` is the text 1.10.
+    """
+
+    author: _Text | None = None
+    title: _Text | None = None
+    version: _Text | None = None
+    created: _Text | None = None
+    last_modified: _Text | None = None
+    description: _Text | None = None
+    task: _Text | None = None
+    category: _Text | None = None
+    architecture: _Text | None = None
+    framework: _Texts = ()
+    label: _Texts = ()
+    license: _Text | None = None
+    min_resource: Annotated[QuotaSlots, BeforeValidator(lambda value: {} if value is None else value)] = {}
+    """The least slots that the model needs, by its author."""

@@ -63,7 +63,9 @@ class ExtraMount(_Closed):
 
 
 class RevisionSpec(_Closed):
-    """Spec of a replica. Fields left out come from service-definition.toml, then from defaults."""
+    """Spec of a replica. Fields left out come from the model definition, then from service-definition.toml, then from the
+    runtime's baseline.
+    """
 
     folder: Annotated[str | None, StringConstraints(min_length=1, max_length=64)] = None
     """Model folder, by name or id. `custom` needs one, or `model_uri`."""
@@ -75,11 +77,14 @@ class RevisionSpec(_Closed):
     architecture: Literal["x86_64", "aarch64"] | None = None
     definition_path: Annotated[str | None, StringConstraints(max_length=1024)] = None
     """Path of the model definition in the folder; default model-definition.yaml, then .yml."""
+    model: Annotated[str | None, StringConstraints(min_length=1, max_length=200)] = None
+    """Name of the entry of the definition's `models` that is served; needed where it has several."""
     model_destination: AbsolutePath | None = None
     """Where the model folder is mounted; default /models. `custom` and `cmd` only."""
     command: CommandWords | CommandLine | None = None
-    """For `cmd`: the command line. Others have it in the definition or variant."""
+    """For `cmd` the command line; for `custom` instead of the definition's. Other variants have their own."""
     port: Annotated[int | None, Field(ge=1, le=65535)] = None
+    """Where the program listens; default the definition's, or the variant's."""
     slots: RequestedSlots | None = None
     environ: Annotated[
         dict[EnvironName, EnvironValue],

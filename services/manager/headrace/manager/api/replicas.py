@@ -1,4 +1,4 @@
-"""Routes of single replicas: weight, replacement."""
+"""Routes of single replicas: show, weight, replacement."""
 
 from __future__ import annotations
 
@@ -10,6 +10,12 @@ from headrace.common.contracts.problems import Conflict, Forbidden
 from headrace.manager.api.routing import Call, Reply, Routes, json_reply
 
 routes = Routes("services")
+
+
+@routes.on("GET", "/v1/services/{service}/replicas/{replica}", replies={200: Reply("The replica.", ReplicaView)})
+async def show_replica(call: Call) -> web.Response:
+    """Get a replica, also one that ended, as long as it is kept. Its `revision` has the exact spec that it ran."""
+    return json_reply(await call.use.replicas.show(call.actor, call["service"], call["replica"]))
 
 
 @routes.on(

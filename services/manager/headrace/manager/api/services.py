@@ -41,7 +41,7 @@ class ServicesQuery(Paging):
     owner: Reference | None = None
     """Name of the user who created it."""
     q: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
-    """Text in name, description or tags."""
+    """Text in name, description, tags or metadata, its own or the model's."""
     mine: bool = False
     """Only those that the caller created."""
 

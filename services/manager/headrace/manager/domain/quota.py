@@ -6,6 +6,7 @@ The wanted number counts, not the running one: starting slowly does not evade a 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 
 from headrace.common.contracts.problems import QuotaExceeded
@@ -39,28 +40,61 @@ def changed(limits: Slots | None, change: Mapping[str, Decimal | None] | None) -
     return parse_slots(after) or None
 
 
-def check(project: str, limits: Slots | None, used: Slots, more: Slots) -> None:
-    """Raise QuotaExceeded with the numbers when `used` and `more` together exceed a limit.
+@dataclass(frozen=True)
+class Need:
+    """What is asked for of one slot, beside what the project holds."""
 
-    A slot without a limit is unlimited.
+    slot: str
+    asked: Decimal
+    used: Decimal
+    limit: Decimal | None
+    """None: unlimited."""
+    counted: tuple[str, ...] = ()
+    """The slots that are counted together."""
 
-    A whole GPU is one share: a limit on only one of cuda.device and cuda.shares bounds the sum of both. With limits on
-    both, each bounds its own.
+    @property
+    def left(self) -> Decimal | None:
+        """What would be left; negative where it is too much, None where there is no limit."""
+        return None if self.limit is None else self.limit - self.used - self.asked
+
+    def exceeded(self, project: str) -> QuotaExceeded | None:
+        """Return the problem with the numbers, if it is too much."""
+        if self.limit is None or self.asked <= 0 or self.used + self.asked <= self.limit:
+            return None
+        whole, others, here, most = _amounts(self.slot, self.used + self.asked, self.used, self.asked, self.limit)
+        what = self.slot if len(self.counted) == 1 else "cuda.device and cuda.shares together"
+        return QuotaExceeded(
+            f"project {project} would hold {whole} of {what}: {others} are held and {here} are asked for; its limit is {most}",
+            slot=self.slot,
+            limit=str(self.limit),
+            used=str(self.used),
+            requested=str(self.asked),
+        )
+
+
+def needs(limits: Slots | None, used: Slots, more: Slots) -> list[Need]:
+    """Return what `more` needs of each slot that has a limit or is asked for.
+
+    A slot without a limit is unlimited. A whole GPU is one share: a limit on only one of cuda.device and cuda.shares
+    bounds the sum of both. With limits on both, each bounds its own.
     """
-    for slot, limit in sorted((limits or {}).items()):
-        counted = _GPUS if slot in _GPUS and not all(name in (limits or {}) for name in _GPUS) else (slot,)
+    bounds = limits or {}
+    found = []
+    for slot, limit in sorted(bounds.items()):
+        counted = _GPUS if slot in _GPUS and not all(name in bounds for name in _GPUS) else (slot,)
         asked = sum((more.get(name, _ZERO) for name in counted), _ZERO)
         held = sum((used.get(name, _ZERO) for name in counted), _ZERO)
-        if asked > 0 and held + asked > limit:
-            whole, others, here, most = _amounts(slot, held + asked, held, asked, limit)
-            what = slot if len(counted) == 1 else "cuda.device and cuda.shares together"
-            raise QuotaExceeded(
-                f"project {project} would hold {whole} of {what}: {others} are held and {here} are asked for; its limit is {most}",
-                slot=slot,
-                limit=str(limit),
-                used=str(held),
-                requested=str(asked),
-            )
+        found.append(Need(slot, asked, held, limit, counted))
+    bounded = {name for need in found for name in need.counted}
+    free = (name for name in sorted(more) if name not in bounded)
+    return found + [Need(name, more[name], used.get(name, _ZERO), None, (name,)) for name in free]
+
+
+def check(project: str, limits: Slots | None, used: Slots, more: Slots) -> None:
+    """Raise QuotaExceeded with the numbers when `used` and `more` together exceed a limit."""
+    for need in needs(limits, used, more):
+        if problem := need.exceeded(project):
+            raise problem
 
 
 def _amounts(slot: str, *amounts: Decimal) -> list[str]:

@@ -9,12 +9,14 @@ from pydantic import ValidationError
 
 from headrace.common.contracts import stored, wording
 from headrace.common.contracts.ids import RevisionId, ServiceId, UserId
+from headrace.common.contracts.model import ModelMetadata
+from headrace.common.contracts.origin import Origin
 from headrace.common.contracts.problems import Conflict
 from headrace.common.contracts.revision import RevisionSpec
 from headrace.common.db.pool import Connection
 from headrace.common.db.queries import Queries
 from headrace.manager.domain.records.revisions import Revision
-from headrace.manager.domain.variants.resolved_spec import ResolvedSpec
+from headrace.manager.domain.variants.resolved_spec import Resolution, ResolvedSpec
 
 SQL = Queries.beside(__file__)
 
@@ -39,12 +41,26 @@ UNREADABLE: dict[str, Any] = {
 
 
 def _revision(row: Mapping[str, Any]) -> Revision:
-    return Revision(
-        **dict(row)
-        | {
-            "spec": stored.read(RevisionSpec, row["spec"]),
-            "resolved": stored.read(ResolvedSpec, row["resolved"], **UNREADABLE),
-        }
+    columns = dict(row)
+    resolved = stored.read(ResolvedSpec, columns.pop("resolved"), **UNREADABLE)
+    origins = {path: stored.read(Origin, origin) for path, origin in (columns.pop("origins") or {}).items()}
+    resolution = Resolution(resolved, origins, metadata_of(columns.pop("model_metadata")))
+    return Revision(**columns | {"spec": stored.read(RevisionSpec, row["spec"]), "resolution": resolution})
+
+
+def metadata_of(document: Any) -> ModelMetadata | None:
+    """Return a revision's model metadata, as it was stored."""
+    return None if document is None else stored.read(ModelMetadata, document)
+
+
+def documents_of(resolution: Resolution) -> tuple[Any, ...]:
+    """Return the columns resolved, origins and model_metadata."""
+    origins = {path: origin.model_dump(exclude_defaults=True) for path, origin in resolution.origins.items()}
+    metadata = resolution.metadata
+    return (
+        resolution.spec.model_dump(mode="json"),
+        origins or None,
+        metadata.model_dump(mode="json", exclude_defaults=True) if metadata is not None else None,
     )
 
 
@@ -54,7 +70,7 @@ async def insert(
     service_id: ServiceId,
     number: int,
     spec: RevisionSpec,
-    resolved: ResolvedSpec,
+    resolution: Resolution,
     message: str,
     user_id: UserId,
 ) -> None:
@@ -65,9 +81,9 @@ async def insert(
         service_id,
         number,
         spec.model_dump(mode="json"),
-        resolved.model_dump(mode="json"),
         message,
         user_id,
+        *documents_of(resolution),
     )
 
 

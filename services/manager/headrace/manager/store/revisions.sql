@@ -1,12 +1,13 @@
 -- name: insert
-insert into revisions (id, service_id, number, spec, resolved, message, created_by) values ($1, $2, $3, $4, $5, $6, $7)
+insert into revisions (id, service_id, number, spec, message, created_by, resolved, origins, model_metadata)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 
 -- name: find
-select r.id, r.service_id, r.number, r.spec, r.resolved, r.message, u.name as created_by, r.created_at
+select r.id, r.service_id, r.number, r.spec, r.resolved, r.origins, r.model_metadata, r.message, u.name as created_by, r.created_at
 from revisions r join users u on u.id = r.created_by where r.service_id = $1 and r.number = $2
 
 -- name: page
-select r.id, r.service_id, r.number, r.spec, r.resolved, r.message, u.name as created_by, r.created_at
+select r.id, r.service_id, r.number, r.spec, r.resolved, r.origins, r.model_metadata, r.message, u.name as created_by, r.created_at
 from revisions r join users u on u.id = r.created_by where r.service_id = $1 and r.number > $2 order by r.number limit $3
 
 -- name: last_number

@@ -22,7 +22,7 @@ from headrace.manager.domain.records.replicas import Replica, StartError
 from headrace.manager.domain.records.services import Goal, NewService, ScaleTarget, Service, ServiceChange, ServiceFacts
 from headrace.manager.domain.variants.resolved_spec import ResolvedSpec
 from headrace.manager.store import rollouts, rows, traffic
-from headrace.manager.store.revisions import UNREADABLE
+from headrace.manager.store.revisions import UNREADABLE, documents_of, metadata_of
 
 SQL = Queries.beside(__file__)
 _COLUMNS = frozenset(Service.__dataclass_fields__)
@@ -48,13 +48,15 @@ def _facts(row: Mapping[str, Any]) -> ServiceFacts:
         rules_problem=row["rules_problem"],
         last_error=row["last_error"],
         rollout=rollouts.state_of(row),
+        metadata=metadata_of(row.get("model_metadata")),
     )
 
 
 _ENDPOINT_PORTS = "services_endpoint_port"
 
 
-def _port_taken(port: int | None) -> Conflict:
+def port_taken(port: int | None) -> Conflict:
+    """Return the problem of an own port that another service has."""
     return Conflict(f"endpoint_port: {port} is another service's", field="endpoint_port", found=port)
 
 
@@ -79,13 +81,13 @@ async def create(con: Connection, new: NewService, actor: Actor) -> ServiceFacts
             new.endpoint_port,
             *traffic.arguments(new.documents),
             new.spec.model_dump(mode="json"),
-            new.resolved.model_dump(mode="json"),
             new_uuid(),
             actor.name,
             actor.source_address,
             details,
             actor.key_id,
             actor.login_id,
+            *documents_of(new.resolution),
         )
     except asyncpg.UniqueViolationError as error:
         raise _taken(error, new) from None
@@ -94,16 +96,26 @@ async def create(con: Connection, new: NewService, actor: Actor) -> ServiceFacts
             raise
         raise traffic.all_with_credentials() from None
     assert row is not None  # noqa: S101 - inserted
-    return ServiceFacts(_service(row), new.project.name, actor.name, 1, new.resolved)
+    return ServiceFacts(_service(row), new.project.name, actor.name, 1, new.resolved, metadata=new.resolution.metadata)
+
+
+def name_taken(name: str) -> NameTaken:
+    """Return the problem of a name that a service has."""
+    return NameTaken(f"there is a service {name} already; names are unique in the whole installation")
+
+
+def found_as_model(name: str) -> NameTaken:
+    """Return the problem of a name that is a model name of another service of the project."""
+    return NameTaken(f"a service of the project is found as {name} already: it is one of its models")
 
 
 def _taken(error: asyncpg.UniqueViolationError, new: NewService) -> NameTaken | Conflict:
     if error.constraint_name == _ENDPOINT_PORTS:
-        return _port_taken(new.endpoint_port)
+        return port_taken(new.endpoint_port)
     if error.constraint_name != traffic.NAMES:
-        return NameTaken(f"there is a service {new.name} already; names are unique in the whole installation")
+        return name_taken(new.name)
     if traffic.taken_name(error) in (None, new.name):
-        return NameTaken(f"a service of the project is found as {new.name} already: it is one of its models")
+        return found_as_model(new.name)
     return traffic.taken(error, new.documents.models or ())
 
 
@@ -192,7 +204,7 @@ async def update(
     try:
         await con.execute(SQL.update, *values)
     except asyncpg.UniqueViolationError:
-        raise _port_taken(change.endpoint_port if change else None) from None
+        raise port_taken(change.endpoint_port if change else None) from None
     if revision_id is not None:
         await rollouts.begin(con, service_id, revision_id)
     elif forgive:
@@ -255,3 +267,8 @@ async def errors(con: Connection, service_id: ServiceId) -> list[StartError]:
 async def exists(con: Connection, service_id: ServiceId) -> bool:
     """Return whether the service exists and is not deleted."""
     return bool(await con.fetchval(SQL.exists, service_id))
+
+
+async def has_port(con: Connection, port: int, *, beside: ServiceId | None = None) -> bool:
+    """Return whether another service than `beside` has this own port."""
+    return bool(await con.fetchval(SQL.has_port, port, beside))

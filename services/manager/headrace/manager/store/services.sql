@@ -9,16 +9,17 @@ with made as (
             jsonb_strip_nulls(coalesce($18::jsonb, '{}')), coalesce($19::text[], '{}'))
     returning *
 ), revision as (
-    insert into revisions (id, service_id, number, spec, resolved, message, created_by) values ($8, $1, 1, $20, $21, '', $12)
+    insert into revisions (id, service_id, number, spec, message, created_by, resolved, origins, model_metadata)
+    values ($8, $1, 1, $20, '', $12, $27, $28, $29)
 ), noted as (
     insert into events (id, actor, source_address, project_id, service_id, action, details, key_id, login_id)
-    values ($22, $23, $24, $2, $1, 'service.created', $25, $26, $27)
+    values ($21, $22, $23, $2, $1, 'service.created', $24, $25, $26)
 )
 select * from made
 
 -- name: find
 -- By id or name, if the user sees it.
-select s.*, p.name as project, u.name as creator, r.number as revision, r.resolved, m.role, v.number as served,
+select s.*, p.name as project, u.name as creator, r.number as revision, r.resolved, r.model_metadata, m.role, v.number as served,
        nullif(t.generation, 0) as published, t.published_at, t.problem as routes_problem, rt.problem as rules_problem, e.reason_text as last_error,
        ro.began_at as rollout_began_at, ro.step as rollout_step, ro.step_at as rollout_step_at, ro.paused_replicas as rollout_paused_replicas,
        ro.paused_by as rollout_paused_by, ro.failed_code as rollout_failed_code, ro.failed_text as rollout_failed_text, ro.failed_at as rollout_failed_at
@@ -51,7 +52,10 @@ where s.deleted_at is null and s.id > $1
   and ($10::uuid[] is null or s.project_id = any($10))
   and ($4::uuid is null or s.project_id = $4)
   and ($5::text is null or u.name = $5)
-  and ($6::text is null or strpos(lower(s.name || ' ' || s.description || ' ' || s.tags::text), lower($6)) > 0)
+  and ($6::text is null or strpos(lower(concat_ws(' ', s.name, s.description, s.tags::text,
+           (select string_agg(e.value, ' ') from jsonb_each_text(s.metadata) e),
+           (select string_agg(v #>> '{}', ' ') from jsonb_path_query(r.model_metadata, 'strict $.** ? (@.type() == "string")') v))),
+       lower($6)) > 0)
   -- what a phase needs; whether it is in it is told by its replicas too. $9: failed starts after which no more are tried
   and case $8::text when 'failed' then s.goal = 'running' and (s.failed_starts >= $9 or ro.failed_at is not null)
                     when 'stopped' then s.goal = 'stopped'
@@ -142,3 +146,6 @@ select at, session_id, reason_code, reason_text from start_errors where service_
 
 -- name: exists
 select exists (select 1 from services where id = $1 and deleted_at is null)
+
+-- name: has_port
+select exists (select 1 from services where endpoint_port = $1 and deleted_at is null and id is distinct from $2::uuid)

@@ -8,7 +8,7 @@ from typing import Any
 
 import asyncpg
 
-from headrace.common.contracts.ids import ServiceId, SessionId
+from headrace.common.contracts.ids import ProjectId, ServiceId, SessionId
 from headrace.common.contracts.problems import InvalidRequest, NameTaken
 from headrace.common.db.pool import Connection
 from headrace.common.db.queries import Queries
@@ -47,7 +47,11 @@ async def write(con: Connection, service_id: ServiceId, given: Documents) -> Non
 
 def taken(error: asyncpg.UniqueViolationError, asked: Sequence[str]) -> NameTaken:
     """Return the problem of a model name that another service of the project has."""
-    which = taken_name(error) or ", ".join(asked)
+    return model_taken(taken_name(error) or ", ".join(asked))
+
+
+def model_taken(which: str) -> NameTaken:
+    """Return the problem of a model name that leads to another service of the project."""
     return NameTaken(
         f"models: {which} leads to another service of the project already, by its name or as one of its models; names of models are "
         "unique in a project",
@@ -66,6 +70,13 @@ def taken_name(error: asyncpg.UniqueViolationError) -> str | None:
     """Return the name in the database's error; None when it has none."""
     found = _TAKEN.search(error.detail or "")
     return found[1] if found else None
+
+
+async def names_taken(
+    con: Connection, project_id: ProjectId, names: Sequence[str], *, beside: ServiceId | None = None
+) -> list[str]:
+    """Return those of the names that lead to another service of the project than `beside`."""
+    return [row["name"] for row in await con.fetch(SQL.names_taken, project_id, list(names), beside)]
 
 
 async def put_weight(con: Connection, service_id: ServiceId, session_id: SessionId, weight: int) -> int | None:

@@ -16,3 +16,7 @@ returning (select weight from sessions where id = $1) as before
 -- name: service_has
 -- Whether a live service has this name, in any project.
 select exists (select 1 from services where name = $1 and deleted_at is null)
+
+-- name: names_taken
+select name from fleet_names where project_id = $1 and name = any($2::text[]) and service_id is distinct from $3::uuid
+order by name limit 101

@@ -10,7 +10,7 @@ from typing import Any
 from headrace.common.contracts.http.revisions import Rollback
 from headrace.common.contracts.http.services import ServiceDetail, UpdateService
 from headrace.common.contracts.ids import RevisionId, new_uuid
-from headrace.common.contracts.problems import Conflict, InvalidRequest, NotFound
+from headrace.common.contracts.problems import Conflict, NotFound
 from headrace.common.contracts.reasons import Reason
 from headrace.common.contracts.reasons.scaling import ScalingReason
 from headrace.common.contracts.reasons.service import NoteReason
@@ -18,15 +18,16 @@ from headrace.common.contracts.revision import RevisionSpec
 from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.manager.domain.access import Actor
 from headrace.manager.domain.object_limits import ObjectLimits
-from headrace.manager.domain.own_ports import OwnPorts
 from headrace.manager.domain.records.revisions import Revision
 from headrace.manager.domain.records.services import ServiceFacts
-from headrace.manager.domain.variants.resolved_spec import ResolvedSpec
+from headrace.manager.domain.variants.resolved_spec import Resolution, ResolvedSpec
 from headrace.manager.store import decisions, events, imports, revisions, services, traffic
 from headrace.manager.usecases import scaling
-from headrace.manager.usecases.context import locked_service, project_for, service_for
+from headrace.manager.usecases.context import locked_service, service_for
+from headrace.manager.usecases.drafts import Drafts, same_revision
+from headrace.manager.usecases.findings import Findings
 from headrace.manager.usecases.ports import Pokes
-from headrace.manager.usecases.resolution import Resolver, SpecFolders, find_folders, hold_parts
+from headrace.manager.usecases.resolution import hold_parts
 from headrace.manager.usecases.service_bodies import check_rollout, documents, service_change
 from headrace.manager.usecases.services import Services
 
@@ -37,15 +38,13 @@ class Changes:
     def __init__(
         self,
         pool: Pool,
-        resolver: Resolver,
+        drafts: Drafts,
         services: Services,
         pokes: Pokes,
-        own_ports: OwnPorts,
         limits: ObjectLimits,
     ) -> None:
-        self._own_ports = own_ports
         self._pool = pool
-        self._resolver = resolver
+        self._drafts = drafts
         self._services = services
         self._pokes = pokes
         self._limits = limits
@@ -59,21 +58,22 @@ class Changes:
         Forbidden, NameTaken, Conflict while the service is being deleted, InvalidDefinition, InvalidRequest,
         QuotaExceeded; then nothing has changed.
         """
-        if allowed := self._own_ports.allowed(change.endpoint_port):
-            raise InvalidRequest.of("endpoint_port", change.endpoint_port, allowed)
-        spec, resolved = await self._asked(actor, reference, change)
+        self._drafts.check_port(change.endpoint_port, Findings())
+        async with self._pool.acquire() as con:
+            facts = await service_for(con, actor, reference, "member")
+        spec, resolution = await self._drafts.change(actor, facts, change, Findings())
         async with transaction(self._pool) as con:
             facts = await self._hold(con, actor, reference)
             check_rollout(change, facts.service.rollout)
             wanted = facts.service.wanted
             after = wanted if change.replicas is None else change.replicas
-            if facts.running and (resolved is not None or after > wanted):
-                await self._check_quota(con, facts, resolved or facts.resolved, after)
+            if facts.running and (resolution is not None or after > wanted):
+                await self._check_quota(con, facts, resolution.spec if resolution else facts.resolved, after)
             number, revision_id, note = facts.revision, None, None
-            if spec is not None and resolved is not None:
-                number, revision_id, note = await self._revise(con, actor, facts, spec, resolved, change.message)
+            if spec is not None and resolution is not None:
+                number, revision_id, note = await self._revise(con, actor, facts, spec, resolution, change.message)
             await services.update(
-                con, facts.service.id, service_change(change), revision_id=revision_id, forgive=resolved is not None
+                con, facts.service.id, service_change(change), revision_id=revision_id, forgive=resolution is not None
             )
             await traffic.write(con, facts.service.id, documents(change))
             asked = Reason.of(
@@ -82,8 +82,8 @@ class Changes:
             await decisions.insert(con, facts.service.id, wanted, after, asked)
             changes = change.model_dump(mode="json", exclude_unset=True, exclude={"message"})
             await self._record(con, actor, facts, "service.updated", change.message, revision=number, changes=changes)
-            if note is None and resolved is not None:
-                note = await self._services.slots_note(con, resolved.slots)
+            if note is None and resolution is not None:
+                note = await self._services.slots_note(con, resolution.spec.slots)
             detail = await self._services.read(con, actor, facts.service.id)
         return self._done(detail, note)
 
@@ -120,7 +120,9 @@ class Changes:
             current = await self._revision(con, facts, facts.revision)
             await hold_parts(con, current.resolved)
             await self._check_quota(con, facts, current.resolved)
-            number, revision_id = await self._new_revision(con, actor, facts, current.spec, current.resolved, "restart")
+            number, revision_id = await self._new_revision(
+                con, actor, facts, current.spec, current.resolution, "restart"
+            )
             await services.update(con, facts.service.id, revision_id=revision_id, forgive=True)
             await self._record(con, actor, facts, "service.restarted", revision=number, from_revision=facts.revision)
             detail = await self._services.read(con, actor, facts.service.id)
@@ -132,15 +134,15 @@ class Changes:
         The model folder is read again: where it changed, a new revision is made of it. Raises NotFound,
         Forbidden, Conflict, InvalidDefinition, InvalidRequest, QuotaExceeded.
         """
-        before, spec, resolved = await self._read_again(actor, reference)
+        before, spec, resolution = await self._read_again(actor, reference)
         async with transaction(self._pool) as con:
             facts = await self._hold(con, actor, reference)
             number, revision_id, note = facts.revision, None, None
-            if resolved is not None and before == facts.revision and resolved != facts.resolved:
+            if resolution is not None and before == facts.revision and resolution.spec != facts.resolved:
                 if facts.running:
-                    await self._check_quota(con, facts, resolved)
+                    await self._check_quota(con, facts, resolution.spec)
                 message = "retry: the model folder has changed"
-                number, revision_id, _ = await self._revise(con, actor, facts, spec, resolved, message)
+                number, revision_id, _ = await self._revise(con, actor, facts, spec, resolution, message)
                 text = f"the model folder was read again, and has changed: revision {number} is made of it"
                 note = Reason.of(NoteReason.DEFINITION_READ_AGAIN, text)
             await services.update(con, facts.service.id, revision_id=revision_id, forgive=True)
@@ -150,16 +152,14 @@ class Changes:
             detail = await self._services.read(con, actor, facts.service.id)
         return self._done(detail, note)
 
-    async def _read_again(self, actor: Actor, reference: str) -> tuple[int, RevisionSpec, ResolvedSpec | None]:
+    async def _read_again(self, actor: Actor, reference: str) -> tuple[int, RevisionSpec, Resolution | None]:
         """Return the current revision's number and spec, and the spec resolved anew if a start of it failed."""
         async with self._pool.acquire() as con:
             facts = await service_for(con, actor, reference, "member")
             failing = facts.service.failed_starts or await services.errors(con, facts.service.id)
             spec = (await self._revision(con, facts, facts.revision)).spec
-            found = await self._folders(con, actor, facts, spec) if failing else None
-        pins = facts.resolved.secrets
-        resolved = None if found is None else await self._resolver.resolve(spec, facts.service.name, found, pins)
-        return facts.revision, spec, resolved
+        resolution = await self._drafts.revision(actor, facts, spec, Findings()) if failing else None
+        return facts.revision, spec, resolution
 
     async def rollback(self, actor: Actor, reference: str, body: Rollback) -> ServiceDetail:
         """Make an earlier revision the current one, as it was resolved then; one that serves already replaces nothing.
@@ -171,7 +171,7 @@ class Changes:
             old = await self._revision(con, facts, body.revision)
             if facts.running:
                 await self._check_quota(con, facts, old.resolved)
-            number, revision_id, note = await self._revise(con, actor, facts, old.spec, old.resolved, body.message)
+            number, revision_id, note = await self._revise(con, actor, facts, old.spec, old.resolution, body.message)
             await services.update(con, facts.service.id, revision_id=revision_id, forgive=True)
             spec = old.spec.model_dump(mode="json")
             facts_for_history = {"revision": number, "from_revision": body.revision, "changes": {"spec": spec}}
@@ -196,28 +196,6 @@ class Changes:
             detail = None if gone else await self._services.read(con, actor, facts.service.id)
         self._pokes.poke("services", "routes", "rules")
         return detail
-
-    async def _asked(
-        self, actor: Actor, reference: str, change: UpdateService
-    ) -> tuple[RevisionSpec | None, ResolvedSpec | None]:
-        """Return the spec that the change asks for, and what it resolves to; None where it asks for none."""
-        if change.spec is None and not change.refresh_secrets:
-            return None, None
-        async with self._pool.acquire() as con:
-            facts = await service_for(con, actor, reference, "member")
-            if change.spec is None:
-                current = await self._revision(con, facts, facts.revision)
-                project = await project_for(con, actor, str(facts.service.project_id), "member")
-            else:
-                found = await self._folders(con, actor, facts, change.spec)
-        if change.spec is None:
-            return current.spec, await self._resolver.refresh_secrets(project, current.resolved)
-        pins = () if change.refresh_secrets else facts.resolved.secrets
-        return change.spec, await self._resolver.resolve(change.spec, facts.service.name, found, pins)
-
-    async def _folders(self, con: Connection, actor: Actor, facts: ServiceFacts, spec: RevisionSpec) -> SpecFolders:
-        project = await project_for(con, actor, str(facts.service.project_id), "member")
-        return await find_folders(con, actor, project, spec)
 
     async def _hold(self, con: Connection, actor: Actor, reference: str) -> ServiceFacts:
         """Lock the service until the transaction ends. Raises NotFound, Forbidden, Conflict while it is being deleted."""
@@ -252,23 +230,18 @@ class Changes:
         actor: Actor,
         facts: ServiceFacts,
         spec: RevisionSpec,
-        resolved: ResolvedSpec,
+        resolution: Resolution,
         message: str,
     ) -> tuple[int, RevisionId | None, Reason | None]:
         """Create a revision, unless it equals the current one, or the serving one while the current one does not start.
 
         Return its number, its id (None: the current one stays) and a note for the answer. Raises Conflict.
         """
+        resolved = resolution.spec
         await hold_parts(con, resolved)
-        if resolved == facts.resolved:
-            text = f"it comes to what revision {facts.revision} is already: no replica is replaced (restart does that)"
-            return facts.revision, None, Reason.of(NoteReason.UNCHANGED, text)
-        if facts.served is not None and facts.served != facts.revision:
-            served = await revisions.find(con, facts.service.id, facts.served)
-            if served is not None and served.resolved == resolved:
-                text = f"it comes to revision {served.number}, which serves: that is the current one again, and stays as it is"
-                return served.number, served.id, Reason.of(NoteReason.UNCHANGED, text)
-        number, revision_id = await self._new_revision(con, actor, facts, spec, resolved, message)
+        if same := await same_revision(con, facts, resolved):
+            return same.number, same.revision_id, same.note
+        number, revision_id = await self._new_revision(con, actor, facts, spec, resolution, message)
         return number, revision_id, None
 
     async def _new_revision(
@@ -277,12 +250,12 @@ class Changes:
         actor: Actor,
         facts: ServiceFacts,
         spec: RevisionSpec,
-        resolved: ResolvedSpec,
+        resolution: Resolution,
         message: str,
     ) -> tuple[int, RevisionId]:
         number = await revisions.last_number(con, facts.service.id) + 1
         revision_id = RevisionId(new_uuid())
-        await revisions.insert(con, revision_id, facts.service.id, number, spec, resolved, message, actor.user_id)
+        await revisions.insert(con, revision_id, facts.service.id, number, spec, resolution, message, actor.user_id)
         await revisions.forget(con, facts.service.id, before=number - self._limits.revisions_per_service + 1)
         return number, revision_id
 

@@ -28,6 +28,7 @@ from headrace.manager.usecases.passwords import Passwords
 from headrace.manager.usecases.projects import Projects
 from headrace.manager.usecases.receipts import Receipts
 from headrace.manager.usecases.replicas import Replicas
+from headrace.manager.usecases.resolutions import Resolutions
 from headrace.manager.usecases.rollouts import Rollouts
 from headrace.manager.usecases.rules import Rules
 from headrace.manager.usecases.secrets import Secrets
@@ -69,6 +70,7 @@ class UseCases:
     audit: Audit
     logs: Logs
     validations: Validations
+    resolutions: Resolutions
     agents: Agents
     agent_drains: AgentDrains
     join_tokens: JoinTokens

@@ -8,7 +8,8 @@ from functools import partial
 from typing import Final
 
 from headrace.common.contracts import model_uri
-from headrace.common.contracts.ids import SnapshotId
+from headrace.common.contracts.ids import FolderId, SnapshotId
+from headrace.common.contracts.messages.plans import NO_FOLDER
 from headrace.common.contracts.model_uri import ModelSource, scheme_of
 from headrace.common.contracts.problems import InvalidRequest, Unavailable
 from headrace.common.contracts.reasons.api import ApiReason
@@ -35,7 +36,8 @@ LOOK_S: Final = 20.0
 class FoundModel:
     """What a model URI leads to."""
 
-    folder: Folder
+    folder_id: FolderId
+    folder_name: str
     source: ModelSource
     snapshot_id: SnapshotId | None
     """The content, where it was imported already."""
@@ -66,30 +68,38 @@ class ModelSources:
         return path
 
     async def find(
-        self, project: Project, uri: str, asked: tuple[str, ...], own: Credential | None, *, limit: int
+        self,
+        project: Project,
+        uri: str,
+        asked: tuple[str, ...],
+        own: Credential | None,
+        *,
+        limit: int,
+        dry_run: bool = False,
     ) -> FoundModel:
         """Return what the URI leads to now, with at most `limit` + 1 bytes of each of the `asked` files that it has.
 
         `own`: the credential that the project's secret is; None: that of the operator. Nothing is imported yet, but there is
-        room for it. Raises InvalidRequest for a source that cannot be used, Unavailable for one that does not answer,
-        QuotaExceeded, InsufficientStorage.
+        room for it. A `dry_run` makes no folder for the files: where there is none yet, it has the id NO_FOLDER. Raises
+        InvalidRequest for a source that cannot be used, Unavailable for one that does not answer, QuotaExceeded,
+        InsufficientStorage.
         """
         if allowed := self._sources.policy.why_not_scheme(scheme_of(uri)):
             raise InvalidRequest.of("model_uri", uri, f"{allowed} (setting model_uri_schemes)")
         async with self._turns.of(project.id):
             listing, contents = await self._look(project, uri, asked, own, limit)
-        folder = await self._folder(project, uri)
+        folder_id, name = await self._folder(project, uri, dry_run=dry_run)
         source = ModelSource(
             uri=uri,
             version=listing.version,
-            import_id=model_source.import_id(folder.id, listing.version),
+            import_id=model_source.import_id(folder_id, listing.version),
             size_bytes=listing.size_bytes,
             files=len(listing.files),
         )
-        snapshot_id = await self._imported(folder, source)
+        snapshot_id = await self._imported(folder_id, source)
         if snapshot_id is None:
-            await self._check_room(folder, listing)
-        return FoundModel(folder, source, snapshot_id, listing.top_names, contents)
+            await self._check_room(project, folder_id, listing)
+        return FoundModel(folder_id, name, source, snapshot_id, listing.top_names, contents)
 
     async def _look(
         self, project: Project, uri: str, asked: tuple[str, ...], own: Credential | None, limit: int
@@ -107,11 +117,17 @@ class ModelSources:
                 raise InvalidRequest.of("model_uri", error.text, "a source that this installation can read") from None
             raise Unavailable(error.text, reason=ApiReason.MODEL_SOURCE_UNAVAILABLE) from None
 
-    async def _folder(self, project: Project, uri: str) -> Folder:
+    async def _folder(self, project: Project, uri: str, *, dry_run: bool) -> tuple[FolderId, str]:
+        """Return id and name of the folder for the files of the URI; it is made where there is none."""
         async with self._pool.acquire() as con:
             found = await folders.of_source(con, project.id, uri)
-        if found is not None:
-            return found
+        if found is None and dry_run:
+            return NO_FOLDER, model_source.folder_name(uri)
+        if found is None:
+            found = await self._make_folder(project, uri)
+        return found.id, found.name
+
+    async def _make_folder(self, project: Project, uri: str) -> Folder:
         async with transaction(self._pool) as con:
             await projects.lock(con, project.id)
             if (found := await folders.of_source(con, project.id, uri)) is not None:
@@ -120,18 +136,18 @@ class ModelSources:
             object_limits.check(f"project {project.name}", "folders", there, self._limits.folders_per_project)
             return await folders.insert(con, project.id, model_source.folder_name(uri), "model", source=uri)
 
-    async def _imported(self, folder: Folder, source: ModelSource) -> SnapshotId | None:
+    async def _imported(self, folder_id: FolderId, source: ModelSource) -> SnapshotId | None:
         async with self._pool.acquire() as con:
             found = (await imports.of(con, [source.import_id])).get(source.import_id)
         if found is None or found.snapshot_id is None:
             return None
-        there = partial(self._storage.snapshots.is_there, folder.id, found.snapshot_id)
+        there = partial(self._storage.snapshots.is_there, folder_id, found.snapshot_id)
         return found.snapshot_id if await self._storage.call(there) else None
 
-    async def _check_room(self, folder: Folder, listing: Listing) -> None:
+    async def _check_room(self, project: Project, folder_id: FolderId, listing: Listing) -> None:
         more = await self._storage.call(
-            partial(new_bytes, self._storage.snapshots, self._storage.tree(folder.id), folder.id, listing)
+            partial(new_bytes, self._storage.snapshots, self._storage.tree(folder_id), folder_id, listing)
         )
         await self._storage.call(partial(self._storage.room.check, "the model", more))
         async with transaction(self._pool) as con:
-            await self._account.check(con, folder, StorageUsage(more, len(listing.files)))
+            await self._account.check(con, project.id, StorageUsage(more, len(listing.files)))

@@ -1,4 +1,4 @@
-"""Use cases of single replicas: weights, replacement."""
+"""Use cases of single replicas: show, weights, replacement."""
 
 from __future__ import annotations
 
@@ -20,6 +20,16 @@ class Replicas:
     def __init__(self, pool: Pool, pokes: Pokes) -> None:
         self._pool = pool
         self._pokes = pokes
+
+    async def show(self, actor: Actor, reference: str, replica: str) -> ReplicaView:
+        """Return a replica, live or ended. Raises NotFound, also for one that was forgotten."""
+        session_id = SessionId(as_id(replica, "replica"))
+        async with self._pool.acquire() as con:
+            service = (await service_for(con, actor, reference, "viewer")).service
+            found = await services.replica(con, session_id, service.id)
+        if found is None:
+            raise NotFound(f"service {service.name} has no replica {replica}")
+        return replica_view(found)
 
     async def weigh(self, actor: Actor, reference: str, replica: str, weight: int) -> ReplicaView:
         """Set a replica's weight; app-proxies apply it within a second. Its replacement gets the default weight.

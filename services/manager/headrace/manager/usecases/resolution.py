@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+from headrace.common.contracts import wording
 from headrace.common.contracts.messages.plans import NO_FOLDER
 from headrace.common.contracts.model_uri import scheme_of
 from headrace.common.contracts.problems import Conflict, InvalidRequest
@@ -17,7 +18,12 @@ from headrace.common.contracts.secret import PinnedSecret, secret_name
 from headrace.common.db.pool import Connection, Pool
 from headrace.manager.domain.access import Actor
 from headrace.manager.domain.definitions import filetext
-from headrace.manager.domain.definitions.model_definition import DEFAULT_NAMES, Model, parse_definition
+from headrace.manager.domain.definitions.model_definition import (
+    DEFAULT_NAMES,
+    ChosenModel,
+    choose,
+    parse_definition,
+)
 from headrace.manager.domain.definitions.service_definition import FILE, ServiceDefaults, parse_service_definition
 from headrace.manager.domain.paths import split_path
 from headrace.manager.domain.records.folders import Folder
@@ -33,14 +39,15 @@ from headrace.manager.domain.secret_pins import (
     refreshed,
     registry_login,
 )
-from headrace.manager.domain.variants import resolve
-from headrace.manager.domain.variants.resolve import FolderFacts, Inputs
-from headrace.manager.domain.variants.resolved_spec import ResolvedSpec
+from headrace.manager.domain.variants import resolve, spec_checks
+from headrace.manager.domain.variants.inputs import FolderFacts, Inputs
+from headrace.manager.domain.variants.resolved_spec import Resolution, ResolvedSpec
 from headrace.manager.folders.tree import Tree
 from headrace.manager.secret_keys import SecretKeys
 from headrace.manager.sources.credentials import Credential, credential_of
 from headrace.manager.store import folders, imports, secrets
 from headrace.manager.usecases.context import folder_for
+from headrace.manager.usecases.findings import Findings
 from headrace.manager.usecases.model_sources import ModelSources
 from headrace.manager.usecases.parsing import ParserPool
 from headrace.manager.usecases.snapshots import FolderSnapshots
@@ -48,22 +55,30 @@ from headrace.manager.usecases.snapshots import FolderSnapshots
 
 @dataclass(frozen=True)
 class SpecFolders:
-    """Folders that a spec names; `extra` in the order of its mounts."""
+    """Folders that a spec names; `extra` in the order of its mounts. None: there is no such folder, as was found."""
 
     project: Project
     model: Folder | None
-    extra: tuple[Folder, ...]
+    extra: tuple[Folder | None, ...]
 
 
-async def find_folders(con: Connection, actor: Actor, project: Project, spec: RevisionSpec) -> SpecFolders:
-    """Return the folders that the spec names. Raises NotFound for one that is not in the project."""
-    model = await folder_for(con, actor, spec.folder, "viewer", project=project) if spec.folder else None
-    extra = [await folder_for(con, actor, mount.folder, "viewer", project=project) for mount in spec.extra_mounts]
-    for field, folder in [("folder", model), *((f"extra_mounts[{at}].folder", one) for at, one in enumerate(extra))]:
-        if folder is not None and folder.source is not None:
-            raise InvalidRequest.of(
-                field, f"{folder.name}, which is filled from {folder.source}", "model_uri with that URI"
-            )
+async def find_folders(
+    con: Connection, actor: Actor, project: Project, spec: RevisionSpec, findings: Findings
+) -> SpecFolders:
+    """Return the folders that the spec names. Finds NotFound for one that is not in the project."""
+
+    async def folder(reference: str, field: str) -> Folder | None:
+        with findings.noted(field):
+            found = await folder_for(con, actor, reference, "viewer", project=project)
+            if found.source is not None:
+                what = f"{found.name}, which is filled from {found.source}"
+                raise InvalidRequest.of(field, what, "model_uri with that URI")
+            return found
+        return None
+
+    model = await folder(spec.folder, "folder") if spec.folder else None
+    mounts = enumerate(spec.extra_mounts)
+    extra = [await folder(mount.folder, f"extra_mounts[{index}].folder") for index, mount in mounts]
     return SpecFolders(project, model, tuple(extra))
 
 
@@ -94,18 +109,43 @@ class Resolver:
         self._sources = sources
         self._parsing = ParserPool()
 
-    async def resolve(
-        self, spec: RevisionSpec, name: str, found: SpecFolders, pins: Sequence[PinnedSecret] = ()
-    ) -> ResolvedSpec:
+    async def resolve(self, spec: RevisionSpec, name: str, found: SpecFolders) -> Resolution:
         """Return the resolved spec of a service called `name`, with a snapshot of the model folder as it is now.
 
-        The definition files are the snapshot's. `pins`: the secrets of the revision before, whose versions are kept where the
-        spec names none. Raises InvalidDefinition for an invalid file, InvalidRequest for fields that contradict each other or
-        secrets that are not there, Conflict, Unavailable and InsufficientStorage for what cannot be pinned.
+        The definition files are the snapshot's. Raises InvalidDefinition for an invalid file, InvalidRequest for fields
+        that contradict each other or secrets that are not there, Conflict, Unavailable and InsufficientStorage for what cannot be
+        pinned.
         """
-        inputs = await self._inputs(spec, name, found, pins)
-        asked = asked_secrets(spec, inputs.defaults)
-        return resolve.resolve(spec, replace(inputs, pins=await self._pins(found.project, asked, pins)))
+        resolution = await self.judge(spec, name, found, Findings())
+        assert resolution is not None  # noqa: S101 - what is wrong was raised
+        return resolution
+
+    async def judge(
+        self,
+        spec: RevisionSpec,
+        name: str,
+        found: SpecFolders,
+        findings: Findings,
+        pins: Sequence[PinnedSecret] = (),
+    ) -> Resolution | None:
+        """Return the same, or None with what is wrong in `findings`.
+
+        `pins`: the secrets of the revision before, whose versions are kept where the spec names none. Where findings are
+        gathered, nothing is made: no snapshot (the folder's files are read as they are now), and no folder for a model URI.
+        """
+        before = len(findings.found)
+        inputs = await self._inputs(spec, name, found, findings, pins)
+        with findings.noted():
+            asked = asked_secrets(spec, inputs.defaults)
+            inputs = replace(inputs, pins=await self._pins(found.project, asked, pins))
+        named = {finding.field for finding in findings.found}
+        with findings.noted():
+            if len(findings.found) == before and None not in found.extra and (found.model or not spec.folder):
+                return resolve.resolve(spec, inputs)
+            errors = [error for error in spec_checks.unfit(spec, inputs) if error["field"] not in named]
+            if errors:  # those that can be told without what is missing
+                raise wording.refusal(errors)
+        return None
 
     async def refresh_secrets(self, project: Project, resolved: ResolvedSpec) -> ResolvedSpec:
         """Return the resolved spec with the newest versions of its secrets, but for those of which it names a version.
@@ -155,78 +195,100 @@ class Resolver:
         return found
 
     async def _inputs(
-        self, spec: RevisionSpec, name: str, found: SpecFolders, before: Sequence[PinnedSecret]
-    ) -> Inputs:
-        model = found.model
-        others = tuple(FolderFacts(folder.id, folder.name, folder.usage_mode) for folder in found.extra)
-        if model is None and spec.model_uri is not None:
-            return await self._of_uri(spec, name, found.project, spec.model_uri, others, before)
-        if model is None:
-            return Inputs(name=name, extra=others)
-        if model.usage_mode != "model":  # it is refused below; its files do not matter
-            return Inputs(name=name, folder=FolderFacts(model.id, model.name, model.usage_mode), extra=others)
-        snapshot_id, (files, names) = await self._snapshots.pin(model.id, partial(_read, spec))
-        definition, defaults = await self._parsing.run(model.project_id, partial(_parse, files, spec))
-        facts = FolderFacts(model.id, model.name, model.usage_mode, names, snapshot_id)
-        return Inputs(name=name, folder=facts, definition=definition, defaults=defaults, extra=others)
-
-    async def _of_uri(
         self,
         spec: RevisionSpec,
         name: str,
-        project: Project,
-        uri: str,
-        others: tuple[FolderFacts, ...],
+        found: SpecFolders,
+        findings: Findings,
         before: Sequence[PinnedSecret],
     ) -> Inputs:
+        mounts = zip(spec.extra_mounts, found.extra, strict=True)
+        extra = tuple(_facts(folder) or FolderFacts(NO_FOLDER, mount.folder, "data") for mount, folder in mounts)
+        folder = _facts(found.model)
+        if folder is None and spec.folder is not None:
+            return Inputs(name=name, folder=FolderFacts(NO_FOLDER, spec.folder, "model"), extra=extra)
+        if folder is None and spec.model_uri is None:
+            return Inputs(name=name, extra=extra)
+        if folder is not None and folder.usage_mode != "model":  # it is refused below; its files do not matter
+            return Inputs(name=name, folder=folder, extra=extra)
+        field = "folder" if folder is not None else "model_uri"
+        with findings.noted(field):
+            content = await self._content(spec, found.project, folder, findings, before)
+            parse = partial(_parse, content.files, spec, findings, field)
+            definition, defaults = await self._parsing.run(found.project.id, parse)
+            return Inputs(name=name, folder=content.facts, definition=definition, defaults=defaults, extra=extra)
+        return Inputs(name=name, folder=folder, extra=extra)
+
+    async def _content(
+        self,
+        spec: RevisionSpec,
+        project: Project,
+        folder: FolderFacts | None,
+        findings: Findings,
+        before: Sequence[PinnedSecret],
+    ) -> _Content:
+        """Return what the model's files are, and those of them that a spec is resolved by."""
+        if folder is not None:
+            look = self._snapshots.look if findings.gathers else self._snapshots.pin
+            snapshot_id, (files, names) = await look(folder.id, partial(_read, spec))
+            return _Content(replace(folder, files=names, snapshot_id=snapshot_id), files)
+        uri = spec.model_uri or ""
         if scheme_of(uri) == "file":
             path = self._sources.host_path(project, uri)
-            return Inputs(name=name, folder=FolderFacts(NO_FOLDER, "", "model", host_path=path), extra=others)
-        asked = (FILE, *(_candidates(spec) if spec.runtime == "custom" else ()))
+            return _Content(FolderFacts(NO_FOLDER, "", "model", host_path=path))
         own = await self._own_credential(project, spec, uri, before)
-        found = await self._sources.find(project, uri, asked, own, limit=filetext.MAX_FILE_BYTES)
-        definition = _chosen(spec, found.contents) if spec.runtime == "custom" else None
-        files = _Files(definition, found.contents.get(FILE))
-        parsed, defaults = await self._parsing.run(project.id, partial(_parse, files, spec))
-        folder = found.folder
-        facts = FolderFacts(folder.id, folder.name, "model", found.names, found.snapshot_id, found.source)
-        return Inputs(name=name, folder=facts, definition=parsed, defaults=defaults, extra=others)
+        asked = (FILE, *_candidates(spec))
+        found = await self._sources.find(
+            project, uri, asked, own, limit=filetext.MAX_FILE_BYTES, dry_run=findings.gathers
+        )
+        facts = FolderFacts(found.folder_id, found.folder_name, "model", found.names, found.snapshot_id, found.source)
+        return _Content(facts, found.contents)
 
 
 @dataclass(frozen=True)
-class _Files:
-    """Contents of a folder's definition files; None for a missing one."""
+class _Content:
+    """Where the model's files are, and contents of its definition files. None: nobody can read them here."""
 
-    definition: tuple[str, bytes] | None
-    defaults: bytes | None
-
-
-def _read(spec: RevisionSpec, tree: Tree) -> tuple[_Files, tuple[str, ...]]:
-    """Read the definition files that the spec's runtime needs. Blocks."""
-    definition = _definition(tree, spec) if spec.runtime == "custom" else None
-    defaults = tree.read((FILE,), limit=filetext.MAX_FILE_BYTES)
-    names = tuple(tree.names()) if spec.runtime == "llama-cpp" else ()
-    return _Files(definition, defaults), names
+    facts: FolderFacts
+    files: Mapping[str, bytes] | None = None
 
 
-def _parse(files: _Files, spec: RevisionSpec) -> tuple[Model | None, ServiceDefaults | None]:
-    definition = parse_definition(files.definition[1], files.definition[0]) if files.definition else None
-    defaults = parse_service_definition(files.defaults).get(spec.runtime) if files.defaults is not None else None
+def _facts(folder: Folder | None) -> FolderFacts | None:
+    return None if folder is None else FolderFacts(folder.id, folder.name, folder.usage_mode)
+
+
+def _read(spec: RevisionSpec, tree: Tree) -> tuple[dict[str, bytes], tuple[str, ...]]:
+    """Return the definition files that the spec's runtime needs, and the names at the top. Blocks."""
+
+    def content_of(file: str) -> bytes | None:
+        return tree.read(tuple(file.split("/")), limit=filetext.MAX_FILE_BYTES)
+
+    definitions = ((file, content_of(file)) for file in _candidates(spec))
+    first = next(((file, content) for file, content in definitions if content is not None), None)
+    contents = dict([first] if first else [])
+    if (defaults := content_of(FILE)) is not None:
+        contents[FILE] = defaults
+    return contents, tuple(tree.names()) if spec.runtime == "llama-cpp" else ()
+
+
+def _parse(
+    files: Mapping[str, bytes] | None, spec: RevisionSpec, findings: Findings, field: str
+) -> tuple[ChosenModel | None, ServiceDefaults | None]:
+    definition = defaults = None
+    if files is not None and spec.runtime == "custom":
+        with findings.noted(field):
+            file, content = _chosen(spec, files)
+            definition = choose(parse_definition(content, file), spec.model, file)
+    if files is not None and FILE in files:
+        with findings.noted(field):
+            defaults = parse_service_definition(files[FILE]).get(spec.runtime)
     return definition, defaults
 
 
-def _definition(tree: Tree, spec: RevisionSpec) -> tuple[str, bytes]:
-    contents = dict[str, bytes]()
-    for file in _candidates(spec):
-        content = tree.read(tuple(file.split("/")), limit=filetext.MAX_FILE_BYTES)
-        if content is not None:
-            contents[file] = content
-            break
-    return _chosen(spec, contents)
-
-
 def _candidates(spec: RevisionSpec) -> tuple[str, ...]:
-    """Return the paths at which the model definition may be."""
+    """Return the paths at which the model definition may be, if the runtime reads one."""
+    if spec.runtime != "custom":
+        return ()
     if not spec.definition_path:
         return DEFAULT_NAMES
     return ("/".join(split_path(spec.definition_path, field="definition_path")),)

@@ -14,12 +14,12 @@ from headrace.common.contracts.problems import InvalidRequest
 from headrace.common.contracts.revision import RevisionSpec
 from headrace.manager.domain.records.projects import Project
 from headrace.manager.domain.records.services import Documents, NewService, ServiceChange
-from headrace.manager.domain.variants.resolved_spec import ResolvedSpec
+from headrace.manager.domain.variants.resolved_spec import Resolution
 
 _DOCUMENTS = ("balance", "limits", "caller_limits", "rollout", "cors")
 
 
-def new_service(body: CreateService, project: Project, resolved: ResolvedSpec) -> NewService:
+def new_service(body: CreateService, project: Project, resolution: Resolution) -> NewService:
     """Return the service to create, with new ids."""
     return NewService(
         id=ServiceId(new_uuid()),
@@ -36,7 +36,7 @@ def new_service(body: CreateService, project: Project, resolved: ResolvedSpec) -
         documents=documents(body),
         revision_id=RevisionId(new_uuid()),
         spec=RevisionSpec.of(body),
-        resolved=resolved,
+        resolution=resolution,
         asked=body.model_dump(mode="json"),
     )
 

@@ -9,25 +9,26 @@ from uuid import UUID
 from headrace.common.contracts.http.page import Page
 from headrace.common.contracts.http.services import CreateService, NameAvailability, ServiceDetail, ServiceView
 from headrace.common.contracts.ids import FolderId, ProjectId, ServiceId
-from headrace.common.contracts.problems import InvalidRequest, NotFound
+from headrace.common.contracts.problems import NotFound
 from headrace.common.contracts.reasons import Reason
 from headrace.common.contracts.reasons.service import NameReason
 from headrace.common.contracts.vocabulary import ServicePhase, ServiceStatus
 from headrace.common.db.pool import Connection, Pool
 from headrace.common.runtime.clock import Clock
-from headrace.manager.domain import names, object_limits, quota
+from headrace.manager.domain import names
 from headrace.manager.domain.access import Actor
 from headrace.manager.domain.lifecycle.status import Reachability
 from headrace.manager.domain.model_import import Import
 from headrace.manager.domain.object_limits import ObjectLimits
-from headrace.manager.domain.own_ports import OwnPorts
 from headrace.manager.domain.placement import known_slots
 from headrace.manager.domain.records.services import NewService, ServiceFacts
 from headrace.manager.store import agents, ends, folders, imports, projects, rollouts, services, traffic
-from headrace.manager.usecases.context import make_page, no_group, project_for, project_or_only, service_for
+from headrace.manager.usecases.context import make_page, no_group, project_for, service_for
+from headrace.manager.usecases.drafts import Drafts
+from headrace.manager.usecases.findings import Findings
 from headrace.manager.usecases.ports import AppProxies, Pokes
-from headrace.manager.usecases.resolution import Resolver, find_folders, hold_parts
-from headrace.manager.usecases.service_bodies import check_rollout, new_service
+from headrace.manager.usecases.resolution import hold_parts
+from headrace.manager.usecases.service_bodies import new_service
 from headrace.manager.usecases.snapshots import FolderSnapshots
 from headrace.manager.views.services import service_detail, service_view
 
@@ -45,19 +46,17 @@ class Services:
     def __init__(
         self,
         pool: Pool,
-        resolver: Resolver,
+        drafts: Drafts,
         snapshots: FolderSnapshots,
         proxies: AppProxies,
         pokes: Pokes,
         clock: Clock,
-        own_ports: OwnPorts,
         limits: ObjectLimits,
         *,
         proxy_url: str,
     ) -> None:
-        self._own_ports = own_ports
         self._pool = pool
-        self._resolver = resolver
+        self._drafts = drafts
         self._snapshots = snapshots
         self._proxies = proxies
         self._proxy_url = proxy_url.rstrip("/")
@@ -70,16 +69,9 @@ class Services:
 
         Raises NotFound, Forbidden, NameTaken, InvalidDefinition, InvalidRequest, QuotaExceeded; then nothing has changed.
         """
-        if why := names.why_unusable(new.name):
-            raise InvalidRequest.of("name", new.name, f"another name: {why}")
-        if allowed := self._own_ports.allowed(new.endpoint_port):
-            raise InvalidRequest.of("endpoint_port", new.endpoint_port, allowed)
-        check_rollout(new, {})
-        async with self._pool.acquire() as con:
-            project = await project_or_only(con, actor, new.project, "member")
-            found = await find_folders(con, actor, project, new)
-        resolved = await self._resolver.resolve(new, new.name, found)
-        made = new_service(new, project, resolved)
+        project, resolution = await self._drafts.creation(actor, new, Findings())
+        assert resolution is not None  # noqa: S101 - what is wrong was raised
+        made = new_service(new, project, resolution)
         async with self._pool.acquire() as con:
             detail = None
             if project.quota is None:
@@ -112,16 +104,11 @@ class Services:
 
     async def _alone(self, con: Connection, actor: Actor, new: NewService) -> ServiceFacts:
         """Create it under an exclusive lock of the project, so that its counts are exact."""
-        if not await services.group_exists(con, new.resource_group):
-            raise await no_group(con, new.resource_group)
         locked = await projects.lock(con, new.project.id)
         if locked is None:
             raise NotFound(f"there is no project {new.project.name}")
-        there, _ = await projects.in_use(con, new.project.id)
-        object_limits.check(f"project {new.project.name}", "services", there, self._limits.services_per_project)
         await hold_parts(con, new.resolved)
-        used = await projects.used(con, new.project.id) if locked.quota is not None else {}
-        quota.check(new.project.name, locked.quota, used, quota.started(new.resolved.slots, new.wanted))
+        await self._drafts.check_room(con, locked, new.resource_group, new.wanted, new.resolved, Findings())
         return await services.create(con, new, actor)
 
     async def _fresh(self, con: Connection, facts: ServiceFacts) -> ServiceDetail:

@@ -78,6 +78,16 @@ class FolderSnapshots:
         text = f"the folder was changed {_TRIES} times while it was read; try again once nobody writes to it"
         raise Unavailable(text, reason=ApiReason.FOLDER_CHANGING)
 
+    async def look(self, folder_id: FolderId, read: Callable[[Tree], T]) -> tuple[SnapshotId | None, T]:
+        """Return the name of the folder's content as it is now, and what `read` returns of its files; nothing is made.
+
+        None: files lack a digest, so their content is not known yet. Raises what `read` raises, NotFound, Conflict for too
+        many files, Unavailable.
+        """
+        content = await self._storage.call(partial(self._storage.snapshots.content, folder_id))
+        found = content.snapshot_id if isinstance(content, Content) else None
+        return found, await self._storage.call(partial(read, self._storage.tree(folder_id)))
+
     async def manifest(self, folder_id: FolderId) -> bytes:
         """Return the folder's manifest as it is now, encoded. Raises as pin() does."""
         for _ in range(_TRIES):

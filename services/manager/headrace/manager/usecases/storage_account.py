@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from headrace.common.contracts.ids import ProjectId
 from headrace.common.contracts.problems import NotFound
 from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.manager.domain import storage_usage
@@ -23,12 +24,12 @@ class StorageAccount:
         self._pool = pool
         self._limits = limits
 
-    async def check(self, con: Connection, folder: Folder, more: StorageUsage) -> None:
+    async def check(self, con: Connection, project_id: ProjectId, more: StorageUsage) -> None:
         """Lock the project until the transaction ends.
 
         Raises QuotaExceeded when `more` exceeds its quota, NotFound when it is gone.
         """
-        await self._grant(con, folder, more, StorageUsage())
+        await self._grant(con, project_id, more, StorageUsage())
 
     async def reserve(
         self, folder: Folder, reservation: UUID, needed: StorageUsage, *, step: StorageUsage
@@ -38,7 +39,7 @@ class StorageAccount:
         The caller settles at the end. Raises QuotaExceeded, NotFound.
         """
         async with transaction(self._pool) as con:
-            granted = await self._grant(con, folder, needed, step)
+            granted = await self._grant(con, folder.project_id, needed, step)
             await folders.reserve(con, folder.id, reservation, granted)
         return granted
 
@@ -51,8 +52,10 @@ class StorageAccount:
         """Replace the request's reservation by its actual usage, at its end."""
         await folders.settle(con, folder.id, reservation, change)
 
-    async def _grant(self, con: Connection, folder: Folder, needed: StorageUsage, step: StorageUsage) -> StorageUsage:
-        project = await projects.lock(con, folder.project_id)  # one at a time, so that the sum holds
+    async def _grant(
+        self, con: Connection, project_id: ProjectId, needed: StorageUsage, step: StorageUsage
+    ) -> StorageUsage:
+        project = await projects.lock(con, project_id)  # one at a time, so that the sum holds
         if project is None:
             raise NotFound("the project is gone")
         used = await folders.stored(con, project.id)

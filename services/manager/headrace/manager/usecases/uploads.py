@@ -85,7 +85,7 @@ class Uploads:
         await self._storage.call(partial(self._storage.room.check, path, size_bytes))
         async with transaction(self._pool) as con:
             # one at a time, so that the count holds
-            await self._account.check(con, folder, StorageUsage(size_bytes, len(names)))
+            await self._account.check(con, folder.project_id, StorageUsage(size_bytes, len(names)))
             there = await folders.open_uploads(con, folder.project_id)
             object_limits.check("the project", "open uploads", there, self._limits.uploads_per_project)
             upload = await folders.insert_upload(

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from headrace.common.contracts import stored
 from headrace.common.contracts.http.revisions import EffectiveSpec, RevisionDetail, RevisionView
 from headrace.common.contracts.ids import FolderId
+from headrace.common.contracts.model import ModelMetadata
 from headrace.manager.domain.records.revisions import Revision
 from headrace.manager.domain.variants.resolved_spec import ResolvedSpec
 
@@ -23,11 +24,18 @@ def revision_view(revision: Revision) -> RevisionView:
 
 
 def revision_detail(revision: Revision, folders: Mapping[FolderId, str]) -> RevisionDetail:
-    """Return a revision with requested and effective spec; `folders`: names of mounted folders."""
-    return RevisionDetail(**dict(revision_view(revision)), effective=effective_view(revision.resolved, folders))
+    """Return a revision with requested and effective spec, and origins; `folders`: names of mounted folders."""
+    resolution = revision.resolution
+    return RevisionDetail(
+        **dict(revision_view(revision)),
+        effective=effective_view(resolution.spec, folders, resolution.metadata),
+        origins=dict(resolution.origins),
+    )
 
 
-def effective_view(resolved: ResolvedSpec, folders: Mapping[FolderId, str]) -> EffectiveSpec:
+def effective_view(
+    resolved: ResolvedSpec, folders: Mapping[FolderId, str], metadata: ModelMetadata | None
+) -> EffectiveSpec:
     """Return the effective spec, with which replicas are started; `folders`: names of mounted folders."""
     mounts = [{**mount.model_dump(), "folder": folders.get(mount.folder_id)} for mount in resolved.mounts]
-    return stored.read(EffectiveSpec, {**dict(resolved), "mounts": mounts})
+    return stored.read(EffectiveSpec, {**dict(resolved), "mounts": mounts, "metadata": metadata})

@@ -47,7 +47,7 @@ def service_detail(
     state = status_of(facts, replicas, reach, now)
     return ServiceDetail(
         **_fields(facts, state, proxy_url),
-        effective=effective_view(facts.resolved, folders),
+        effective=effective_view(facts.resolved, folders, facts.metadata),
         replica_list=tuple(replica_view(replica) for replica in replicas),
         errors=tuple(start_error_view(error) for error in errors),
         next_retry_at=_ahead(facts.service.next_start_at, now),

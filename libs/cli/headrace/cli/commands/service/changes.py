@@ -10,6 +10,7 @@ import typer
 from headrace.cli.command import Commands, commands
 from headrace.cli.commands.flags import Message, Service, Timeout
 from headrace.cli.commands.service.core import Wait, finish
+from headrace.cli.commands.service.resolution_view import DryRun, show_resolution
 from headrace.cli.commands.service.rollout_flags import RolloutFlags
 from headrace.cli.commands.service.spec_flags import SpecFlags, overlaid
 from headrace.cli.commands.service.unset import FIELDS, OF_THE_SPEC, unset_of_service, without
@@ -118,6 +119,7 @@ def update(
         ),
     ] = None,
     message: Message = "",
+    dry_run: DryRun = False,
     wait: Wait = False,
     timeout: Timeout = 600.0,
 ) -> None:
@@ -147,6 +149,9 @@ def update(
     if not given:
         raise usage("nothing to change; see headrace service update --help")
     body = UpdateService.model_validate({**given, "message": message})
+    if dry_run:
+        show_resolution(session, session.client.services.resolve_update(service, body))
+        return
     found = session.client.services.update(service, body)
     finish(session, found, "healthy" if wait else None, timeout, rollout=body.spec is not None or refresh_secrets)
 

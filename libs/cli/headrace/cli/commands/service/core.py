@@ -12,9 +12,10 @@ from headrace.cli.command import Commands, commands
 from headrace.cli.commands.flags import Message, Project, Service, Timeout, Yes, confirmed
 from headrace.cli.commands.manifest import show_manifest
 from headrace.cli.commands.service.receipts import receipt_line
+from headrace.cli.commands.service.resolution_view import DryRun, show_resolution
 from headrace.cli.commands.service.rollout_flags import RolloutFlags
 from headrace.cli.commands.service.spec_flags import SpecFlags, overlaid
-from headrace.cli.commands.service.spec_view import show_revision
+from headrace.cli.commands.service.spec_view import show_effective, show_revision
 from headrace.cli.commands.service.traffic_flags import TrafficFlags
 from headrace.cli.commands.service.view import show_service
 from headrace.cli.commands.service.waiting import wait_for, wait_for_receipt
@@ -73,6 +74,7 @@ def create(
         int | None,
         typer.Option("--endpoint-port", metavar="PORT", help="A port of its own at the app-proxy, 10000 to 19999."),
     ] = None,
+    dry_run: DryRun = False,
     wait: Wait = False,
     timeout: Timeout = 600.0,
 ) -> None:
@@ -98,7 +100,11 @@ def create(
     body = overlaid(document(file) if file else {}, flags)
     if "name" not in body:
         raise usage("a name is missing: headrace service create NAME, or name: in --file")
-    service = session.client.services.create(CreateService.model_validate(session.with_project(body)))
+    asked_for = CreateService.model_validate(session.with_project(body))
+    if dry_run:
+        show_resolution(session, session.client.services.resolve(asked_for))
+        return
+    service = session.client.services.create(asked_for)
     if wait and service.replicas:
         finish(session, service, "healthy", timeout)
     else:
@@ -116,8 +122,26 @@ def show(
             "--revision", metavar="REVISION", min=1, help="Instead: what this revision's replicas start with."
         ),
     ] = None,
+    effective: Annotated[
+        bool, typer.Option("--effective", help="Instead: each effective value, and where it comes from.")
+    ] = False,
+    replica: Annotated[
+        str | None,
+        typer.Option(
+            "--replica", metavar="REPLICA", help="Instead: what this replica, live or ended, was started with."
+        ),
+    ] = None,
 ) -> None:
     """Show a service: state and reason, endpoint, effective spec, replicas, errors."""
+    if replica is not None:
+        if revision is not None:
+            raise usage("--replica and --revision exclude each other: a replica has one revision")
+        show_effective(session, service, session.client.services.replica(service, replica).revision)
+        return
+    if effective:
+        number = session.client.services.get(service).revision if revision is None else revision
+        show_effective(session, service, number)
+        return
     if revision is not None:
         show_revision(session, service, revision)
         return

@@ -48,7 +48,9 @@ def ls(
     owner: Annotated[
         str | None, typer.Option("--owner", metavar="USER", help="Only those that this user created: name or id.")
     ] = None,
-    query: Annotated[str | None, typer.Option("--query", "-q", metavar="TEXT", help="Part of the name.")] = None,
+    query: Annotated[
+        str | None, typer.Option("--query", "-q", metavar="TEXT", help="Text in name, description, tags or metadata.")
+    ] = None,
     mine: Annotated[bool, typer.Option("--mine", help="Only those one created oneself.")] = False,
 ) -> None:
     """List services."""

@@ -45,12 +45,21 @@ class SpecFlags:
             "--definition", metavar="PATH", help="Model definition in the folder (default model-definition.yaml)."
         ),
     ] = None
+    model: Annotated[
+        str | None,
+        typer.Option("--model", metavar="NAME", help="Which model of the definition is served, where it has several."),
+    ] = None
     model_destination: Annotated[
         str | None,
         typer.Option("--model-destination", metavar="PATH", help="Where the folder is mounted (default /models)."),
     ] = None
     command_line: Annotated[
-        str | None, typer.Option("--command", metavar="LINE", help="For cmd: the command line.")
+        str | None,
+        typer.Option(
+            "--command",
+            metavar="LINE",
+            help="For cmd and custom: the command line (custom: instead of the definition's).",
+        ),
     ] = None
     container_port: Annotated[int | None, typer.Option("--port", metavar="PORT", help="Where the program listens.")] = (
         None
@@ -121,6 +130,7 @@ class SpecFlags:
             "image": self.image,
             "architecture": self.architecture,
             "definition_path": self.definition,
+            "model": self.model,
             "model_destination": self.model_destination,
             "command": self.command_line,
             "port": self.container_port,

@@ -1,14 +1,18 @@
-"""Output of effective specs: `headrace service show`, also of an earlier revision."""
+"""Output of effective specs: `headrace service show`, also of an earlier revision, and `--effective`."""
 
 from __future__ import annotations
 
+import json
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
+from headrace.cli.output import Columns
 from headrace.cli.session import Session
 from headrace.cli.text import cell, slots
 from headrace.common.contracts.http.revisions import EffectiveMount, EffectiveSpec, RevisionDetail
-from headrace.common.contracts.model import HealthCheck, PreStartAction
+from headrace.common.contracts.model import HealthCheck, ModelMetadata, PreStartAction
+from headrace.common.contracts.origin import Origin
 from headrace.common.contracts.secret import PinnedSecret
 from headrace.common.text.counting import count
 
@@ -35,9 +39,91 @@ def show_revision(session: Session, service: str, number: int) -> None:
     )
 
 
+def show_effective(session: Session, service: str, number: int) -> None:
+    """Print each effective value of a revision, and where it comes from."""
+    found: RevisionDetail = session.client.services.revision(service, number)
+    if session.output.as_json:
+        session.output.record(found)
+        return
+    session.output.line(f"service {service}, revision {found.number}")
+    session.output.table(effective_values(found.effective, found.origins), VALUES, empty="")
+    if not found.origins:
+        session.output.note("an older version made this revision: it is not known where its values come from")
+
+
+def effective_values(spec: EffectiveSpec, origins: Mapping[str, Origin]) -> list[EffectiveValue]:
+    """Return each value of the spec with its origin, in the order of the spec."""
+    values: list[tuple[str, str]] = [
+        ("runtime", spec.runtime),
+        ("model_name", spec.model_name),
+        ("model_path", spec.model_path),
+        ("image", cell(spec.image)),
+        ("architecture", spec.architecture or "any"),
+        ("command", shlex.join(spec.command) if spec.command else "the image's own"),
+        ("port", str(spec.port)),
+    ]
+    if spec.health_check is None:
+        values.append(("health_check", health_check_words(None)))
+    else:
+        values += [(f"health_check.{name}", cell(value)) for name, value in spec.health_check]
+    values += [
+        (f"slots.{name}", slots({name: amount}).partition("=")[2]) for name, amount in sorted(spec.slots.items())
+    ]
+    values += [(f"environ.{name}", value) for name, value in sorted(spec.environ.items())]
+    values += [(f"secrets[{index}]", _secret(pin)) for index, pin in enumerate(spec.secrets)]
+    values += [(f"mounts[{index}]", _mount(mount)) for index, mount in enumerate(spec.mounts)]
+    values.append(("pre_start_actions", ", ".join(map(_action, spec.pre_start_actions)) or "none"))
+    return [EffectiveValue(path, value, origins.get(path)) for path, value in values]
+
+
+@dataclass(frozen=True)
+class EffectiveValue:
+    """A line of the table of effective values."""
+
+    path: str
+    value: str
+    origin: Origin | None
+
+    @property
+    def origin_words(self) -> str:
+        """Where it comes from, in words."""
+        if self.origin is None:
+            return "-"
+        if self.origin.source == "baseline":
+            return "the runtime's baseline"
+        return f"{self.origin.file or self.origin.source}: {self.origin.path}"
+
+    def model_dump_json(self) -> str:
+        """Return the JSON text."""
+        return json.dumps({"path": self.path, "value": self.value, "origin": self.origin_words})
+
+
+VALUES: Columns[EffectiveValue] = (
+    ("VALUE", lambda v: v.path),
+    ("IS", lambda v: v.value),
+    ("FROM", lambda v: v.origin_words),
+)
+
+
+def metadata_facts(metadata: ModelMetadata | None) -> Facts:
+    """Return what the model definition says of the model, one line each."""
+    if metadata is None:
+        return []
+    given = metadata.model_dump(exclude_defaults=True, exclude={"min_resource"})
+    facts = [(f"model {name.replace('_', ' ')}", _words(value)) for name, value in given.items()]
+    least = [("model needs", slots(metadata.min_resource))] if metadata.min_resource else []
+    return [*facts, *least]
+
+
+def _words(value: object) -> object:
+    return " ".join(value) if isinstance(value, tuple) else value
+
+
 def spec_facts(spec: EffectiveSpec) -> Facts:
-    """Return command, port, health check, and each mount, variable and pre-start action."""
+    """Return the model, command, port, health check, and each mount, variable and pre-start action."""
     return [
+        ("model", spec.model_name),
+        *metadata_facts(spec.metadata),
         ("architecture", spec.architecture or "any"),
         ("command", shlex.join(spec.command) if spec.command else "the image's own"),
         ("port", f"{spec.port} in the container"),

@@ -79,10 +79,10 @@ class TrafficFlags:
     caller_tokens_per_day: Annotated[
         Count, typer.Option("--caller-tokens-per-day", metavar="COUNT", min=0, help="Of each caller; 0: no limit.")
     ] = None
-    model: Annotated[
+    model_name: Annotated[
         list[str] | None,
         typer.Option(
-            "--model",
+            "--model-name",
             metavar="NAME",
             help="Found by it too at the fleet's base URL. Replaces the whole list; '' empties it. Repeatable.",
         ),
@@ -158,8 +158,8 @@ class TrafficFlags:
             }
             for group, values in fields.items()
         }
-        if self.model is not None:
-            found["models"] = _named(self.model)
+        if self.model_name is not None:
+            found["models"] = _named(self.model_name)
         return {group: values for group, values in found.items() if values or group == "models"}
 
 

@@ -14,6 +14,7 @@ OF_THE_SPEC: Final = {
     "image": "image",
     "architecture": "architecture",
     "definition": "definition_path",
+    "model": "model",
     "model-destination": "model_destination",
     "command": "command",
     "port": "port",

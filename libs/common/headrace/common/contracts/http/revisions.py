@@ -8,8 +8,9 @@ from pydantic import AwareDatetime, Field, StringConstraints
 
 from headrace.common.contracts.http.page import Body, View
 from headrace.common.contracts.ids import FolderId, SnapshotId
-from headrace.common.contracts.model import HealthCheck, PreStartAction
+from headrace.common.contracts.model import HealthCheck, ModelMetadata, PreStartAction
 from headrace.common.contracts.model_uri import ModelSource
+from headrace.common.contracts.origin import Origin
 from headrace.common.contracts.revision import RevisionSpec
 from headrace.common.contracts.secret import PinnedSecret
 from headrace.common.contracts.slots import ResourceSlots
@@ -59,6 +60,8 @@ class EffectiveSpec(View):
     """The model folder, if there is one, comes first."""
     source: ModelSource | None = None
     """The model URI at the version that the revision has, if its files come from one."""
+    metadata: Annotated[ModelMetadata | None, as_stored(ModelMetadata)] = None
+    """What the model definition says of the model; None without one, and of revisions that older versions made."""
 
 
 class RevisionView(View):
@@ -72,9 +75,12 @@ class RevisionView(View):
 
 
 class RevisionDetail(RevisionView):
-    """One revision, with the effective spec of its replicas."""
+    """One revision, with the effective spec of its replicas, and where each value of it comes from."""
 
     effective: Annotated[EffectiveSpec, as_stored(EffectiveSpec)]
+    origins: dict[str, Origin] = {}
+    """Origin by the path of the value in `effective` (`port`, `slots.cpu`, `environ.NAME`, `health_check.path`). Empty for
+    revisions that older versions made."""
 
 
 class Rollback(Body):

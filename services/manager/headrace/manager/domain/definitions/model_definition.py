@@ -1,25 +1,31 @@
-"""Parser of model-definition.yaml: returns the definition, or every error with its path in the file.
+"""Parser of model-definition.yaml: returns its models, or every error with its path in the file.
 
-`models` is a list in the format. A service has one endpoint with one port, so it serves exactly one model: a file with
-more is refused, because choosing one silently would serve the wrong one to whoever meant the other.
+A service has one endpoint with one port, so it serves one model. Where the file has several, the request names one:
+choosing one silently would serve the wrong one to whoever meant the other.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 
-from headrace.common.contracts.model import HealthCheck, PreStartAction
+from headrace.common.contracts.model import HealthCheck, ModelMetadata, PreStartAction, empty_is_absent
+from headrace.common.contracts.problems import InvalidRequest
 from headrace.common.contracts.revision import ABSOLUTE
-from headrace.common.contracts.slots import QuotaSlots
 from headrace.common.contracts.wording import Refused
 from headrace.common.text.plain import TextError
 from headrace.common.text.yamltext import load_yaml
 from headrace.manager.domain.definitions import filetext
 
 DEFAULT_NAMES = ("model-definition.yaml", "model-definition.yml")
+MAX_MODELS = 100
+_MAX_METADATA_BYTES = 16 * 1024
+"""Metadata of a model; each revision keeps it."""
 _MAX_WORDS = 1000
+_SHOWN_NAMES = 20
 _MAX_COMMAND = 65_536
 
 
@@ -31,11 +37,6 @@ def _no_boolean(value: object) -> object:
     if isinstance(value, bool):
         raise Refused(value, "a number")
     return value
-
-
-def _empty_is_absent(value: object) -> object:
-    """Return () for a key without a value."""
-    return () if value is None else value
 
 
 def _command(value: object) -> tuple[str, ...]:
@@ -51,37 +52,11 @@ def _command(value: object) -> tuple[str, ...]:
     raise Refused(value, "text, or a list of 1 to 1000 texts whose first names a program (quote what is not text)")
 
 
-def _text(value: object) -> object:
-    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
-
-
-Text = Annotated[str, BeforeValidator(_text), StringConstraints(max_length=10_000)]
-Texts = Annotated[tuple[Text, ...], BeforeValidator(_empty_is_absent), Field(max_length=1000)]
-
-
-class ModelMetadata(_Section):
-    """Metadata for people and the model store; no decision depends on it."""
-
-    author: Text | None = None
-    title: Text | None = None
-    version: Text | None = None
-    created: Text | None = None
-    last_modified: Text | None = None
-    description: Text | None = None
-    task: Text | None = None
-    category: Text | None = None
-    architecture: Text | None = None
-    framework: Texts = ()
-    label: Texts = ()
-    license: Text | None = None
-    min_resource: Annotated[QuotaSlots, BeforeValidator(lambda value: {} if value is None else value)] = {}
-
-
 class ModelService(_Section):
     """Start command, port and health check of the model."""
 
     pre_start_actions: Annotated[
-        tuple[PreStartAction, ...], BeforeValidator(_empty_is_absent), Field(max_length=100)
+        tuple[PreStartAction, ...], BeforeValidator(empty_is_absent), Field(max_length=100)
     ] = ()
     start_command: Annotated[tuple[str, ...], BeforeValidator(_command)]
     port: Annotated[int, BeforeValidator(_no_boolean), Field(ge=1, le=65535)]
@@ -98,7 +73,20 @@ class Model(_Section):
 
 
 class _File(_Section):
-    models: tuple[Model, ...]
+    models: Annotated[tuple[Model, ...], Field(min_length=1, max_length=MAX_MODELS)]
+
+
+@dataclass(frozen=True)
+class ChosenModel:
+    """The entry of a definition file that a service serves."""
+
+    model: Model
+    file: str
+    index: int = 0
+
+    def path(self, *fields: str) -> str:
+        """Return the path of a field in the file."""
+        return ".".join((f"models[{self.index}]", *fields))
 
 
 _ACTIONS = {
@@ -119,8 +107,8 @@ _KNOWN = {
 }
 
 
-def parse_definition(content: bytes, file: str) -> Model:
-    """Parse the definition and return its model. Raises InvalidDefinition with path, found and allowed for each error."""
+def parse_definition(content: bytes, file: str) -> tuple[Model, ...]:
+    """Parse the definition and return its models. Raises InvalidDefinition with path, found and allowed for each error."""
     text = filetext.decode(content, file)
     try:
         data = load_yaml(text)
@@ -129,17 +117,35 @@ def parse_definition(content: bytes, file: str) -> Model:
     if not isinstance(data, dict):
         found = "an empty file" if data is None else data
         raise filetext.refuse(file, [filetext.row("", found, "a mapping with the key models")])
-    return _one_model(data, file)
-
-
-def _one_model(data: dict[str, Any], file: str) -> Model:
-    models = data.get("models")
-    if "models" in data and not isinstance(models, list):
-        raise filetext.refuse(file, [filetext.row("models", models, "a list with one model")])
-    if isinstance(models, list) and len(models) != 1:
-        allowed = "a list with one model: a service serves one; give others a file of their own and name it in definition_path"
-        raise filetext.refuse(file, [filetext.row("models", models, allowed)])
     try:
-        return _File.model_validate(data).models[0]
+        models = _File.model_validate(data).models
     except ValidationError as error:
         raise filetext.refuse(file, filetext.rows_of(error, _KNOWN, frozenset(_ACTIONS))) from None
+    if rows := _across(models):
+        raise filetext.refuse(file, rows)
+    return models
+
+
+def choose(models: Sequence[Model], wanted: str | None, file: str) -> ChosenModel:
+    """Return the model called `wanted`, without a name the only one. Raises InvalidRequest with the names that there are."""
+    for index, model in enumerate(models):
+        if model.name == wanted or (wanted is None and len(models) == 1):
+            return ChosenModel(model, file, index)
+    names = ", ".join(model.name for model in models[:_SHOWN_NAMES])
+    more = f", … ({len(models)} in all)" if len(models) > _SHOWN_NAMES else ""
+    raise InvalidRequest.of("model", "nothing" if wanted is None else wanted, f"a model of {file}: {names}{more}")
+
+
+def _across(models: Sequence[Model]) -> list[dict[str, Any]]:
+    """Return the errors that no single field shows: a name that stands twice, and metadata that is too large together."""
+    rows = []
+    names = set[str]()
+    for index, model in enumerate(models):
+        if model.name in names:
+            rows.append(filetext.row(f"models[{index}].name", f"{model.name}, again", "a name of its own"))
+        names.add(model.name)
+        size = len(model.metadata.model_dump_json().encode()) if model.metadata else 0
+        if size > _MAX_METADATA_BYTES:
+            allowed = f"at most {_MAX_METADATA_BYTES} bytes; put long texts into a README of the folder"
+            rows.append(filetext.row(f"models[{index}].metadata", f"{size} bytes", allowed))
+    return rows

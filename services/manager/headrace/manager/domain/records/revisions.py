@@ -7,7 +7,7 @@ from datetime import datetime
 
 from headrace.common.contracts.ids import RevisionId, ServiceId
 from headrace.common.contracts.revision import RevisionSpec
-from headrace.manager.domain.variants.resolved_spec import ResolvedSpec
+from headrace.manager.domain.variants.resolved_spec import Resolution, ResolvedSpec
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,12 @@ class Revision:
     service_id: ServiceId
     number: int
     spec: RevisionSpec
-    resolved: ResolvedSpec
+    resolution: Resolution
     message: str
     created_by: str
     created_at: datetime
+
+    @property
+    def resolved(self) -> ResolvedSpec:
+        """What its replicas are started with."""
+        return self.resolution.spec

@@ -14,11 +14,12 @@ from headrace.common.contracts.ids import (
     ServiceId,
     UserId,
 )
+from headrace.common.contracts.model import ModelMetadata
 from headrace.common.contracts.revision import RevisionSpec
 from headrace.common.contracts.vocabulary import Role
 from headrace.manager.domain.records.projects import Project
 from headrace.manager.domain.records.rollouts import RolloutState
-from headrace.manager.domain.variants.resolved_spec import ResolvedSpec
+from headrace.manager.domain.variants.resolved_spec import Resolution, ResolvedSpec
 
 Goal = Literal["running", "stopped", "deleting"]
 
@@ -84,6 +85,8 @@ class ServiceFacts:
     """Text of its newest failed start, while starts of its current revision fail."""
     rollout: RolloutState = field(default_factory=RolloutState)
     """State of the rollout of its current revision."""
+    metadata: ModelMetadata | None = None
+    """What its model definition says of the model, where it is asked for alone."""
 
     @property
     def running(self) -> bool:
@@ -124,9 +127,14 @@ class NewService:
     documents: Documents
     revision_id: RevisionId
     spec: RevisionSpec
-    resolved: ResolvedSpec
+    resolution: Resolution
     asked: Mapping[str, Any]
     """The request, for the history."""
+
+    @property
+    def resolved(self) -> ResolvedSpec:
+        """What its replicas are started with."""
+        return self.resolution.spec
 
 
 @dataclass(frozen=True)

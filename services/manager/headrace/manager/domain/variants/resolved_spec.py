@@ -5,14 +5,17 @@ It is stored with the revision, so that what a revision starts never changes whe
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from headrace.common.contracts.ids import FolderId, ImportId, SnapshotId
 from headrace.common.contracts.messages.plans import Mount
-from headrace.common.contracts.model import HealthCheck, PreStartAction
+from headrace.common.contracts.model import HealthCheck, ModelMetadata, PreStartAction
 from headrace.common.contracts.model_uri import ModelSource
+from headrace.common.contracts.origin import Origin
 from headrace.common.contracts.secret import PinnedSecret
 from headrace.common.contracts.slots import ResourceSlots
 from headrace.common.contracts.vocabulary import RuntimeVariant
@@ -61,3 +64,14 @@ class ResolvedSpec(BaseModel):
     def snapshot_id(self) -> SnapshotId | None:
         """Snapshot of the model folder; None without a folder, and of revisions made by versions without snapshots."""
         return self.mounts[0].snapshot_id if self.folder_id is not None and self.mounts else None
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """A resolved spec with what people see of it and replicas do not need: revisions that differ in these are equal."""
+
+    spec: ResolvedSpec
+    origins: Mapping[str, Origin] = field(default_factory=dict)
+    """Where each value comes from, by its path in the effective spec; of older versions' revisions empty."""
+    metadata: ModelMetadata | None = None
+    """What the model definition says of the model."""

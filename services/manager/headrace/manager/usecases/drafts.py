@@ -1,0 +1,153 @@
+"""Drafts of services: what a request to create or update one comes to, and what is wrong with it.
+
+Creation, update and dry run share them: the first two raise the first problem, a dry run gathers all (`findings.py`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from headrace.common.contracts.http.services import CreateService, UpdateService
+from headrace.common.contracts.ids import RevisionId
+from headrace.common.contracts.problems import InvalidRequest, NotFound
+from headrace.common.contracts.reasons import Reason
+from headrace.common.contracts.reasons.service import NoteReason
+from headrace.common.contracts.revision import RevisionSpec
+from headrace.common.contracts.slots import OF_PROJECTS
+from headrace.common.db.pool import Connection, Pool
+from headrace.manager.domain import names, object_limits, quota
+from headrace.manager.domain.access import Actor
+from headrace.manager.domain.object_limits import ObjectLimits
+from headrace.manager.domain.own_ports import OwnPorts
+from headrace.manager.domain.quota import Need
+from headrace.manager.domain.records.projects import Project
+from headrace.manager.domain.records.services import ServiceFacts
+from headrace.manager.domain.variants.resolved_spec import Resolution, ResolvedSpec
+from headrace.manager.store import projects, revisions, services
+from headrace.manager.usecases.context import no_group, project_for, project_or_only
+from headrace.manager.usecases.findings import Findings
+from headrace.manager.usecases.resolution import Resolver, find_folders
+from headrace.manager.usecases.service_bodies import check_rollout
+
+
+@dataclass(frozen=True)
+class SameRevision:
+    """The revision that a spec comes to already. `revision_id`: it becomes the current one again; None: it is."""
+
+    number: int
+    revision_id: RevisionId | None
+    note: Reason
+
+
+class Drafts:
+    """Drafts of services. Nothing of them is written; resolving pins the model folder unless findings are gathered."""
+
+    def __init__(self, pool: Pool, resolver: Resolver, own_ports: OwnPorts, limits: ObjectLimits) -> None:
+        self._pool = pool
+        self._resolver = resolver
+        self._own_ports = own_ports
+        self._limits = limits
+
+    async def creation(self, actor: Actor, new: CreateService, findings: Findings) -> tuple[Project, Resolution | None]:
+        """Return the project and the resolved spec of a new service, None if it cannot be resolved.
+
+        Raises NotFound and Forbidden of the project; finds the rest.
+        """
+        if why := names.why_unusable(new.name):
+            findings.add(InvalidRequest.of("name", new.name, f"another name: {why}"))
+        self.check_port(new.endpoint_port, findings)
+        with findings.noted():
+            check_rollout(new, {})
+        async with self._pool.acquire() as con:
+            project = await project_or_only(con, actor, new.project, "member")
+            found = await find_folders(con, actor, project, new, findings)
+        return project, await self._resolver.judge(RevisionSpec.of(new), new.name, found, findings)
+
+    async def revision(
+        self, actor: Actor, facts: ServiceFacts, spec: RevisionSpec, findings: Findings, *, fresh: bool = False
+    ) -> Resolution | None:
+        """Return the resolved spec of a service that there is, None if it cannot be resolved. Raises NotFound, Forbidden.
+
+        Secrets keep the versions of the current revision, unless they are to be `fresh`.
+        """
+        async with self._pool.acquire() as con:
+            project = await project_for(con, actor, str(facts.service.project_id), "member")
+            found = await find_folders(con, actor, project, spec, findings)
+        pins = () if fresh else facts.resolved.secrets
+        return await self._resolver.judge(spec, facts.service.name, found, findings, pins)
+
+    async def change(
+        self, actor: Actor, facts: ServiceFacts, change: UpdateService, findings: Findings
+    ) -> tuple[RevisionSpec | None, Resolution | None]:
+        """Return the spec that the change asks for, and what it resolves to, None if it cannot be; None where it asks for none."""
+        if change.spec is not None:
+            fresh = change.refresh_secrets
+            return change.spec, await self.revision(actor, facts, change.spec, findings, fresh=fresh)
+        if not change.refresh_secrets:
+            return None, None
+        async with self._pool.acquire() as con:
+            project = await project_for(con, actor, str(facts.service.project_id), "member")
+            current = await revisions.find(con, facts.service.id, facts.revision)
+        if current is None:
+            raise NotFound(f"service {facts.service.name} has no revision {facts.revision}")
+        with findings.noted("refresh_secrets"):
+            spec = await self._resolver.refresh_secrets(project, current.resolved)
+            return current.spec, replace(current.resolution, spec=spec)
+        return current.spec, None
+
+    def check_port(self, port: int | None, findings: Findings) -> None:
+        """Find InvalidRequest for an own port that no service may have."""
+        if allowed := self._own_ports.allowed(port):
+            findings.add(InvalidRequest.of("endpoint_port", port, allowed))
+
+    async def check_room(
+        self,
+        con: Connection,
+        project: Project,
+        resource_group: str,
+        wanted: int,
+        resolved: ResolvedSpec | None,
+        findings: Findings,
+    ) -> list[Need]:
+        """Return what a new service needs of the project's quota. Finds a wrong resource group, limits, QuotaExceeded.
+
+        Whoever creates it holds the project by a lock.
+        """
+        if not await services.group_exists(con, resource_group):
+            findings.add(await no_group(con, resource_group))
+        there, _ = await projects.in_use(con, project.id)
+        with findings.noted():
+            whose = f"project {project.name}"
+            object_limits.check(whose, "services", there, self._limits.services_per_project)
+        if resolved is None:
+            return []
+        return await quota_needs(con, project, quota.started(resolved.slots, wanted), findings)
+
+
+async def quota_needs(
+    con: Connection, project: Project, more: quota.Slots, findings: Findings, *, beside: ServiceFacts | None = None
+) -> list[Need]:
+    """Return what `more` needs beside what the project holds (without the service `beside`). Finds QuotaExceeded."""
+    if project.quota is None and not findings.gathers:
+        return []
+    used = await projects.used(con, project.id, except_service=beside.service.id if beside else None)
+    needs = quota.needs(project.quota, used, more)
+    for need in needs:
+        if problem := need.exceeded(project.name):
+            findings.add(problem, "" if need.slot in OF_PROJECTS else f"slots.{need.slot}")
+    return needs
+
+
+async def same_revision(con: Connection, facts: ServiceFacts, resolved: ResolvedSpec) -> SameRevision | None:
+    """Return the revision that needs no new one: the current one, or the serving one while the current one does not start."""
+    if resolved == facts.resolved:
+        text = f"it comes to what revision {facts.revision} is already: no replica is replaced (restart does that)"
+        return SameRevision(facts.revision, None, Reason.of(NoteReason.UNCHANGED, text))
+    if facts.served is not None and facts.served != facts.revision:
+        served = await revisions.find(con, facts.service.id, facts.served)
+        if served is not None and served.resolved == resolved:
+            text = (
+                f"it comes to revision {served.number}, which serves: that is the current one again, and stays as it is"
+            )
+            return SameRevision(served.number, served.id, Reason.of(NoteReason.UNCHANGED, text))
+    return None

@@ -1,0 +1,133 @@
+"""Definition files: which model is served, what its metadata is good for, and where effective values come from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.support.worlds.manager_api import ManagerApi
+
+TWO = """
+models:
+  - name: small
+    model_path: /models
+    metadata: {title: Little Owl, task: text-generation, license: MIT, label: [owls], min_resource: {mem: 2g}}
+    service: {start_command: [serve, small], port: 8000}
+  - name: large
+    model_path: /models
+    metadata: {title: Great Owl}
+    service: {start_command: [serve, large], port: 9000, health_check: {path: /up}}
+"""
+DEFAULTS = """
+[custom.environment]
+image = "example.com/serve:1"
+architecture = "x86_64"
+[custom.resource_slots]
+cpu = 2
+[custom.environ]
+LEVEL = "info"
+"""
+
+
+@pytest.fixture
+async def owls(api: ManagerApi) -> ManagerApi:
+    """A folder with two models."""
+    await api.admin.folder("owls", {"model-definition.yaml": TWO, "service-definition.toml": DEFAULTS})
+    return api
+
+
+def asked(**more: Any) -> dict[str, Any]:
+    return {"name": "owl", "folder": "owls", "replicas": 0, **more}
+
+
+async def effective(api: ManagerApi, revision: int) -> Any:
+    return await api.admin.call("GET", f"/v1/services/owl/revisions/{revision}")
+
+
+async def test_one_of_several_models_is_served_and_another_by_an_update(owls: ManagerApi) -> None:
+    admin = owls.admin
+    for wanted in ({}, {"model": "huge"}):
+        refused = await admin.call("POST", "/v1/services", asked(**wanted), expect=400)
+        (error,) = refused["errors"]
+        assert (error["field"], error["allowed"]) == ("model", "a model of model-definition.yaml: small, large")
+    made = await admin.call("POST", "/v1/services", asked(model="small"))
+    assert (made["effective"]["model_name"], made["effective"]["port"]) == ("small", 8000)
+    spec = {"folder": "owls", "model": "large"}
+    changed = await admin.call("PATCH", "/v1/services/owl", {"spec": spec})
+    assert (changed["revision"], changed["effective"]["command"]) == (2, ["serve", "large"])
+    await admin.upload("owls", "model-definition.yaml", TWO.partition("  - name: large")[0].encode())
+    alone = await admin.call("PATCH", "/v1/services/owl", {"spec": {"folder": "owls"}})
+    assert (alone["revision"], alone["effective"]["model_name"]) == (3, "small"), "one need not be named"
+    assert (await effective(owls, 3))["spec"]["model"] is None
+
+
+async def test_metadata_is_kept_shown_and_searched(owls: ManagerApi) -> None:
+    admin = owls.admin
+    await admin.call("POST", "/v1/services", asked(model="small"))
+    metadata = (await admin.service("owl"))["effective"]["metadata"]
+    assert (metadata["title"], metadata["license"], metadata["label"]) == ("Little Owl", "MIT", ["owls"])
+    assert metadata["min_resource"] == {"mem": str(2 * 2**30)}
+
+    async def found(text: str) -> list[str]:
+        return [item["name"] for item in (await admin.call("GET", f"/v1/services?q={text}"))["items"]]
+
+    assert await found("little") == ["owl"]
+    assert await found("text-gen") == ["owl"]
+    assert await found("license") == [], "names of fields are not what it says"
+    await admin.call("PATCH", "/v1/services/owl", {"metadata": {"team": "night shift"}})
+    assert await found("night") == ["owl"]
+    await admin.call("PATCH", "/v1/services/owl", {"spec": {"folder": "owls", "model": "large"}})
+    assert await found("little") == []
+    assert await found("great") == ["owl"]
+    rolled_back = await admin.call("POST", "/v1/services/owl/rollback", {"revision": 1})
+    assert rolled_back["effective"]["metadata"] == metadata
+
+
+async def test_a_revision_says_where_each_value_comes_from(owls: ManagerApi) -> None:
+    admin = owls.admin
+    await admin.call("POST", "/v1/services", asked(model="large", port=9100, slots={"mem": "3g"}))
+    found = await effective(owls, 1)
+    assert found["effective"]["port"] == 9100, "the request wins over the model definition"
+    origins = found["origins"]
+    assert origins["port"] == {"source": "request", "path": "port", "file": None}
+    assert origins["health_check.path"] == {
+        "source": "model-definition",
+        "path": "models[1].service.health_check.path",
+        "file": "model-definition.yaml",
+    }
+    assert origins["image"] == {
+        "source": "service-definition",
+        "path": "custom.environment.image",
+        "file": "service-definition.toml",
+    }
+    assert origins["health_check.interval"] == {"source": "baseline", "path": "", "file": None}
+    assert (await admin.call("POST", "/v1/services/owl/restart"))["revision"] == 2
+    assert (await effective(owls, 2))["origins"] == origins, "the same spec under another number"
+
+
+async def test_a_value_that_comes_from_elsewhere_and_stays_the_same_replaces_nothing(owls: ManagerApi) -> None:
+    await owls.admin.call("POST", "/v1/services", asked(model="large"))
+    spec = {"folder": "owls", "model": "large", "port": 9000, "slots": {"cpu": 2}}
+    changed = await owls.admin.call("PATCH", "/v1/services/owl", {"spec": spec})
+    assert (changed["revision"], changed["note"]["code"]) == (1, "unchanged")
+
+
+async def test_a_revision_of_an_older_version_is_shown_without_origins(owls: ManagerApi) -> None:
+    await owls.admin.call("POST", "/v1/services", asked(model="small"))
+    await owls.pool.execute("update revisions set origins = null, model_metadata = null")
+    found = await effective(owls, 1)
+    assert (found["origins"], found["effective"]["metadata"]) == ({}, None)
+
+
+async def test_a_replica_that_ended_tells_the_revision_that_it_ran(owls: ManagerApi) -> None:
+    admin = owls.admin
+    await admin.call("POST", "/v1/services", asked(model="small", replicas=1))
+    session_id, _ = await owls.runs("owl")
+    await admin.call("PATCH", "/v1/services/owl", {"spec": {"folder": "owls", "model": "large"}})
+    await owls.ends(session_id)
+    found = await admin.call("GET", f"/v1/services/owl/replicas/{session_id}")
+    assert (found["status"], found["revision"]) == ("ended", 1)
+    assert (await effective(owls, found["revision"]))["effective"]["command"] == ["serve", "small"]
+    await admin.call("POST", "/v1/services", asked(name="other", model="small"))
+    await admin.call("GET", f"/v1/services/other/replicas/{session_id}", expect=404)
