@@ -29,6 +29,7 @@ class FolderAsHost:
         self.root = root
         self.ran: list[str] = []
         self.fails = ""
+        self.why = "no"
         self.tables: set[str] = set()
 
     def check(self) -> None:
@@ -40,7 +41,7 @@ class FolderAsHost:
     def run(self, command: Sequence[str], timeout_s: float) -> None:
         self.ran.append(" ".join(command))
         if self.fails and self.fails in self.ran[-1]:
-            raise InstallError(f"{self.ran[-1]}: no")
+            raise InstallError(f"{self.ran[-1]}: {self.why}")
         wants = self.root / "etc/systemd/system/multi-user.target.wants"
         if command[1] in {"enable", "disable"}:
             wants.mkdir(parents=True, exist_ok=True)
@@ -312,3 +313,17 @@ def test_uninstalling_with_the_data_ends_replicas_first(tmp_path: Path, host: Fo
     assert not agent.exists()
     assert folders.exists()
     assert sorted(path.split("/")[-1] for path in host.files() if "sysusers" in path) == ["headrace.conf"]
+
+
+def test_uninstalling_with_the_data_of_an_agent_without_replicas_goes_on(tmp_path: Path, host: FolderAsHost) -> None:
+    """As systemd answers, which forgets a stopped unit that has no process; any other error of it ends the run."""
+    install(made(tmp_path, data=Path("/data")), host)
+    agent = host.root / "data/agents/agent-1"
+    agent.mkdir(parents=True)
+    host.fails, host.why = "systemctl kill", "Failed to kill unit: Connection timed out"
+    with pytest.raises(InstallError, match="timed out"):
+        perform(uninstall_steps(host, services=[ServiceName.AGENT], delete_data=True).steps, host)
+    host.why = f"Failed to kill unit {AGENT}: Unit {AGENT} not loaded."
+    perform(uninstall_steps(host, services=[ServiceName.AGENT], delete_data=True).steps, host)
+    assert not agent.exists()
+    assert not any(AGENT in path for path in host.files())

@@ -22,6 +22,8 @@ from headrace.install.systemd.units import SOCKET, SYSTEM, SYSUSERS, ServiceName
 
 COMMAND_S: Final = 60.0
 START_S: Final = 180.0
+_NOTHING_RUNS: Final = " not loaded"
+"""Of a unit that is stopped and has no process: systemd has forgotten it."""
 _DATA: Final = re.compile(r"^(?:StateDirectory=(\S+)\nStateDirectoryMode=.*|ReadWritePaths=(/\S+))$", re.MULTILINE)
 
 
@@ -47,6 +49,8 @@ class Step:
     path: Path | None = None
     content: str | None = field(default=None, repr=False)
     command: tuple[str, ...] = ()
+    unneeded_if: str = ""
+    """What the command says where there is nothing for it to do, which is no error."""
 
     @property
     def text(self) -> str:
@@ -115,7 +119,8 @@ def uninstall_steps(host: Host, *, services: Sequence[ServiceName] = (), delete_
         units = [SOCKET, one.unit] if one is ServiceName.APPPROXY else [one.unit]
         steps.append(Step(command=("systemctl", "disable", "--now", *units)))
         if one is ServiceName.AGENT and delete_data:
-            steps.append(Step(command=("systemctl", "kill", "--kill-who=all", "--signal=SIGKILL", one.unit)))
+            ends = ("systemctl", "kill", "--kill-who=all", "--signal=SIGKILL", one.unit)
+            steps.append(Step(command=ends, unneeded_if=_NOTHING_RUNS))
         owned = [path, path.with_name(f"{one.unit}.d"), host.root / tmpfiles(one)]
         owned += [host.root / SYSTEM / SOCKET] if one is ServiceName.APPPROXY else []
         steps += [Step(each) for each in owned if each.exists()]
@@ -144,7 +149,7 @@ def perform(steps: Iterable[Step], host: Host, taken: Callable[[Step], None] = l
     for step in steps:
         taken(step)
         if step.command:
-            host.run(step.command, START_S if step.command[1] in {"start", "restart"} else COMMAND_S)
+            _run(step, host)
             continue
         assert step.path is not None  # noqa: S101 - a step is one of both
         try:
@@ -193,6 +198,14 @@ class ThisMachine:
             lines = (done.stderr or done.stdout).strip().splitlines() or [f"exit status {done.returncode}"]
             why = "; why: journalctl -u 'headrace-*' -n 40" if timeout_s == START_S else ""
             raise InstallError(f"{said}: {lines[0]}{why}")
+
+
+def _run(step: Step, host: Host) -> None:
+    try:
+        host.run(step.command, START_S if step.command[1] in {"start", "restart"} else COMMAND_S)
+    except InstallError as error:
+        if not step.unneeded_if or step.unneeded_if not in str(error):
+            raise
 
 
 def _commands(
