@@ -9,6 +9,7 @@ import tomllib
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -605,6 +606,29 @@ def test_on_hosts_a_rotation_says_what_managers_of_systemd_need(tmp_path: Path, 
     folder = make(tmp_path / "etc", Choices(url="https://ml.example.com", layout=Layout.HOST), NOW).folder
     rotate(folder, "ca", NOW)
     assert "systemctl restart headrace-manager" in " ".join(rotate(folder, step, NOW).steps)
+
+
+@pytest.mark.parametrize("name", ["autoscaler", "proxy-1", "agent-1", "manager"])
+def test_on_hosts_a_new_key_on_the_bus_names_the_unit_that_reads_it(tmp_path: Path, name: str) -> None:
+    folder = make(tmp_path / "etc", Choices(url="https://ml.example.com", layout=Layout.HOST), NOW).folder
+    unit = {"proxy-1": "appproxy", "agent-1": "agent"}.get(name, name)
+    assert f"systemctl restart headrace-{unit}" in rotate(folder, f"bus:{name}", NOW).steps[0]
+
+
+@pytest.mark.parametrize("layout", list(Layout))
+def test_identities_whose_permissions_another_version_changes_are_named_with_what_to_do(
+    tmp_path: Path, layout: Layout
+) -> None:
+    folder = make(tmp_path / "etc", Choices(url="https://ml.example.com", layout=layout), NOW).folder
+    former = b"as the version before wrote it"
+    (folder / "bus/autoscaler.creds").write_bytes(former)
+    state = json.loads((folder / "installation.json").read_text())
+    state["written"]["bus/autoscaler.creds"] = sha256(former).hexdigest()
+    (folder / "installation.json").write_text(json.dumps(state))
+    (step,) = make(folder, Choices(), NOW).steps
+    assert step.startswith("bus/autoscaler.creds: what these services may do on the bus has changed. ")
+    assert ("docker compose up -d" in step) == (layout is Layout.COMPOSE)
+    assert step.endswith("restart the services.")
 
 
 def test_other_options_name_the_services_that_read_their_settings_anew(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from headrace.install.certificates import new_authority
 from headrace.install.errors import InstallError
 from headrace.install.plan import Plan
 from headrace.install.state import State, bus_users, new_identity, new_password, new_scrape_key, server_certificates
-from headrace.install.steps import certificate_step, cluster_copies, signing_step
+from headrace.install.steps import certificate_step, cluster_copies, identity_step, signing_step
 
 BUS: Final = "bus:"
 MAX_REVOKED: Final = 1000
@@ -218,7 +218,8 @@ def _bus(state: State, name: str, now: datetime) -> Rotation:
 
 
 def _steps_of(name: str, account: str, plan: Plan) -> tuple[str, ...]:
-    copied = f"Copy bus/{name}.creds to where the service reads it: it logs in with it from its next connect on."
+    service = next((user.kind for user in bus_users(plan) if user.name == name), UserKind.MANAGER)
+    copied = identity_step(name, service, plan.layout)
     if account == "EDGE":
         return (
             copied,

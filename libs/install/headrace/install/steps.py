@@ -19,6 +19,8 @@ def steps_after(folder: Path, entries: Sequence[Entry], before: Plan | None, pla
         steps.append(certificate_step(plan.layout))
     if "bus/signing.json" in replaced:
         steps.append(f"{signing_step(plan.layout)}.")
+    if identities := sorted(path for path in replaced if path.startswith("bus/") and path.endswith(".creds")):
+        steps.append(_identities_step(identities, plan.layout))
     known = {agent.name for agent in before.agents}
     steps += _new_machines([agent for agent in plan.agents if agent.name not in known])
     agents = [agent.name for agent in plan.agents if f"settings/{agent.name}.toml" in replaced]
@@ -76,6 +78,21 @@ def signing_step(layout: Layout) -> str:
     if layout is Layout.COMPOSE:
         return "Run docker compose up -d: managers use bus/signing.json within seconds, without a restart"
     return f"Copy bus/signing.json to where the managers read it: they use it within seconds; {_AS_UNITS}"
+
+
+def identity_step(name: str, service: str, layout: Layout) -> str:
+    """Return how a service comes to its new key on the bus."""
+    at_connect = "it logs in with it from its next connect on"
+    if layout is Layout.COMPOSE:
+        return f"Run docker compose up -d: the service reads bus/{name}.creds, and {at_connect.removeprefix('it ')}."
+    as_unit = f"one that systemd starts reads it as it starts: systemctl restart headrace-{service}"
+    return f"Copy bus/{name}.creds to where the service reads it: {at_connect}; {as_unit}."
+
+
+def _identities_step(files: Sequence[str], layout: Layout) -> str:
+    """Return how services come to other permissions of the same key, which this version gives: nothing ends their connections."""
+    brought = "Run docker compose up -d" if layout is Layout.COMPOSE else "Copy them to where the services read them"
+    return f"{_listed(files)}: what these services may do on the bus has changed. {brought}, and restart the services."
 
 
 _AS_UNITS = "those that systemd starts read it as they start: systemctl restart headrace-manager"

@@ -255,7 +255,10 @@ def _missing(processes: Sequence[PartState]) -> Iterable[Reason]:
     if "app-proxy" not in working:
         found.append(Reason.of(InstallationReason.NO_APP_PROXY, "no app-proxy reports: callers may reach nothing"))
     if "autoscaler" not in working:
-        text = "no autoscaler reports: rules are not evaluated, unless it is of a version before, or its identity on the bus is"
+        text = (
+            "no autoscaler reports: rules are not evaluated, unless one runs that may not report yet, since its version or its identity on "
+            "the bus is of before: upgrade it, headrace init DIR, and restart it"
+        )
         found.append(Reason.of(InstallationReason.NO_AUTOSCALER, text))
     return found
 
