@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,8 @@ from tests.support.worlds.joining import Joinable, joinable, program, run_line
 PIP = """#!/bin/sh
 # Stands for pip, which has no wheels to install in a test: what it is told is kept, and this checkout's program is put in place.
 echo "$@" > "$HEADRACE_PREFIX/pip.txt"
-printf '#!/bin/sh\\nexec %s -m headrace.agent "$@"\\n' "$CHECKOUT_PYTHON" > "$HEADRACE_PREFIX/venv/bin/headrace-agent"
-chmod +x "$HEADRACE_PREFIX/venv/bin/headrace-agent"
+printf '#!/bin/sh\\nexec %s -m headrace.agent "$@"\\n' "$CHECKOUT_PYTHON" > "${0%/pip}/headrace-agent"
+chmod +x "${0%/pip}/headrace-agent"
 """
 
 
@@ -34,7 +35,7 @@ async def there(pool: Pool, tmp_path: Path) -> AsyncIterator[Joinable]:
 def machine(tmp_path: Path) -> Path:
     """Folder of a machine whose environment has a pip of the test's."""
     root = tmp_path / "machine"
-    program(root / "opt/venv/bin/pip", PIP)
+    program(root / "opt" / version("headrace") / "bin/pip", PIP)
     return root
 
 
@@ -63,6 +64,8 @@ async def test_the_line_installs_and_joins_and_its_token_is_in_no_program_s_argu
     assert made["token"] not in told
     again = await run(made["command"] + options(machine), machine)
     assert "nothing to join" in again.stdout
+    own = machine / "opt" / version("headrace")
+    assert f"installing Headrace {version('headrace')} in {own}, from" in ran.stdout, "beside what another version runs"
 
 
 async def test_another_authority_is_said_and_nothing_is_run(there: Joinable, machine: Path) -> None:

@@ -13,6 +13,7 @@ import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
+from importlib.metadata import version
 from pathlib import Path
 from uuid import uuid4
 
@@ -71,7 +72,7 @@ systemctl enable -q --now nats-server tls-redis
 
 _PROGRAMS = """
 cd /opt/headrace
-ln -s . venv
+ln -s . "$1"
 grep -lI '^#!.*python' bin/* | xargs sed -i '1s,.*,#!/opt/headrace/bin/python,'
 """
 """Programs of the wheels there, also at the place where the line of `join-token` looks for them: it finds its version installed."""
@@ -153,7 +154,7 @@ def machine(work: Path) -> Iterator[Machine]:
         made.runs("python3", "-m", "venv", "--without-pip", "/opt/headrace")
         made.copy(packages, f"/opt/headrace/lib/python{_PYTHON}/site-packages")
         made.copy(packages / "bin", "/opt/headrace/bin")
-        made.runs("sh", "-c", _PROGRAMS)
+        made.runs("sh", "-c", _PROGRAMS, "sh", version("headrace"))
         yield made
     finally:
         subprocess.run(["docker", "rm", "--force", made.name], capture_output=True, check=False, timeout=120)

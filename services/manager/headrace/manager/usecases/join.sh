@@ -13,17 +13,18 @@ main() {
     esac
     python=$$(found_python) || fail "found no Python 3.11 or newer with venv; allowed: one in PATH (Debian: apt-get install python3-venv)"
     umask 022
+    venv=$$prefix/$version # beside that of another version, which runs on until systemd starts this one, and is the way back
     mkdir -p "$$prefix"
     authority | sed "/^$$/d" > "$$prefix/ca.crt"
-    [ -x "$$prefix/venv/bin/pip" ] || "$$python" -m venv "$$prefix/venv" || fail "no virtual environment could be made in $$prefix/venv"
+    [ -x "$$venv/bin/pip" ] || "$$python" -m venv "$$venv" || fail "no virtual environment could be made in $$venv"
     ca=
     [ ! -s "$$prefix/ca.crt" ] || ca=$$prefix/ca.crt
-    echo "headrace join: installing Headrace $version in $$prefix/venv, from $$url"
+    echo "headrace join: installing Headrace $version in $$venv, from $$url"
     unset REQUESTS_CA_BUNDLE CURL_CA_BUNDLE # pip prefers them to its option
-    "$$prefix/venv/bin/pip" install --isolated --quiet --disable-pip-version-check --no-input --no-index $${ca:+"--cert=$$ca"} \
+    "$$venv/bin/pip" install --isolated --quiet --disable-pip-version-check --no-input --no-index $${ca:+"--cert=$$ca"} \
         --find-links "$$url/v1/join/wheels/" "headrace==$version" \
         || fail "the wheels at $$url/v1/join/wheels/ could not be installed; the manager's setting wheels_dir names their folder"
-    exec "$$prefix/venv/bin/headrace-$$kind" join --url "$$url" $${ca:+"--ca-file=$$ca"} "$$@"
+    exec "$$venv/bin/headrace-$$kind" join --url "$$url" $${ca:+"--ca-file=$$ca"} "$$@"
 }
 
 fail() {
