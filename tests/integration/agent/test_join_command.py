@@ -110,8 +110,11 @@ async def test_a_machine_joins_by_one_command_and_is_listed_once_its_agent_runs(
             return await listed(there) == {"gpu-7": "alive"}
 
         assert await eventually(alive), machine.log()
-    again = await machine.join()
-    assert (again[0], "nothing to join" in again[1]) == (0, True)
+    code, out, _ = await machine.join()
+    assert (code, "nothing to join" in out, "changes nothing here" in out) == (0, True, False)
+    code, out, _ = await machine.join("--simulated-gpus", "3")
+    assert code == 0
+    assert f"--simulated-gpus changes nothing here: simulated_gpus is 2, not 3, in {machine.settings}; change" in out
 
 
 async def test_check_only_and_failed_checks_change_nothing(there: Joinable, machine: Machine) -> None:
@@ -144,6 +147,8 @@ async def test_each_mistake_is_one_line_and_changes_nothing(there: Joinable, mac
         (("--url", "ftp://x"), token, "--url: found ftp://x"),
         (("--token-file", str(tmp_path / "none")), "", "none cannot be read"),
         (("--name", "GPU_7"), token, "--name: found GPU_7"),
+        (("--simulated-gpus", "-1"), token, "--simulated-gpus: found -1; allowed: 0 or more"),
+        (("--admin-port", "70000"), token, "--admin-port: found 70000; allowed: at most 65535"),
         ((), other, "this join token is not known"),
     ]
     for more, given, said in cases:
@@ -151,8 +156,21 @@ async def test_each_mistake_is_one_line_and_changes_nothing(there: Joinable, mac
         assert (code, err.count("\n")) == (1, 1), (more, err)
         assert said in err, (said, err)
         assert given == "" or given not in err
-        assert not machine.settings.exists()
+        assert files(machine.folder) == []
     assert (await machine.join(token=token))[0] == 0, "after all of these"
+
+
+async def test_who_joined_and_never_reported_makes_way_by_what_the_refusal_names(
+    there: Joinable, machine: Machine, tmp_path: Path
+) -> None:
+    """A machine that was installed anew, say: there is no agent yet that could be removed."""
+    assert (await machine.join(token=await there.token()))[0] == 0
+    anew = Machine(tmp_path / "anew", there)
+    code, _, err = await anew.join(token=await there.token())
+    assert (code, err.strip().endswith("take that one out first: headrace identity revoke gpu-7")) == (1, True), err
+    await there.admin.call("DELETE", "/v1/identities/gpu-7")
+    code, out, err = await anew.join(token=await there.token())
+    assert code == 0, out + err
 
 
 async def test_a_join_that_lost_its_answer_is_repeated_with_the_same_key(there: Joinable, machine: Machine) -> None:

@@ -10,6 +10,8 @@ import pytest
 
 from headrace.common.joining import units
 from headrace.common.joining.command import Joiner, join
+from headrace.common.joining.options import left_as_they_are
+from headrace.common.runtime.settings import ServiceSettings
 
 FAILS = "/etc/x lacks bus/b.creds"
 
@@ -19,7 +21,8 @@ def _no_options(parser: ArgumentParser) -> None:
 
 
 def _joiner(kind: str, module: str) -> Joiner:
-    return Joiner(kind, f"headrace-{kind}", module, _no_options, lambda _given: (), lambda _given, _answer: {})
+    own = (_no_options, lambda _given: (), lambda _given, _answer: {}, ServiceSettings)
+    return Joiner(kind, f"headrace-{kind}", module, *own)
 
 
 JOINERS = {module: _joiner(kind, module) for kind, module in (("agent", "agent"), ("proxy", "appproxy"))}
@@ -101,3 +104,25 @@ def test_a_unit_of_another_agent_is_left_alone(
     assert joined(tmp_path) == 1
     assert "found headrace-agent.service of other settings; --no-service, or" in capsys.readouterr().err
     assert systemd.commands == []
+
+
+@pytest.mark.parametrize("word", ["--nme", "--url"])
+def test_a_wrong_option_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], word: str) -> None:
+    with pytest.raises(SystemExit) as ended:
+        joined(tmp_path, word)
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert word in said
+    assert said.endswith("; all options: headrace-agent join --help\n")
+
+
+def test_what_options_change_nothing_of_is_named_and_no_password() -> None:
+    usual = {"admin_port": 8093, "listen_port": 8000}
+    wanted = {**usual, "admin_port": 9000, "redis_url": "rediss://:hunter2@r:6379", "data_dir": None}
+    lines = left_as_they_are(wanted, usual, {"admin_port": 8093, "listen_port": 80}, "/etc/x.toml")
+    assert lines == [
+        "--admin-port changes nothing here: admin_port is 8093, not 9000, in /etc/x.toml; change it there",
+        "--redis-url-file changes nothing here: redis_url is another in /etc/x.toml; change it there",
+    ]
+    assert left_as_they_are(usual, usual, {}, "/etc/x.toml") == []

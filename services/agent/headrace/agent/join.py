@@ -23,9 +23,11 @@ from headrace.agent.domain.machine_checks import (
 from headrace.agent.domain.ports import PortRange
 from headrace.agent.machine import architecture
 from headrace.agent.plan_key import NAME as KEY_NAME
+from headrace.agent.settings import Settings
 from headrace.common.joining.checks import Check, existing, is_taken
 from headrace.common.joining.command import Joiner, own_address
 from headrace.common.joining.files import SettingValue
+from headrace.common.joining.options import absolute_path
 from headrace.common.runtime.disk import free_bytes
 
 _TIMEOUT_S: Final = 5.0
@@ -42,13 +44,13 @@ def _options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--data-dir",
-        type=Path,
+        type=absolute_path,
         default=Path("/var/lib/headrace/agent"),
         help="What the agent keeps. Default: %(default)s.",
     )
     parser.add_argument(
         "--folders-root",
-        type=Path,
+        type=absolute_path,
         help="Where the managers' storage of model folders is mounted. Default: they are fetched.",
     )
     parser.add_argument("--docker-host", default="unix:///var/run/docker.sock", help="Default: %(default)s.")
@@ -72,7 +74,7 @@ def _checks(given: argparse.Namespace) -> Sequence[Check]:
     )
 
 
-def _settings(given: argparse.Namespace, told: Mapping[str, Any]) -> Mapping[str, SettingValue]:
+def _settings(given: argparse.Namespace, told: Mapping[str, Any]) -> Mapping[str, SettingValue | None]:
     docker: dict[str, SettingValue] = {"docker_host": given.docker_host} if given.runtime == "docker" else {}
     root = given.folders_root or told.get("folders_root")
     folders: dict[str, SettingValue] = {"folders_root": str(root)} if root else {}
@@ -95,7 +97,7 @@ def _forget(given: argparse.Namespace) -> None:
     (given.data_dir / KEY_NAME).unlink(missing_ok=True)
 
 
-JOINER: Final = Joiner("agent", "headrace-agent", "agent", _options, _checks, _settings, forget=_forget)
+JOINER: Final = Joiner("agent", "headrace-agent", "agent", _options, _checks, _settings, Settings, forget=_forget)
 
 
 def _supported() -> bool:

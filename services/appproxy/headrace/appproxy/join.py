@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from headrace.appproxy.settings import Settings
 from headrace.common.joining.checks import Check, ports_check
 from headrace.common.joining.command import Joiner
 from headrace.common.joining.files import SettingValue
+from headrace.common.joining.options import absolute_path
 from headrace.common.joining.redis import add_redis_option, redis_check, redis_url
 
 
@@ -20,7 +22,7 @@ def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--advertise-url", help="Base URL of endpoints. Default: as at the managers.")
     parser.add_argument(
         "--data-dir",
-        type=Path,
+        type=absolute_path,
         default=Path("/var/lib/headrace/appproxy"),
         help="Its last route tables. Default: %(default)s.",
     )
@@ -34,7 +36,7 @@ def _checks(given: argparse.Namespace) -> Sequence[Check]:
     )
 
 
-def _settings(given: argparse.Namespace, told: Mapping[str, Any]) -> Mapping[str, SettingValue]:
+def _settings(given: argparse.Namespace, told: Mapping[str, Any]) -> Mapping[str, SettingValue | None]:
     url = redis_url(given)
     redis: dict[str, SettingValue] = {"redis_url": url} if url else {}
     return {
@@ -47,4 +49,4 @@ def _settings(given: argparse.Namespace, told: Mapping[str, Any]) -> Mapping[str
     }
 
 
-JOINER: Final = Joiner("proxy", "headrace-proxy", "appproxy", _options, _checks, _settings)
+JOINER: Final = Joiner("proxy", "headrace-proxy", "appproxy", _options, _checks, _settings, Settings)

@@ -10,10 +10,11 @@ import urllib.request
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from headrace.common.joining.errors import JoinError
+from headrace.common.joining.errors import JoinError, JoinRefusedError
 
 _TIMEOUT_S: Final = 15.0
 _MAX_BYTES: Final = 4 * 1024 * 1024
@@ -34,7 +35,7 @@ class Manager:
         return str(answer.get("version")), parsedate_to_datetime(found) if found else None
 
     def join(self, *, token: str, kind: str, name: str, public_key: str) -> dict[str, Any]:
-        """Join, and return what the manager answers (`Joined`). Raises JoinError with its refusal."""
+        """Join, and return what the manager answers (`Joined`). Raises JoinRefusedError, or JoinError where it may have joined."""
         body = {"token": token, "kind": kind, "name": name, "public_key": public_key}
         return _call(self, "POST", "/v1/join", body)[0]
 
@@ -92,7 +93,8 @@ def _read(url: str, request: urllib.request.Request, context: ssl.SSLContext) ->
         with opener.open(request, timeout=_TIMEOUT_S) as answer:
             return answer.read(_MAX_BYTES), answer.headers
     except urllib.error.HTTPError as error:
-        raise JoinError(f"{url} refuses: {_detail(error)}") from None
+        refused = JoinRefusedError if error.code < HTTPStatus.INTERNAL_SERVER_ERROR else JoinError
+        raise refused(f"{url} refuses: {_detail(error)}") from None
     except urllib.error.URLError as error:
         if isinstance(error.reason, ssl.SSLCertVerificationError):
             raise JoinError(

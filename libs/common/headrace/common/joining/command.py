@@ -8,6 +8,7 @@ import re
 import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -20,8 +21,10 @@ from headrace.common.contracts.keyform import JOIN_TOKEN
 from headrace.common.joining import units
 from headrace.common.joining.api import Manager, known_manager
 from headrace.common.joining.checks import Check, clock_check, existing, table, version_check
-from headrace.common.joining.errors import JoinError
+from headrace.common.joining.errors import JoinError, JoinRefusedError
 from headrace.common.joining.files import MachineFiles, SettingValue
+from headrace.common.joining.options import OneLineParser, check_options, left_as_they_are
+from headrace.common.runtime.settings import ServiceSettings
 
 TOKEN_VARIABLE: Final = "HEADRACE_JOIN_TOKEN"  # noqa: S105 - a name
 _NO_NAME: Final = re.compile(r"[^a-z0-9-]+")
@@ -40,8 +43,10 @@ class Joiner:
     """Its package, and its name as a service of `headrace systemd`."""
     options: Callable[[argparse.ArgumentParser], None]
     checks: Callable[[argparse.Namespace], Sequence[Check]]
-    settings: Callable[[argparse.Namespace, Mapping[str, Any]], Mapping[str, SettingValue]]
-    """Its settings, of the options and of what the manager answered, beside those of all services."""
+    settings: Callable[[argparse.Namespace, Mapping[str, Any]], Mapping[str, SettingValue | None]]
+    """Its settings, of the options and of what the manager answered, beside those of all services; None: not known yet."""
+    service: type[ServiceSettings]
+    """All settings that it has."""
     forget: Callable[[argparse.Namespace], None] = lambda _given: None
     """Deletes the keys that it made itself when it joined before (`--again`). Raises OSError."""
 
@@ -82,8 +87,10 @@ def _join(joiner: Joiner, given: argparse.Namespace) -> int:
     files = MachineFiles(given.dir.absolute(), name)
     if files.joined and not given.again and not given.check_only:
         _say(f"{name} has joined before, by {files.credentials}; nothing to join. Anew, after its removal: --again")
+        _say_what_stays(joiner, given, files)
         _start(joiner, given, files)
         return 0
+    check_options(joiner.service, joiner.settings(given, {}))
     token = None if given.check_only else _token(given)
     manager = known_manager(given.url, ca=_ca(given.ca_file), ca_sha256=given.ca_sha256)
     checks = _checked(joiner, given, manager, files)
@@ -93,18 +100,40 @@ def _join(joiner: Joiner, given: argparse.Namespace) -> int:
     if failed:
         raise JoinError(f"{', '.join(failed)}: see above; nothing was changed. Mend it and run the same line again")
     if token is None:
-        _say("all checks passed; nothing was changed (--check-only)")
+        before = f"; {name} has joined before" if files.joined else ""
+        _say(f"all checks passed; nothing was changed (--check-only){before}")
         return 0
-    seed = files.key(again=given.again)
-    answer = manager.join(token=token, kind=joiner.kind, name=name, public_key=public_key(seed))
-    if given.again:
-        _forget(joiner, given)
-    files.write(seed, answer, {**_common(given, files, answer, name), **joiner.settings(given, answer["settings"])})
-    _say(
-        f"{name} has joined {manager.url}; its identity is signed until {answer['identity']['expires_at']}, and renewed before"
-    )
+    _join_at(manager, token, joiner, given, files)
     _start(joiner, given, files)
     return 0
+
+
+def _say_what_stays(joiner: Joiner, given: argparse.Namespace, files: MachineFiles) -> None:
+    """Name the options that a machine which has joined has otherwise. Raises JoinError."""
+    usual = joiner.settings(_parser(joiner).parse_args(["--url", given.url]), {})
+    present = files.present_settings()
+    with suppress(JoinError):  # of a file that an option names, which may be gone since
+        for line in left_as_they_are(joiner.settings(given, {}), usual, present, files.settings):
+            _say(line)
+
+
+def _join_at(manager: Manager, token: str, joiner: Joiner, given: argparse.Namespace, files: MachineFiles) -> None:
+    """Join with a key of the machine's, and write its files. Raises JoinError."""
+    made = not files.pending.exists()
+    seed = files.key(again=given.again)
+    try:
+        answer = manager.join(token=token, kind=joiner.kind, name=files.name, public_key=public_key(seed))
+    except JoinRefusedError:
+        if made:  # one that was there may be that of a join whose answer was lost
+            files.forget_key()
+        raise
+    if given.again:
+        _forget(joiner, given)
+    settings = {**_common(given, files, answer, files.name), **joiner.settings(given, answer["settings"])}
+    files.write(seed, answer, {name: value for name, value in settings.items() if value is not None})
+    _say(
+        f"{files.name} has joined {manager.url}; its identity is signed until {answer['identity']['expires_at']}, and renewed before"
+    )
 
 
 def _forget(joiner: Joiner, given: argparse.Namespace) -> None:
@@ -202,7 +231,7 @@ def _say(line: str) -> None:
 
 
 def _parser(joiner: Joiner) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = OneLineParser(
         prog=f"{joiner.program} join",
         description=f"Check this machine, and join it to an installation. The token is read from {TOKEN_VARIABLE} or --token-file.",
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,6 +76,20 @@ class MachineFiles:
             self.pending.unlink(missing_ok=True)
         except OSError as error:
             raise JoinError(f"{error.filename or self.folder} cannot be written: {error.strerror or error}") from None
+
+    def forget_key(self) -> None:
+        """Delete the key of a join that was refused. Raises JoinError."""
+        try:
+            self.pending.unlink(missing_ok=True)
+        except OSError as error:
+            raise JoinError(f"{self.pending} cannot be deleted: {error.strerror or error}") from None
+
+    def present_settings(self) -> dict[str, Any]:
+        """Return the settings that it joined with. Raises JoinError."""
+        try:
+            return tomllib.loads(self.settings.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise JoinError(f"{self.settings} cannot be read: {error}") from None
 
     def _folders(self) -> None:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)

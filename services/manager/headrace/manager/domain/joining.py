@@ -43,6 +43,8 @@ class NameTaken:
     """Another key has joined under the name."""
     removed: bool
     """A machine of the name was removed."""
+    reported: bool
+    """There is a machine of the name; one that joined and never reported is none."""
 
     def refusal(self) -> str | None:
         """Return why nobody can join under the name; None when one can."""
@@ -51,7 +53,7 @@ class NameTaken:
         if self.held:
             remove = (
                 f"headrace agent remove {self.name}"
-                if self.kind == "agent"
+                if self.kind == "agent" and self.reported
                 else f"headrace identity revoke {self.name}"
             )
             return (

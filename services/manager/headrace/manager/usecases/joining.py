@@ -211,6 +211,7 @@ class Joining:
             installed,
             held=await bus_identities.key_of(con, request.name) is not None,
             removed=request.kind == "agent" and await agents.was_removed(con, request.name),
+            reported=request.kind == "agent" and await agents.one(con, request.name) is not None,
         )
         if (why := taken.refusal()) is not None:
             raise NameTaken(why)
