@@ -3,27 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.contracts.snapshots import ROOT, all_messages
+from tests.golden.answers import lost
 
 FILES = sorted((ROOT / "tests/golden/messages").glob("*.json"))
-
-
-def lost(before: Any, after: Any, at: str = "") -> Iterator[str]:
-    """Yield where a value of the example is not what was read of it; what is new has a default."""
-    if isinstance(before, dict) and isinstance(after, dict):
-        for key, value in before.items():
-            yield from lost(value, after[key], f"{at}.{key}") if key in after else [f"{at}.{key}"]
-    elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
-        for index, value in enumerate(before):
-            yield from lost(value, after[index], f"{at}[{index}]")
-    elif before != after:
-        yield at
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
@@ -50,5 +37,5 @@ def test_there_are_examples_of_what_all_parts_say_to_each_other() -> None:
 
 
 def test_a_field_that_is_lost_is_found() -> None:
-    assert list(lost({"a": [{"b": 1}], "c": 2}, {"a": [{}], "c": 2})) == [".a[0].b"]
-    assert list(lost({"a": 1, "c": [1]}, {"a": 2, "c": [1, 2], "new": 3})) == [".a", ".c"]
+    assert list(lost({"a": [{"b": 1}], "c": 2}, {"a": [{}], "c": 2})) == [".a[0].b: 1 is missing"]
+    assert list(lost({"a": 1, "c": [1]}, {"a": 2, "c": [1, 2], "new": 3})) == [".a: 1 is 2", ".c: [1] is [1, 2]"]

@@ -17,7 +17,7 @@ from headrace.common.contracts.messages.reports import ProxyReport
 from headrace.common.contracts.messages.rulestates import RuleOutcome
 from headrace.common.contracts.problems import BusUnavailable, NotFound
 from headrace.common.db.pool import Pool
-from headrace.common.runtime.clock import utc_now
+from headrace.common.runtime.clock import SYSTEM_CLOCKS, Clocks, utc_now
 from headrace.common.web.app import WebServer
 from headrace.manager.api.app import make_api
 from headrace.manager.bus_authority import BusAuthority
@@ -211,7 +211,9 @@ class ManagerApi:
 
 
 @asynccontextmanager
-async def serving(pool: Pool, root: Path, **settings: Any) -> AsyncIterator[ManagerApi]:
+async def serving(
+    pool: Pool, root: Path, clocks: Clocks = SYSTEM_CLOCKS, /, **settings: Any
+) -> AsyncIterator[ManagerApi]:
     """Run the API until left. `settings`: of the manager, where they are not those of `manager_settings`."""
     known = manager_settings(root, **({"upload_limit_bytes": 10 * 2**20, "storage_reserve_bytes": 2**20} | settings))
     behind, vault = FakePorts(), Vault(secret_bytes(known))
@@ -219,7 +221,7 @@ async def serving(pool: Pool, root: Path, **settings: Any) -> AsyncIterator[Mana
         await bootstrap(pool, vault, SigningKeys(vault), known.admin_key_file)
         use = make_use_cases(
             known,
-            Edges(pool, Bus(), storage),
+            Edges(pool, Bus(), storage, clocks),
             pokes=behind,
             outcomes=behind,
             reader=behind,
