@@ -115,14 +115,23 @@ async def _round(bed: Bed, one: Round, chance: Random, faults: list[FaultRecord]
 
 
 def _record(bed: Bed, number: int, fault: LinkFault) -> FaultRecord:
-    on_replicas = fault.host in GPUS
-    costs = _OPEN_THERE if on_replicas else _NO_WAY_IN if fault.host in {"proxy", "callers"} else frozenset[str]()
-    silences = fault.kind in {"down", "deaf", "mute"} or (fault.kind == "loss" and on_replicas)
-    # Each retransmission waits twice as long as the one before, so the first after a fault comes within its length again.
+    sessions = frozenset(bed.sessions[fault.host]) if fault.host in GPUS else None
+    return FaultRecord(number, fault.kind, fault.host, time.monotonic(), costs_of(fault), sessions)
+
+
+def costs_of(fault: LinkFault) -> frozenset[str]:
+    """Return the outcomes that a fault may cause."""
+    costs = frozenset[str]()
+    if fault.host in GPUS:
+        costs |= _OPEN_THERE
+    if fault.host in {"proxy", "callers"}:
+        costs |= _NO_WAY_IN
+    # What the app-proxy and a replica send each other passes both links. Each retransmission waits twice as long as the one
+    # before, so the first after a fault comes within its length again.
+    silences = fault.kind in {"down", "deaf", "mute", "loss"}
     if fault.host in {"proxy", *GPUS} and silences and 2 * fault.seconds > USER_TIMEOUT_S - 1:
         costs |= _GONE
-    sessions = frozenset(bed.sessions[fault.host]) if on_replicas else None
-    return FaultRecord(number, fault.kind, fault.host, time.monotonic(), costs, sessions)
+    return costs
 
 
 async def _during(bed: Bed, fault: LinkFault, record: FaultRecord, chance: Random) -> None:

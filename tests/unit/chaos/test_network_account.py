@@ -5,6 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.chaos.network.account import disagreements, entries_of
+from tests.chaos.network.bed import USER_TIMEOUT_S
+from tests.chaos.network.run import costs_of
+from tests.chaos.network.schedule import Kind, LinkFault
 from tests.chaos.stack.account import Execution, RequestRecord
 
 
@@ -59,3 +62,17 @@ def test_an_entry_of_a_request_that_nobody_sent_is_found() -> None:
     assert [one.rule.partition(" has ")[0] for one in disagreements([], entries_of([line(200)]), {})] == [
         "the access log"
     ]
+
+
+@pytest.mark.parametrize("host", ["proxy", "gpu-1"])
+@pytest.mark.parametrize("kind", ["down", "deaf", "mute", "loss"])
+def test_a_link_of_either_end_may_hold_a_body_or_an_answer_back_until_the_other_counts_as_gone(
+    host: str, kind: Kind
+) -> None:
+    assert "504:replica-unreachable" in costs_of(LinkFault(kind, host, USER_TIMEOUT_S))
+    assert "504:replica-unreachable" not in costs_of(LinkFault(kind, host, 2.0))
+
+
+@pytest.mark.parametrize("host", ["control", "callers"])
+def test_other_links_cost_no_replica(host: str) -> None:
+    assert "504:replica-unreachable" not in costs_of(LinkFault("loss", host, 18.0, loss=0.3))
