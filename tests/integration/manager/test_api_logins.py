@@ -456,6 +456,9 @@ async def test_the_command_line_logs_in_by_password_changes_it_and_logs_out(
     assert json.loads(await types("user", "logins", "ann", "--json"))[0]["current"] is True
     new = "another long password"
     assert "has a new password" in await types("user", "password", "ann", given=f"{new}\n{PASSWORD}\n")
+    other = await api.admin.call("POST", "/v1/login", {"user": "ann", "password": new, "token": True})
+    await types("user", "end-login", "ann", other["id"])
+    assert len(json.loads(await types("user", "logins", "ann", "--json"))) == 1
     link = json.loads(await types("console", "--json"))["url"]
     assert link.startswith(f"{api.url}/console/login#code=hro_")
     await types("user", "key", "ann", "--read-only", "--project", "default")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
-from argon2 import extract_parameters
+from argon2 import PasswordHasher, extract_parameters
+from argon2.exceptions import VerifyMismatchError
 from argon2.profiles import RFC_9106_LOW_MEMORY
 from pydantic import ValidationError
 
@@ -64,6 +65,21 @@ async def test_a_password_matches_its_hash_however_it_was_typed_and_no_hash_matc
     assert not await hashes.matches("cafe au lait, please", made)
     assert not await hashes.matches("anything at all", None)
     assert not await hashes.matches("anything at all", "no hash")
+
+
+async def test_a_name_that_nobody_has_costs_one_comparison_as_each_other_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[str] = []
+
+    def verify(_: PasswordHasher, stored: str, __: str) -> bool:
+        compared.append(stored)
+        raise VerifyMismatchError
+
+    monkeypatch.setattr(PasswordHasher, "verify", verify)
+    hashes = PasswordHashes()
+    for stored in (None, OF_NOBODY.replace("XmzJ", "YmzJ")):
+        assert not await hashes.matches("a wrong password", stored)
+    assert len(compared) == 2
+    assert [extract_parameters(stored) for stored in compared] == [RFC_9106_LOW_MEMORY] * 2
 
 
 async def test_more_passwords_than_may_wait_are_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

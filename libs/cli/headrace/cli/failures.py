@@ -87,7 +87,7 @@ class Failure:
 
 
 _LISTED = frozenset({"invalid-request", "invalid-definition"})
-_LOGIN = "headrace login --url URL --key KEY, or set HEADRACE_URL and HEADRACE_API_KEY"
+_LOGIN = "headrace login --url URL, with --key KEY or --user NAME; or set HEADRACE_URL and HEADRACE_API_KEY"
 _UNTRUSTED = "if the server has a CA of its own: headrace login --url URL --ca FILE, with the CA's certificate"
 _NO_TLS = "what listens at this port does not speak TLS: is it the port of the API? (endpoints and NATS have others)"
 _UNREACHABLE = "does it run, and at this address? of this machine: headrace status, systemctl status 'headrace-*', docker compose ps"

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from headrace.common.contracts.http.logins import PutPassword
-from headrace.common.contracts.problems import Forbidden, InvalidRequest, TooManyRequests
+from headrace.common.contracts.problems import Forbidden, InvalidRequest, TooManyRequests, Unavailable
 from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.manager.domain.access import Actor
 from headrace.manager.domain.logins import WINDOW, Tries, needs_current, outlives, tries
@@ -44,14 +44,17 @@ class Passwords:
         async with self._pool.acquire() as con:
             stored = await logins.password(con, name)
         hashed = stored.hash if stored is not None else None
-        if not await self._hashes.matches(password, hashed):
+        try:
+            matches = await self._hashes.matches(password, hashed)
+        except Unavailable:
+            await self._take_back(counted)  # nothing was learnt
+            raise
+        if stored is None or hashed is None or not matches:
             return Wrong(stored.user if stored else None, _why(stored))
-        assert stored is not None and hashed is not None  # noqa: S101, PT018 - it matches
-        renewed = await self._hashes.make(password) if self._hashes.outdated(hashed) else None
-        async with self._pool.acquire() as con:
-            for one in counted:
-                await logins.take_back_try(con, self._vault.hash(one.text))
-            if renewed is not None:
+        await self._take_back(counted)
+        if self._hashes.outdated(hashed):
+            renewed = await self._hashes.make(password)
+            async with self._pool.acquire() as con:
                 await logins.replace_hash(con, stored.user.id, hashed, renewed)
         return stored.user
 
@@ -102,6 +105,11 @@ class Passwords:
                     found=number,
                     allowed=one.most,
                 )
+
+    async def _take_back(self, counted: tuple[Tries, ...]) -> None:
+        async with self._pool.acquire() as con:
+            for one in counted:
+                await logins.take_back_try(con, self._vault.hash(one.text))
 
 
 def _why(stored: StoredPassword | None) -> str:
