@@ -62,6 +62,7 @@ async def test_headers_both_ways(world: AppProxyWorld) -> None:
             text="x", headers={"X-From": "replica", "Keep-Alive": "timeout=1", "Server": "engine/1"}
         )
         response.headers.add("Set-Cookie", "a=1")
+        response.headers.add("Set-Cookie", "__Host-headrace_login=planted; Path=/; Secure")
         response.headers.add("Set-Cookie", "b=2")
         return response
 
@@ -70,7 +71,7 @@ async def test_headers_both_ways(world: AppProxyWorld) -> None:
         sent = {
             "X-Forwarded-User": "root",
             "X-Forwarded-For": "6.6.6.6",
-            "Cookie": "c=1",
+            "Cookie": "c=1; headrace_login=the manager's",
             "User-Agent": "ua",
             "Accept-Encoding": "br",
             "X-Request-Id": "req-7",

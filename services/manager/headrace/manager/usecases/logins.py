@@ -92,7 +92,8 @@ class Logins:
         actor = actor_of(found.user, found.limits, found.key_id, address, login_id)
         async with transaction(self._pool) as con:
             await users.lock(con, found.user.id)  # one at a time, so that the number holds
-            await self._replace(con, presented)
+            if not asked.token:
+                await self._replace(con, presented)
             await logins.delete_unused(con, found.user.id, keep=MAX_LOGINS - 1)
             made = await logins.insert(
                 con,
