@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from headrace.common.contracts.revision import MASK
 from headrace.common.runtime.secrets_keys import new_secrets_key
 from headrace.manager.loops.secrets import SecretsLoop
 from headrace.manager.secret_keys import SecretKeys
@@ -256,5 +257,46 @@ async def test_a_new_key_encrypts_what_former_ones_did(api: ManagerApi, tmp_path
     assert {row["key_id"] for row in after} == {using.current}
     done = [item["details"] for item in (await api.admin.call("GET", "/v1/audit?action=secrets.rewrapped"))["items"]]
     assert done == [{"key": using.current, "versions": 2}]
-    problem = await api.admin.call("PUT", f"{ALL}/hub", {"value": "third"}, expect=503)
+    body = {"name": "chat", "project": "default", "runtime": "cmd", "image": "img", "pull_secret": "hub"}
+    problem = await api.admin.call("POST", "/v1/services", body, expect=503)
     assert problem["reason"] == "secret-key-changed", "this manager lacks the key, and says so"
+    assert (await put(api, value="third"))["version"] == 3, "a value whose key was lost can be replaced"
+
+
+async def test_a_masked_variable_keeps_its_value_and_is_shown_nowhere(api: ManagerApi) -> None:
+    spec = {"runtime": "cmd", "image": "img", "environ": {"PASSWORD": VALUE, "LEVEL": "info"}, "masked": ["PASSWORD"]}
+    answers = [await api.admin.call("POST", "/v1/services", {"name": "chat", "project": "default", **spec})]
+    await api.admin.call("POST", "/v1/validations", {"project": "default", **spec})
+    read = (await api.admin.call("GET", "/v1/services/chat/revisions"))["items"][0]["spec"]
+    assert read["environ"] == {"PASSWORD": MASK, "LEVEL": "info"}
+    changed = {**read, "environ": {**read["environ"], "LEVEL": "debug"}}
+    answers.append(await api.admin.call("PATCH", "/v1/services/chat", {"spec": changed}))
+    other = {**spec, "environ": {"PASSWORD": f"{VALUE}2", "LEVEL": "info"}}
+    answers.append(await api.admin.call("PATCH", "/v1/services/chat", {"spec": other}))
+    answers.append(await api.admin.call("POST", "/v1/services/chat/rollback", {"revision": 2}))
+    paths = ("chat", "chat/revisions", "chat/revisions/2", "chat/revisions/3", "chat/history")
+    answers += [await api.admin.call("GET", f"/v1/services/{path}") for path in paths]
+    answers.append(await api.admin.call("GET", "/v1/audit"))
+    assert VALUE not in str(answers)
+    assert VALUE not in await api.pool.fetchval("select jsonb_agg(to_jsonb(e))::text from events e")
+    stored = await api.pool.fetch("select resolved -> 'environ' as environ from revisions order by number")
+    assert [row["environ"] for row in stored] == [
+        spec["environ"],
+        {"PASSWORD": VALUE, "LEVEL": "debug"},
+        other["environ"],
+        {"PASSWORD": VALUE, "LEVEL": "debug"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("spec", "field"),
+    [
+        ({"environ": {"A": MASK}, "masked": ["A"]}, "environ.A"),
+        ({"environ": {"A": "x"}, "masked": ["B"]}, "masked[0]"),
+        ({"environ": {"A": "x"}, "masked": ["1"]}, "masked[0]"),
+    ],
+)
+async def test_a_mask_without_a_value_is_refused(api: ManagerApi, spec: dict[str, Any], field: str) -> None:
+    body = {"name": "chat", "project": "default", "runtime": "cmd", "image": "img", **spec}
+    problem = await api.admin.call("POST", "/v1/services", body, expect=400)
+    assert [row["field"] for row in problem["errors"]] == [field]

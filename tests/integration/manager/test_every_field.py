@@ -384,6 +384,7 @@ SPEC: Final[Mapping[str, tuple[dict[str, Any], Field]]] = {
     "port": ({}, Field(8001, ("--port", "8001"), unset("port"))),
     "slots": ({}, Field({"cpu": "2"}, ("--slot", "cpu=2"), unset("slot"))),
     "environ": ({}, Field({"A": "b"}, ("--env", "A=b"), unset("env"), {})),
+    "masked": ({"environ": {"A": "b"}}, Field(["A"], ("--mask", "A"), unset("mask"), [])),
     "secret_environ": (
         {},
         Field({"TOKEN": "hf-token"}, ("--env-secret", "TOKEN=hf-token"), unset("env-secret"), {}),

@@ -128,6 +128,15 @@ def test_group_architecture_and_image_must_fit(
     assert (waiting.code, waiting.text) == (code, f"no machine fits: {words}")
 
 
+def test_secrets_go_to_machines_only_to_which_they_can_be_encrypted() -> None:
+    plain, old = machine("a", plan_key=True), machine("b", plan_key=False)
+    assert where(place_all([old], [request()], NOW)[0]) == {1: "b"}
+    assert where(place_all([old, plain], [request(has_secrets=True)], NOW)[0]) == {1: "a"}
+    why = refused([old], request(has_secrets=True))
+    assert why.code == "no-plan-key"
+    assert "1 have agents of an older version, to which no secret can be encrypted" in why.text
+
+
 def test_what_names_an_image_runs_on_every_kind_of_machine() -> None:
     for runtime in ("docker", "process"):
         assert place_all([machine(runtime=runtime)], [request(without_image=False)], NOW)[0]

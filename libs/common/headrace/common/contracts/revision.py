@@ -5,7 +5,7 @@ Requests carry it, revisions keep it, and decisions resolve it, so it belongs to
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, field_validator
 
@@ -21,6 +21,8 @@ ENVIRON_NAME = pattern(
     "a variable's name: at most 255 letters, digits and _, not beginning with a digit",
 )
 EnvironName = Annotated[str, StringConstraints(pattern=ENVIRON_NAME)]
+MASK: Final = "********"
+"""What is shown instead of a masked variable's value."""
 EnvironValue = Annotated[str, StringConstraints(max_length=32_768)]
 _IMAGE = pattern(
     r"^[A-Za-z0-9][A-Za-z0-9._/:@-]*$",
@@ -91,6 +93,9 @@ class RevisionSpec(_Closed):
         BeforeValidator(values_as_text, json_schema_input_type=dict[str, str | float | bool]),
     ] = {}
     """Numbers and booleans become text, as YAML and TOML write them: 4, 1.5, true."""
+    masked: Annotated[tuple[EnvironName, ...], Field(max_length=500)] = ()
+    """Variables of `environ` whose values are not shown: a spec is read with `********` in their place, which in a change stands for
+    the value of the revision before. They are stored as others are; what must not be is a secret."""
     secret_environ: Annotated[dict[EnvironName, SecretReference], Field(max_length=100)] = {}
     """Environment variables whose values are secrets of the project: `{"HF_TOKEN": "hf-token"}`. A revision keeps the versions
     that it was made with; `hf-token@3` names one."""

@@ -31,6 +31,7 @@ UNREADABLE: dict[str, Any] = {
     "health_check": None,
     "pre_start_actions": (),
     "environ": {},
+    "masked": (),
     "slots": {},
     "mounts": (),
     "folder_id": None,

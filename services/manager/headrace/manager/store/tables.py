@@ -64,7 +64,7 @@ class PendingPublication(Generic[T]):
     """What `encrypt` adds to what `encode` returns, which has no secrets: it is compared and digested."""
     reader_key: str | None = None
     """Key of the reader, to which `encrypt` encrypts; another one makes another publication."""
-    encrypt: Callable[[T, int], bytes] | None = None
+    encrypt: Callable[[T, int], bytes] | None = field(default=None, repr=False)
     """Encoder of the table in a generation for a reader with a key, in place of `encode`; each call makes other bytes."""
 
 

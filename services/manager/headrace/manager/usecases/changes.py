@@ -16,6 +16,7 @@ from headrace.common.contracts.reasons.scaling import ScalingReason
 from headrace.common.contracts.reasons.service import NoteReason
 from headrace.common.contracts.revision import RevisionSpec
 from headrace.common.db.pool import Connection, Pool, transaction
+from headrace.manager.domain import masking
 from headrace.manager.domain.access import Actor
 from headrace.manager.domain.object_limits import ObjectLimits
 from headrace.manager.domain.records.revisions import Revision
@@ -81,6 +82,8 @@ class Changes:
             )
             await decisions.insert(con, facts.service.id, wanted, after, asked)
             changes = change.model_dump(mode="json", exclude_unset=True, exclude={"message"})
+            if change.spec is not None:
+                changes["spec"] = masking.masked_document(changes["spec"])
             await self._record(con, actor, facts, "service.updated", change.message, revision=number, changes=changes)
             if note is None and resolution is not None:
                 note = await self._services.slots_note(con, resolution.spec.slots)
@@ -118,8 +121,8 @@ class Changes:
             if not facts.running:
                 raise Conflict(f"service {facts.service.name} is {facts.service.goal}; start it instead")
             current = await self._revision(con, facts, facts.revision)
-            await hold_parts(con, current.resolved)
             await self._check_quota(con, facts, current.resolved)
+            await hold_parts(con, current.resolved)
             number, revision_id = await self._new_revision(
                 con, actor, facts, current.spec, current.resolution, "restart"
             )
@@ -173,7 +176,7 @@ class Changes:
                 await self._check_quota(con, facts, old.resolved)
             number, revision_id, note = await self._revise(con, actor, facts, old.spec, old.resolution, body.message)
             await services.update(con, facts.service.id, revision_id=revision_id, forgive=True)
-            spec = old.spec.model_dump(mode="json")
+            spec = masking.masked_spec(old.spec).model_dump(mode="json")
             facts_for_history = {"revision": number, "from_revision": body.revision, "changes": {"spec": spec}}
             await self._record(con, actor, facts, "service.rolled-back", body.message, **facts_for_history)
             detail = await self._services.read(con, actor, facts.service.id)

@@ -15,7 +15,7 @@ from headrace.common.contracts.reasons.service import NoteReason
 from headrace.common.contracts.revision import RevisionSpec
 from headrace.common.contracts.slots import OF_PROJECTS
 from headrace.common.db.pool import Connection, Pool
-from headrace.manager.domain import names, object_limits, quota
+from headrace.manager.domain import masking, names, object_limits, quota
 from headrace.manager.domain.access import Actor
 from headrace.manager.domain.object_limits import ObjectLimits
 from headrace.manager.domain.own_ports import OwnPorts
@@ -81,8 +81,8 @@ class Drafts:
     ) -> tuple[RevisionSpec | None, Resolution | None]:
         """Return the spec that the change asks for, and what it resolves to, None if it cannot be; None where it asks for none."""
         if change.spec is not None:
-            fresh = change.refresh_secrets
-            return change.spec, await self.revision(actor, facts, change.spec, findings, fresh=fresh)
+            spec = await self._unmasked(facts, change.spec)
+            return spec, await self.revision(actor, facts, spec, findings, fresh=change.refresh_secrets)
         if not change.refresh_secrets:
             return None, None
         async with self._pool.acquire() as con:
@@ -91,9 +91,17 @@ class Drafts:
         if current is None:
             raise NotFound(f"service {facts.service.name} has no revision {facts.revision}")
         with findings.noted("refresh_secrets"):
-            spec = await self._resolver.refresh_secrets(project, current.resolved)
-            return current.spec, replace(current.resolution, spec=spec)
+            refreshed = await self._resolver.refresh_secrets(project, current.resolved)
+            return current.spec, replace(current.resolution, spec=refreshed)
         return current.spec, None
+
+    async def _unmasked(self, facts: ServiceFacts, spec: RevisionSpec) -> RevisionSpec:
+        """Return the spec with the values of masked variables that it was read without."""
+        if not masking.needs_former(spec):
+            return spec
+        async with self._pool.acquire() as con:
+            current = await revisions.find(con, facts.service.id, facts.revision)
+        return spec if current is None else masking.with_former(spec, current.spec)
 
     def check_port(self, port: int | None, findings: Findings) -> None:
         """Find InvalidRequest for an own port that no service may have."""

@@ -14,7 +14,7 @@ from uuid import UUID
 from headrace.common.contracts.http.page import Page
 from headrace.common.contracts.http.secrets import PutSecret, SecretDetail, SecretView
 from headrace.common.contracts.ids import SecretId, new_uuid
-from headrace.common.contracts.problems import Conflict, InUse, InvalidRequest, NotFound
+from headrace.common.contracts.problems import Conflict, InUse, InvalidRequest, NotFound, Unavailable
 from headrace.common.contracts.secret import SECRET_NAMES, is_secret_name
 from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.manager.domain import object_limits
@@ -103,7 +103,10 @@ class Secrets:
     async def _has(self, con: Connection, secret: Secret, value: str) -> bool:
         key = (secret.id, secret.version)
         sealed = (await secrets.sealed(con, [key]))[key]
-        newest = self._keys.open(sealed, *key)
+        try:
+            newest = self._keys.open(sealed, *key)
+        except Unavailable:  # its key was lost: another version takes its place
+            return False
         return hmac.compare_digest(newest.encode(), value.encode())
 
     async def _store(self, con: Connection, actor: Actor, secret_id: SecretId, version: int, value: str) -> None:

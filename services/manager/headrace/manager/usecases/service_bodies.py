@@ -12,6 +12,7 @@ from headrace.common.contracts.http.services import CreateService, UpdateService
 from headrace.common.contracts.ids import RevisionId, ServiceId, new_uuid
 from headrace.common.contracts.problems import InvalidRequest
 from headrace.common.contracts.revision import RevisionSpec
+from headrace.manager.domain.masking import masked_document
 from headrace.manager.domain.records.projects import Project
 from headrace.manager.domain.records.services import Documents, NewService, ServiceChange
 from headrace.manager.domain.variants.resolved_spec import Resolution
@@ -37,7 +38,7 @@ def new_service(body: CreateService, project: Project, resolution: Resolution) -
         revision_id=RevisionId(new_uuid()),
         spec=RevisionSpec.of(body),
         resolution=resolution,
-        asked=body.model_dump(mode="json"),
+        asked=masked_document(body.model_dump(mode="json")),
     )
 
 

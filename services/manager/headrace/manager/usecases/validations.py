@@ -15,6 +15,7 @@ from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.manager.domain import object_limits, quota
 from headrace.manager.domain.access import Actor
 from headrace.manager.domain.lifecycle import states
+from headrace.manager.domain.masking import masked_spec
 from headrace.manager.domain.object_limits import ObjectLimits
 from headrace.manager.domain.records.validations import TrialRun
 from headrace.manager.store import events, projects, services, sessions, validations
@@ -79,7 +80,7 @@ class Validations:
                 resource_group=new.resource_group,
                 created_by=actor.user_id,
             )
-            details = {"validation": str(session_id), "spec": spec.model_dump(mode="json")}
+            details = {"validation": str(session_id), "spec": masked_spec(spec).model_dump(mode="json")}
             await events.record(con, actor, "validation.started", project_id=project.id, details=details)
             started = await trial_run(con, actor, session_id, "viewer")
         self._pokes.poke("placement", "imports")

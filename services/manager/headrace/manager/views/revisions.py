@@ -8,6 +8,7 @@ from headrace.common.contracts import stored
 from headrace.common.contracts.http.revisions import EffectiveSpec, RevisionDetail, RevisionView
 from headrace.common.contracts.ids import FolderId
 from headrace.common.contracts.model import ModelMetadata
+from headrace.manager.domain.masking import masked_environ, masked_spec
 from headrace.manager.domain.records.revisions import Revision
 from headrace.manager.domain.variants.resolved_spec import ResolvedSpec
 
@@ -16,7 +17,7 @@ def revision_view(revision: Revision) -> RevisionView:
     """Return a revision with the requested spec."""
     return RevisionView(
         number=revision.number,
-        spec=revision.spec,
+        spec=masked_spec(revision.spec),
         created_at=revision.created_at,
         created_by=revision.created_by,
         message=revision.message,
@@ -38,4 +39,5 @@ def effective_view(
 ) -> EffectiveSpec:
     """Return the effective spec, with which replicas are started; `folders`: names of mounted folders."""
     mounts = [{**mount.model_dump(), "folder": folders.get(mount.folder_id)} for mount in resolved.mounts]
-    return stored.read(EffectiveSpec, {**dict(resolved), "mounts": mounts, "metadata": metadata})
+    environ = masked_environ(resolved.environ, resolved.masked)
+    return stored.read(EffectiveSpec, {**dict(resolved), "mounts": mounts, "environ": environ, "metadata": metadata})

@@ -180,8 +180,12 @@ def _new_spec(
         below = current.spec.model_dump(mode="json", exclude_defaults=True)
     new = overlaid(without(below, of_spec), flags)
     environ = {name: value for name, value in (new.get("environ") or {}).items() if name not in unset_env}
-    RevisionSpec.model_validate({**new, "environ": environ})  # so that errors name the field as it is in the file
-    return {**new, "environ": environ}
+    new = {**new, "environ": environ}
+    if new.get("masked"):
+        gone = (below.get("environ") or {}).keys() - environ.keys()
+        new["masked"] = [name for name in new["masked"] if name not in gone]
+    RevisionSpec.model_validate(new)  # so that errors name the field as it is in the file
+    return new
 
 
 def rollback(

@@ -86,6 +86,15 @@ class SpecFlags:
             help="Variables, one NAME=VALUE a line. Repeatable; an update keeps the others.",
         ),
     ] = None
+    mask: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--mask",
+            metavar="NAME",
+            help="Variable whose value is not shown; what must not be stored as others are is a secret. Repeatable; an update keeps "
+            "the others.",
+        ),
+    ] = None
     env_secret: Annotated[
         list[str] | None,
         typer.Option(
@@ -136,6 +145,7 @@ class SpecFlags:
             "port": self.container_port,
             "slots": pairs(self.slot, "--slot") if self.slot else None,
             "environ": environ or None,
+            "masked": self.mask or None,
             "secret_environ": pairs(self.env_secret, "--env-secret") if self.env_secret else None,
             "pull_secret": self.pull_secret,
             "model_secret": self.model_secret,
@@ -168,6 +178,8 @@ def overlaid(below: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
         left = merged.get(others, below.get(others))
         if replaced and isinstance(left, dict):
             merged[others] = {name: value for name, value in left.items() if name not in replaced}
+    if over.get("masked") and isinstance(below.get("masked") or [], list):
+        merged["masked"] = list(dict.fromkeys([*(below.get("masked") or []), *over["masked"]]))
     other = {"folder": "model_uri", "model_uri": "folder"}
     replaced = {other[name] for name in over if name in other and other[name] not in over}
     return {**{name: value for name, value in below.items() if name not in replaced}, **over, **merged}

@@ -20,6 +20,7 @@ OF_THE_SPEC: Final = {
     "port": "port",
     "slot": "slots",
     "env": "environ",
+    "mask": "masked",
     "env-secret": "secret_environ",
     "pull-secret": "pull_secret",
     "model-secret": "model_secret",
@@ -41,7 +42,7 @@ OF_THE_SERVICE: Final[dict[str, tuple[str, Any]]] = {
     "public": ("open_to_public", False),
 }
 """Field of the service, and the value that resets it."""
-_ONE_OF_MANY: Final = {"slot", "env", "env-secret", "mount"}
+_ONE_OF_MANY: Final = {"slot", "env", "mask", "env-secret", "mount"}
 FIELDS: Final = (*OF_THE_SPEC, *OF_THE_SERVICE)
 
 
@@ -52,7 +53,7 @@ def unset_of_service(unset: Iterable[str]) -> dict[str, Any]:
         field, equals, name = item.partition("=")
         if field not in FIELDS or (equals and (field not in _ONE_OF_MANY or not name)):
             raise usage(
-                f"--unset {item}: allowed: {', '.join(FIELDS)}; one of several as slot=NAME, env=NAME, env-secret=NAME or mount=FOLDER"
+                f"--unset {item}: allowed: {', '.join(FIELDS)}; one of several as slot=NAME, env=NAME, mask=NAME, env-secret=NAME or mount=FOLDER"
             )
         if field in OF_THE_SERVICE:
             name, value = OF_THE_SERVICE[field]
@@ -75,9 +76,14 @@ def without(spec: dict[str, Any], unset: Iterable[str]) -> dict[str, Any]:
         if isinstance(before, dict):
             after: Any = {other: value for other, value in before.items() if other != name}
         else:
-            after = [mount for mount in before if mount["folder"] != name]
+            after = [one for one in before if _name_of(one) != name]
         if len(after) == len(before):
-            has = ", ".join(before if isinstance(before, dict) else (mount["folder"] for mount in before))
+            has = ", ".join(map(_name_of, before))
             raise usage(f"--unset {item}: found none such; allowed: {has or 'nothing, as none is set'}")
         left[key] = after
     return left
+
+
+def _name_of(item: Any) -> str:
+    """Return by which name one of several is taken away: a mount by its folder."""
+    return str(item["folder"] if isinstance(item, dict) else item)

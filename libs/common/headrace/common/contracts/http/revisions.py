@@ -53,6 +53,8 @@ class EffectiveSpec(View):
     """None: ready once the port accepts a connection."""
     pre_start_actions: tuple[PreStartAction, ...] = ()
     environ: dict[str, str] = {}
+    """Values of `masked` ones are left out: `********`."""
+    masked: tuple[str, ...] = ()
     secrets: tuple[PinnedSecret, ...] = ()
     """Secrets at the versions with which replicas are started; without their values."""
     slots: ResourceSlots

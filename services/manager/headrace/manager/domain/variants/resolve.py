@@ -36,6 +36,7 @@ def resolve(spec: RevisionSpec, inputs: Inputs) -> Resolution:
         **{name: layer[name][0] for name in (*names, "health_check", "pre_start_actions")},
         folder_id=folder.id if folder and folder.host_path is None else None,
         environ=layers.gathered(layer, "environ"),
+        masked=tuple(sorted(set(spec.masked))),
         slots=slots,
         mounts=tuple(mount for mount, _ in mounts),
         source=folder.source if folder else None,

@@ -44,6 +44,8 @@ class ResolvedSpec(BaseModel):
     """None: ready when the port accepts a connection."""
     pre_start_actions: tuple[PreStartAction, ...] = ()
     environ: dict[str, str] = {}
+    masked: tuple[str, ...] = ()
+    """Variables whose values are not shown."""
     slots: ResourceSlots
     mounts: tuple[Mount, ...] = ()
     source: ModelSource | None = None

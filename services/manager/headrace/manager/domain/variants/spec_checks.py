@@ -10,7 +10,7 @@ from headrace.common.contracts.images import ALLOWED as IMAGE_NAMES
 from headrace.common.contracts.images import parse_image
 from headrace.common.contracts.model_uri import scheme_of
 from headrace.common.contracts.problems import row
-from headrace.common.contracts.revision import RevisionSpec
+from headrace.common.contracts.revision import MASK, RevisionSpec
 from headrace.manager.domain.definitions.service_definition import ServiceDefaults
 from headrace.manager.domain.variants.engines import ENGINES, choose_weights
 from headrace.manager.domain.variants.inputs import HOME, MODELS, Inputs, normal_path
@@ -32,6 +32,7 @@ def unfit(spec: RevisionSpec, inputs: Inputs) -> list[dict[str, Any]]:
         *_of_the_image("image", spec.image),
         *_of_the_image("service-definition.toml: environment.image", _default_image(inputs)),
         *_of_the_environ(spec.environ),
+        *_of_the_masks(spec, inputs),
         *_of_the_environ(inputs.defaults.environ if inputs.defaults else {}, "service-definition.toml: environ"),
         *_of_the_environ(spec.secret_environ, "secret_environ"),
         *_of_the_environ(
@@ -105,6 +106,22 @@ def _of_the_environ(environ: Mapping[str, str], field: str = "environ") -> list[
         _error(f"{field}.{name}", name, "another name: this one is set by Headrace")
         for name in environ
         if name in RESERVED_NAMES or name.startswith(RESERVED_PREFIXES) or is_reserved(name)
+    ]
+
+
+def _of_the_masks(spec: RevisionSpec, inputs: Inputs) -> list[dict[str, Any]]:
+    below = inputs.defaults.environ if inputs.defaults else {}
+    return [
+        *(
+            _error(f"environ.{name}", MASK, "its value: the revision before masks none of that name")
+            for name, value in spec.environ.items()
+            if value == MASK
+        ),
+        *(
+            _error(f"masked[{at}]", name, "a variable of environ")
+            for at, name in enumerate(spec.masked)
+            if name not in spec.environ and name not in below
+        ),
     ]
 
 
