@@ -210,7 +210,7 @@ def test_every_value_that_replicas_get_has_an_origin(runtime: str) -> None:
     definition = DEFINITION if runtime == "custom" else None
     inputs = Inputs("chat", folder=MODEL, definition=definition, extra=[DATA])
     found = resolution(inputs, runtime=runtime, folder="weights", extra_mounts=[{"folder": "corpus"}])
-    for name in set(ResolvedSpec.model_fields) - {"folder_id", "source", "secret_bytes"}:
+    for name in set(ResolvedSpec.model_fields) - {"folder_id", "source", "masked", "secret_bytes"}:
         value = getattr(found.spec, name)
         if name in {"slots", "environ"}:
             paths = {f"{name}.{key}" for key in value}
