@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from argparse import ArgumentParser
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from headrace.common.bus.credentials import credentials_file
 from headrace.common.joining import units
 from headrace.common.joining.command import Joiner, join
 from headrace.common.joining.options import left_as_they_are
@@ -83,6 +86,19 @@ def test_without_a_unit_it_says_how_to_start(
     assert f"start it: HEADRACE_AGENT_CONFIG={tmp_path}/settings/b.toml " in out
     assert out.endswith(" -m headrace.agent  # systemd does not run on this machine\n") is (how == "no systemd")
     assert systemd.commands == []
+
+
+def test_a_name_by_which_the_machine_joined_as_something_else_is_refused(
+    tmp_path: Path, systemd: Systemd, capsys: pytest.CaptureFixture[str]
+) -> None:
+    claims = base64.urlsafe_b64encode(json.dumps({"nats": {"pub": {"allow": ["report.agent.b"]}}}).encode()).decode()
+    (tmp_path / "bus/b.creds").write_text(credentials_file(f"x.{claims}.x", "seed"))
+    assert joined(tmp_path, module="appproxy") == 1
+    said = capsys.readouterr().err
+    assert said.startswith("headrace-proxy join: --name: found b, by which this machine joined as agent (")
+    assert said.endswith("; allowed: another name for each kind\n")
+    assert systemd.commands == []
+    assert joined(tmp_path) == 0
 
 
 def test_a_unit_that_fails_is_one_line_with_the_command_to_repeat(

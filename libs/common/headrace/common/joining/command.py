@@ -85,6 +85,11 @@ def _join(joiner: Joiner, given: argparse.Namespace) -> int:
         raise JoinError(f"--name: found {name}; allowed: 1 to 63 lower-case letters, digits and hyphens")
     given.name = name
     files = MachineFiles(given.dir.absolute(), name)
+    if files.kinds and joiner.kind not in files.kinds:
+        raise JoinError(
+            f"--name: found {name}, by which this machine joined as {', '.join(sorted(files.kinds))} ({files.credentials}); "
+            "allowed: another name for each kind"
+        )
     if files.joined and not given.again and not given.check_only:
         _say(f"{name} has joined before, by {files.credentials}; nothing to join. Anew, after its removal: --again")
         _say_what_stays(joiner, given, files)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from headrace.common.bus.credentials import credentials_file, seed_of
+from headrace.common.bus.credentials import claims_of, credentials_file, seed_of, token_of
 from headrace.common.bus.identities import new_seed
 from headrace.common.joining.errors import JoinError
 from headrace.common.runtime.files import write_atomically
@@ -48,6 +48,15 @@ class MachineFiles:
     def joined(self) -> bool:
         """Whether the machine has joined."""
         return self.credentials.exists() and self.settings.exists()
+
+    @property
+    def kinds(self) -> set[str]:
+        """What it joined as, by what its identity may report; empty where that is not to be seen."""
+        try:
+            allowed = claims_of(token_of(self.credentials) or "")["nats"].get("pub", {}).get("allow", [])
+        except (OSError, ValueError, AttributeError):
+            return set()
+        return {kind for kind in ("agent", "proxy", "autoscaler") if f"report.{kind}.{self.name}" in allowed}
 
     def key(self, *, again: bool) -> str:
         """Return the seed of the machine's key, which is made if there is none. `again`: not the one that it joined with. Raises JoinError."""

@@ -210,7 +210,7 @@ class WebServer:
         """Listen until the context is left, which yields the port."""
         tls = Tls(self._certificate.context, HANDSHAKE_S) if self._certificate else None
         if not self._balancers:
-            return _listening(self._new_protocol, self._host, self._port, tls)
+            return _served(self._new_protocol, self._host, self._port, tls)
         proxied = ProxiedConnections(self._new_protocol, self._balancers, most=self._connections.most, tls=tls)
         return proxied.listening(self._host, self._port)
 
@@ -233,7 +233,7 @@ class WebServer:
 
 
 @asynccontextmanager
-async def _listening(make: Callable[[], asyncio.Protocol], host: str, port: int, tls: Tls | None) -> AsyncIterator[int]:
+async def _served(make: Callable[[], asyncio.Protocol], host: str, port: int, tls: Tls | None) -> AsyncIterator[int]:
     listening = await asyncio.get_running_loop().create_server(
         make,
         host,
