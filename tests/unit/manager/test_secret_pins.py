@@ -21,7 +21,8 @@ from headrace.manager.domain.secret_pins import (
     refreshed,
     registry_login,
 )
-from headrace.manager.domain.variants.resolve import Inputs, resolve
+from headrace.manager.domain.variants.inputs import Inputs
+from headrace.manager.domain.variants.resolve import resolve
 
 HUB, ROBOT = SecretId(new_uuid()), SecretId(new_uuid())
 KNOWN = {
