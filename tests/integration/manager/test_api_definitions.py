@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.support.worlds.manager_api import ManagerApi
@@ -131,3 +132,49 @@ async def test_a_replica_that_ended_tells_the_revision_that_it_ran(owls: Manager
     assert (await effective(owls, found["revision"]))["effective"]["command"] == ["serve", "small"]
     await admin.call("POST", "/v1/services", asked(name="other", model="small"))
     await admin.call("GET", f"/v1/services/other/replicas/{session_id}", expect=404)
+
+
+async def test_a_definition_file_is_checked_as_it_is_or_before_it_is_saved(owls: ManagerApi) -> None:
+    admin = owls.admin
+    right = await admin.call("POST", "/v1/folders/owls/check", {"path": "model-definition.yaml"})
+    assert right == {
+        "path": "model-definition.yaml",
+        "kind": "model-definition",
+        "valid": True,
+        "names": ["small", "large"],
+        "problems": [],
+    }
+    text = DEFAULTS.replace("cpu = 2", "cpu = many")
+    wrong = await admin.call("POST", "/v1/folders/owls/check", {"path": "service-definition.toml", "text": text})
+    (problem,) = wrong["problems"]
+    assert (wrong["valid"], problem["path"], problem["line"]) == (False, "(file)", 6)
+    text = TWO.replace("9000", "0")
+    wrong = await admin.call("POST", "/v1/folders/owls/check", {"path": "new/other.yaml", "text": text})
+    assert wrong["problems"] == [
+        {"path": "models[1].service.port", "line": 10, "column": 46, "found": "0", "allowed": "1 or more"}
+    ]
+    await admin.call("GET", "/v1/folders/owls/files/new/other.yaml", expect=404)
+    await admin.call("POST", "/v1/folders/owls/check", {"path": "gone.yaml"}, expect=404)
+    await admin.call("POST", "/v1/folders/owls/check", {"path": "weights.bin"}, expect=400)
+    refused = await admin.call("POST", "/v1/folders/owls/check", {"path": "../x.yaml", "text": ""}, expect=400)
+    assert refused["errors"][0]["field"] == "path"
+    stranger = await owls.user("stranger")
+    await stranger.call("POST", "/v1/folders/owls/check", {"path": "model-definition.yaml"}, expect=404)
+    await stranger.close()
+
+
+async def test_a_refused_file_says_line_and_column(owls: ManagerApi) -> None:
+    await owls.admin.upload("owls", "model-definition.yaml", TWO.replace("9000", "0").encode())
+    refused = await owls.admin.call("POST", "/v1/services", asked(model="small"), expect=422)
+    assert (refused["errors"][0]["line"], refused["errors"][0]["column"]) == (10, 46)
+    found = await owls.admin.call("POST", "/v1/resolutions", {"create": asked(model="small")})
+    assert [(problem["line"], problem["column"]) for problem in found["problems"]] == [(10, 46)]
+
+
+async def test_schemas_are_for_everybody(api: ManagerApi) -> None:
+    async with httpx.AsyncClient(verify=False, base_url=api.url) as anybody:
+        for kind in ("model-definition", "service-definition"):
+            answer = await anybody.get(f"/v1/schemas/{kind}")
+            assert (answer.headers["Content-Type"], answer.json()["title"]) == ("application/schema+json", kind)
+        missing = (await anybody.get("/v1/schemas/other")).json()
+    assert "model-definition, service-definition" in missing["detail"]

@@ -23,6 +23,7 @@ from headrace.cli.session import Session
 from headrace.common.contracts.http.agent_drains import StartDrain
 from headrace.common.contracts.http.agents import ChangeLabels, CordonAgent, UpdateAgent
 from headrace.common.contracts.http.clients import CreateClient
+from headrace.common.contracts.http.definitions import CheckDefinition
 from headrace.common.contracts.http.folders import CreateFolder, Selection
 from headrace.common.contracts.http.joining import CreateJoinToken, Join, RenewIdentity
 from headrace.common.contracts.http.keys import CreateKey, UpdateKey
@@ -70,6 +71,7 @@ ONCE: Final[Mapping[type[BaseModel], str]] = {
     CreateJoinToken: "a token is for what it was made; revoke it and make another",
     Join: "what a machine says of itself once; it is removed, and joins again",
     RenewIdentity: "proves who asks, and sets nothing",
+    CheckDefinition: "says which file is checked, and sets nothing",
     Resolve: "says what a creation or a change comes to, and sets nothing",
     StartValidation: "a trial run is over when it ends; another one is started",
     CreateFolder: "revisions name folders, and were checked against what the folder is for; files are what changes in it",

@@ -104,23 +104,15 @@ def test_what_a_request_says_of_a_variable_wins_over_the_file() -> None:
 
 
 @pytest.mark.parametrize(
-    ("spec", "defaults", "field"),
+    ("spec", "field"),
     [
-        ({"environ": {"A": "x"}, "secret_environ": {"A": "hub"}}, {}, "secret_environ.A"),
-        ({}, {"environ": {"A": "x"}, "secret_environ": {"A": "hub"}}, "service-definition.toml: secret_environ.A"),
-        ({"secret_environ": {"HEADRACE_PORT": "hub"}}, {}, "secret_environ.HEADRACE_PORT"),
-        (
-            {},
-            {"secret_environ": {"CUDA_MPS_X": "hub"}},
-            "service-definition.toml: secret_environ.CUDA_MPS_X",
-        ),
+        ({"environ": {"A": "x"}, "secret_environ": {"A": "hub"}}, "secret_environ.A"),
+        ({"secret_environ": {"HEADRACE_PORT": "hub"}}, "secret_environ.HEADRACE_PORT"),
     ],
 )
-def test_a_variable_has_one_source_and_none_of_headraces_names(
-    spec: dict[str, Any], defaults: dict[str, Any], field: str
-) -> None:
+def test_a_variable_has_one_source_and_none_of_headraces_names(spec: dict[str, Any], field: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
-        resolve(RevisionSpec(runtime="cmd", image="i", **spec), Inputs("chat", defaults=ServiceDefaults(**defaults)))
+        resolve(RevisionSpec(runtime="cmd", image="i", **spec), Inputs("chat"))
     assert [row["field"] for row in refused.value.extra["errors"]] == [field]
 
 

@@ -244,13 +244,8 @@ def test_folders_are_of_the_right_kind() -> None:
     assert resolved(runtime="nim").mounts == ()
 
 
-def test_an_image_that_no_registry_can_name_is_refused_wherever_it_comes_from() -> None:
+def test_an_image_that_no_registry_can_name_is_refused() -> None:
     assert refused(image="registry.corp/UPPER") == ["image"]
-    by_file = Inputs(
-        "chat", defaults=ServiceDefaults.model_validate({"environment": {"image": "a..b", "architecture": "x86_64"}})
-    )
-    assert refused(by_file) == ["service-definition.toml: environment.image"]
-    assert refused(by_file, image="good") == ["service-definition.toml: environment.image"]
 
 
 def test_extra_mounts_lie_apart() -> None:
@@ -284,14 +279,12 @@ def test_extra_mounts_lie_apart() -> None:
     assert refused(twice, extra_mounts=[{"folder": "corpus"}, {"folder": "corpus"}]) == ["extra_mounts[1].target"]
 
 
-def test_reserved_names_are_refused_wherever_they_come_from() -> None:
+def test_reserved_names_are_refused() -> None:
     assert refused(environ={"HEADRACE_PORT": "1", "FINE": "1", "BACKENDAI_X": "1"}) == [
         "environ.HEADRACE_PORT",
         "environ.BACKENDAI_X",
     ]
     assert resolved(environ={"HEADRACE_ENGINE_ANSWER_TOKENS": "1", "PORT": "1"}).environ
-    with pytest.raises(InvalidRequest, match=r"service-definition\.toml"):
-        resolved(Inputs("chat", defaults=ServiceDefaults(environ={"HEADRACE_MODEL_PATH": "x"})))
 
 
 @given(

@@ -103,7 +103,9 @@ ENTRIES: Mapping[str, Entry] = {
         "user",
         {"user_keys": "key keys update-key rm-key", "user_logins": "password logins end-login"},
     ),
-    "folder": _group("Model folders: create, upload, browse, download.", "folder"),
+    "folder": _group(
+        "Model folders: create, upload, browse, download, check.", "folder", {"definitions": "check schema"}
+    ),
     "service": _group(
         "Model services: one permanent endpoint and its replicas.",
         "service.listing",

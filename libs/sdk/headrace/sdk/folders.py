@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from headrace.common.contracts.http.folders import CreateFolder, FileView, FolderView, RefusedEntry, UploadView
-from headrace.common.contracts.vocabulary import UsageMode
+from headrace.common.contracts.vocabulary import DefinitionKind, UsageMode
 from headrace.sdk.archives import BATCH_FILES, DownloadItem, UploadItem, batches, fetch_archive, send_archive
 from headrace.sdk.downloads import download
 from headrace.sdk.transport import Query, Transport, segment
@@ -18,6 +19,7 @@ from headrace.sdk.trees.upload import TreeUpload
 from headrace.sdk.uploads import Uploader
 
 if TYPE_CHECKING:
+    from headrace.common.contracts.http.definitions import DefinitionCheck
     from headrace.common.contracts.manifest import FolderManifest
 
 Progress = Callable[[int, int], None]
@@ -52,6 +54,23 @@ class Folders:
         from headrace.common.contracts.manifest import FolderManifest  # noqa: PLC0415 - see client.py
 
         return self._transport.one(FolderManifest, "GET", f"{_of(folder)}/manifest", query=_in(project))
+
+    def check(
+        self, folder: object, path: str, *, text: str | None = None, project: str | None = None
+    ) -> DefinitionCheck:
+        """Return what is wrong with a definition file of the folder, or with a `text` that is not saved there."""
+        from headrace.common.contracts.http.definitions import (  # noqa: PLC0415 - see client.py
+            CheckDefinition,
+            DefinitionCheck,
+        )
+
+        body = CheckDefinition(path=path) if text is None else CheckDefinition(path=path, text=text)
+        return self._transport.one(DefinitionCheck, "POST", f"{_of(folder)}/check", body=body, query=_in(project))
+
+    def schema(self, kind: DefinitionKind) -> dict[str, Any]:
+        """Return the JSON Schema of a definition file, for editors."""
+        found: dict[str, Any] = json.loads(self._transport.send("GET", f"/v1/schemas/{segment(kind)}").content)
+        return found
 
     def delete(self, folder: object, *, project: str | None = None, force: bool = False) -> None:
         """Delete a folder and its files. ApiError `in-use` while a live service uses it, or (without `force`) an older

@@ -24,6 +24,7 @@ from headrace.manager.domain.object_limits import DEFAULT_LIMITS, ObjectLimits
 from headrace.manager.domain.own_ports import port_range
 from headrace.manager.domain.source_policy import SourcePolicy, origin
 from headrace.manager.folders.errors import RESERVE_BYTES
+from headrace.manager.usecases.joining import Installation
 
 
 class Settings(ServiceSettings):
@@ -237,6 +238,19 @@ def console_problem(settings: Settings) -> str | None:
 def login_lifetimes(settings: Settings) -> Lifetimes:
     """Return how long a login lasts."""
     return Lifetimes(settings.login_idle, settings.login_lifetime)
+
+
+def installation_of(settings: Settings) -> Installation:
+    """Return what machines that join are told of the installation."""
+    # A machine that joins fetches model folders; where the storage is mounted, writable mounts work there too.
+    agent = {"folders_root": str(settings.folders_root)}
+    return Installation(
+        settings.public_url,
+        settings.machines_nats_url or settings.nats_url,
+        settings.ca_file,
+        {"agent": agent, "proxy": {"advertise_url": settings.public_proxy_url}},
+        agent_image=settings.agent_image,
+    )
 
 
 def source_policy(settings: Settings) -> SourcePolicy:

@@ -61,6 +61,7 @@ from headrace.manager.settings import (
     console_policy,
     console_problem,
     database_address,
+    installation_of,
     login_lifetimes,
     object_limits,
     scrape_key,
@@ -82,6 +83,7 @@ from headrace.manager.usecases.auth import Authentication
 from headrace.manager.usecases.bootstrap import bootstrap
 from headrace.manager.usecases.changes import Changes
 from headrace.manager.usecases.clients import Clients
+from headrace.manager.usecases.definitions import Definitions
 from headrace.manager.usecases.drafts import Drafts
 from headrace.manager.usecases.facade import UseCases
 from headrace.manager.usecases.failed_attempts import FailedAttempts
@@ -89,10 +91,11 @@ from headrace.manager.usecases.folders import Folders
 from headrace.manager.usecases.history import History
 from headrace.manager.usecases.identities import Identities
 from headrace.manager.usecases.join_tokens import JoinTokens
-from headrace.manager.usecases.joining import Installation, Joining
+from headrace.manager.usecases.joining import Joining
 from headrace.manager.usecases.logins import Logins
 from headrace.manager.usecases.logs import Logs
 from headrace.manager.usecases.model_sources import ModelSources
+from headrace.manager.usecases.parsing import ParserPool
 from headrace.manager.usecases.password_hashes import PasswordHashes
 from headrace.manager.usecases.passwords import Passwords
 from headrace.manager.usecases.ports import AppProxies, LogReader, LoopName, ManagerState, Pokes, RuleOutcomes
@@ -379,12 +382,13 @@ def make_use_cases(
     console, lifetimes = console_policy(settings), login_lifetimes(settings)
     auth = Authentication(pool, vault, console, idle=lifetimes.idle)
     passwords, attempts = Passwords(pool, vault, PasswordHashes()), FailedAttempts(edges.clocks.monotonic)
-    resolver = Resolver(pool, snapshots, sources, keys)
+    parsing = ParserPool()
+    resolver = Resolver(pool, snapshots, sources, keys, parsing)
     drafts = Drafts(pool, resolver, own_ports, limits)
     services = Services(pool, drafts, snapshots, proxies, pokes, clock, limits, proxy_url=settings.public_proxy_url)
     folders = Folders(pool, storage, snapshots, account, limits)
     revocations = Revocations(pool, proxies, clock)
-    identities, installation = Identities(pool, authority, pokes), _installation(settings)
+    identities, installation = Identities(pool, authority, pokes), installation_of(settings)
     return UseCases(
         auth=auth,
         projects=Projects(pool, limits),
@@ -392,6 +396,7 @@ def make_use_cases(
         logins=Logins(pool, vault, auth, passwords, attempts, console, lifetimes),
         passwords=passwords,
         folders=folders,
+        definitions=Definitions(folders, storage, parsing),
         uploads=Uploads(pool, storage, folders, account, max_bytes=max_bytes, kept_for=UPLOADS_KEPT_FOR, limits=limits),
         archives=Archives(pool, storage, folders, account, max_bytes=max_bytes, monotonic=edges.clocks.monotonic),
         services=services,
@@ -431,15 +436,3 @@ def make_use_cases(
 def _name_and_address(settings: Settings, port: int) -> tuple[str, str]:
     port = port or settings.listen_port
     return settings.id or f"{socket.gethostname()}:{port}", f"{settings.listen_host}:{port}"
-
-
-def _installation(settings: Settings) -> Installation:
-    # A machine that joins fetches model folders; where the storage is mounted, writable mounts work there too.
-    agent = {"folders_root": str(settings.folders_root)}
-    return Installation(
-        settings.public_url,
-        settings.machines_nats_url or settings.nats_url,
-        settings.ca_file,
-        {"agent": agent, "proxy": {"advertise_url": settings.public_proxy_url}},
-        agent_image=settings.agent_image,
-    )

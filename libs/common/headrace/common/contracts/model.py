@@ -50,7 +50,7 @@ class WriteFile(Part):
     mode: Mode = "644"
     append: bool = False
 
-    @field_validator("mode", mode="before")
+    @field_validator("mode", mode="before", json_schema_input_type=str | int)
     @classmethod
     def _number(cls, value: object) -> object:
         return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
@@ -62,7 +62,7 @@ class WriteTempfile(Part):
     body: Annotated[str, StringConstraints(max_length=1_048_576)]
     mode: Mode = "644"
 
-    @field_validator("mode", mode="before")
+    @field_validator("mode", mode="before", json_schema_input_type=str | int)
     @classmethod
     def _number(cls, value: object) -> object:
         return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
@@ -166,5 +166,10 @@ class ModelMetadata(Part):
     framework: _Texts = ()
     label: _Texts = ()
     license: _Text | None = None
-    min_resource: Annotated[QuotaSlots, BeforeValidator(lambda value: {} if value is None else value)] = {}
+    min_resource: Annotated[
+        QuotaSlots,
+        BeforeValidator(
+            lambda value: {} if value is None else value, json_schema_input_type=dict[str, str | float] | None
+        ),
+    ] = {}
     """The least slots that the model needs, by its author."""

@@ -206,7 +206,9 @@ class RangeNotSatisfiable(Problem):
 
 
 class InvalidDefinition(Problem):
-    """Invalid definition file in a model folder. `errors`: list of {path, found, allowed}; `file` is its name."""
+    """Invalid definition file in a model folder. `errors`: list of {path, found, allowed}, with line and column
+    where they are known; `file` is its name.
+    """
 
     type, status, title = "invalid-definition", 422, "Invalid definition file"
 

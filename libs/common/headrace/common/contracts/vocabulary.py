@@ -26,6 +26,8 @@ JoinForm = Literal["wheels", "docker"]
 HolderKind = Literal["service", "trial-run", "folder"]
 """What holds some of a project's quota."""
 
+DefinitionKind = Literal["model-definition", "service-definition"]
+"""The definition files of a model folder."""
 UsageMode = Literal["model", "data", "general"]
 """Purpose of a folder."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import TypeAlias
 
 _NO_TEXT = re.compile("[\x00\ud800-\udfff]")
 
@@ -29,11 +30,18 @@ class WrittenFloat(float):
         return self._text
 
 
-class TextError(ValueError):
-    """Invalid YAML or TOML. `path` is the location in the data, as far as known; `found` and `allowed` say why."""
+Place: TypeAlias = tuple[int, int]
+"""Line and column in a text, from 1."""
 
-    def __init__(self, path: str, found: str, allowed: str) -> None:
+
+class TextError(ValueError):
+    """Invalid YAML or TOML. `path` is the location in the data, `place` in the text, as far as known; `found` and `allowed`
+    say why.
+    """
+
+    def __init__(self, path: str, found: str, allowed: str, place: Place | None = None) -> None:
         super().__init__(f"{path or 'file'}: {found}; allowed: {allowed}")
+        self.place = place
         self.path = path
         self.found = found
         self.allowed = allowed

@@ -17,6 +17,7 @@ from headrace.manager.usecases.audit import Audit
 from headrace.manager.usecases.auth import Authentication
 from headrace.manager.usecases.changes import Changes
 from headrace.manager.usecases.clients import Clients
+from headrace.manager.usecases.definitions import Definitions
 from headrace.manager.usecases.folders import Folders
 from headrace.manager.usecases.history import History
 from headrace.manager.usecases.identities import Identities
@@ -55,6 +56,7 @@ class UseCases:
     logins: Logins
     passwords: Passwords
     folders: Folders
+    definitions: Definitions
     uploads: Uploads
     archives: Archives
     services: Services

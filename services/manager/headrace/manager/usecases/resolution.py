@@ -102,12 +102,14 @@ async def hold_parts(con: Connection, resolved: ResolvedSpec) -> None:
 class Resolver:
     """Resolves specs."""
 
-    def __init__(self, pool: Pool, snapshots: FolderSnapshots, sources: ModelSources, keys: SecretKeys) -> None:
+    def __init__(
+        self, pool: Pool, snapshots: FolderSnapshots, sources: ModelSources, keys: SecretKeys, parsing: ParserPool
+    ) -> None:
         self._pool = pool
         self._keys = keys
         self._snapshots = snapshots
         self._sources = sources
-        self._parsing = ParserPool()
+        self._parsing = parsing
 
     async def resolve(self, spec: RevisionSpec, name: str, found: SpecFolders) -> Resolution:
         """Return the resolved spec of a service called `name`, with a snapshot of the model folder as it is now.

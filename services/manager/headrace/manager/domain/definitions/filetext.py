@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from headrace.common.contracts import problems, wording
 from headrace.common.contracts.problems import MAX_ERRORS, InvalidDefinition, further
 from headrace.common.contracts.wording import Refused, joined, shown
+from headrace.common.text.plain import Place, TextError
 
 MAX_FILE_BYTES = 128 * 1024
 """Twice what a service may hold of it: command, environment, pre-start actions and mounts are 64 KiB at most."""
@@ -20,10 +21,29 @@ def row(path: str, found: object, allowed: str) -> dict[str, Any]:
     return problems.row(path, str(shown(found)), allowed, place="path")
 
 
-def refuse(file: str, rows: Sequence[dict[str, Any]]) -> InvalidDefinition:
-    """Return the problem of a file with these errors."""
-    named = [item if item["path"] else {**item, "path": "(file)"} for item in rows]
+def refuse(
+    file: str, rows: Sequence[dict[str, Any]], places: Mapping[str, Place] | Place | None = None
+) -> InvalidDefinition:
+    """Return the problem of a file with these errors, each with line and column where they are known.
+
+    `places`: of the file's keys by path (an error of something that is missing is where it is missed), or of all errors.
+    """
+    named = [{**item, **_place(item["path"], places or {}), "path": item["path"] or "(file)"} for item in rows]
     return InvalidDefinition(f"{file}: {wording.summary(named, name='path', most=1)}", file=file, errors=named)
+
+
+def refuse_text(file: str, error: TextError) -> InvalidDefinition:
+    """Return the problem of a file that is no YAML or TOML."""
+    return refuse(file, [row(error.path, error.found, error.allowed)], error.place)
+
+
+def _place(path: str, places: Mapping[str, Place] | Place) -> dict[str, int]:
+    if isinstance(places, tuple):
+        return {"line": places[0], "column": places[1]}
+    while path and path not in places:
+        path = path[: max(path.rfind("."), path.rfind("["), 0)]
+    line, column = places.get(path, (None, None))
+    return {} if line is None or column is None else {"line": line, "column": column}
 
 
 def decode(content: bytes, file: str) -> str:

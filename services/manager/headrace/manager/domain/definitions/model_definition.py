@@ -17,7 +17,7 @@ from headrace.common.contracts.problems import InvalidRequest
 from headrace.common.contracts.revision import ABSOLUTE
 from headrace.common.contracts.wording import Refused
 from headrace.common.text.plain import TextError
-from headrace.common.text.yamltext import load_yaml
+from headrace.common.text.yamltext import load_yaml_with_places
 from headrace.manager.domain.definitions import filetext
 
 DEFAULT_NAMES = ("model-definition.yaml", "model-definition.yml")
@@ -52,13 +52,18 @@ def _command(value: object) -> tuple[str, ...]:
     raise Refused(value, "text, or a list of 1 to 1000 texts whose first names a program (quote what is not text)")
 
 
+_COMMAND: Any = str | list[str | int | float]
+
+
 class ModelService(_Section):
     """Start command, port and health check of the model."""
 
     pre_start_actions: Annotated[
-        tuple[PreStartAction, ...], BeforeValidator(empty_is_absent), Field(max_length=100)
+        tuple[PreStartAction, ...],
+        BeforeValidator(empty_is_absent, json_schema_input_type=tuple[PreStartAction, ...] | None),
+        Field(max_length=100),
     ] = ()
-    start_command: Annotated[tuple[str, ...], BeforeValidator(_command)]
+    start_command: Annotated[tuple[str, ...], BeforeValidator(_command, json_schema_input_type=_COMMAND)]
     port: Annotated[int, BeforeValidator(_no_boolean), Field(ge=1, le=65535)]
     health_check: HealthCheck | None = None
 
@@ -72,7 +77,9 @@ class Model(_Section):
     metadata: ModelMetadata | None = None
 
 
-class _File(_Section):
+class ModelDefinition(_Section):
+    """model-definition.yaml."""
+
     models: Annotated[tuple[Model, ...], Field(min_length=1, max_length=MAX_MODELS)]
 
 
@@ -97,7 +104,7 @@ _ACTIONS = {
     "log": ("message", "debug"),
 }
 _KNOWN = {
-    "": tuple(_File.model_fields),
+    "": tuple(ModelDefinition.model_fields),
     "models": tuple(Model.model_fields),
     "service": tuple(ModelService.model_fields),
     "health_check": tuple(HealthCheck.model_fields),
@@ -111,18 +118,18 @@ def parse_definition(content: bytes, file: str) -> tuple[Model, ...]:
     """Parse the definition and return its models. Raises InvalidDefinition with path, found and allowed for each error."""
     text = filetext.decode(content, file)
     try:
-        data = load_yaml(text)
+        data, places = load_yaml_with_places(text)
     except TextError as error:
-        raise filetext.refuse(file, [filetext.row(error.path, error.found, error.allowed)]) from None
+        raise filetext.refuse_text(file, error) from None
     if not isinstance(data, dict):
         found = "an empty file" if data is None else data
         raise filetext.refuse(file, [filetext.row("", found, "a mapping with the key models")])
     try:
-        models = _File.model_validate(data).models
+        models = ModelDefinition.model_validate(data).models
     except ValidationError as error:
-        raise filetext.refuse(file, filetext.rows_of(error, _KNOWN, frozenset(_ACTIONS))) from None
+        raise filetext.refuse(file, filetext.rows_of(error, _KNOWN, frozenset(_ACTIONS)), places) from None
     if rows := _across(models):
-        raise filetext.refuse(file, rows)
+        raise filetext.refuse(file, rows, places)
     return models
 
 

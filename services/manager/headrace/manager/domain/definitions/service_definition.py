@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from headrace.common.contracts import wording
+from headrace.common.contracts.images import ALLOWED as IMAGE_NAMES
 from headrace.common.contracts.revision import EnvironName, EnvironValue, Image, values_as_text
 from headrace.common.contracts.secret import SecretReference
 from headrace.common.contracts.slots import RequestedSlots
 from headrace.common.contracts.vocabulary import RuntimeVariant
 from headrace.common.text.plain import TextError
-from headrace.common.text.tomltext import load_toml
+from headrace.common.text.tomltext import load_toml, toml_places
 from headrace.manager.domain.definitions import filetext
+from headrace.manager.domain.value_checks import ANOTHER_NAME, SET_TWICE, is_headraces, is_image
 
 FILE = "service-definition.toml"
 VARIANTS: tuple[str, ...] = get_args(RuntimeVariant)
@@ -35,7 +38,11 @@ class ServiceDefaults(_Section):
 
     environment: Environment | None = None
     resource_slots: RequestedSlots = {}
-    environ: Annotated[dict[EnvironName, EnvironValue], BeforeValidator(values_as_text), Field(max_length=500)] = {}
+    environ: Annotated[
+        dict[EnvironName, EnvironValue],
+        BeforeValidator(values_as_text, json_schema_input_type=dict[str, str | float | bool]),
+        Field(max_length=500),
+    ] = {}
     secret_environ: Annotated[dict[EnvironName, SecretReference], Field(max_length=100)] = {}
     """Variables whose values are secrets of the project that runs the model."""
 
@@ -56,7 +63,7 @@ def parse_service_definition(content: bytes, file: str = FILE) -> dict[str, Serv
     try:
         data = load_toml(text)
     except TextError as error:
-        raise filetext.refuse(file, [filetext.row(error.path, error.found, error.allowed)]) from None
+        raise filetext.refuse_text(file, error) from None
     rows: list[dict[str, str]] = []
     result: dict[str, ServiceDefaults] = {}
     for variant, section in data.items():
@@ -66,12 +73,25 @@ def parse_service_definition(content: bytes, file: str = FILE) -> dict[str, Serv
             )
             continue
         try:
-            result[variant] = ServiceDefaults.model_validate(section)
+            result[variant] = defaults = ServiceDefaults.model_validate(section)
+            rows.extend(_unusable(variant, defaults))
         except ValidationError as error:
             rows.extend(_below(variant, error))
     if rows:
-        raise filetext.refuse(file, rows)
+        raise filetext.refuse(file, rows, toml_places(text))
     return result
+
+
+def _unusable(variant: str, defaults: ServiceDefaults) -> Iterator[dict[str, Any]]:
+    """Return the errors of values that have the right form: images that no engine can name, variables of Headrace."""
+    if defaults.environment is not None and not is_image(defaults.environment.image):
+        yield filetext.row(f"{variant}.environment.image", defaults.environment.image, IMAGE_NAMES)
+    for field, names in (("environ", defaults.environ), ("secret_environ", defaults.secret_environ)):
+        for name in filter(is_headraces, names):
+            yield filetext.row(f"{variant}.{field}.{name}", name, ANOTHER_NAME)
+    for name in defaults.secret_environ:
+        if name in defaults.environ:
+            yield filetext.row(f"{variant}.secret_environ.{name}", *SET_TWICE)
 
 
 def _below(variant: str, error: ValidationError) -> list[dict[str, str]]:

@@ -5,18 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from headrace.common.contracts.environ import is_reserved
 from headrace.common.contracts.images import ALLOWED as IMAGE_NAMES
-from headrace.common.contracts.images import parse_image
 from headrace.common.contracts.model_uri import scheme_of
 from headrace.common.contracts.problems import row
 from headrace.common.contracts.revision import MASK, RevisionSpec
-from headrace.manager.domain.definitions.service_definition import ServiceDefaults
+from headrace.manager.domain.value_checks import ANOTHER_NAME, SET_TWICE, is_headraces, is_image
 from headrace.manager.domain.variants.engines import ENGINES, choose_weights
 from headrace.manager.domain.variants.inputs import HOME, MODELS, Inputs, normal_path
 
-RESERVED_NAMES = frozenset({"HEADRACE_PORT", "HEADRACE_MODEL_PATH"})
-RESERVED_PREFIXES = ("HEADRACE_KERNEL_", "HEADRACE_SESSION_", "HEADRACE_SERVICE_", "HEADRACE_AGENT_", "BACKENDAI_")
 _TOO_WIDE = frozenset({"/", "/home", HOME, "/tmp", "/var", "/root"})  # noqa: S108 - paths in the kernel, not here
 _MAX_PATH_DEPTH = 32
 _MAX_PATH_BYTES = 1024
@@ -29,16 +25,11 @@ def unfit(spec: RevisionSpec, inputs: Inputs) -> list[dict[str, Any]]:
     """Return an error row for each field that does not fit."""
     return [
         *_of_the_variant(spec, inputs),
-        *_of_the_image("image", spec.image),
-        *_of_the_image("service-definition.toml: environment.image", _default_image(inputs)),
+        *_of_the_image(spec.image),
         *_of_the_environ(spec.environ),
         *_of_the_masks(spec, inputs),
-        *_of_the_environ(inputs.defaults.environ if inputs.defaults else {}, "service-definition.toml: environ"),
         *_of_the_environ(spec.secret_environ, "secret_environ"),
-        *_of_the_environ(
-            inputs.defaults.secret_environ if inputs.defaults else {}, "service-definition.toml: secret_environ"
-        ),
-        *_of_the_secrets(spec, inputs),
+        *_of_the_secrets(spec),
         *_of_the_mounts(spec, inputs),
     ]
 
@@ -88,25 +79,12 @@ def _of_the_variant(spec: RevisionSpec, inputs: Inputs) -> list[dict[str, Any]]:
     return errors
 
 
-def _default_image(inputs: Inputs) -> str | None:
-    return inputs.defaults.environment.image if inputs.defaults and inputs.defaults.environment else None
-
-
-def _of_the_image(field: str, image: str | None) -> list[dict[str, Any]]:
-    try:
-        if image is not None:
-            parse_image(image)
-    except ValueError:
-        return [_error(field, image, IMAGE_NAMES)]
-    return []
+def _of_the_image(image: str | None) -> list[dict[str, Any]]:
+    return [] if image is None or is_image(image) else [_error("image", image, IMAGE_NAMES)]
 
 
 def _of_the_environ(environ: Mapping[str, str], field: str = "environ") -> list[dict[str, Any]]:
-    return [
-        _error(f"{field}.{name}", name, "another name: this one is set by Headrace")
-        for name in environ
-        if name in RESERVED_NAMES or name.startswith(RESERVED_PREFIXES) or is_reserved(name)
-    ]
+    return [_error(f"{field}.{name}", name, ANOTHER_NAME) for name in environ if is_headraces(name)]
 
 
 def _of_the_masks(spec: RevisionSpec, inputs: Inputs) -> list[dict[str, Any]]:
@@ -125,21 +103,12 @@ def _of_the_masks(spec: RevisionSpec, inputs: Inputs) -> list[dict[str, Any]]:
     ]
 
 
-def _of_the_secrets(spec: RevisionSpec, inputs: Inputs) -> list[dict[str, Any]]:
+def _of_the_secrets(spec: RevisionSpec) -> list[dict[str, Any]]:
     errors = []
     if spec.model_secret is not None and (spec.model_uri is None or scheme_of(spec.model_uri) == "file"):
         errors.append(_error("model_secret", spec.model_secret, "none without a model_uri that managers fetch"))
-    defaults = inputs.defaults or ServiceDefaults()
-    places = (
-        ("", spec.environ, spec.secret_environ),
-        ("service-definition.toml: ", defaults.environ, defaults.secret_environ),
-    )
-    return errors + [
-        _error(f"{place}secret_environ.{name}", "a variable that environ has too", "one of the two")
-        for place, environ, secrets in places
-        for name in secrets
-        if name in environ
-    ]
+    twice = [name for name in spec.secret_environ if name in spec.environ]
+    return errors + [_error(f"secret_environ.{name}", *SET_TWICE) for name in twice]
 
 
 def _of_the_mounts(spec: RevisionSpec, inputs: Inputs) -> list[dict[str, Any]]:
