@@ -285,3 +285,13 @@ def test_tokens_are_verified_with_the_public_key_only() -> None:
     assert (claims["sub"], claims["jti"]) == (str(service), str(token_id))
     with pytest.raises(jwt.InvalidSignatureError):
         jwt.decode(token, SigningKey.generate().private.public_key(), algorithms=["EdDSA"])
+
+
+def test_services_are_switched_off_by_a_quota_of_none() -> None:
+    starts = quota.started({"cpu": Decimal(2)}, 3)
+    assert starts == {"cpu": Decimal(6), "services": Decimal(1)}
+    quota.check("p", {"services": Decimal(2)}, {"services": Decimal(1)}, starts)
+    for limit in (1, 0):
+        with pytest.raises(QuotaExceeded, match="of services: 1 are held and 1 are asked for; its limit is"):
+            quota.check("p", {"services": Decimal(limit)}, {"services": Decimal(1)}, starts)
+    quota.check("p", {"services": Decimal(0)}, {"services": Decimal(4)}, quota.times({"cpu": Decimal(2)}, 3))

@@ -74,6 +74,8 @@ def test_no_cookie_counts_where_models_output_has_the_console_s_origin() -> None
         (replace(LOCAL, host="localhost:8080", origin="http://localhost:8080"), (SECURE_COOKIE, PLAIN_COOKIE)),
         (replace(LOCAL, host="lab.lan", origin="http://lab.lan"), (PLAIN_COOKIE,)),
         (replace(LOCAL, host="10.0.0.7:8080", origin="http://10.0.0.7:8080"), ()),
+        (replace(READ, origin=None), (SECURE_COOKIE,)),
+        (replace(LOCAL, origin=None), (SECURE_COOKIE, PLAIN_COOKIE)),
         (replace(LOCAL, host="127.0.0.1.evil.example", origin="http://127.0.0.1.evil.example"), ()),
     ],
 )

@@ -29,6 +29,7 @@ def test_addresses_of_one_ipv6_network_count_together_and_names_apart() -> None:
     assert one.text == other.text != tries("ann", "2001:db8:0:1::1")[0].text
     assert name.text != tries("bob", "2001:db8::1")[1].text
     assert tries("ann", "10.0.0.1")[0].text != tries("ann", "10.0.0.2")[0].text
+    assert tries("ann", "::ffff:10.0.0.1")[0].text != tries("ann", "::ffff:10.0.0.2")[0].text
     assert tries("ann", "")[0].most > name.most
 
 
@@ -46,6 +47,12 @@ def test_who_changes_the_own_password_needs_the_present_one_but_by_a_key_without
     assert outlives(by_ending_key, ANN, has_password=False)
     assert not outlives(by_ending_key, BOB, has_password=False)
     assert not outlives(by_login, ANN, has_password=False)
+
+
+def test_a_key_is_limited_that_may_only_read_or_is_for_projects() -> None:
+    assert not Actor(ANN, "ann", operator=True).limited
+    assert Actor(ANN, "ann", operator=True, read_only=True).limited
+    assert Actor(ANN, "ann", operator=False, projects=()).limited
 
 
 def test_a_read_only_key_says_that_it_is_one() -> None:
