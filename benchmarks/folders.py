@@ -28,7 +28,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 
-import aiohttp
 import uvloop
 from prometheus_client import REGISTRY
 
@@ -154,21 +153,21 @@ class Bench:
             token = tokens.issue(_AGENT, issued_at=utc_now(), lifetime=LIFETIME)
             return FolderAccess(token=token, expires_in_s=int(LIFETIME.total_seconds()))
 
-        connector = aiohttp.TCPConnector(limit=0, ssl=client_context(self.folder / "ca.crt"))
-        async with aiohttp.ClientSession(connector=connector, auto_decompress=False, read_bufsize=2**20) as http:
-            cache = FolderCache(
-                root,
-                ManagerFiles(http, [self.manager.url], AccessToken(grant, SYSTEM_CLOCKS.monotonic)),
-                CacheLimits(1 << 40, 0, connections=4),
-                in_use=set,
-                now=SYSTEM_CLOCKS.utc,
-                monotonic=SYSTEM_CLOCKS.monotonic,
-            )
-            try:
-                yield cache
-            finally:
-                cache.close()
-                await asyncio.to_thread(_remove, root)
+        token = AccessToken(grant, SYSTEM_CLOCKS.monotonic)
+        tls = client_context(self.folder / "ca.crt")
+        cache = FolderCache(
+            root,
+            ManagerFiles([self.manager.url], token, tls, connections=4),
+            CacheLimits(1 << 40, 0, connections=4),
+            in_use=set,
+            now=SYSTEM_CLOCKS.utc,
+            monotonic=SYSTEM_CLOCKS.monotonic,
+        )
+        try:
+            yield cache
+        finally:
+            cache.close()
+            await asyncio.to_thread(_remove, root)
 
 
 async def measure(folder: Path, *, mib: int, rounds: int) -> dict[str, float]:

@@ -24,11 +24,13 @@ from headrace.common.contracts.messages.metrics import KernelMetrics, KernelSamp
 from headrace.common.contracts.messages.plans import KernelSpec, NodePlan
 from headrace.common.contracts.messages.reports import KernelReport, NodeReport
 from headrace.common.contracts.slots import parse_slots
+from headrace.common.db.pool import Pool
 from headrace.embedded.stack import EmbeddedServers
 from tests.integration.agent.containers import docker, import_image
 from tests.support.forked import ForkedService
 from tests.support.ports import free_port, port_range
 from tests.support.wait import eventually
+from tests.support.worlds.folder_cache import Machine, machine_with_cache
 
 AGENT = "agent-3"
 SH = ("/bin/sh", "-c")
@@ -356,3 +358,10 @@ def inspect(spec: KernelSpec) -> dict[str, Any]:
 
 def container(image: str, **changes: object) -> KernelSpec:
     return make_spec(**{"image": image, "command": SERVE, "slots": {"cpu": "0.5", "mem": "64m"}, **changes})
+
+
+@pytest.fixture
+async def machine(pool: Pool, tmp_path: Path) -> AsyncIterator[Machine]:
+    """A machine with an empty folder cache, and a manager with its network between them."""
+    async with machine_with_cache(pool, tmp_path) as made:
+        yield made

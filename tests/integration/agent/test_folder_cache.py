@@ -7,121 +7,18 @@ import errno
 import hashlib
 import os
 import random
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 
-import aiohttp
 import pytest
-from prometheus_client import REGISTRY
 
 from headrace.agent.domain.fetch_requests import PIECE_BYTES
-from headrace.agent.folder_cache.cache import CacheLimits, FolderCache
 from headrace.agent.folder_cache.errors import CacheFull, SnapshotRefused
-from headrace.agent.folder_cache.managers import AccessToken, ManagerFiles
-from headrace.common.contracts.ids import FolderId, SnapshotId, new_uuid
 from headrace.common.contracts.manifest import MANIFEST, snapshot_files
-from headrace.common.contracts.messages.folder_access import FolderAccess, FolderAccessRequest
-from headrace.common.contracts.messages.reports import Transfer
-from headrace.common.db.pool import Pool
-from headrace.common.runtime.clock import SYSTEM_CLOCKS
 from tests.support.disk import small_disk
-from tests.support.relay import Relay, relay
-from tests.support.snapshots import content_of_tree, manifest_of, put_snapshot
+from tests.support.snapshots import manifest_of, put_snapshot
 from tests.support.wait import eventually
-from tests.support.worlds.manager_api import ManagerApi, serving
-
-LARGE = random.Random(1).randbytes(PIECE_BYTES * 2 + 12345)
-FILES = {
-    "model.bin": LARGE,
-    "config.json": b"{}",
-    "a/b/tokens.txt": b"one two",
-    "a/empty": b"",
-    "run.sh": b"#!/bin/sh\n",
-}
-EVERYTHING = 1 << 40
-
-
-def fetched_bytes() -> float:
-    """Bytes that caches of this process fetched so far."""
-    return REGISTRY.get_sample_value("headrace_agent_folder_fetched_bytes_total") or 0.0
-
-
-@dataclass
-class Machine:
-    """A machine's caches, one after the other on the same disk, and what plans name."""
-
-    api: ManagerApi
-    link: Relay
-    root: Path
-    folder_id: FolderId = field(default_factory=lambda: FolderId(new_uuid()))
-    in_use: set[str] | None = field(default_factory=set)
-    said: list[Transfer] = field(default_factory=list)
-    grants: list[FolderAccess] = field(default_factory=list)
-    """What managers answer first to who asks for access."""
-
-    async def plans(self, *snapshots: SnapshotId, agent: str = "agent-1") -> None:
-        """Let a replica on the machine mount these snapshots, and no others."""
-        mounts = [{"folder_id": str(self.folder_id), "target": "/models", "snapshot_id": one} for one in snapshots]
-        await self.api.machine(agent)
-        project = await self.api.pool.fetchval("select id from projects limit 1")
-        session = new_uuid()
-        await self.api.pool.execute("update sessions set status = 'ended', ended_at = now()")
-        await self.api.pool.execute(
-            "insert into sessions (id, kind, project_id, resource_group, status, resolved) values"
-            " ($1, 'validation', $2, 'default', 'placed', $3)",
-            session,
-            project,
-            {"mounts": mounts},
-        )
-        await self.api.pool.execute(
-            "insert into kernels (id, session_id, agent_id) values ($1, $2, $3)", new_uuid(), session, agent
-        )
-
-    async def has(self, files: dict[str, bytes], *, executable: Collection[str] = ()) -> SnapshotId:
-        """Put a snapshot on the managers' storage that the machine's plan names."""
-        snapshot_id = put_snapshot(self.api.folders, self.folder_id, files, executable=executable)
-        await self.plans(snapshot_id)
-        return snapshot_id
-
-    @asynccontextmanager
-    async def cache(
-        self, *, capacity: int = EVERYTHING, reserve: int = 0, agent: str = "agent-1", urls: Sequence[str] = ()
-    ) -> AsyncIterator[FolderCache]:
-        """A cache, as after a start of the agent."""
-
-        async def ask() -> FolderAccess:
-            if self.grants:
-                return self.grants.pop(0)
-            return await self.api.use.snapshot_files.grant(FolderAccessRequest(agent_id=agent))
-
-        async with aiohttp.ClientSession(auto_decompress=False) as http:
-            clocks = SYSTEM_CLOCKS
-            cache = FolderCache(
-                self.root,
-                ManagerFiles(http, urls or [f"http://127.0.0.1:{self.link.port}"], AccessToken(ask, clocks.monotonic)),
-                CacheLimits(capacity, reserve, connections=3),
-                in_use=lambda: self.in_use,
-                now=clocks.utc,
-                monotonic=clocks.monotonic,
-            )
-            try:
-                yield cache
-            finally:
-                cache.close()
-
-    async def provide(self, cache: FolderCache, snapshot_id: SnapshotId) -> dict[str, bytes]:
-        """Let the cache provide a snapshot, and return what its tree has."""
-        tree = await cache.tree(snapshot_id, self.said.append)
-        return await asyncio.to_thread(content_of_tree, tree)
-
-
-@pytest.fixture
-async def machine(pool: Pool, tmp_path: Path) -> AsyncIterator[Machine]:
-    """A machine with an empty cache, and a manager with its network between them."""
-    async with serving(pool, tmp_path) as api, relay("127.0.0.1", int(api.url.rpartition(":")[2])) as link:
-        yield Machine(api, link, tmp_path / "cache")
+from tests.support.worlds.folder_cache import FILES, LARGE, Machine, fetched_bytes
 
 
 async def test_a_snapshot_becomes_a_read_only_tree_with_its_files(machine: Machine) -> None:
@@ -317,27 +214,6 @@ async def test_a_manifest_that_leads_out_of_the_folder_or_is_another_is_refused(
         with pytest.raises(SnapshotRefused, match=words):
             await machine.provide(cache, snapshot_id)
     assert not (machine.root.parent / "outside").exists()
-
-
-async def test_another_manager_is_asked_when_one_is_away(machine: Machine) -> None:
-    snapshot_id = await machine.has(FILES)
-    urls = ["http://127.0.0.1:1", f"http://127.0.0.1:{machine.link.port}"]
-    async with machine.cache(urls=urls) as cache:
-        assert await machine.provide(cache, snapshot_id) == FILES
-    assert any(one.problem is not None and "127.0.0.1:1" in one.problem for one in machine.said)
-
-
-async def test_access_that_is_refused_or_not_taken_is_asked_for_again(machine: Machine) -> None:
-    snapshot_id = await machine.has(FILES)
-    machine.grants = [
-        FolderAccess(detail="no machine agent-1 is in this installation"),
-        FolderAccess(token="of another installation", expires_in_s=600),
-    ]
-    async with machine.cache() as cache:
-        assert await machine.provide(cache, snapshot_id) == FILES
-    problems = [one.problem for one in machine.said if one.problem is not None]
-    assert problems[0] == "the manager gives no access to folders: no machine agent-1 is in this installation"
-    assert "answered 401: an agent's folder access token is needed" in problems[1]
 
 
 async def test_what_lies_in_the_cache_and_belongs_to_nothing_is_removed_at_the_start(machine: Machine) -> None:

@@ -16,6 +16,7 @@ from headrace.agent.domain.fetch_requests import (
     batches,
     piece,
     pieces_of,
+    together,
 )
 from headrace.agent.domain.transfer_rate import TransferRate
 from headrace.agent.domain.transfer_words import transfer_words
@@ -35,6 +36,15 @@ def test_batches_have_every_file_once_in_order_and_are_bounded(sizes: list[int])
     for batch in made:
         assert 0 < len(batch) <= MAX_BATCH_FILES <= MAX_PARTS
         assert sum(span.length for span in batch) <= MAX_BATCH_BYTES <= MAX_PARTS_BYTES
+
+
+@given(st.lists(st.integers(0, 1000), min_size=1, max_size=50), st.integers(1, 2000))
+def test_what_is_read_together_fits_and_nothing_more_would(sizes: list[int], most: int) -> None:
+    spans = [Span(_object(number, size), 0, size) for number, size in enumerate(sizes)]
+    found = together(spans, most)
+    assert found == spans[: len(found)] != []
+    assert len(found) == 1 or sum(span.length for span in found) <= most
+    assert len(found) == len(spans) or sum(span.length for span in spans[: len(found) + 1]) > most
 
 
 def test_long_paths_make_smaller_batches() -> None:

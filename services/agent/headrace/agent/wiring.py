@@ -9,6 +9,7 @@ import asyncio
 import fcntl
 import os
 import secrets
+import ssl
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -66,7 +67,6 @@ from headrace.common.runtime.service import Task
 from headrace.common.runtime.tls import client_context
 from headrace.common.web.app import WebServer, make_app
 
-_READ_BUFFER = 2**20
 _KEEPALIVE_S = 75.0
 """Idle time of a connection to a kernel until its next scrape."""
 
@@ -83,8 +83,8 @@ class Edges:
     http: aiohttp.ClientSession
     """Reads engines' metrics."""
     clocks: Clocks = SYSTEM_CLOCKS
-    managers: aiohttp.ClientSession | None = None
-    """Fetches folders from managers; None where they are on a shared storage."""
+    authorities: ssl.SSLContext | None = None
+    """Verifies managers that folders are fetched from; None where they are on a shared storage."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +122,10 @@ async def build(settings: Settings) -> AsyncIterator[Sequence[Task]]:
         runtime = await _runtime(settings, stack)
         bus = Bus()
         stack.push_async_callback(bus.close)
-        managers = await _managers(settings, stack)
-        agent = make_agent(settings, Edges(runtime, _gpus(settings, stack), bus, checker, http, managers=managers))
+        authorities = await _authorities(settings, stack)
+        agent = make_agent(
+            settings, Edges(runtime, _gpus(settings, stack), bus, checker, http, authorities=authorities)
+        )
         stack.callback(agent.ports.close)
         if agent.cache is not None:
             stack.callback(agent.cache.close)
@@ -255,16 +257,13 @@ def make_agent(settings: Settings, edges: Edges) -> Agent:
     return Agent(table, plans, ports, converger, prober, cache, tasks)
 
 
-async def _managers(settings: Settings, stack: AsyncExitStack) -> aiohttp.ClientSession | None:
-    """Return the client for managers, if folders are fetched from them. Raises TlsFileError."""
+async def _authorities(settings: Settings, stack: AsyncExitStack) -> ssl.SSLContext | None:
+    """Return what verifies managers, if folders are fetched from them. Raises TlsFileError."""
     if settings.folder_access != "fetch":
         return None
     settings.cache_dir.mkdir(mode=0o755, parents=True, exist_ok=True)
     stack.callback(os.close, _lock(settings.cache_dir))
-    context = await asyncio.to_thread(client_context, settings.ca_file)
-    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE_S, ssl=context)
-    session = aiohttp.ClientSession(connector=connector, auto_decompress=False, read_bufsize=_READ_BUFFER)
-    return await stack.enter_async_context(session)
+    return await asyncio.to_thread(client_context, settings.ca_file)
 
 
 def _port_filter(settings: Settings, table: KernelRegistry, runtime: Runtime) -> ReplicaPorts | None:
@@ -280,13 +279,13 @@ def _port_filter(settings: Settings, table: KernelRegistry, runtime: Runtime) ->
 
 
 def _folder_cache(settings: Settings, edges: Edges, table: KernelRegistry, plans: Plans) -> FolderCache | None:
-    if edges.managers is None:
+    if edges.authorities is None:
         return None
     request = FolderAccessRequest(agent_id=settings.id)
     token = AccessToken(lambda: ask(edges.bus, request, FolderAccess), edges.clocks.monotonic)
     return FolderCache(
         settings.cache_dir,
-        ManagerFiles(edges.managers, settings.manager_urls, token),
+        ManagerFiles(settings.manager_urls, token, edges.authorities, connections=settings.folder_connections),
         CacheLimits(settings.folder_cache_bytes, settings.disk_reserve_bytes, settings.folder_connections),
         in_use=lambda: snapshots_in_use(None if plans.unreadable else plans.wanted, table.records, table.seen),
         now=edges.clocks.utc,

@@ -66,3 +66,14 @@ def batches(small: Iterable[WantedObject]) -> Iterator[tuple[Span, ...]]:
         names += name
     if batch:
         yield tuple(batch)
+
+
+def together(spans: Iterable[Span], most: int) -> list[Span]:
+    """Return the first of these spans that have at most so many bytes in all; the first one in any case."""
+    found: list[Span] = []
+    for span in spans:
+        most -= span.length
+        if found and most < 0:
+            break
+        found.append(span)
+    return found

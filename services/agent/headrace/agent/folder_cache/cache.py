@@ -17,10 +17,11 @@ from headrace.agent.domain.cache_room import CachedSnapshot, CacheState, NoRoom,
 from headrace.agent.domain.fetch_requests import WantedObject
 from headrace.agent.domain.snapshot_content import ManifestRefused, SnapshotContent, content_of
 from headrace.agent.folder_cache.errors import CacheFull, SnapshotRefused
-from headrace.agent.folder_cache.fetching import Fetcher, in_thread
+from headrace.agent.folder_cache.fetching import Fetcher
 from headrace.agent.folder_cache.managers import ManagerFiles
 from headrace.agent.folder_cache.objects import Objects
 from headrace.agent.folder_cache.progress import FetchProgress, Say
+from headrace.agent.folder_cache.threads import in_thread
 from headrace.agent.folder_cache.trees import Trees
 from headrace.agent.metrics import FOLDER_CACHE_BYTES, FOLDER_EVICTIONS, FOLDER_FETCHES
 from headrace.common.contracts.ids import SnapshotId
@@ -77,6 +78,7 @@ class FolderCache:
         `in_use`: snapshots that planned or running kernels need; None: not known now.
         """
         self._root = root
+        self._managers = managers
         self._limits = limits
         self._in_use = in_use
         self._now = now
@@ -127,6 +129,7 @@ class FolderCache:
 
     def close(self) -> None:
         """End its threads."""
+        self._managers.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _leave(self, snapshot_id: str, work: _Work) -> None:

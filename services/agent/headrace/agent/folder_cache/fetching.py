@@ -12,38 +12,31 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from functools import partial
 from pathlib import Path
-from typing import Final, Protocol, TypeVar
+from typing import Final, TypeAlias, TypeVar
 from uuid import uuid4
 
 import structlog
 
-from headrace.agent.domain.fetch_requests import MAX_SMALL_BYTES, Span, WantedObject, batches, piece
+from headrace.agent.domain.fetch_requests import MAX_SMALL_BYTES, Span, WantedObject, batches, piece, together
+from headrace.agent.folder_cache.connection import Body
 from headrace.agent.folder_cache.errors import FetchFailed, SnapshotRefused
 from headrace.agent.folder_cache.managers import ManagerFiles
 from headrace.agent.folder_cache.objects import Objects
 from headrace.agent.folder_cache.partial_file import PartialFile
 from headrace.agent.folder_cache.progress import FetchProgress
+from headrace.agent.folder_cache.threads import in_thread
 from headrace.agent.metrics import FOLDER_BYTES_FETCHED, FOLDER_FETCHES_BROKEN
 from headrace.common.contracts.ids import SnapshotId
 
 log = structlog.get_logger()
 T = TypeVar("T")
-_WRITE_BYTES: Final = 2**20
-_WRITE_PARTS: Final = 1024
+Count: TypeAlias = Callable[[int], None]
+BUFFER_BYTES: Final = 2**18
+"""What is read before it is written: it stays in the processor's cache."""
 _FIRST_PAUSE_S: Final = 0.5
 _LONGEST_PAUSE_S: Final = 30.0
 MAX_MISMATCHES: Final = 3
 """How often an object may come with another digest before the snapshot is refused."""
-
-
-async def in_thread(threads: ThreadPoolExecutor, function: Callable[[], T]) -> T:
-    """Run a blocking function in a thread; when cancelled, return only once it has ended, so that nothing is used after it."""
-    work = asyncio.get_running_loop().run_in_executor(threads, function)
-    try:
-        return await asyncio.shield(work)
-    except asyncio.CancelledError:
-        await asyncio.wait([work])
-        raise
 
 
 class Fetcher:
@@ -83,19 +76,23 @@ class Fetcher:
         """
         round_ = _Round(self, snapshot_id, progress, admitted)
         todo = list(wanted)
-        while todo:
-            todo = await round_.run(todo, self._connections)
+        try:
+            while todo:
+                todo = await round_.run(todo, self._connections)
+        finally:
+            self._managers.rest()
 
-    async def receive(self, snapshot_id: SnapshotId, left: deque[Span], sink: _Sink, progress: FetchProgress) -> None:
-        """Ask for the spans in `left` and give what comes to `sink`, which shortens `left`, until that is empty."""
+    async def receive(
+        self, snapshot_id: SnapshotId, left: deque[Span], take: Callable[[Body, Count], None], progress: FetchProgress
+    ) -> None:
+        """Ask for the spans in `left` until that is empty; `take` reads the bytes in a thread, shortens `left`, and counts."""
 
         async def attempt() -> None:
-            progress.count(-sink.restart())
-            async with aclosing(self._managers.parts(snapshot_id, tuple(left))) as received:
-                async for data in received:
-                    FOLDER_BYTES_FETCHED.inc(len(data))
-                    progress.count(len(data))
-                    await sink.take(data)
+            counter = _Counter(progress)
+            try:
+                await self._managers.parts(snapshot_id, tuple(left), lambda body: take(body, counter.count))
+            finally:
+                counter.tell()
 
         while left:
             await self._until_done(attempt, progress)
@@ -108,13 +105,17 @@ class Fetcher:
         """Run a blocking function in a thread."""
         return await in_thread(self._threads, function)
 
-    def new_file(self) -> Path:
-        """Return the path of a new temporary file."""
-        return self._folder / f".{uuid4().hex}.new"
-
     def partial(self, wanted: WantedObject) -> PartialFile:
         """Open the part of a large object that is here. Blocks."""
         return PartialFile(self._folder, wanted)
+
+    def keep(self, wanted: WantedObject, content: memoryview) -> None:
+        """Write a verified small object to its place. Blocks."""
+        new = self._folder / f".{uuid4().hex}.new"
+        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(fd, "wb", buffering=0) as file:
+            file.write(content)
+        self.admit(wanted, new)
 
     def admit(self, wanted: WantedObject, source: Path) -> None:
         """Put a verified file in its place. Blocks."""
@@ -137,16 +138,6 @@ class Fetcher:
                 pause = min(2 * pause, _LONGEST_PAUSE_S)
             else:
                 return
-
-
-class _Sink(Protocol):
-    """Taker of received bytes."""
-
-    async def take(self, data: bytes) -> None:
-        """Take the next bytes."""
-
-    def restart(self) -> int:
-        """Drop bytes that will be sent again, and return how many."""
 
 
 class _Round:
@@ -212,7 +203,18 @@ class _Round:
     async def _fetch_piece(self, file: _LargeFile, index: int) -> None:
         """Fetch a piece of a large object, and finish the object with its last one."""
         left = deque([piece(file.partial.wanted, index)])
-        await self._fetcher.receive(self._snapshot_id, left, _PieceSink(self._fetcher, file, left), self._progress)
+
+        def take(body: Body, count: Count) -> None:
+            buffer = memoryview(bytearray(min(BUFFER_BYTES, left[0].length)))
+            while left[0].length:
+                some = buffer[: left[0].length]
+                body.fill(some)
+                file.partial.write(left[0].offset, some)
+                left[0] = left[0].after(len(some))
+                count(len(some))
+            left.clear()
+
+        await self._fetcher.receive(self._snapshot_id, left, take, self._progress)
         await self._fetcher.blocking(partial(file.partial.finish_piece, index))
         file.left -= 1
         if not file.left:
@@ -238,29 +240,29 @@ class _Round:
     async def _fetch_batch(self, batch: Sequence[Span]) -> None:
         """Fetch small objects, verify each in memory, and put it in its place."""
         left = deque(batch)
-        sink = _BatchSink(left, self._keep)
-        await sink.take(b"")  # nothing comes for files that are empty
-        await self._fetcher.receive(self._snapshot_id, left, sink, self._progress)
+        kept: list[WantedObject] = []
+        wrong: list[tuple[WantedObject, str]] = []
 
-    async def _keep(self, some: Sequence[tuple[WantedObject, bytes]]) -> None:
-        def store() -> list[tuple[WantedObject, str]]:
-            wrong = []
-            for wanted, content in some:
-                found = hashlib.sha256(content).hexdigest()
-                if found != wanted.sha256:
-                    wrong.append((wanted, found))
-                    continue
-                new = self._fetcher.new_file()
-                fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-                with os.fdopen(fd, "wb", buffering=0) as file:
-                    file.write(content)
-                self._fetcher.admit(wanted, new)
-            return wrong
+        def take(body: Body, count: Count) -> None:
+            while left:
+                some = together(left, BUFFER_BYTES)
+                rest = memoryview(bytearray(sum(span.length for span in some)))
+                body.fill(rest)
+                for span in some:
+                    content, rest = rest[: span.length], rest[span.length :]
+                    found = hashlib.sha256(content).hexdigest()
+                    if found == span.wanted.sha256:
+                        self._fetcher.keep(span.wanted, content)
+                        kept.append(span.wanted)
+                    else:
+                        wrong.append((span.wanted, found))
+                    left.popleft()
+                    count(span.length)
 
-        wrong = await self._fetcher.blocking(store)
-        names = {wanted.name for wanted, _ in wrong}
-        for wanted, _ in some:
-            if wanted.name not in names:
+        try:
+            await self._fetcher.receive(self._snapshot_id, left, take, self._progress)
+        finally:
+            for wanted in kept:
                 self._admitted(wanted)
         for wanted, found in wrong:
             self._refetch(wanted, found)
@@ -299,66 +301,27 @@ def _close_all(files: Sequence[_LargeFile]) -> None:
         file.close()
 
 
-class _PieceSink:
-    """Writer of a piece of a large object."""
+class _Counter:
+    """Counter of what a thread receives, which tells the progress of it on the event loop."""
 
-    def __init__(self, fetcher: Fetcher, file: _LargeFile, left: deque[Span]) -> None:
-        self._fetcher = fetcher
-        self._file = file
-        self._left = left
-        self._waiting: list[bytes] = []
-        self._waiting_bytes = 0
+    def __init__(self, progress: FetchProgress) -> None:
+        self._progress = progress
+        self._loop = asyncio.get_running_loop()
+        self._untold = 0
 
-    async def take(self, data: bytes) -> None:
-        """Write what came once it is enough, or all."""
-        self._waiting.append(data)
-        self._waiting_bytes += len(data)
-        span = self._left[0]
-        if self._waiting_bytes < min(_WRITE_BYTES, span.length) and len(self._waiting) < _WRITE_PARTS:
-            return
-        await self._fetcher.blocking(partial(self._file.partial.write, span.offset, self._waiting))
-        rest = span.after(self._waiting_bytes)
-        self.restart()
-        if rest.length:
-            self._left[0] = rest
-        else:
-            self._left.clear()
+    def count(self, received: int) -> None:
+        """Count bytes, in the thread."""
+        self._untold += received
+        if self._untold >= BUFFER_BYTES:
+            self._loop.call_soon_threadsafe(self._progress.count, self._untold)
+            FOLDER_BYTES_FETCHED.inc(self._untold)
+            self._untold = 0
 
-    def restart(self) -> int:
-        """Drop what was not written."""
-        dropped = self._waiting_bytes
-        self._waiting, self._waiting_bytes = [], 0
-        return dropped
-
-
-class _BatchSink:
-    """Splitter of a stream of small objects."""
-
-    def __init__(
-        self, left: deque[Span], keep: Callable[[Sequence[tuple[WantedObject, bytes]]], Awaitable[None]]
-    ) -> None:
-        self._left = left
-        self._keep = keep
-        self._received = bytearray()
-
-    async def take(self, data: bytes) -> None:
-        """Keep the objects that are whole now."""
-        self._received += data
-        whole = []
-        at = 0
-        while self._left and len(self._received) - at >= self._left[0].length:
-            span = self._left.popleft()
-            whole.append((span.wanted, bytes(self._received[at : at + span.length])))
-            at += span.length
-        del self._received[:at]
-        if whole:
-            await self._keep(whole)
-
-    def restart(self) -> int:
-        """Drop the beginning of an object that was cut."""
-        dropped = len(self._received)
-        self._received.clear()
-        return dropped
+    def tell(self) -> None:
+        """Tell the rest, once the thread has ended."""
+        FOLDER_BYTES_FETCHED.inc(self._untold)
+        self._progress.count(self._untold)
+        self._untold = 0
 
 
 def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
-from typing import Final
-from urllib.parse import urlsplit
-
-import aiohttp
+import ssl
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Final, TypeVar
 
 from headrace.agent.domain.fetch_requests import Span
-from headrace.agent.folder_cache.errors import FetchFailed, SnapshotRefused
+from headrace.agent.folder_cache.connection import Body, Connection
+from headrace.agent.folder_cache.errors import AccessRefused, FetchFailed, SnapshotRefused
+from headrace.agent.folder_cache.threads import in_thread
 from headrace.common.contracts.ids import SnapshotId
 from headrace.common.contracts.manifest import MAX_MANIFEST_BYTES
 from headrace.common.contracts.messages.folder_access import FolderAccess
@@ -20,10 +20,9 @@ from headrace.common.contracts.problems import Problem
 from headrace.common.contracts.snapshot_files import MANIFEST_PATH, PARTS_PATH, FilePart, FileParts
 from headrace.common.runtime.clock import Monotonic
 
-_TIMEOUT: Final = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=30)
+T = TypeVar("T")
 _RENEW_AT: Final = 0.8
 """Part of a token's lifetime after which it is renewed."""
-_SHOWN: Final = 200
 
 
 class AccessToken:
@@ -56,87 +55,75 @@ class AccessToken:
 
 
 class ManagerFiles:
-    """Client of the managers at `urls`: one that fails is not asked again before the others were."""
+    """Client of the managers at `urls`: one that fails is not asked again before the others were.
 
-    def __init__(self, http: aiohttp.ClientSession, urls: Sequence[str], token: AccessToken) -> None:
-        self._http = http
+    `connections`: how many requests run at once, each in a thread. `tls`: how managers are verified.
+    """
+
+    def __init__(
+        self, urls: Sequence[str], token: AccessToken, tls: ssl.SSLContext | None, *, connections: int
+    ) -> None:
         self._urls = [url.rstrip("/") for url in urls]
         self._token = token
+        self._tls = tls
+        self._threads = ThreadPoolExecutor(connections, thread_name_prefix="folder-fetch")
+        self._idle: list[Connection] = []
         self._at = 0
 
     def next(self) -> None:
         """Ask another manager from now on."""
         self._at += 1
 
+    def rest(self) -> None:
+        """Close the connections that no request uses."""
+        for connection in self._idle:
+            connection.close()
+        self._idle.clear()
+
+    def close(self) -> None:
+        """End its threads, once their requests are over."""
+        self.rest()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
     async def manifest(self, snapshot_id: SnapshotId) -> bytes:
         """Return the snapshot's manifest as it was sent. Raises FetchFailed, SnapshotRefused when it is too large."""
-        received = bytearray()
-        async with self._asked("GET", MANIFEST_PATH.format(snapshot_id=snapshot_id), None) as response:
-            async for data in _read(response):
-                received += data
-                if len(received) > MAX_MANIFEST_BYTES:
-                    raise SnapshotRefused(f"its manifest has more than {MAX_MANIFEST_BYTES} bytes")
-        return bytes(received)
 
-    async def parts(self, snapshot_id: SnapshotId, spans: Sequence[Span]) -> AsyncGenerator[bytes, None]:
-        """Yield the bytes of these spans, one after the other, exactly as many. Raises FetchFailed."""
+        def take(body: Body) -> bytes:
+            if (size := body.size()) > MAX_MANIFEST_BYTES:
+                raise SnapshotRefused(f"its manifest has {size} bytes; allowed: {MAX_MANIFEST_BYTES}")
+            received = bytearray(size)
+            body.fill(memoryview(received))
+            return bytes(received)
+
+        return await self._ask("GET", MANIFEST_PATH.format(snapshot_id=snapshot_id), None, take)
+
+    async def parts(self, snapshot_id: SnapshotId, spans: Sequence[Span], take: Callable[[Body], None]) -> None:
+        """Ask for the bytes of these spans, which come one after the other, and let `take` read them in a thread.
+
+        Raises FetchFailed, and what `take` raises.
+        """
         parts = tuple(FilePart(path=span.wanted.path, offset=span.offset, length=span.length) for span in spans)
-        body = FileParts(parts=parts)
-        left = body.size_bytes
-        async with self._asked("POST", PARTS_PATH.format(snapshot_id=snapshot_id), body) as response:
-            async for data in _read(response):
-                left -= len(data)
-                if left < 0:
-                    raise FetchFailed(f"{_host(response)} sent more than was asked for")
-                yield data
-            if left:
-                raise FetchFailed(f"{_host(response)} sent {left} bytes too few")
+        body = FileParts(parts=parts).model_dump_json().encode()
+        await self._ask("POST", PARTS_PATH.format(snapshot_id=snapshot_id), body, take)
 
-    @asynccontextmanager
-    async def _asked(self, method: str, path: str, body: FileParts | None) -> AsyncIterator[aiohttp.ClientResponse]:
-        url = self._urls[self._at % len(self._urls)]
+    async def _ask(self, method: str, path: str, body: bytes | None, take: Callable[[Body], T]) -> T:
         token = await self._token.get()
+        connection = self._connection(self._urls[self._at % len(self._urls)])
+        asking = partial(connection.ask, method, path, token, body, take)
         try:
-            async with self._http.request(
-                method,
-                url + path,
-                data=body.model_dump_json().encode() if body is not None else None,
-                headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
-                timeout=_TIMEOUT,
-                allow_redirects=False,
-            ) as response:
-                if response.status != 200:
-                    raise await self._refusal(response)
-                yield response
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            self.next()
-            words = str(error)[:_SHOWN] or type(error).__name__
-            raise FetchFailed(f"{urlsplit(url).netloc}: {words}") from error
-        except FetchFailed:
+            made = await in_thread(self._threads, asking, interrupt=connection.interrupt)
+        except FetchFailed as error:
+            if isinstance(error, AccessRefused):
+                self._token.drop()
             self.next()
             raise
+        self._idle.append(connection)
+        return made
 
-    async def _refusal(self, response: aiohttp.ClientResponse) -> FetchFailed:
-        if response.status == 401:
-            self._token.drop()
-        said = (await response.content.read(4096)).decode(errors="replace")
-        return FetchFailed(f"{_host(response)} answered {response.status}: {_detail(said)}")
-
-
-async def _read(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
-    async for data in response.content.iter_any():
-        yield data
-
-
-def _host(response: aiohttp.ClientResponse) -> str:
-    return response.url.authority
-
-
-def _detail(said: str) -> str:
-    """Return what a problem document says; else the beginning of the answer, on one line."""
-    try:
-        document = json.loads(said)
-    except ValueError:
-        document = None
-    text = document.get("detail") if isinstance(document, dict) else None
-    return " ".join(str(text or said).split())[:_SHOWN]
+    def _connection(self, url: str) -> Connection:
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.url == url:
+                return connection
+            connection.close()
+        return Connection(url, self._tls)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from collections.abc import Sequence
 from pathlib import Path
 
 from headrace.agent.domain.fetch_requests import PIECE_BYTES, WantedObject, pieces_of
@@ -46,13 +45,11 @@ class PartialFile:
         """Return the pieces that are still to be fetched, in order."""
         return [index for index in range(self._pieces) if index not in self._whole]
 
-    def write(self, offset: int, parts: Sequence[bytes]) -> None:
-        """Write bytes of a piece, one part after the other."""
-        for part in parts:
-            view = memoryview(part)
-            while view:
-                written = os.pwrite(self._fd, view, offset)
-                view, offset = view[written:], offset + written
+    def write(self, offset: int, view: memoryview) -> None:
+        """Write bytes of a piece."""
+        while view:
+            written = os.pwrite(self._fd, view, offset)
+            view, offset = view[written:], offset + written
 
     def finish_piece(self, index: int) -> None:
         """Note that a piece is whole."""
