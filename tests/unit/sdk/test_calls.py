@@ -397,3 +397,22 @@ def test_a_request_without_an_answer_is_said_once(there: FakeManagerApi, monkeyp
         assert patient.projects.get("p").name == "p"
         assert patient.projects.get("p").name == "p"
     assert told == [f"no answer from {there.url} yet, waiting up to 25 s"]
+
+
+def test_dry_runs_and_checks_send_what_is_asked_and_nothing_else(there: FakeManagerApi, client: Client) -> None:
+    answer = {"service": "echo", "project": "p", "effect": "nothing", "revision": 1, "effective": None}
+    there.on("POST", "/v1/resolutions", answer, answer)
+    assert client.services.resolve(CreateService(name="echo", folder="f")).effect == "nothing"
+    assert client.services.resolve_update("echo", UpdateService(tags=("x",))).problems == ()
+    checked = {"path": "a.yaml", "kind": "model-definition", "valid": True}
+    there.on("POST", "/v1/folders/f/check", checked, checked)
+    assert client.folders.check("f", "a.yaml").valid
+    assert client.folders.check("f", "a.yaml", text="models: []").names == ()
+    there.on("GET", "/v1/schemas/model-definition", {"title": "model-definition"})
+    assert client.folders.schema("model-definition") == {"title": "model-definition"}
+    assert there.bodies == [
+        {"create": {"name": "echo", "folder": "f"}},
+        {"service": "echo", "update": {"tags": ["x"]}},
+        {"path": "a.yaml"},
+        {"path": "a.yaml", "text": "models: []"},
+    ]
