@@ -77,6 +77,9 @@ grep -lI '^#!.*python' bin/* | xargs sed -i '1s,.*,#!/opt/headrace/bin/python,'
 """
 """Programs of the wheels there, also at the place where the line of `join-token` looks for them: it finds its version installed."""
 
+_COMPILED = ";".join(f"import headrace.{name}.running" for name in ("manager", "appproxy", "autoscaler", "agent"))
+"""Has bytecode written as root, which pip does on install and services may not: each start of theirs would compile it."""
+
 
 class Machine:
     """One running container."""
@@ -155,6 +158,7 @@ def machine(work: Path) -> Iterator[Machine]:
         made.copy(packages, f"/opt/headrace/lib/python{_PYTHON}/site-packages")
         made.copy(packages / "bin", "/opt/headrace/bin")
         made.runs("sh", "-c", _PROGRAMS, "sh", version("headrace"))
+        made.runs("/opt/headrace/bin/python", "-c", _COMPILED)
         yield made
     finally:
         subprocess.run(["docker", "rm", "--force", made.name], capture_output=True, check=False, timeout=120)
