@@ -6,11 +6,14 @@ and Headrace's own are built on them by `make images`' script. Base images stay 
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -66,12 +69,27 @@ exec "$@"
 
 def build(tag: str) -> str:
     """Build Headrace's images with this tag, and return the image that stands in for the stores'. Steps that are there are kept."""
-    build_own(tag, *TARGETS)
-    return _servers()
+    with _alone():
+        _build_own(tag, TARGETS)
+        return _servers()
 
 
 def build_own(tag: str, *targets: str) -> None:
     """Build some of Headrace's images with this tag. Steps that are there are kept."""
+    with _alone():
+        _build_own(tag, targets)
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Wait for other processes that build, of whose steps this one will make use."""
+    (ROOT / "build").mkdir(exist_ok=True)
+    with (ROOT / "build/images.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _build_own(tag: str, targets: Sequence[str]) -> None:
     environ = {
         **os.environ,
         "PYTHON_IMAGE": _base("python"),
