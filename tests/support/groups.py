@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-FIRST = ("e2e-docker", "e2e-process", "docker", "embeddings")
+FIRST = ("e2e-docker", "e2e-process", "docker", "embeddings", "systemd")
 """Groups that begin first, as they last longest."""
 LONG = (
     "tests/e2e",
@@ -25,8 +25,9 @@ LONG = (
 """What comes next, so that no worker is alone with one of these at the end."""
 STACKS = {"stack": "e2e-process", "docker_stack": "e2e-docker"}
 """Fixtures of which one serves all tests that ask for it."""
-SHARED = {"tests/integration/embeddings": "embeddings"}
-"""Folders that prepare one thing for all of their tests."""
+SHARED = {"tests/integration/embeddings": "embeddings", "tests/e2e/test_systemd.py": "systemd"}
+"""Folders and files that prepare one thing for all of their tests. The machine of systemd's is a container that uses nothing else of
+the engine: beside the other tests of containers, which last longest of all groups, and not after them."""
 
 
 def order(items: list[pytest.Item]) -> None:
@@ -61,9 +62,9 @@ def _stack_of(item: pytest.Item) -> str | None:
 def group_of(item: pytest.Item) -> str:
     """Return the name of the item's group; empty when it may run anywhere."""
     name = _name_of(item.path)
-    folder = name.rpartition("/")[0]
-    if folder in SHARED:
-        return SHARED[folder]
+    for shared in (name, name.rpartition("/")[0]):
+        if shared in SHARED:
+            return SHARED[shared]
     if (stack := _stack_of(item)) is not None:
         return stack
     if item.get_closest_marker("docker"):
