@@ -195,6 +195,7 @@ async def test_a_deleted_service_goes_with_all_that_was_its(pool: Pool) -> None:
             "insert into publications (subject, generation, digest, published_at) values ($1, 3, '', now())",
             f"route.{service['id']}",
         )
+    await pool.execute("insert into rollouts (revision_id, service_id) select id, service_id from revisions")
     await HousekeepingLoop(pool, lambda *_: None, Retention()).one_pass()
     assert [row["name"] for row in await pool.fetch("select name from services order by name")] == [
         "fresh-1",
@@ -203,7 +204,8 @@ async def test_a_deleted_service_goes_with_all_that_was_its(pool: Pool) -> None:
     ]
     for table in ("tokens", "scale_decisions", "publications"):
         assert await pool.fetchval(f"select count(*) from {table}") == 3, table
-    assert await pool.fetchval("select count(*) from revisions") == 6
+    for table in ("revisions", "rollouts"):
+        assert await pool.fetchval(f"select count(*) from {table}") == 6, table
 
 
 async def test_a_deleted_service_stays_until_the_app_proxies_were_told(pool: Pool) -> None:

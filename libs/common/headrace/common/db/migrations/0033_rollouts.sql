@@ -1,7 +1,7 @@
 -- Rollouts: what cannot be told of the one to a revision by its replicas. A revision without a row has the defaults.
 create table rollouts (
     revision_id uuid primary key references revisions on delete cascade,
-    service_id uuid not null references services,
+    service_id uuid not null references services on delete cascade,
     began_at timestamptz not null default now(),
     -- steps (canary steps, the switch of a blue-green rollout) that are over
     step integer not null default 0 check (step >= 0),
