@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from headrace.cli.app import build
+from headrace.cli.config import Config
+from headrace.cli.session import Session
 from headrace.common.contracts.ids import ServiceId
+from headrace.sdk import Client, WaitFailedError
+from headrace.sdk.reasons import RolloutReason
 from tests.integration.manager.test_loops_operation import column, running
 from tests.support.wait import eventually
 from tests.support.worlds.manager import ManagerWorld
@@ -230,3 +238,56 @@ async def test_a_service_that_fills_its_machine_is_updated_within_its_own_resour
         await eventually(rolled_out)
         pending = "select count(*) from sessions where service_id = $1 and revision_id = $2"
         assert await world.pool.fetchval(pending, service, second) == 2
+
+
+# The command line and the SDK
+
+
+@pytest.fixture
+def typed(api: ManagerApi, tmp_path: Path) -> Any:
+    """Runner of commands against the API; returns what was printed, or the error."""
+
+    async def run(*words: str) -> str:
+        environ = {"HOME": str(tmp_path), "HEADRACE_URL": api.url, "HEADRACE_API_KEY": api.admin.key}
+        session = Session(Config(environ))
+        ran = await asyncio.to_thread(CliRunner().invoke, build(), list(words), obj=session)
+        session.close()
+        return ran.output if ran.exit_code == 0 else str(ran.exception)
+
+    return run
+
+
+async def test_a_rollout_on_the_command_line(api: ManagerApi, typed: Any) -> None:
+    await rolls_out(api, strategy="canary", steps=[{"replicas": 1}])
+    shown = await typed("rollout", "show", "chat")
+    assert "2 (from 1)" in shown
+    assert "1 ready of 1, 1 wanted" in shown
+    assert "step 1 of 1 is reached: promote or abort it (rollout-awaiting-promotion)" in " ".join(shown.split())
+    assert "paused by admin" in await typed("rollout", "pause", "chat", "-m", "look")
+    assert "1 of 1 over" in await typed("rollout", "promote", "chat")
+    assert "no step holds the rollout of revision 2" in await typed("rollout", "promote", "chat")
+    assert "admin aborted it: no good" in await typed("rollout", "abort", "chat", "-m", "no good")
+    refused = await typed("service", "update", "chat", "--canary-step", "25%:soon")
+    assert refused == "--canary-step 25%:soon: found soon; allowed: seconds, as in 25%:300"
+    refused = await typed("service", "update", "chat", "--max-surge", "many")
+    assert "found many; allowed: a whole number" in refused
+
+
+async def test_one_replica_is_replaced_on_the_command_line(api: ManagerApi, typed: Any) -> None:
+    await rolls_out(api)
+    session, _ = await api.runs("chat")
+    shown = await typed("service", "replace", "chat", str(session), "-m", "noisy neighbour")
+    assert shown.startswith(f"{session} leaves once another replica serves in its place")
+
+
+async def test_a_wait_for_an_update_ends_when_its_revision_is_rolled_back(api: ManagerApi) -> None:
+    await rolls_out(api)
+    await api.admin.call("POST", f"{ROLLOUT}/abort", {"message": "wrong answers"})
+    with (
+        Client(api.url, api.admin.key) as client,
+        pytest.raises(
+            WaitFailedError, match="the rollout of revision 2 failed: admin aborted it: wrong answers"
+        ) as why,
+    ):
+        await asyncio.to_thread(client.services.wait, "chat", revision=2, timeout_s=60)
+    assert why.value.reason.code == RolloutReason.ABORTED
