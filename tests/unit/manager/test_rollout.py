@@ -251,6 +251,13 @@ def test_the_canary_of_a_single_replica_serves_beside_it() -> None:
     assert left(decide(promoted, [seen(1), seen(2, of=2)], NOW)) == {1: "replaced-by-update"}
 
 
+def test_a_service_that_is_scaled_in_meanwhile_goes_on_with_its_rollout() -> None:
+    old = [seen(1, age_s=500), seen(2)]
+    assert left(decide(update(1, CANARY), old, NOW)) == {2: "scaled-in"}
+    assert created(decide(update(1, CANARY), old[:1], NOW)) == 1
+    assert left(decide(update(1, BLUE_GREEN), old, NOW)) == {2: "scaled-in"}
+
+
 def test_blue_green_starts_all_without_requests_and_switches_at_once() -> None:
     want = update(2, BLUE_GREEN)
     old = [seen(1), seen(2)]
@@ -312,19 +319,27 @@ def test_a_replica_that_a_user_wants_replaced_leaves_once_another_serves() -> No
 
 
 @settings(deadline=None)
-@given(rollout=rollouts(), replicas=st.integers(1, 6), spare=st.integers(0, 6), starts=st.sampled_from([0, 1]))
+@given(
+    rollout=rollouts(),
+    replicas=st.integers(1, 6),
+    more=st.sampled_from([0, 0, 1, 3]),
+    spare=st.integers(0, 6),
+    starts=st.sampled_from([0, 1]),
+)
 def test_every_rollout_keeps_its_bounds_and_ends_or_says_what_it_waits_for(
-    rollout: Rollout, replicas: int, spare: int, starts: int
+    rollout: Rollout, replicas: int, more: int, spare: int, starts: int
 ) -> None:
     """Never more than wanted and surge, never fewer that serve than wanted less the unavailable, and never stuck in silence."""
-    old = [seen(n, makes_room=True) for n in range(replicas)]
-    world = ReplicaSimulation.of(update(replicas, rollout), old, room=replicas + spare)
+    old = [seen(n, makes_room=True) for n in range(replicas + more)]  # it is scaled in at the same time
+    world = ReplicaSimulation.of(update(replicas, rollout), old, room=replicas + more + spare)
+    there_before = old
     for _ in range(400):
         want = world.want
         actions = world.one_pass()
         assert world.serving >= replicas - want.max_unavailable
         there = [r for r in world.have if r.status in {"pending", "placed", "running"}]
-        assert len(there) <= replicas + max(1, want.surge)
+        assert len(there) <= max(len(there_before), replicas + max(1, want.surge))
+        there_before = there
         if world.settled():
             assert starts or world.want.revision_id == revision(1)
             return

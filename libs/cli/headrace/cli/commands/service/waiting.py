@@ -14,6 +14,7 @@ from headrace.cli.session import Session
 from headrace.common.contracts.http.receipts import RolloutReceipt
 from headrace.common.contracts.http.services import ServiceDetail
 from headrace.common.contracts.reasons.client import WaitReason
+from headrace.common.contracts.reasons.rollout import RolloutReason
 from headrace.common.text.counting import count
 from headrace.sdk import Client, HeadraceError, Until, WaitFailedError, WaitTimeoutError
 
@@ -42,6 +43,9 @@ def wait_for(
         failure = error
     except WaitTimeoutError as error:
         failure = error
+    if failure.reason.code in set(RolloutReason):  # rolled back: what serves now has no part in it
+        failed = failed_log(client, service) if _has_errors(client, service) else ""
+        raise CliError(str(failure), ExitCode.WAITED, hint=f"headrace rollout show {service}", log=failed) from failure
     stopped = _phase(client, service) == "stopped"
     hint = f"headrace service {'start' if stopped else 'errors' if isinstance(failure, WaitFailedError) else 'show'} {service}"
     raise CliError(
@@ -60,6 +64,13 @@ def wait_for_receipt(session: Session, service: ServiceDetail, timeout_s: float)
         return session.client.services.wait_for_receipt(
             service.name, service.revision, timeout_s=timeout_s, progress=progress
         )
+
+
+def _has_errors(client: Client, service: str) -> bool:
+    try:
+        return bool(client.services.failed_replicas(service))
+    except HeadraceError:
+        return False
 
 
 def _phase(client: Client, service: str) -> str | None:

@@ -79,9 +79,14 @@ class DesiredReplicas:
         return self.replicas if self.gate is None else min(self.replicas, self.gate.new)
 
     @property
+    def old_replicas(self) -> int:
+        """Replicas at which the revision that served before is kept beside the current one."""
+        return 0 if self.gate is None else self.gate.old
+
+    @property
     def all_replicas(self) -> int:
         """Replicas of all revisions together: more than wanted where a gate keeps older ones beside the new ones."""
-        return self.replicas if self.gate is None else max(self.replicas, self.new_replicas + self.gate.old)
+        return self.replicas if self.gate is None else max(self.replicas, self.new_replicas + self.old_replicas)
 
     @property
     def surge(self) -> int:

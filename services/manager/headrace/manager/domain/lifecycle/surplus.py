@@ -89,10 +89,13 @@ def _older(
     too_many = Reason.of(SessionReason.SCALED_IN, f"{want.replicas} replicas are wanted")
     leaving: list[Retire] = []
     starting = 0
-    older = (r for r in active if r.revision_id != want.revision_id)
+    older = [r for r in active if r.revision_id != want.revision_id]
+    there = sum(r.serving for r in older)
     for replica in sorted(older, key=lambda r: (not r.moving, *_worst_first(r))):
-        if replica.serving and serving > want.all_replicas:
+        beyond = there > want.old_replicas or serving > want.all_replicas
+        if replica.serving and beyond and serving > want.replicas:
             serving -= 1
+            there -= 1
             leaving.append(retire(want, replica, now, updated if proven else too_many))
         elif not replica.was_healthy:
             stays = replica.revision_id == kept and not replica.ill and not replica.moving
