@@ -43,7 +43,7 @@ def wait_for(
         failure = error
     except WaitTimeoutError as error:
         failure = error
-    if failure.reason.code in set(RolloutReason):  # rolled back: what serves now has no part in it
+    if failure.reason is not None and failure.reason.code in set(RolloutReason):  # what serves has no part in it
         failed = failed_log(client, service) if _has_errors(client, service) else ""
         raise CliError(str(failure), ExitCode.WAITED, hint=f"headrace rollout show {service}", log=failed) from failure
     stopped = _phase(client, service) == "stopped"
