@@ -250,6 +250,7 @@ def test_an_agent_is_shown_with_its_disks_gpus_and_kernels(cli: Cli, there: Fake
         "disk": disk | {"reserve_bytes": 0},
         "engine_disk": disk,
         "plan_problem": "a folder is unknown",
+        "checks": {"replica-ports": "nft is missing"},
         "addresses": ["10.0.0.1", "10.0.0.2"],
         "address_problem": "it is at 10.0.0.3",
     }
@@ -263,6 +264,8 @@ def test_an_agent_is_shown_with_its_disks_gpus_and_kernels(cli: Cli, there: Fake
         "1 MiB of 1 GiB; it starts no replicas before 32 MiB are free",
         "generation 4 of 5 applied",
         "a folder is unknown",
+        "check replica-ports",
+        "nft is missing",
         "10.0.0.1, 10.0.0.2",
         "it is at 10.0.0.3",
     ):
@@ -270,6 +273,7 @@ def test_an_agent_is_shown_with_its_disks_gpus_and_kernels(cli: Cli, there: Fake
     plain = cli("agent", "show", "agent-1").out
     assert "the next one that it reports" in plain
     assert "gpu " not in plain
+    assert "check " not in plain
 
 
 def test_agents_are_listed_with_what_is_allocated(cli: Cli, there: FakeManagerApi) -> None:

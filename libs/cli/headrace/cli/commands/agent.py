@@ -130,6 +130,7 @@ def show(session: Session, agent: Agent) -> None:
             ("plan", f"generation {found.applied_generation} of {found.plan_generation} applied"),
             ("plan on the bus", _ENCRYPTED if found.plan_encrypted else _NOT_ENCRYPTED),
             *((("plan is stuck", found.plan_problem),) if found.plan_problem else ()),
+            *((f"check {name}", why) for name, why in sorted(found.checks.items())),
         ),
     )
     _parts(session, found)

@@ -9,7 +9,7 @@ from headrace.common.contracts.http.agents import AgentDetail, AgentView, Cordon
 from headrace.common.contracts.http.agents import RemovedAgent as RemovedAgentView
 from headrace.manager.domain.records.agents import Agent, RemovedAgent
 
-_UNKNOWN: dict[str, Any] = {"isolation": None, "disk": None, "engine_disk": None, "plan_problem": None}
+_UNKNOWN: dict[str, Any] = {"isolation": None, "disk": None, "engine_disk": None, "plan_problem": None, "checks": {}}
 """Placeholder for values that an agent of another version reported in another form."""
 
 
@@ -33,6 +33,7 @@ def _fields(agent: Agent) -> dict[str, Any]:
     return {
         **{name: str(machine.get(name, "")) for name in ("hostname", "address", "runtime", "version")},
         **{name: machine.get(name) for name in ("isolation", "disk", "engine_disk")},
+        "checks": (machine.get("instance") or {}).get("checks", {}),
         "id": agent.id,
         "status": "alive" if agent.lost_at is None else "lost",
         "resource_group": agent.resource_group,

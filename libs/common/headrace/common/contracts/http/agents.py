@@ -137,6 +137,8 @@ class AgentView(View):
     """Why its newest plan cannot be built; it keeps the one before."""
     plan_encrypted: bool = False
     """Whether what its plan says of replicas is encrypted to a key of the machine; false: its agent's version reports none."""
+    checks: dict[str, str] = {}
+    """Readiness checks and warnings that its agent does not pass, and why; one of another version may report none."""
 
 
 class AgentDetail(AgentView):
