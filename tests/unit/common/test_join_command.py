@@ -24,8 +24,9 @@ def _no_options(parser: ArgumentParser) -> None:
 
 
 def _joiner(kind: str, module: str) -> Joiner:
-    own = (_no_options, lambda _given: (), lambda _given, _answer: {}, ServiceSettings)
-    return Joiner(kind, f"headrace-{kind}", module, *own)
+    return Joiner(
+        kind, f"headrace-{kind}", module, _no_options, lambda _given: (), lambda _given, _answer: {}, ServiceSettings
+    )
 
 
 JOINERS = {module: _joiner(kind, module) for kind, module in (("agent", "agent"), ("proxy", "appproxy"))}

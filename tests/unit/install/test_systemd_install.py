@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -178,7 +179,8 @@ def test_a_service_that_joined_under_a_name_gets_the_unit_of_its_kind(
     assert f"\nEnvironment=HEADRACE_{service.upper()}_NATS_CREDENTIALS=%d/edge-2.creds\n" in unit
     assert f"-m headrace.{service}\n" in unit
     assert (host.root / "etc/systemd/system/headrace-appproxy.socket").exists() is (service == "appproxy")
-    assert install(folder, host, ServiceName(service), **{service: "edge-2"})[0].steps == ()
+    name: dict[str, Any] = {service: "edge-2"}
+    assert install(folder, host, ServiceName(service), **name)[0].steps == ()
 
 
 def test_of_several_the_one_that_is_named_is_installed(tmp_path: Path, host: FolderAsHost) -> None:

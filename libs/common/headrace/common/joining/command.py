@@ -134,7 +134,10 @@ def _join_at(manager: Manager, token: str, joiner: Joiner, given: argparse.Names
         raise
     if given.again:
         _forget(joiner, given)
-    settings = {**_common(given, files, answer, files.name), **joiner.settings(given, answer["settings"])}
+    settings: dict[str, SettingValue | None] = {
+        **_common(given, files, answer, files.name),
+        **joiner.settings(given, answer["settings"]),
+    }
     files.write(seed, answer, {name: value for name, value in settings.items() if value is not None})
     _say(
         f"{files.name} has joined {manager.url}; its identity is signed until {answer['identity']['expires_at']}, and renewed before"

@@ -38,9 +38,9 @@ def absolute_path(text: str) -> Path:
 def check_options(service: type[ServiceSettings], settings: Mapping[str, Any]) -> None:
     """Raise JoinError where the service would refuse settings that options gave; None is not given."""
     given = {name: value for name, value in settings.items() if value is not None}
-    told = {name: value for name, value in _TOLD.items() if name in service.model_fields}
+    values: dict[str, Any] = {name: value for name, value in _TOLD.items() if name in service.model_fields} | given
     try:
-        service(**told, **given)
+        service(**values)
     except ValidationError as error:
         for item in errors_of(error):
             name = str(item["loc"][0]) if item["loc"] else ""
