@@ -2,7 +2,7 @@
 
 An expansion leaves everything that the previous version uses, which may go on or come back; a contraction
 (`NNNN_contract_….sql`) takes away what it no longer used. Both are recorded apart, so that a version that does not know
-an expansion starts all the same (docs/adr/0028).
+an expansion starts all the same (docs/adr/0033).
 """
 
 from __future__ import annotations
