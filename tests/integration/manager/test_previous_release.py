@@ -32,6 +32,8 @@ from tests.support.worlds.manager_api import ManagerApi, serving
 GOLDEN: Final = Path(__file__).parents[2] / "golden"
 _EMPTY: Final = {"reservations": "held during a write", "table_changes": "taken away once they are published"}
 """Tables that have no rows while nothing happens, and why."""
+_NEW_DEFAULTS: Final = (".rollout.on_failure: 'keep' is 'roll-back'",)
+"""What services that set nothing have otherwise since (CHANGELOG, Changed)."""
 
 
 @cache
@@ -96,7 +98,8 @@ async def test_what_was_shown_is_shown_as_it_was(api: ManagerApi, upgraded: Upgr
     assert upgraded.applied == upgraded.later
     wrong = {}
     for path, answer in said()["answers"].items():
-        if found := list(lost(answer, lasting(await api.admin.call("GET", path)))):
+        now = lasting(await api.admin.call("GET", path))
+        if found := [line for line in lost(answer, now) if not line.endswith(_NEW_DEFAULTS)]:
             wrong[path] = found
     assert wrong == {}, json.dumps(wrong, indent=1)
 
