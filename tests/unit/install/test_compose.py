@@ -15,7 +15,7 @@ import yaml
 from headrace.install.compose.distribute import MAX_FILE_BYTES, Part, distribute, main, parsed
 from headrace.install.errors import InstallError
 from headrace.install.files import IN_CONTAINERS
-from headrace.install.make import Made, make
+from headrace.install.make import Made, make, rotate
 from headrace.install.plan import Choices
 
 NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
@@ -100,6 +100,46 @@ def test_the_file_of_deploy_is_the_one_that_init_writes(made: Made) -> None:
 def test_images_are_those_of_the_version_that_made_the_files(made: Made) -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     assert f"HEADRACE_VERSION={version}\n" in (made.folder / ".env").read_text()
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        ("database-password",),
+        ("redis-password",),
+        ("scrape-key",),
+        ("certificates",),
+        ("ca", "ca-issue", "ca-finish"),
+        ("secrets-key", "secrets-key-use", "secrets-key-finish"),
+        ("bus-signing",),
+        ("bus:agent-1",),
+    ],
+)
+def test_a_rotation_brings_containers_their_files_before_anything_is_restarted(
+    made: Made, steps: tuple[str, ...]
+) -> None:
+    """They have copies: one that was restarted without would know the former secret only, at each step."""
+    for step in steps:
+        first, *others = rotate(made.folder, step, NOW).steps
+        assert first.startswith("Run docker compose up -d: it brings the new files to each part")
+        assert "compose up" not in " ".join(others), "once is enough"
+
+
+def test_other_options_bring_containers_their_files_first(made: Made) -> None:
+    first, *others = make(made.folder, Choices(url="https://other.example.com:444"), NOW).steps
+    assert first.startswith("Run docker compose up -d: it brings the new files to each part, and starts anew")
+    said = " ".join(others)
+    assert "docker compose restart manager-1; when it is healthy, manager-2" in said
+    assert "compose up" not in said
+
+
+def test_the_step_of_a_new_database_password_names_the_file_that_the_container_has(
+    made: Made, project: dict[str, Any]
+) -> None:
+    said = " ".join(rotate(made.folder, "database-password", NOW).steps)
+    given = {f"{IN_CONTAINERS}/{target}" for _, target in parts(project)["postgres"].files}
+    (named,) = re.findall(r"psql -U postgres -f (\S+) headrace", said)
+    assert named in given
 
 
 def test_machines_that_join_by_docker_run_the_image_of_the_project_s_agent(project: dict[str, Any]) -> None:

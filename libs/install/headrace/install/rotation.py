@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -14,9 +14,16 @@ from headrace.common.runtime.secrets_keys import SECRET_KEY_ID, new_secrets_key
 from headrace.install.bus import account_of
 from headrace.install.certificates import new_authority
 from headrace.install.errors import InstallError
-from headrace.install.plan import Plan
+from headrace.install.plan import Layout, Plan
 from headrace.install.state import State, bus_users, new_identity, new_password, new_scrape_key, server_certificates
-from headrace.install.steps import certificate_step, cluster_copies, identity_step, signing_step
+from headrace.install.steps import (
+    certificate_step,
+    cluster_copies,
+    files_steps,
+    identity_step,
+    managers_step,
+    signing_step,
+)
 
 BUS: Final = "bus:"
 MAX_REVOKED: Final = 1000
@@ -44,6 +51,11 @@ def rotations(state: State) -> list[str]:
 
 def rotated(state: State, what: str, now: datetime) -> Rotation:
     """Return the state with one secret replaced. Raises InstallError for an unknown `what`, with what is allowed."""
+    rotation = _rotated(state, what, now)
+    return replace(rotation, steps=(*files_steps(state.plan.layout), *rotation.steps))
+
+
+def _rotated(state: State, what: str, now: datetime) -> Rotation:
     if what in _ELSEWHERE:
         raise InstallError(f"--rotate: found {what}: {_ELSEWHERE[what]}")
     if what in _ROTATIONS:
@@ -55,11 +67,17 @@ def rotated(state: State, what: str, now: datetime) -> Rotation:
 
 
 def _database(state: State, _: datetime) -> Rotation:
+    run = (
+        "Have PostgreSQL take the new password: docker compose exec postgres psql -U postgres -f /etc/headrace/roles.sql headrace. "
+        "It is in force for new connections."
+        if state.plan.layout is Layout.COMPOSE
+        else "Run postgres/roles.sql as PostgreSQL's superuser: the new password is in force for new connections."
+    )
     return Rotation(
         state.model_copy(update={"passwords": {**state.passwords, "database": new_password()}}),
         (
-            "Run postgres/roles.sql as PostgreSQL's superuser: the new password is in force for new connections.",
-            "Restart the managers one after another: they read settings/manager.toml. Open connections go on until then.",
+            run,
+            f"{managers_step(state.plan.layout)} Open connections go on until then.",
         ),
     )
 
@@ -241,12 +259,9 @@ def _scrape_key(state: State, _: datetime) -> Rotation:
         state.model_copy(update={"scrape_key": new_scrape_key()}),
         (
             "Give Prometheus the new prometheus/scrape.key: it reads the file at each look; until then it keeps its targets.",
-            "Restart the managers one after another: they read settings/manager.toml.",
+            managers_step(state.plan.layout),
         ),
     )
-
-
-_MANAGERS: Final = "Restart the managers one after another: they read settings/manager.toml."
 
 
 def secrets_key_step(state: State) -> str | None:
@@ -268,7 +283,8 @@ def _next_secrets_key(state: State, _: datetime) -> Rotation:
     if not state.next_secrets_key_waits:
         update = {"secrets_keys": (*keys, new_secrets_key()), "next_secrets_key_waits": True}
         state = state.model_copy(update=update)
-    return Rotation(state, (_MANAGERS, "When all of them have: headrace init DIR --rotate secrets-key-use"))
+    restart = managers_step(state.plan.layout)
+    return Rotation(state, (restart, "When all of them have: headrace init DIR --rotate secrets-key-use"))
 
 
 def _use_secrets_key(state: State, _: datetime) -> Rotation:
@@ -282,7 +298,7 @@ def _use_secrets_key(state: State, _: datetime) -> Rotation:
     return Rotation(
         state,
         (
-            _MANAGERS,
+            managers_step(state.plan.layout),
             (
                 f"They encrypt what is stored anew with the key {key_id}, within minutes of the last restart: `headrace audit --action "
                 "secrets.rewrapped` shows it, where there are secrets."
@@ -304,7 +320,10 @@ def _finish_secrets_key(state: State, _: datetime) -> Rotation:
         )
     return Rotation(
         state.model_copy(update={"secrets_keys": state.secrets_keys[:1]}),
-        (_MANAGERS, "Make a backup: those made before can be restored by the keys that are in them."),
+        (
+            managers_step(state.plan.layout),
+            "Make a backup: those made before can be restored by the keys that are in them.",
+        ),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from headrace.install.folder import Entry, Found
@@ -14,7 +14,8 @@ def steps_after(folder: Path, entries: Sequence[Entry], before: Plan | None, pla
     replaced = {entry.path for entry in entries if entry.found is Found.UPDATED}
     if before is None:
         return (*_first_steps(folder, plan), *_new_machines(plan.agents))
-    steps = [*_of_nats(entries, before, plan), *(text for paths, text in _STEPS if replaced & set(paths))]
+    steps = [*(files_steps(plan.layout, replaced) if replaced else ()), *_of_nats(entries, before, plan)]
+    steps += [text for paths, text in _steps_of_files(plan.layout) if replaced & set(paths)]
     if "tls/api.crt" in replaced:
         steps.append(certificate_step(plan.layout))
     if "bus/signing.json" in replaced:
@@ -66,17 +67,37 @@ def cluster_copies(plan: Plan, *files: str) -> tuple[str, ...]:
     return (f"Copy to the servers of the NATS cluster what they read: {'; '.join(each)}.",) if each else ()
 
 
+def files_steps(layout: Layout, replaced: Collection[str] = ()) -> tuple[str, ...]:
+    """Return what brings new files to those who read them, before any other step; on hosts each step says it of its own."""
+    if layout is not Layout.COMPOSE:
+        return ()
+    if not {".env", "compose.yaml"} & set(replaced):
+        return ("Run docker compose up -d: it brings the new files to each part, and restarts none.",)
+    return (
+        (
+            "Run docker compose up -d: it brings the new files to each part, and starts anew what .env and compose.yaml change. If that "
+            "is the version, do so part by part (docs/operations.md, Upgrade)."
+        ),
+    )
+
+
+def managers_step(layout: Layout) -> str:
+    """Return how managers come to new settings, without a full stop."""
+    how = " (docker compose restart manager-1; when it is healthy, manager-2)" if layout is Layout.COMPOSE else ""
+    return f"Restart the managers one after another{how}: they read settings/manager.toml."
+
+
 def certificate_step(layout: Layout) -> str:
     """Return how managers come to a new certificate of the API."""
     if layout is Layout.COMPOSE:
-        return "Run docker compose up -d: managers use tls/api.crt and its key within ten seconds, without a restart."
+        return "Managers use tls/api.crt and its key within ten seconds, without a restart."
     return f"Managers use tls/api.crt and its key within ten seconds, without a restart; {_AS_UNITS}."
 
 
 def signing_step(layout: Layout) -> str:
     """Return how managers come to new signing keys of the bus, without a full stop."""
     if layout is Layout.COMPOSE:
-        return "Run docker compose up -d: managers use bus/signing.json within seconds, without a restart"
+        return "Managers use bus/signing.json within seconds, without a restart"
     return f"Copy bus/signing.json to where the managers read it: they use it within seconds; {_AS_UNITS}"
 
 
@@ -84,15 +105,36 @@ def identity_step(name: str, service: str, layout: Layout) -> str:
     """Return how a service comes to its new key on the bus."""
     at_connect = "it logs in with it from its next connect on"
     if layout is Layout.COMPOSE:
-        return f"Run docker compose up -d: the service reads bus/{name}.creds, and {at_connect.removeprefix('it ')}."
+        return f"The service reads bus/{name}.creds, and {at_connect.removeprefix('it ')}."
     as_unit = f"one that systemd starts reads it as it starts: systemctl restart headrace-{service}"
     return f"Copy bus/{name}.creds to where the service reads it: {at_connect}; {as_unit}."
 
 
 def _identities_step(files: Sequence[str], layout: Layout) -> str:
     """Return how services come to other permissions of the same key, which this version gives: nothing ends their connections."""
-    brought = "Run docker compose up -d" if layout is Layout.COMPOSE else "Copy them to where the services read them"
-    return f"{_listed(files)}: what these services may do on the bus has changed. {brought}, and restart the services."
+    do = "Restart" if layout is Layout.COMPOSE else "Copy them to where the services read them, and restart"
+    return f"{_listed(files)}: what these services may do on the bus has changed. {do} the services."
+
+
+def _steps_of_files(layout: Layout) -> tuple[tuple[tuple[str, ...], str], ...]:
+    """Return files, and what is to be done where one of them was replaced; in the order of the steps."""
+    return (
+        (("tls/nats.crt",), "Let NATS (SIGHUP) read tls/nats.crt and its key."),
+        (("nats/nats.conf",), "Restart NATS: it reads nats/nats.conf. Services reconnect by themselves."),
+        (
+            ("tls/database.crt", "postgres/headrace.conf", "postgres/pg_hba.conf"),
+            "Let PostgreSQL (SELECT pg_reload_conf()) read postgres/headrace.conf, postgres/pg_hba.conf and its certificate.",
+        ),
+        (("tls/redis.crt", "redis/redis.conf"), "Restart Redis: it reads redis/redis.conf and its certificate."),
+        (
+            ("redis/sentinel.conf",),
+            "Restart each Sentinel with a new copy of redis/sentinel.conf, and each Redis with one of redis/redis.conf.",
+        ),
+        (("settings/manager.toml",), managers_step(layout)),
+        (("settings/proxy-1.toml",), "Restart app-proxy proxy-1: it reads settings/proxy-1.toml."),
+        (("settings/autoscaler.toml",), "Restart the autoscalers: they read settings/autoscaler.toml."),
+        (("haproxy/haproxy.cfg",), "Then run docker compose restart api: HAProxy reads haproxy/haproxy.cfg."),
+    )
 
 
 _AS_UNITS = "those that systemd starts read it as they start: systemctl restart headrace-manager"
@@ -125,24 +167,6 @@ def _new_machines(agents: Sequence[Agent]) -> list[str]:
     ]
 
 
-_STEPS = (
-    (("tls/nats.crt",), "Let NATS (SIGHUP) read tls/nats.crt and its key."),
-    (("nats/nats.conf",), "Restart NATS: it reads nats/nats.conf. Services reconnect by themselves."),
-    (
-        ("tls/database.crt", "postgres/headrace.conf", "postgres/pg_hba.conf"),
-        "Let PostgreSQL (SELECT pg_reload_conf()) read postgres/headrace.conf, postgres/pg_hba.conf and its certificate.",
-    ),
-    (("tls/redis.crt", "redis/redis.conf"), "Restart Redis: it reads redis/redis.conf and its certificate."),
-    (
-        ("redis/sentinel.conf",),
-        "Restart each Sentinel with a new copy of redis/sentinel.conf, and each Redis with one of redis/redis.conf.",
-    ),
-    (("settings/manager.toml",), "Restart the managers one after another: they read settings/manager.toml."),
-    (("settings/proxy-1.toml",), "Restart app-proxy proxy-1: it reads settings/proxy-1.toml."),
-    (("settings/autoscaler.toml",), "Restart the autoscalers: they read settings/autoscaler.toml."),
-    ((".env",), "Run docker compose up -d: it reads .env."),
-    (("haproxy/haproxy.cfg",), "Then run docker compose restart api: HAProxy reads haproxy/haproxy.cfg."),
-)
 _LISTED = 10
 
 
