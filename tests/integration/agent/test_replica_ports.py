@@ -67,6 +67,11 @@ class Machine:
         with running(*self.own.command(*words), log=self.root / "agent.log", environ=environ) as process:
             yield process
 
+    def said_after(self, event: str) -> str:
+        """Return what the agent's log has after this event; nothing if it is not there."""
+        _, found, after = (self.root / "agent.log").read_text().rpartition(event)
+        return after if found else ""
+
     def health(self) -> str | None:
         """Return what the agent has written down of its only replica's health."""
         for record in (self.data / "kernels").glob("*/record.json"):
@@ -131,6 +136,11 @@ async def test_replica_ports_are_open_to_the_app_proxies_alone_and_stay_so(machi
         assert reaches(proxy, own, REPLICA)
         machine.name_proxy("other")
         await eventually(lambda: reaches(other, own, REPLICA), within_s=60, every_s=0.5)
+        assert not reaches(proxy, own, REPLICA)
+    machine.names.write_text("127.0.0.1 localhost\n")
+    with machine.agent():
+        await eventually(lambda: "replica_ports_changed" in machine.said_after("source_unresolved"), within_s=60)
+        assert reaches(other, own, REPLICA), "an agent that starts without a name server knows the last addresses"
         assert not reaches(proxy, own, REPLICA)
     tables = machine.nft("list", "tables")
     assert "headrace_" in tables, "what runs without its agent stays closed"

@@ -3,35 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import subprocess
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import timedelta
-from ipaddress import ip_network
+from pathlib import Path
 from typing import Final
 
 import structlog
 
-from headrace.agent.domain.port_filter import Network, PortFilter, network
+from headrace.agent.domain.port_filter import PortFilter, network
 from headrace.agent.domain.ports import PortRange
+from headrace.agent.source_names import SourceNames
 from headrace.common.contracts.reasons import MAX_QUOTED
 from headrace.common.runtime.loop import Loop
 
 log = structlog.get_logger()
 EVERY: Final = timedelta(seconds=10)
 """Longest time for which rules that somebody flushed are missing, and after which a name is resolved anew."""
-MAX_OF_NAME: Final = 64
-"""Addresses that one name stands for; further ones are left out."""
 _CALL_S: Final = 10.0
-_RESOLVE_S: Final = 5.0
 
 
 class ReplicaPorts:
     """Closes replica ports to all but `sources`: networks, addresses, and the addresses that names stand for.
 
-    A name that cannot be resolved stands for the addresses that it had last. `elsewhere` says why the ports are not of the
-    network namespace in which the rules would be set. When the task ends the rules stay while anything runs on the machine.
+    A name that cannot be resolved stands for the addresses that it had last, which are kept in the file `known`. `elsewhere` says
+    why the ports are not of the network namespace in which the rules would be set. When the task ends the rules stay while
+    anything runs on the machine.
     """
 
     name = "replica-ports"
@@ -42,22 +40,22 @@ class ReplicaPorts:
         ports: PortRange,
         sources: Sequence[str],
         *,
+        known: Path,
         in_use: Callable[[], bool],
         elsewhere: Callable[[], Awaitable[str | None]],
     ) -> None:
         self._table = table
         self._ports = ports
-        self._sources = tuple(sources)
+        self._given = [one for one in map(network, sources) if one is not None]
+        self._names = SourceNames([source for source in sources if network(source) is None], known)
         self._in_use = in_use
         self._elsewhere = elsewhere
         self._loop = Loop("replica-ports", self.one_pass, every=EVERY)
         self._lock = asyncio.Lock()
-        self._known: dict[str, tuple[Network, ...]] = {}
         self._script: str | None = None
         """What was set last."""
         self._seen: str | None = None
         """What nft listed after that; None: they are not set, or were flushed again at once."""
-        self._unresolved: dict[str, str] = {}
         self.problem: str | None = "not set yet"
         """Why the rules are not in force; None when they are."""
 
@@ -75,7 +73,10 @@ class ReplicaPorts:
         """Readiness check: None, or what is wrong: the rules are not in force, or a name cannot be resolved."""
         if self.problem is not None:
             return self.problem
-        return "; ".join(f"{name} cannot be resolved: {why}" for name, why in self._unresolved.items())[:1000] or None
+        return (
+            "; ".join(f"{name} cannot be resolved: {why}" for name, why in self._names.unresolved.items())[:1000]
+            or None
+        )
 
     async def ensure(self) -> str | None:
         """Return None when the rules are in force, else why not. Sets them if that was not tried yet."""
@@ -86,7 +87,7 @@ class ReplicaPorts:
     async def one_pass(self) -> None:
         """Set the rules, unless they are as they were set last."""
         async with self._lock:
-            script = PortFilter(self._table, self._ports, await self._allowed()).script()
+            script = PortFilter(self._table, self._ports, [*self._given, *await self._names.addresses()]).script()
             if script == self._script and self._seen is not None and await self._listed() == self._seen:
                 return
             before, problem = self.problem, await self._elsewhere() or await _nft("-f", "-", text=script)
@@ -102,35 +103,10 @@ class ReplicaPorts:
     async def _listed(self) -> str | None:
         return await asyncio.to_thread(_list_now, self._table)
 
-    async def _allowed(self) -> list[Network]:
-        names = [source for source in self._sources if network(source) is None]
-        for name, found in zip(names, await asyncio.gather(*map(_addresses, names)), strict=True):
-            if isinstance(found, str):
-                if name not in self._unresolved:
-                    log.warning("replica_ports_source_unresolved", name=name, why=found)
-                self._unresolved[name] = found
-            else:
-                self._unresolved.pop(name, None)
-                self._known[name] = found
-        given = [one for one in map(network, self._sources) if one is not None]
-        return [*given, *(address for name in names for address in self._known.get(name, ()))]
-
 
 async def remove(table: str) -> None:
     """Remove the rules, if there are any and the agent may."""
     await _nft("delete", "table", "inet", table)
-
-
-async def _addresses(name: str) -> tuple[Network, ...] | str:
-    """Return the addresses that a name stands for, or why it cannot be resolved."""
-    try:
-        async with asyncio.timeout(_RESOLVE_S):
-            found = await asyncio.get_running_loop().getaddrinfo(name, None, type=socket.SOCK_STREAM)
-    except TimeoutError:
-        return f"no answer within {_RESOLVE_S:g} s"
-    except OSError as error:
-        return error.strerror or str(error)
-    return tuple(ip_network(address) for address in sorted({entry[4][0] for entry in found})[:MAX_OF_NAME])
 
 
 async def _nft(*words: str, text: str = "") -> str | None:

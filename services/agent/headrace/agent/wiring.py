@@ -51,6 +51,7 @@ from headrace.agent.runtime.process.cgroups import MemoryGroups
 from headrace.agent.runtime.process.runtime import ProcessRuntime
 from headrace.agent.scrape import EngineMetrics
 from headrace.agent.settings import Settings, identity_file
+from headrace.agent.source_names import NAME as KNOWN_SOURCES
 from headrace.agent.stats import Sampler
 from headrace.common.bus.connect import Bus, Login
 from headrace.common.bus.link import Link
@@ -273,6 +274,7 @@ def _port_filter(settings: Settings, table: KernelRegistry, runtime: Runtime) ->
         port_filter_table(settings.data_dir),
         settings.ports,
         settings.replica_ports_from,
+        known=settings.data_dir / KNOWN_SOURCES,
         in_use=lambda: any(seen.phase == "running" for seen in table.seen.values()),
         elsewhere=runtime.ports_elsewhere,
     )
