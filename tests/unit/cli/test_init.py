@@ -20,7 +20,8 @@ def test_an_installation_is_made_once_shown_and_rotated(bare: Cli, tmp_path: Pat
     assert "admin.key" in shown.out
     assert "API key of the first operator" in shown.out
     rotated = bare("init", folder, "--rotate", "redis-password")
-    assert "1. Restart Redis" in rotated.out
+    assert "1. Run docker compose up -d" in rotated.out
+    assert "2. Restart Redis" in rotated.out
     secret = (folder / "admin.key").read_text().strip()
     assert not [ran for ran in (first, again, shown, rotated) if secret in ran.out + ran.err]
 

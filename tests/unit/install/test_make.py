@@ -628,7 +628,7 @@ def test_identities_whose_permissions_another_version_changes_are_named_with_wha
     *brought, step = make(folder, Choices(), NOW).steps
     assert step.startswith("bus/autoscaler.creds: what these services may do on the bus has changed. ")
     assert ["docker compose up -d" in one for one in brought] == ([True] if layout is Layout.COMPOSE else [])
-    assert step.endswith("restart the services.")
+    assert step.endswith("estart the services.")
 
 
 def test_other_options_name_the_services_that_read_their_settings_anew(tmp_path: Path) -> None:
