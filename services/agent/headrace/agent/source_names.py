@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Final
@@ -27,14 +27,19 @@ _Addresses = Annotated[tuple[IPvAnyNetwork, ...], Field(max_length=MAX_OF_NAME)]
 _FILE: Final = TypeAdapter(dict[str, _Addresses])
 
 
+Resolve = Callable[[str], Awaitable[tuple[Network, ...] | str]]
+"""What a name stands for, or why that is not known."""
+
+
 class SourceNames:
     """Resolves names. One that is not resolved stands for its last addresses, also over a restart of the agent.
 
     Without that an agent which starts while the name server is away would close the ports to the app-proxies.
     """
 
-    def __init__(self, names: Sequence[str], path: Path) -> None:
+    def __init__(self, names: Sequence[str], path: Path, *, resolve: Resolve | None = None) -> None:
         self._names = tuple(names)
+        self._resolve = resolve or addresses_of
         self._path = path
         self._known: dict[str, tuple[Network, ...]] | None = None
         self.unresolved: dict[str, str] = {}
@@ -46,7 +51,7 @@ class SourceNames:
             self._known = await asyncio.to_thread(_read, self._path) if self._names else {}
         before = {name: self._known[name] for name in self._names if name in self._known}
         now = dict(before)
-        for name, found in zip(self._names, await asyncio.gather(*map(_addresses, self._names)), strict=True):
+        for name, found in zip(self._names, await asyncio.gather(*map(self._resolve, self._names)), strict=True):
             if isinstance(found, str):
                 if name not in self.unresolved:
                     log.warning("replica_ports_source_unresolved", name=name, why=found)
@@ -60,7 +65,7 @@ class SourceNames:
         return [address for addresses in now.values() for address in addresses]
 
 
-async def _addresses(name: str) -> tuple[Network, ...] | str:
+async def addresses_of(name: str) -> tuple[Network, ...] | str:
     """Return the addresses that a name stands for, or why it cannot be resolved."""
     try:
         async with asyncio.timeout(_RESOLVE_S):
