@@ -29,6 +29,7 @@ WITHOUT_PROJECT = {
     "/v1/projects",
     "/v1/users",
     "/v1/folders",
+    "/v1/models",
     "/v1/services",
     "/v1/services/available",
     "/v1/validations",
@@ -46,6 +47,8 @@ OF_OPERATORS = ("/v1/agents", "/v1/removed-agents", "/v1/join-tokens", "/v1/iden
 """Beginnings of the paths that are refused to everybody else, whatever they name."""
 BODIES = {
     "put_secret": {"value": "x"},
+    "resolve": {"service": "red-service", "update": {"replicas": 2}},
+    "check_definition": {"path": "model-definition.yaml", "text": "models: []"},
     "start_login": {"key": "hr_x", "token": True},
     "put_password": {"password": "correct horse battery"},
     "update_rule": {"enabled": False},
@@ -116,6 +119,9 @@ async def test_every_route_but_the_public_ones_needs_a_key(api: ManagerApi) -> N
                 assert answer.status_code < 300
             elif endpoint.public and re.match("/v1/join(/|$)", path):
                 assert answer.status_code in JOINING[endpoint.method], endpoint
+            elif endpoint.shown_path == "/v1/schemas/{name}":
+                assert answer.status_code == 404, "it asks for no schema that there is"
+                assert (await stranger.get("/v1/schemas/model-definition")).status_code == 200
             else:
                 assert answer.status_code == 401, endpoint
                 assert answer.headers["WWW-Authenticate"].startswith("Bearer")
@@ -156,6 +162,7 @@ async def test_two_projects_do_not_see_each_other_on_any_route(api: ManagerApi) 
     places = {
         "project": ("red", project),
         "folder": ("secret", folder),
+        "model": ("secret", folder),
         "service": ("red-service", service["id"]),
         "user": ("red-user",),
         "validation": (run["id"],),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from headrace.cli.commands.suggestions import complete_folder, complete_service
+from headrace.cli.commands.suggestions import complete_folder, complete_model, complete_service
 from tests.support.fakes.manager_api import FakeManagerApi, problem, service_view
 from tests.support.worlds.cli import Cli
 
@@ -24,12 +24,12 @@ def test_services_that_begin_with_what_is_typed_are_suggested(
     assert quiet.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("complete", [complete_service, complete_folder])
+@pytest.mark.parametrize("complete", [complete_service, complete_folder, complete_model])
 def test_whatever_goes_wrong_nothing_is_suggested_and_nothing_is_said(
     complete: object, there: FakeManagerApi, quiet: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert callable(complete)
-    for path in ("/v1/services", "/v1/folders"):
+    for path in ("/v1/services", "/v1/folders", "/v1/models"):
         there.on("GET", path, lambda: problem("unavailable", 503))
     assert complete("a") == []
     assert len(there.seen) == 1, "one try: somebody waits for it"

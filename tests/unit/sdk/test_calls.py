@@ -416,3 +416,17 @@ def test_dry_runs_and_checks_send_what_is_asked_and_nothing_else(there: FakeMana
         {"path": "a.yaml"},
         {"path": "a.yaml", "text": "models: []"},
     ]
+
+
+def test_a_model_of_the_store_is_run_as_its_files_say(there: FakeManagerApi, client: Client) -> None:
+    facts = {"name": "owls", "folder_id": uid(6), "project": "p", "project_id": uid(2), "size_bytes": 1, "files": 2}
+    said = {"models": ["owl"], "metadata": None, "runtime": "vllm", "image": None, "architecture": None}
+    model = {**facts, **said, "needs": {"cpu": "1"}, "fit": {"fits": True}, "problem": None}
+    there.on("GET", "/v1/models", page(model))
+    (found,) = client.models.list(task="chat", q="o")
+    assert (found.runtime, found.fit and found.fit.fits) == ("vllm", True)
+    there.on("GET", "/v1/models/owls", {**model, "entries": [], "sections": []})
+    there.on("POST", "/v1/services", service_view("echo"), status=201)
+    assert client.models.run("owls", project="p", name="echo", replicas=2).name == "echo"
+    body = {"name": "echo", "project": uid(2), "folder": uid(6), "runtime": "vllm", "replicas": 2}
+    assert there.bodies == [body]

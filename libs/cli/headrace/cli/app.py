@@ -106,6 +106,7 @@ ENTRIES: Mapping[str, Entry] = {
     "folder": _group(
         "Model folders: create, upload, browse, download, check.", "folder", {"definitions": "check schema"}
     ),
+    "store": _group("Model store: folders that can be run as their definition files say.", "store"),
     "service": _group(
         "Model services: one permanent endpoint and its replicas.",
         "service.listing",

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from headrace.sdk.folders import Folders
     from headrace.sdk.joining import Identities, JoinTokens
     from headrace.sdk.logins import Logins
+    from headrace.sdk.models import Models
     from headrace.sdk.projects import Projects
     from headrace.sdk.rollouts import Rollouts
     from headrace.sdk.rules import Rules
@@ -99,6 +100,13 @@ class Client:
         from headrace.sdk.folders import Folders  # noqa: PLC0415
 
         return Folders(self._transport)
+
+    @cached_property
+    def models(self) -> Models:
+        """Model store: folders that can be run as their definition files say."""
+        from headrace.sdk.models import Models  # noqa: PLC0415
+
+        return Models(self._transport)
 
     @cached_property
     def services(self) -> Services:

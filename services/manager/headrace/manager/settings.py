@@ -11,6 +11,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, SecretStr, StringConstraints, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from headrace.common.bus.connect import Login
 from headrace.common.contracts.ids import Slug
 from headrace.common.contracts.revision import ABSOLUTE
 from headrace.common.runtime.nats_urls import NatsUrl
@@ -201,6 +202,18 @@ def certificate(settings: Settings) -> ServerCertificate | None:
     if settings.tls_certificate is None or settings.tls_key is None:
         return None
     return ServerCertificate(settings.tls_certificate, settings.tls_key)
+
+
+def bus_login(settings: Settings) -> Login:
+    """Return how managers log in to the bus. Secret."""
+    return Login(
+        settings.nats_url,
+        settings.nats_user,
+        settings.nats_password.get_secret_value(),
+        "manager",
+        credentials=settings.nats_credentials,
+        ca_file=settings.ca_file,
+    )
 
 
 def database_address(settings: Settings) -> str:

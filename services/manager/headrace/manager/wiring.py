@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 
-from headrace.common.bus.connect import Bus, Login
+from headrace.common.bus.connect import Bus
 from headrace.common.contracts.messages.plans import NodePlan
 from headrace.common.contracts.messages.routes import RouteTable
 from headrace.common.contracts.messages.rules import RuleTable
@@ -38,6 +38,7 @@ from headrace.manager.inbox.reports import NodeReports
 from headrace.manager.inbox.rule_outcomes import LastRuleOutcomes
 from headrace.manager.loops.agents import AgentLiveness
 from headrace.manager.loops.counting import CountingLoop
+from headrace.manager.loops.definitions import DefinitionsLoop
 from headrace.manager.loops.drains import DrainsLoop
 from headrace.manager.loops.housekeeping import HousekeepingLoop, Retention
 from headrace.manager.loops.importing import Importer
@@ -57,6 +58,7 @@ from headrace.manager.secret_keys import SecretKeys
 from headrace.manager.settings import (
     Settings,
     address_policy,
+    bus_login,
     certificate,
     console_policy,
     console_problem,
@@ -83,6 +85,7 @@ from headrace.manager.usecases.auth import Authentication
 from headrace.manager.usecases.bootstrap import bootstrap
 from headrace.manager.usecases.changes import Changes
 from headrace.manager.usecases.clients import Clients
+from headrace.manager.usecases.definition_reader import DefinitionReader
 from headrace.manager.usecases.definitions import Definitions
 from headrace.manager.usecases.drafts import Drafts
 from headrace.manager.usecases.facade import UseCases
@@ -95,6 +98,7 @@ from headrace.manager.usecases.joining import Joining
 from headrace.manager.usecases.logins import Logins
 from headrace.manager.usecases.logs import Logs
 from headrace.manager.usecases.model_sources import ModelSources
+from headrace.manager.usecases.model_store import ModelStore
 from headrace.manager.usecases.parsing import ParserPool
 from headrace.manager.usecases.password_hashes import PasswordHashes
 from headrace.manager.usecases.passwords import Passwords
@@ -126,6 +130,7 @@ AGENTS_EVERY = timedelta(seconds=0.5)
 HOUSEKEEPING_EVERY = timedelta(minutes=1)
 COUNTING_EVERY = timedelta(seconds=10)
 SNAPSHOTS_EVERY = timedelta(minutes=5)
+DEFINITIONS_EVERY = timedelta(seconds=1)
 REST = 1.0
 """A loop that is poked all the time works at most half of the time, so that pokes meanwhile are handled in one pass."""
 UPLOADS_KEPT_FOR = timedelta(days=2)
@@ -208,7 +213,6 @@ def make_manager(settings: Settings, edges: Edges) -> Manager:
         instance=lambda stopping: this_instance(api, started_at, stopping=stopping),
         monotonic=edges.clocks.monotonic,
     )
-    password = settings.nats_password.get_secret_value()
     use_cases = make_use_cases(
         settings,
         edges,
@@ -221,14 +225,7 @@ def make_manager(settings: Settings, edges: Edges) -> Manager:
     )
     inbox = BusInbox(
         bus,
-        Login(
-            settings.nats_url,
-            settings.nats_user,
-            password,
-            "manager",
-            credentials=settings.nats_credentials,
-            ca_file=settings.ca_file,
-        ),
+        bus_login(settings),
         replicas=settings.nats_replicas,
         listening=agents.listening,
         proxies=proxies,
@@ -321,6 +318,9 @@ def _make_loops(
     measuring = MeasuringLoop(
         pool, edges.storage, pokes.poke, every=settings.measure_folders_every, monotonic=monotonic
     )
+    definitions = DefinitionReader(
+        pool, edges.storage, ParserPool()
+    )  # with threads of its own beside those of requests
     revocations = RevocationsLoop(
         pool, bus, authority, pokes.poke, url=settings.nats_url, ca_file=settings.ca_file, monotonic=monotonic
     )
@@ -337,6 +337,7 @@ def _make_loops(
         "housekeeping": HousekeepingLoop(pool, pokes.poke, kept).one_pass,
         "secrets": SecretsLoop(pool, keys).one_pass,
         "measuring": measuring.one_pass,
+        "definitions": DefinitionsLoop(definitions, pokes.poke, monotonic=monotonic).one_pass,
         "snapshots": SnapshotsLoop(pool, edges.storage).one_pass,
         "counting": CountingLoop(pool).one_pass,
     }
@@ -344,6 +345,7 @@ def _make_loops(
         "agents": min(every, AGENTS_EVERY),
         "housekeeping": HOUSEKEEPING_EVERY,
         "measuring": HOUSEKEEPING_EVERY,
+        "definitions": DEFINITIONS_EVERY,
         "secrets": HOUSEKEEPING_EVERY,
         "snapshots": SNAPSHOTS_EVERY,
         "counting": COUNTING_EVERY,
@@ -397,6 +399,7 @@ def make_use_cases(
         passwords=passwords,
         folders=folders,
         definitions=Definitions(folders, storage, parsing),
+        model_store=ModelStore(pool, folders, DefinitionReader(pool, storage, parsing), edges.clocks),
         uploads=Uploads(pool, storage, folders, account, max_bytes=max_bytes, kept_for=UPLOADS_KEPT_FOR, limits=limits),
         archives=Archives(pool, storage, folders, account, max_bytes=max_bytes, monotonic=edges.clocks.monotonic),
         services=services,

@@ -24,6 +24,11 @@ def complete_folder(incomplete: str) -> list[str]:
     return _names(lambda client: (f.name for f in client.folders.list()), incomplete)
 
 
+def complete_model(incomplete: str) -> list[str]:
+    """Return the names in the model store that begin with `incomplete`."""
+    return _names(lambda client: (m.name for m in client.models.list(q=incomplete or None)), incomplete)
+
+
 def _names(read: Callable[[Client], Iterable[str]], incomplete: str) -> list[str]:
     from headrace.cli.config import Config  # noqa: PLC0415 - every command has completion, few runs complete
     from headrace.cli.errors import CliError  # noqa: PLC0415

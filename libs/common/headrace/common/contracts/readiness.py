@@ -34,7 +34,7 @@ class ManagerCheck(ReadinessCheck):
     )
     LOOPS = (
         "loops",
-        "a loop had no successful pass for a minute; those that clean up or count (`housekeeping`, `measuring`, `counting`) are left out",
+        "a loop had no successful pass for a minute; `housekeeping`, `measuring`, `definitions` and `counting` are left out",
         "see the text for the loop and the log for `pass_failed`; the usual cause is the database",
     )
 

@@ -25,7 +25,8 @@ RESERVED_FOR: Final = timedelta(minutes=15)
 """Age of a reservation without renewal that is stale: its process ended."""
 
 
-def _folder(row: Mapping[str, Any]) -> Folder:
+def folder_of(row: Mapping[str, Any]) -> Folder:
+    """Return the folder of a row that has its columns."""
     return Folder(
         id=row["id"],
         project_id=row["project_id"],
@@ -41,7 +42,7 @@ async def insert(
 ) -> Folder:
     """Insert a folder; `source`: of the files of this model URI. Raises NameTaken."""
     try:
-        return _folder(await con.fetchrow(SQL.insert, new_uuid(), project_id, name, usage_mode, source))
+        return folder_of(await con.fetchrow(SQL.insert, new_uuid(), project_id, name, usage_mode, source))
     except asyncpg.UniqueViolationError:
         raise NameTaken(f"the project has a folder {name} already") from None
 
@@ -54,19 +55,19 @@ async def find(
     Two entries mean that several projects use the name; an id comes alone or first.
     """
     found = await con.fetch(SQL.find, rows.as_uuid(reference), reference, *rows.visibility(actor), project_id)
-    return [(_folder(row), row["project"], row["role"]) for row in found]
+    return [(folder_of(row), row["project"], row["role"]) for row in found]
 
 
 async def of_source(con: Connection, project_id: ProjectId, uri: str) -> Folder | None:
     """Return the project's folder that holds the files of a model URI."""
     row = await con.fetchrow(SQL.of_source, project_id, uri)
-    return _folder(row) if row else None
+    return folder_of(row) if row else None
 
 
 async def by_id(con: Connection, folder_id: FolderId) -> Folder | None:
     """Return a folder that was not deleted."""
     row = await con.fetchrow(SQL.by_id, folder_id)
-    return _folder(row) if row else None
+    return folder_of(row) if row else None
 
 
 async def page(
@@ -82,7 +83,7 @@ async def page(
     found = await con.fetch(
         SQL.page, actor.operator, actor.user_id, project_id, usage_mode, after, limit, actor.projects
     )
-    return [_folder(row) for row in found]
+    return [folder_of(row) for row in found]
 
 
 async def hold(con: Connection, folder_ids: Iterable[FolderId]) -> set[FolderId]:

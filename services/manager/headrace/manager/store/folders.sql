@@ -55,6 +55,7 @@ select name from folders where id = any($1::uuid[]) and deleted_at is not null o
 select id, name from folders where id = any($1::uuid[])
 
 -- name: mark_deleted
+with gone as (delete from store_models where folder_id = $1)
 update folders set deleted_at = now() where id = $1
 
 -- name: deleted
@@ -116,7 +117,7 @@ delete from reservations where id in (select id from reservations where touched_
 -- name: add_stored
 update folders set stored_bytes = greatest(0, stored_bytes + $2 - $4), stored_files = greatest(0, stored_files + $3 - $5),
     gained_bytes = gained_bytes + $2, gained_files = gained_files + $3, lost_bytes = lost_bytes + $4, lost_files = lost_files + $5,
-    changed_at = now()
+    changed_at = now(), definitions_due_at = now()
 where id = $1
 
 -- name: next_to_measure

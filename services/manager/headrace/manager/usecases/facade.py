@@ -25,6 +25,7 @@ from headrace.manager.usecases.join_tokens import JoinTokens
 from headrace.manager.usecases.joining import Joining
 from headrace.manager.usecases.logins import Logins
 from headrace.manager.usecases.logs import Logs
+from headrace.manager.usecases.model_store import ModelStore
 from headrace.manager.usecases.passwords import Passwords
 from headrace.manager.usecases.projects import Projects
 from headrace.manager.usecases.receipts import Receipts
@@ -57,6 +58,7 @@ class UseCases:
     passwords: Passwords
     folders: Folders
     definitions: Definitions
+    model_store: ModelStore
     uploads: Uploads
     archives: Archives
     services: Services

@@ -27,6 +27,7 @@ LoopName = Literal[
     "housekeeping",
     "secrets",
     "measuring",
+    "definitions",
     "counting",
     "snapshots",
     "imports",

@@ -33,6 +33,7 @@ __all__ = [
     "Request",
     "Unplaced",
     "place_all",
+    "place_each_alone",
     "preemption_candidates",
 ]
 
@@ -78,6 +79,16 @@ def place_all(
     return placed, [
         _waiting(request, demand_class, note, kept.get(request.resource_group))
         for request, demand_class, note in refused
+    ]
+
+
+def place_each_alone(machines: Sequence[Machine], requests: Sequence[Request]) -> list[Unplaced | None]:
+    """Return for each session why it would not be placed if it were the only one; None where it would. Nothing is taken."""
+    candidates = _Candidates(machines, requests)
+    classes = [candidates.demand_class(request) for request in requests]
+    return [
+        None if one.next_node() is not None else _waiting(request, one, "", None)
+        for request, one in zip(requests, classes, strict=True)
     ]
 
 

@@ -1,0 +1,107 @@
+"""Use cases of the model store: list and show the folders with both definition files, and whether they would be placed now."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+from uuid import UUID
+
+from headrace.common.contracts.http.models import Fit, ModelDetail, ModelView
+from headrace.common.contracts.http.page import Page
+from headrace.common.contracts.ids import FolderId
+from headrace.common.contracts.problems import NotFound
+from headrace.common.db.pool import Connection, Pool
+from headrace.common.runtime.clock import Clocks
+from headrace.manager.domain.access import Actor
+from headrace.manager.domain.definitions.model_definition import DEFAULT_NAMES
+from headrace.manager.domain.definitions.service_definition import FILE
+from headrace.manager.domain.placement.machines import Machine
+from headrace.manager.domain.placement.scheduler import place_each_alone
+from headrace.manager.domain.records.model_store import StoreModel
+from headrace.manager.store import model_store, services, sessions
+from headrace.manager.usecases.context import make_page, no_group, project_for
+from headrace.manager.usecases.definition_reader import DefinitionReader
+from headrace.manager.usecases.folders import Folders
+from headrace.manager.views.model_store import fit_view, model_detail, model_view
+
+MACHINES_KEPT_S: Final = 5.0
+"""Age of the machines by which a fit is judged: they are read once for all who ask meanwhile."""
+
+
+class ModelStore:
+    """Use cases of the model store. Nothing is changed but what is remembered of definition files."""
+
+    def __init__(self, pool: Pool, folders: Folders, reader: DefinitionReader, clocks: Clocks) -> None:
+        self._pool = pool
+        self._folders = folders
+        self._reader = reader
+        self._clocks = clocks
+        self._reading = asyncio.Lock()
+        self._machines: tuple[float, Sequence[Machine]] | None = None
+
+    async def page(
+        self,
+        actor: Actor,
+        *,
+        project: str | None,
+        text: str | None,
+        task: str | None,
+        resource_group: str,
+        after: UUID,
+        limit: int,
+    ) -> Page[ModelView]:
+        """Return the models of the projects that the caller sees.
+
+        Raises NotFound for a project that the caller does not see, InvalidRequest for a resource group that is not there.
+        """
+        async with self._pool.acquire() as con:
+            project_id = (await project_for(con, actor, project, "viewer")).id if project else None
+            await _check_group(con, resource_group)
+            found = await model_store.page(
+                con, actor, project_id=project_id, text=text, task=task, after=after, limit=limit + 1
+            )
+        fits = await self._fits(found[:limit], resource_group)
+        return make_page(
+            found,
+            limit,
+            lambda model: model_view(model, fits.get(model.folder.id)),
+            lambda model: model.folder.id,
+        )
+
+    async def show(self, actor: Actor, reference: str, project: str | None, resource_group: str) -> ModelDetail:
+        """Return one model, as its files are now. Raises NotFound, InvalidRequest, Unavailable."""
+        folder = await self._folders.find(actor, reference, project, "viewer")
+        await self._reader.refresh(folder.id)
+        async with self._pool.acquire() as con:
+            await _check_group(con, resource_group)
+            found = await model_store.find(con, folder.id)
+        if found is None:
+            needed = f"{' or '.join(DEFAULT_NAMES)} and {FILE} at the top of a model folder"
+            raise NotFound(f"folder {folder.name} is not in the model store, which needs {needed}")
+        fits = await self._fits([found], resource_group)
+        return model_detail(found, fits.get(found.folder.id))
+
+    async def _fits(self, models: Sequence[StoreModel], resource_group: str) -> dict[FolderId, Fit]:
+        """Return whether a replica of each would be placed now; of those with wrong files nothing."""
+        now = self._clocks.utc()
+        offers = [(model.folder, model.entry.offer) for model in models if model.entry.offer is not None]
+        if not offers:
+            return {}
+        requests = [offer.request(folder, resource_group, now) for folder, offer in offers]
+        found = await asyncio.to_thread(place_each_alone, await self._fleet(), requests)
+        return {folder.id: fit_view(one) for (folder, _), one in zip(offers, found, strict=True)}
+
+    async def _fleet(self) -> Sequence[Machine]:
+        async with self._reading:  # one reads, the others wait for it
+            now = self._clocks.monotonic()
+            if self._machines is None or now - self._machines[0] > MACHINES_KEPT_S:
+                async with self._pool.acquire() as con:
+                    machines, _ = await sessions.machines(con)
+                self._machines = now, machines
+            return self._machines[1]
+
+
+async def _check_group(con: Connection, name: str) -> None:
+    if not await services.group_exists(con, name):
+        raise await no_group(con, name)
