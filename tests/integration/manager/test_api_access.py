@@ -32,6 +32,8 @@ WITHOUT_PROJECT = {
     "/v1/models",
     "/v1/services",
     "/v1/services/available",
+    "/v1/services/counts",
+    "/v1/search",
     "/v1/validations",
     "/v1/users/{user}/keys",
     "/v1/users/{user}/keys/{key_id}",
@@ -200,6 +202,8 @@ async def test_two_projects_do_not_see_each_other_on_any_route(api: ManagerApi) 
     for path in ("/v1/projects", "/v1/folders", "/v1/services"):
         names = [item["name"] for item in (await blue.call("GET", path))["items"]]
         assert names in ([], ["blue"]), path
+    assert (await blue.call("GET", "/v1/search?q=red"))["items"] == []
+    assert (await blue.call("GET", "/v1/services/counts"))["counted"] == 0
     await blue.call("GET", "/v1/users", expect=403)
     await blue.call("GET", "/v1/users/red-user/keys", expect=404)
     await blue.call("POST", "/v1/users/red-user/keys", {}, expect=404)

@@ -25,7 +25,7 @@ from headrace.manager.inbox.app_proxies import AppProxyReports
 from headrace.manager.loops import services as services_loop
 from headrace.manager.loops.services import ServicesLoop
 from headrace.manager.metrics import SKIPPED_ROWS
-from headrace.manager.store import services, sessions
+from headrace.manager.store import service_lists, services, sessions
 from tests.support import many_rows
 from tests.support.wait import eventually
 from tests.support.worlds.manager_api import ManagerApi
@@ -344,14 +344,14 @@ async def test_a_list_by_status_examines_a_bounded_number_of_services_a_request(
     )
     rare = await api.pool.fetchval("select name from services where wanted = 2")
     examined: list[int] = []
-    page = services.page
+    facts = service_lists.facts
 
-    async def noting(*arguments: Any, **filters: Any) -> list[ServiceFacts]:
-        found = await page(*arguments, **filters)
+    async def noting(con: Connection, service_ids: Sequence[ServiceId]) -> list[ServiceFacts]:
+        found = await facts(con, service_ids)
         examined.append(len(found))
         return found
 
-    monkeypatch.setattr(services, "page", noting)
+    monkeypatch.setattr(service_lists, "facts", noting)
     assert await _listed(api, "phase=failed") == ([rare], [1])
     assert sum(examined) == 1, "the database finds them"
     examined.clear()
@@ -360,6 +360,14 @@ async def test_a_list_by_status_examines_a_bounded_number_of_services_a_request(
     names, sizes = await _listed(api, "status=unhealthy&limit=120")
     assert len(set(names)) == len(names) == 650
     assert max(sizes) == 120
+    examined.clear()
+    counts = await api.admin.call("GET", "/v1/services/counts")
+    assert (counts["counted"], counts["complete"], counts["by_status"]["unhealthy"]) == (650, True, 650)
+    monkeypatch.setattr("headrace.manager.usecases.service_lists.MAX_COUNTED", 200)
+    examined.clear()
+    counts = await api.admin.call("GET", "/v1/services/counts?phase=deployed")
+    assert (sum(examined), counts["counted"], counts["complete"]) == (200, 200, False)
+    assert (await api.admin.call("GET", "/v1/services?limit=1"))["total"] == 650
 
 
 async def test_using_a_connection_costs_no_statement_and_no_transaction_outlives_its_use(database_url: str) -> None:

@@ -152,6 +152,8 @@ class ManagerApi:
     behind: FakePorts
     use: UseCases
     admin: Api
+    users: list[Api] = field(default_factory=list)
+    """Clients of further users, closed with it."""
 
     async def user(self, name: str, **roles: str) -> Api:
         """Create a user and return its client; `roles`: project=role."""
@@ -159,7 +161,8 @@ class ManagerApi:
         for project, role in roles.items():
             await self.admin.call("PUT", f"/v1/projects/{project}/members/{name}", {"role": role})
         key = (await self.admin.call("POST", f"/v1/users/{name}/keys", {}))["key"]
-        return Api(self.url, key)
+        self.users.append(Api(self.url, key))
+        return self.users[-1]
 
     async def runs(self, service: str, *, healthy: bool = True, agent: str = "agent-1") -> tuple[UUID, UUID]:
         """Insert a running replica of the service, like the loops; return (session, kernel)."""
@@ -234,9 +237,11 @@ async def serving(
         await server.started.wait()
         url = f"http://127.0.0.1:{server.port}"
         admin = Api(url, known.admin_key_file.read_text().strip())
+        api = ManagerApi(url, pool, known.folders_root, behind, use, admin)
         try:
-            yield ManagerApi(url, pool, known.folders_root, behind, use, admin)
+            yield api
         finally:
-            await admin.close()
+            for client in (admin, *api.users):
+                await client.close()
             server.stop()
             await running

@@ -134,6 +134,27 @@ def test_lists_filter_and_fetch_page_by_page(there: FakeManagerApi, client: Clie
     ]
 
 
+def test_services_are_sorted_counted_and_searched(there: FakeManagerApi, client: Client) -> None:
+    there.on("GET", "/v1/services", page(service_view("a")))
+    chosen = client.services.list(tag="gpu", runtime="vllm", folder="f", agent="agent-1", sort="name", order="desc")
+    assert [s.name for s in chosen] == ["a"]
+    by_status = {"healthy": 1, "degraded": 0, "unhealthy": 0}
+    by_phase = {"deploying": 0, "deployed": 1, "stopping": 0, "stopped": 0, "failed": 0}
+    there.on(
+        "GET",
+        "/v1/services/counts",
+        {"counted": 1, "complete": True, "by_status": by_status, "by_phase": by_phase},
+    )
+    assert client.services.counts(agent="agent-1").by_phase["deployed"] == 1
+    there.on("GET", "/v1/search", {"items": [{"kind": "machine", "id": "agent-1", "name": "agent-1"}], "more": []})
+    assert client.search("agent", kind="machine", limit=5).items[0].id == "agent-1"
+    assert [query for _, query in there.seen] == [
+        "/v1/services?limit=200&tag=gpu&runtime=vllm&folder=f&agent=agent-1&sort=name&order=desc",
+        "/v1/services/counts?agent=agent-1",
+        "/v1/search?q=agent&kind=machine&limit=5",
+    ]
+
+
 def test_a_list_that_does_not_end_is_noticed(there: FakeManagerApi, client: Client) -> None:
     there.on("GET", "/v1/agents", page(next_="same"))
     with pytest.raises(UnexpectedAnswerError, match="does not end"):

@@ -93,6 +93,7 @@ ENTRIES: Mapping[str, Entry] = {
         "audit",
         "List changes: who, from where, when, what; newest first (operators; owners with --project or --service).",
     ),
+    "search": Entry("search", "Search services, folders, projects, machines and users that one may see."),
     "version": Entry("version", "Show the version of this program, and of the server if it is reachable."),
     "completion": Entry(
         "completion", "Print the shell's completion script; load it with: source <(headrace completion bash)."

@@ -14,9 +14,11 @@ from headrace.sdk.transport import Transport
 
 if TYPE_CHECKING:
     from headrace.common.contracts.http.installation import Version
+    from headrace.common.contracts.http.search import SearchResults
     from headrace.common.contracts.http.status import InstallationStatus
     from headrace.common.contracts.http.targets import TargetGroup, TargetKind
     from headrace.common.contracts.http.whoami import WhoAmI
+    from headrace.common.contracts.vocabulary import FoundKind
     from headrace.sdk.agents import Agents
     from headrace.sdk.audit import Audit
     from headrace.sdk.clients import Clients
@@ -202,6 +204,15 @@ class Client:
         from headrace.common.contracts.http.whoami import WhoAmI  # noqa: PLC0415
 
         return self._transport.one(WhoAmI, "GET", "/v1/whoami")
+
+    def search(self, text: str, *, kind: FoundKind | None = None, limit: int | None = None) -> SearchResults:
+        """Return services, folders, projects, machines and users that have the text in name or description, `limit` of each
+        kind.
+        """
+        from headrace.common.contracts.http.search import SearchResults  # noqa: PLC0415
+
+        query = {"q": text, "kind": kind, "limit": limit}
+        return self._transport.one(SearchResults, "GET", "/v1/search", query=query)
 
     def targets(self, kind: TargetKind | None = None) -> tuple[TargetGroup, ...]:
         """Return what Prometheus scrapes, for operators: all, or the targets of one kind."""

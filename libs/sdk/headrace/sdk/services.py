@@ -19,7 +19,7 @@ from headrace.common.contracts.http.services import (
 )
 from headrace.common.contracts.reasons import Reason
 from headrace.common.contracts.reasons.client import WaitReason
-from headrace.common.contracts.vocabulary import ServicePhase, ServiceStatus
+from headrace.common.contracts.vocabulary import RuntimeVariant, ServicePhase, ServiceSort, ServiceStatus, SortOrder
 from headrace.sdk.errors import ApiError, WaitFailedError, WaitTimeoutError
 from headrace.sdk.transport import Transport, segment
 from headrace.sdk.waiting import Until, check_rollout, polled, reached
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from headrace.common.contracts.http.history import HistoryEntry
     from headrace.common.contracts.http.receipts import ReceiptView, RolloutReceipt
     from headrace.common.contracts.http.resolutions import ResolutionView
+    from headrace.common.contracts.http.service_lists import ServiceCounts
     from headrace.common.contracts.manifest import FolderManifest
     from headrace.sdk.logs import LogStream
 
@@ -73,10 +74,40 @@ class Services:
         owner: str | None = None,
         q: str | None = None,
         mine: bool | None = None,
+        tag: str | None = None,
+        runtime: RuntimeVariant | None = None,
+        folder: str | None = None,
+        agent: str | None = None,
+        sort: ServiceSort | None = None,
+        order: SortOrder | None = None,
     ) -> Iterator[ServiceView]:
-        """Yield the matching services that the caller may see. `q`: part of the name."""
+        """Yield the matching services that the caller may see, oldest first without `sort`. `q`: text in name, description,
+        tags or metadata. `folder`: one that the current revision mounts. `agent`: machine on which a live replica is.
+        """
         query = {"project": project, "status": status, "phase": phase, "owner": owner, "q": q, "mine": mine}
+        query |= {"tag": tag, "runtime": runtime, "folder": folder, "agent": agent, "sort": sort, "order": order}
         return self._transport.items(ServiceView, "/v1/services", query)
+
+    def counts(
+        self,
+        *,
+        project: str | None = None,
+        status: ServiceStatus | None = None,
+        phase: ServicePhase | None = None,
+        owner: str | None = None,
+        q: str | None = None,
+        mine: bool | None = None,
+        tag: str | None = None,
+        runtime: RuntimeVariant | None = None,
+        folder: str | None = None,
+        agent: str | None = None,
+    ) -> ServiceCounts:
+        """Return how many of the matching services have which status and phase."""
+        from headrace.common.contracts.http.service_lists import ServiceCounts  # noqa: PLC0415 - see client.py
+
+        query = {"project": project, "status": status, "phase": phase, "owner": owner, "q": q, "mine": mine}
+        query |= {"tag": tag, "runtime": runtime, "folder": folder, "agent": agent}
+        return self._transport.one(ServiceCounts, "GET", "/v1/services/counts", query=query)
 
     def get(self, service: object) -> ServiceDetail:
         """Return one service with its replicas and errors."""

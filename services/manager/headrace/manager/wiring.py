@@ -1,4 +1,4 @@
-"""Wiring of the manager: the one file that constructs its parts.
+"""Wiring of the manager: constructs its parts (those that read model URIs: `wiring_sources`).
 
 `build` opens the outside resources (`Edges`), `make_manager` constructs the parts on them; tests call `make_manager`
 too.
@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
 
 from headrace.common.bus.connect import Bus
 from headrace.common.contracts.messages.plans import NodePlan
@@ -69,13 +68,8 @@ from headrace.manager.settings import (
     scrape_key,
     secret_bytes,
     secrets_keys,
-    source_policy,
 )
 from headrace.manager.signing import FolderAccessTokens, Vault
-from headrace.manager.sources.bucket import BucketServer
-from headrace.manager.sources.credentials import Credentials
-from headrace.manager.sources.source import Sources
-from headrace.manager.sources.web import web_context
 from headrace.manager.store import tables
 from headrace.manager.usecases.agent_drains import AgentDrains
 from headrace.manager.usecases.agents import Agents
@@ -112,7 +106,9 @@ from headrace.manager.usecases.revocations import Revocations
 from headrace.manager.usecases.rollouts import Rollouts
 from headrace.manager.usecases.rules import Rules
 from headrace.manager.usecases.scaling import Scaling
+from headrace.manager.usecases.search import Search
 from headrace.manager.usecases.secrets import Secrets
+from headrace.manager.usecases.service_lists import ServiceLists
 from headrace.manager.usecases.services import Services
 from headrace.manager.usecases.snapshot_files import SnapshotFiles
 from headrace.manager.usecases.snapshots import FolderSnapshots
@@ -124,6 +120,7 @@ from headrace.manager.usecases.uploads import Uploads
 from headrace.manager.usecases.users import Users
 from headrace.manager.usecases.validations import Validations
 from headrace.manager.usecases.wheels import Wheels
+from headrace.manager.wiring_sources import make_sources
 
 AGENTS_EVERY = timedelta(seconds=0.5)
 """A lost machine must be replaced within 10 s, of which `lost_after` takes most."""
@@ -264,7 +261,7 @@ def make_manager(settings: Settings, edges: Edges) -> Manager:
 def _make_imports(settings: Settings, edges: Edges, pokes: LoopPokes) -> ImportsLoop:
     pool, storage, monotonic = edges.pool, edges.storage, edges.clocks.monotonic
     account = StorageAccount(pool, object_limits(settings))
-    importer = Importer(pool, storage, _make_sources(settings), account, _secret_keys(settings), monotonic)
+    importer = Importer(pool, storage, make_sources(settings), account, _secret_keys(settings), monotonic)
     return ImportsLoop(
         pool,
         storage,
@@ -278,16 +275,6 @@ def _make_imports(settings: Settings, edges: Edges, pokes: LoopPokes) -> Imports
 
 def _secret_keys(settings: Settings) -> SecretKeys:
     return SecretKeys(secret_bytes(settings), secrets_keys(settings))
-
-
-def _make_sources(settings: Settings) -> Sources:
-    return Sources(
-        source_policy(settings),
-        Credentials(settings.model_credentials_file),
-        partial(web_context, settings.ca_file),
-        hub=settings.hub_endpoint,
-        buckets=BucketServer(settings.s3_endpoint, settings.s3_region),
-    )
 
 
 def _make_loops(
@@ -379,7 +366,7 @@ def make_use_cases(
     vault = Vault(secret_bytes(settings))
     snapshots = FolderSnapshots(storage, monotonic=edges.clocks.monotonic)
     account = StorageAccount(pool, limits)
-    sources = ModelSources(pool, storage, _make_sources(settings), account, limits)
+    sources = ModelSources(pool, storage, make_sources(settings), account, limits)
     keys = _secret_keys(settings)
     console, lifetimes = console_policy(settings), login_lifetimes(settings)
     auth = Authentication(pool, vault, console, idle=lifetimes.idle)
@@ -403,6 +390,8 @@ def make_use_cases(
         uploads=Uploads(pool, storage, folders, account, max_bytes=max_bytes, kept_for=UPLOADS_KEPT_FOR, limits=limits),
         archives=Archives(pool, storage, folders, account, max_bytes=max_bytes, monotonic=edges.clocks.monotonic),
         services=services,
+        service_lists=ServiceLists(pool, proxies, clock, proxy_url=settings.public_proxy_url),
+        search=Search(pool),
         changes=Changes(pool, drafts, services, pokes, limits),
         resolutions=Resolutions(pool, drafts, services),
         replicas=Replicas(pool, pokes),

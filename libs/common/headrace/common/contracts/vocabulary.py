@@ -71,6 +71,15 @@ SERVICE_PHASES: Final[Mapping[ServicePhase, str]] = {
 }
 """Meaning of each phase, for the docs."""
 
+ServiceSort = Literal["created", "name", "updated", "replicas"]
+"""By what a list of services is sorted. created: when it was created. replicas: their desired number."""
+
+SortOrder = Literal["asc", "desc"]
+"""Direction of a sort: ascending or descending."""
+
+FoundKind = Literal["service", "folder", "project", "machine", "user"]
+"""What a search finds."""
+
 SessionStatus = Literal["pending", "placed", "running", "draining", "stopping", "ended"]
 """pending: waits for a machine. placed: in a machine's plan. running: its main kernel runs. draining, stopping, ended:
 on the way out."""

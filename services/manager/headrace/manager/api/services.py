@@ -1,19 +1,14 @@
-"""Routes of services: create, look, change."""
+"""Routes of services: create, show, change."""
 
 from __future__ import annotations
 
-from typing import Annotated
-
 from aiohttp import web
-from pydantic import StringConstraints
 
-from headrace.common.contracts.http.page import Page
 from headrace.common.contracts.http.revisions import Rollback
 from headrace.common.contracts.http.services import (
     CreateService,
     NameAvailability,
     ServiceDetail,
-    ServiceView,
     UpdateService,
 )
 from headrace.common.contracts.ids import Slug
@@ -25,25 +20,10 @@ from headrace.common.contracts.problems import (
     NotFound,
     QuotaExceeded,
 )
-from headrace.common.contracts.vocabulary import ServicePhase, ServiceStatus
-from headrace.manager.api.routing import Call, Paging, Query, Reference, Reply, Routes, json_reply, no_content
+from headrace.manager.api.routing import Call, Query, Reply, Routes, json_reply, no_content
 
 routes = Routes("services")
 DETAIL = {200: Reply("The service.", ServiceDetail)}
-
-
-class ServicesQuery(Paging):
-    """Query parameters of a list of services."""
-
-    project: Reference | None = None
-    status: ServiceStatus | None = None
-    phase: ServicePhase | None = None
-    owner: Reference | None = None
-    """Name of the user who created it."""
-    q: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
-    """Text in name, description, tags or metadata, its own or the model's."""
-    mine: bool = False
-    """Only those that the caller created."""
 
 
 class NameQuery(Query):
@@ -63,29 +43,6 @@ async def create_service(call: Call) -> web.Response:
     """Create a service with its first revision (members). Replicas are started in the background."""
     service = await call.use.services.create(call.actor, call.body(CreateService))
     return json_reply(service, status=201, location=f"/v1/services/{service.name}")
-
-
-@routes.on(
-    "GET",
-    "/v1/services",
-    query=ServicesQuery,
-    replies={200: Reply("A page of services.", Page[ServiceView])},
-    problems=(NotFound,),
-)
-async def list_services(call: Call) -> web.Response:
-    """List the services of the caller's projects, oldest first."""
-    query = call.query(ServicesQuery)
-    found = await call.use.services.page(
-        call.actor,
-        project=query.project,
-        status=query.status,
-        phase=query.phase,
-        owner=call.actor.name if query.mine else query.owner,
-        text=query.q,
-        after=query.after,
-        limit=query.limit,
-    )
-    return json_reply(found)
 
 
 @routes.on(

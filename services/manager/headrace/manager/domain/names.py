@@ -9,6 +9,7 @@ RESERVED = {
     "v1": "the OpenAI-compatible base URL of all services",
     "v2": "the next version of that base URL",
     "available": "the question whether a name is free",
+    "counts": "the numbers of services",
     **dict.fromkeys(("livez", "readyz", "healthz", "metrics", "routes"), "the app-proxy's own pages"),
     **dict.fromkeys(("api", "console", "feedback"), "Headrace itself"),
 }

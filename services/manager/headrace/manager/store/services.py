@@ -10,14 +10,12 @@ from uuid import UUID
 import asyncpg
 
 from headrace.common.contracts import stored
-from headrace.common.contracts.ids import ProjectId, RevisionId, RuleId, ServiceId, SessionId, new_uuid
+from headrace.common.contracts.ids import RevisionId, RuleId, ServiceId, SessionId, new_uuid
 from headrace.common.contracts.problems import Conflict, NameTaken
 from headrace.common.contracts.slots import read_slots
-from headrace.common.contracts.vocabulary import ServicePhase
 from headrace.common.db.pool import Connection
 from headrace.common.db.queries import Queries
 from headrace.manager.domain.access import Actor
-from headrace.manager.domain.lifecycle.replica_state import MAX_FAILED_STARTS
 from headrace.manager.domain.records.replicas import Replica, StartError
 from headrace.manager.domain.records.services import Goal, NewService, ScaleTarget, Service, ServiceChange, ServiceFacts
 from headrace.manager.domain.variants.resolved_spec import ResolvedSpec
@@ -33,7 +31,8 @@ def _service(row: Mapping[str, Any]) -> Service:
     return Service(**columns)
 
 
-def _facts(row: Mapping[str, Any]) -> ServiceFacts:
+def facts_of(row: Mapping[str, Any]) -> ServiceFacts:
+    """Return the service in a row, with what was joined to it."""
     return ServiceFacts(
         service=_service(row),
         project=row["project"],
@@ -122,35 +121,7 @@ def _taken(error: asyncpg.UniqueViolationError, new: NewService) -> NameTaken | 
 async def find(con: Connection, reference: str, actor: Actor) -> ServiceFacts | None:
     """Return the service with this id or name, if the caller may see it."""
     row = await con.fetchrow(SQL.find, rows.as_uuid(reference), reference, *rows.visibility(actor))
-    return _facts(row) if row else None
-
-
-async def page(
-    con: Connection,
-    actor: Actor,
-    *,
-    project_id: ProjectId | None,
-    owner: str | None,
-    text: str | None,
-    phase: ServicePhase | None,
-    after: UUID,
-    limit: int,
-) -> list[ServiceFacts]:
-    """Return a page of the services that the caller sees; with `phase` only candidates for it."""
-    found = await con.fetch(
-        SQL.page,
-        after,
-        actor.operator,
-        actor.user_id,
-        project_id,
-        owner,
-        text,
-        limit,
-        phase,
-        MAX_FAILED_STARTS,
-        actor.projects,
-    )
-    return [_facts(row) for row in found]
+    return facts_of(row) if row else None
 
 
 async def hold(con: Connection, reference: str, actor: Actor) -> ServiceId | None:

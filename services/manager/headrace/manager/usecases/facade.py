@@ -33,7 +33,9 @@ from headrace.manager.usecases.replicas import Replicas
 from headrace.manager.usecases.resolutions import Resolutions
 from headrace.manager.usecases.rollouts import Rollouts
 from headrace.manager.usecases.rules import Rules
+from headrace.manager.usecases.search import Search
 from headrace.manager.usecases.secrets import Secrets
+from headrace.manager.usecases.service_lists import ServiceLists
 from headrace.manager.usecases.services import Services
 from headrace.manager.usecases.snapshot_files import SnapshotFiles
 from headrace.manager.usecases.status import Status
@@ -62,6 +64,8 @@ class UseCases:
     uploads: Uploads
     archives: Archives
     services: Services
+    service_lists: ServiceLists
+    search: Search
     changes: Changes
     replicas: Replicas
     rollouts: Rollouts

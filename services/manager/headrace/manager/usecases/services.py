@@ -1,40 +1,33 @@
-"""Use cases of services: create, find, show."""
+"""Use cases of services: create, show."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
-from uuid import UUID
+from collections.abc import Iterable
 
-from headrace.common.contracts.http.page import Page
-from headrace.common.contracts.http.services import CreateService, NameAvailability, ServiceDetail, ServiceView
-from headrace.common.contracts.ids import FolderId, ProjectId, ServiceId
+from headrace.common.contracts.http.services import CreateService, NameAvailability, ServiceDetail
+from headrace.common.contracts.ids import FolderId, ServiceId
 from headrace.common.contracts.problems import NotFound
 from headrace.common.contracts.reasons import Reason
 from headrace.common.contracts.reasons.service import NameReason
-from headrace.common.contracts.vocabulary import ServicePhase, ServiceStatus
 from headrace.common.db.pool import Connection, Pool
 from headrace.common.runtime.clock import Clock
 from headrace.manager.domain import names
 from headrace.manager.domain.access import Actor
-from headrace.manager.domain.lifecycle.status import Reachability
 from headrace.manager.domain.model_import import Import
 from headrace.manager.domain.object_limits import ObjectLimits
 from headrace.manager.domain.placement import known_slots
 from headrace.manager.domain.records.services import NewService, ServiceFacts
 from headrace.manager.store import agents, ends, folders, imports, projects, rollouts, services, traffic
-from headrace.manager.usecases.context import make_page, no_group, project_for, service_for
+from headrace.manager.usecases.context import no_group, service_for
 from headrace.manager.usecases.drafts import Drafts
 from headrace.manager.usecases.findings import Findings
 from headrace.manager.usecases.ports import AppProxies, Pokes
+from headrace.manager.usecases.reachability import reachability
 from headrace.manager.usecases.resolution import hold_parts
 from headrace.manager.usecases.service_bodies import new_service
 from headrace.manager.usecases.snapshots import FolderSnapshots
-from headrace.manager.views.services import service_detail, service_view
+from headrace.manager.views.services import service_detail
 
-_BATCH = 100
-_EXAMINED = 500
-"""Services per request of which status and phase are computed; a page ends there."""
 _SHOWN_ENDS = 20
 _AT_ONCE = 200
 """More than the creates that all managers can have in progress; each has a connection to the database."""
@@ -119,7 +112,7 @@ class Services:
         note = await self.slots_note(con, facts.resolved.slots)
         return service_detail(
             facts,
-            self._reach(facts),
+            reachability(self._proxies, facts.service),
             self._clock(),
             proxy_url=self._proxy_url,
             folders=names,
@@ -150,7 +143,7 @@ class Services:
         names = await folders.names(con, [mount.folder_id for mount in facts.resolved.mounts])
         return service_detail(
             facts,
-            self._reach(facts),
+            reachability(self._proxies, facts.service),
             self._clock(),
             proxy_url=self._proxy_url,
             replicas=replicas[facts.service.id],
@@ -160,11 +153,6 @@ class Services:
             folders=names,
             model_import=await _import_of(con, facts),
         )
-
-    def _reach(self, facts: ServiceFacts) -> Reachability:
-        port, proxies = facts.service.endpoint_port, self._proxies
-        unopened = {} if port is None else proxies.unopened(port)
-        return Reachability(proxies.presence(), proxies.generations(facts.service.id), unopened)
 
     async def available(self, name: str) -> NameAvailability:
         """Return whether a new service may have the name. Names are unique in the installation, so every caller may ask."""
@@ -176,49 +164,6 @@ class Services:
         if why is None:
             why, code = f"no service is called {name}", NameReason.NAME_FREE
         return NameAvailability(name=name, available=code is NameReason.NAME_FREE, reason=Reason.of(code, why))
-
-    async def page(
-        self,
-        actor: Actor,
-        *,
-        project: str | None,
-        status: ServiceStatus | None,
-        phase: ServicePhase | None,
-        owner: str | None,
-        text: str | None,
-        after: UUID,
-        limit: int,
-    ) -> Page[ServiceView]:
-        """Return the visible services that pass the filters, oldest first.
-
-        A page may have fewer than `limit` items, even none, and a next one: the search for a status ends after
-        `_EXAMINED` services.
-        """
-        found: list[ServiceView] = []
-        examined = 0
-        filters: dict[str, Any] = {"owner": owner, "text": text, "phase": phase}
-        size = _BATCH if status or phase else limit + 1  # those two are not in the database
-        async with self._pool.acquire() as con:
-            project_id: ProjectId | None = (await project_for(con, actor, project, "viewer")).id if project else None
-            while len(found) <= limit:
-                batch = await services.page(con, actor, project_id=project_id, after=after, limit=size, **filters)
-                views = await self._views_of(con, batch)
-                found += [v for v in views if status in (None, v.status) and phase in (None, v.phase)]
-                if len(batch) < size:
-                    break
-                after = batch[-1].service.id
-                examined += len(batch)
-                if examined >= _EXAMINED and len(found) <= limit:
-                    return Page(items=tuple(found), next=str(after))
-        return make_page(found[: limit + 1], limit, lambda view: view, lambda view: view.id)
-
-    async def _views_of(self, con: Connection, batch: Sequence[ServiceFacts]) -> list[ServiceView]:
-        replicas = await services.replicas(con, [facts.service.id for facts in batch])
-        now = self._clock()
-        return [
-            service_view(facts, replicas[facts.service.id], self._reach(facts), now, proxy_url=self._proxy_url)
-            for facts in batch
-        ]
 
 
 async def _import_of(con: Connection, facts: ServiceFacts) -> Import | None:

@@ -22,11 +22,9 @@ from headrace.manager.views.rollouts import failed_view
 _OPENAI = frozenset({"vllm", "sglang", "nim", "huggingface-tgi", "llama-cpp"})
 
 
-def service_view(
-    facts: ServiceFacts, replicas: Sequence[Replica], reach: Reachability, now: datetime, *, proxy_url: str
-) -> ServiceView:
+def service_view(facts: ServiceFacts, state: StatusOfService, *, proxy_url: str) -> ServiceView:
     """Return the service without its replicas. `proxy_url`: base URL of the app-proxy for callers."""
-    return ServiceView(**_fields(facts, status_of(facts, replicas, reach, now), proxy_url))
+    return ServiceView(**_fields(facts, state, proxy_url))
 
 
 def service_detail(

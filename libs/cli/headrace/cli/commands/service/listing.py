@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from headrace.cli.command import Commands, command
 from headrace.cli.commands.flags import OfProject
+from headrace.cli.commands.suggestions import complete_folder
 from headrace.cli.output import Columns
+from headrace.cli.parsing import usage
 from headrace.cli.session import Session
 from headrace.cli.text import cell
 from headrace.common.contracts.http.services import ServiceView
-from headrace.common.contracts.vocabulary import ServicePhase, ServiceStatus
+from headrace.common.contracts.vocabulary import RuntimeVariant, ServicePhase, ServiceSort, ServiceStatus
 
 SERVICE_COLUMNS: Columns[ServiceView] = (
     ("SERVICE", lambda s: s.name),
@@ -52,16 +54,52 @@ def ls(
         str | None, typer.Option("--query", "-q", metavar="TEXT", help="Text in name, description, tags or metadata.")
     ] = None,
     mine: Annotated[bool, typer.Option("--mine", help="Only those one created oneself.")] = False,
+    tag: Annotated[str | None, typer.Option("--tag", metavar="TAG", help="Only those with this tag.")] = None,
+    runtime: Annotated[
+        RuntimeVariant | None, typer.Option("--runtime", help="Only those with this runtime variant.")
+    ] = None,
+    folder: Annotated[
+        str | None,
+        typer.Option(
+            "--folder",
+            metavar="FOLDER",
+            help="Only those that mount this folder: name or id.",
+            autocompletion=complete_folder,
+        ),
+    ] = None,
+    agent: Annotated[
+        str | None, typer.Option("--agent", metavar="AGENT", help="Only those with a live replica on this machine.")
+    ] = None,
+    sort: Annotated[
+        ServiceSort | None, typer.Option("--sort", help="Order of the list; without it by creation.")
+    ] = None,
+    descending: Annotated[bool, typer.Option("--desc", help="Newest, last or most first.")] = False,
+    count: Annotated[
+        bool, typer.Option("--count", help="Only count them, by status and phase (of more than 2,000 the oldest).")
+    ] = False,
 ) -> None:
     """List services."""
-    found = session.client.services.list(
-        project=project, status=status, phase=phase, owner=owner, q=query, mine=mine or None
-    )
-    listed = list(found)
+    if count and (sort is not None or descending):
+        raise usage("--sort and --desc order a list; leave them out with --count")
+    chosen: dict[str, Any] = {"project": project, "status": status, "phase": phase, "owner": owner, "q": query}
+    chosen |= {"mine": mine or None, "tag": tag, "runtime": runtime, "folder": folder, "agent": agent}
+    if count:
+        _count(session, chosen)
+        return
+    listed = list(session.client.services.list(**chosen, sort=sort, order="desc" if descending else None))
     session.output.table(listed, SERVICE_COLUMNS, empty="no services")
     if not session.output.as_json:
         for line in _troubles(listed):
             session.output.note(line)
+
+
+def _count(session: Session, chosen: dict[str, Any]) -> None:
+    counts = session.client.services.counts(**chosen)
+    by_status = [(f"status {status}", number) for status, number in counts.by_status.items()]
+    by_phase = [(f"phase {phase}", number) for phase, number in counts.by_phase.items()]
+    session.output.facts(counts, [("services", counts.counted), *by_status, *by_phase])
+    if not counts.complete and not session.output.as_json:
+        session.output.note("there are more: only the oldest 2,000 were looked at")
 
 
 def _troubles(services: Sequence[ServiceView]) -> list[str]:
