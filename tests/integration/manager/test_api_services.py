@@ -136,7 +136,8 @@ async def test_a_wrong_definition_creates_nothing(api: ManagerApi) -> None:
     await api.admin.folder("m", {"model-definition.yml": DEFINITION.replace("port: 8000", "port: 0")})
     problem = await api.admin.call("POST", "/v1/services", {"name": "chat", "folder": "m"}, expect=422)
     assert problem["file"] == "model-definition.yml"
-    assert problem["errors"] == [{"path": "models[0].service.port", "found": "0", "allowed": "1 or more"}]
+    wrong = {"path": "models[0].service.port", "found": "0", "allowed": "1 or more", "line": 7, "column": 7}
+    assert problem["errors"] == [wrong]
     assert (await api.admin.call("GET", "/v1/services"))["items"] == []
     problem = await api.admin.call(
         "POST", "/v1/services", {"name": "c", "folder": "m", "definition_path": "no/such.yaml"}, expect=422

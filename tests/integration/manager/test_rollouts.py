@@ -290,4 +290,4 @@ async def test_a_wait_for_an_update_ends_when_its_revision_is_rolled_back(api: M
         ) as why,
     ):
         await asyncio.to_thread(client.services.wait, "chat", revision=2, timeout_s=60)
-    assert why.value.reason.code == RolloutReason.ABORTED
+    assert why.value.reason.code == RolloutReason.ROLLOUT_ABORTED

@@ -28,8 +28,8 @@ SOURCES = {
 SQL = "\n".join(path.read_text() for folder in ("libs", "services") for path in sorted((ROOT / folder).rglob("*.sql")))
 OTHER_WORDS = {
     kind.type for kind in vars(problems).values() if isinstance(kind, type) and issubclass(kind, Problem)
-} | {"bus-away"}
-"""Codes that are something else, too: types of problems, and how a manager hears app-proxies (`Presence`)."""
+} | {"bus-away", "trial-run"}
+"""Codes that are something else, too: types of problems, how a manager hears app-proxies (`Presence`), what holds quota (`HolderKind`)."""
 
 
 @pytest.mark.parametrize("member", MEMBERS, ids=lambda member: f"{type(member).__name__}.{member.name}")

@@ -8,6 +8,14 @@ from headrace.manager import api
 from headrace.manager.api.app import ENDPOINTS
 
 _FILES = {path.stem for path in Path(api.__path__[0]).glob("*.py")}
+_OF_OTHER_NOUNS = {
+    "GET /v1/openapi.json",
+    "GET /v1/version",
+    "GET /v1/schemas/{name}",  # of definition files
+    "POST /v1/folders/{folder}/check",  # of definition files
+    "POST /v1/login-codes",
+    "PUT /v1/users/{user}/password",  # to log in by
+}
 
 
 def _noun(path: str) -> str | None:
@@ -22,4 +30,4 @@ def test_each_route_is_declared_in_the_file_that_its_noun_names() -> None:
         for endpoint in ENDPOINTS
         if endpoint.handler.__module__.rpartition(".")[2] != _noun(endpoint.path)
     }
-    assert set(elsewhere) == {"GET /v1/openapi.json", "GET /v1/version"}, elsewhere
+    assert set(elsewhere) == _OF_OTHER_NOUNS, elsewhere

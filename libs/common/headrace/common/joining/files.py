@@ -7,14 +7,19 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from headrace.common.bus.credentials import claims_of, credentials_file, seed_of, token_of
 from headrace.common.bus.identities import new_seed
+from headrace.common.contracts.messages.autoscalers import AutoscalerReport
+from headrace.common.contracts.messages.envelope import Message
+from headrace.common.contracts.messages.reports import NodeReport, ProxyReport
 from headrace.common.joining.errors import JoinError
 from headrace.common.runtime.files import write_atomically
 
 SettingValue = str | int | list[str]
+_REPORTS: Final[dict[str, type[Message]]] = {"agent": NodeReport, "proxy": ProxyReport, "autoscaler": AutoscalerReport}
+"""What each kind of service publishes of itself, under its own name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +61,7 @@ class MachineFiles:
             allowed = claims_of(token_of(self.credentials) or "")["nats"].get("pub", {}).get("allow", [])
         except (OSError, ValueError, AttributeError):
             return set()
-        return {kind for kind in ("agent", "proxy", "autoscaler") if f"report.{kind}.{self.name}" in allowed}
+        return {kind for kind, report in _REPORTS.items() if f"{report.prefix()}{self.name}" in allowed}
 
     def key(self, *, again: bool) -> str:
         """Return the seed of the machine's key, which is made if there is none. `again`: not the one that it joined with. Raises JoinError."""

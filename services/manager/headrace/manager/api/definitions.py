@@ -25,6 +25,7 @@ _KINDS: dict[str, DefinitionKind] = {
     "/v1/folders/{folder}/check",
     query=FolderQuery,
     body=CheckDefinition,
+    any_key=True,
     replies={200: Reply("What is wrong with it.", DefinitionCheck)},
 )
 async def check_definition(call: Call) -> web.Response:

@@ -15,6 +15,7 @@ routes = Routes("services")
     "POST",
     "/v1/resolutions",
     body=Resolve,
+    any_key=True,
     replies={200: Reply("What the request comes to.", ResolutionView)},
     problems=(Forbidden, NotFound),
 )

@@ -62,7 +62,9 @@ class Changes:
         self._drafts.check_port(change.endpoint_port, Findings())
         async with self._pool.acquire() as con:
             facts = await service_for(con, actor, reference, "member")
-        spec, resolution = await self._drafts.change(actor, facts, change, Findings())
+            draft = await self._drafts.asked(con, actor, facts, change, Findings())
+        spec = draft.spec if draft else None
+        resolution = await self._drafts.resolve(draft, Findings()) if draft else None
         async with transaction(self._pool) as con:
             facts = await self._hold(con, actor, reference)
             check_rollout(change, facts.service.rollout)
@@ -161,7 +163,8 @@ class Changes:
             facts = await service_for(con, actor, reference, "member")
             failing = facts.service.failed_starts or await services.errors(con, facts.service.id)
             spec = (await self._revision(con, facts, facts.revision)).spec
-        resolution = await self._drafts.revision(actor, facts, spec, Findings()) if failing else None
+            draft = await self._drafts.asked_again(con, actor, facts, spec, Findings()) if failing else None
+        resolution = await self._drafts.resolve(draft, Findings()) if draft else None
         return facts.revision, spec, resolution
 
     async def rollback(self, actor: Actor, reference: str, body: Rollback) -> ServiceDetail:

@@ -13,6 +13,7 @@ from headrace.common.contracts.problems import InvalidRequest, NotFound
 from headrace.common.contracts.reasons import Reason
 from headrace.common.contracts.reasons.service import NoteReason
 from headrace.common.contracts.revision import RevisionSpec
+from headrace.common.contracts.secret import PinnedSecret
 from headrace.common.contracts.slots import OF_PROJECTS
 from headrace.common.db.pool import Connection, Pool
 from headrace.manager.domain import masking, names, object_limits, quota
@@ -21,13 +22,27 @@ from headrace.manager.domain.object_limits import ObjectLimits
 from headrace.manager.domain.own_ports import OwnPorts
 from headrace.manager.domain.quota import Need
 from headrace.manager.domain.records.projects import Project
+from headrace.manager.domain.records.revisions import Revision
 from headrace.manager.domain.records.services import ServiceFacts
 from headrace.manager.domain.variants.resolved_spec import Resolution, ResolvedSpec
 from headrace.manager.store import projects, revisions, services
 from headrace.manager.usecases.context import no_group, project_for, project_or_only
 from headrace.manager.usecases.findings import Findings
-from headrace.manager.usecases.resolution import Resolver, find_folders
+from headrace.manager.usecases.resolution import Resolver, SpecFolders, find_folders
 from headrace.manager.usecases.service_bodies import check_rollout
+
+
+@dataclass(frozen=True)
+class AskedSpec:
+    """Spec that a change of a service asks for, with what it names."""
+
+    facts: ServiceFacts
+    spec: RevisionSpec
+    project: Project
+    found: SpecFolders | Revision
+    """Folders of a spec; or the current revision, of which only the secrets are to be the newest."""
+    pins: tuple[PinnedSecret, ...] = ()
+    """Versions of secrets that it keeps."""
 
 
 @dataclass(frozen=True)
@@ -63,45 +78,49 @@ class Drafts:
             found = await find_folders(con, actor, project, new, findings)
         return project, await self._resolver.judge(RevisionSpec.of(new), new.name, found, findings)
 
-    async def revision(
-        self, actor: Actor, facts: ServiceFacts, spec: RevisionSpec, findings: Findings, *, fresh: bool = False
-    ) -> Resolution | None:
-        """Return the resolved spec of a service that there is, None if it cannot be resolved. Raises NotFound, Forbidden.
+    async def asked(
+        self, con: Connection, actor: Actor, facts: ServiceFacts, change: UpdateService, findings: Findings
+    ) -> AskedSpec | None:
+        """Return the spec that a change asks for, with what it names; None where it asks for none. Raises NotFound, Forbidden."""
+        if change.spec is None and not change.refresh_secrets:
+            return None
+        spec = change.spec
+        if spec is None or masking.needs_former(spec):
+            current = await revisions.find(con, facts.service.id, facts.revision)
+            if current is None:
+                raise NotFound(f"service {facts.service.name} has no revision {facts.revision}")
+            if spec is None:
+                project = await project_for(con, actor, str(facts.service.project_id), "member")
+                return AskedSpec(facts, current.spec, project, current)
+            spec = masking.with_former(spec, current.spec)
+        return await self.asked_again(con, actor, facts, spec, findings, fresh=change.refresh_secrets)
+
+    async def asked_again(
+        self,
+        con: Connection,
+        actor: Actor,
+        facts: ServiceFacts,
+        spec: RevisionSpec,
+        findings: Findings,
+        *,
+        fresh: bool = False,
+    ) -> AskedSpec:
+        """Return a spec of a service that there is, with what it names. Raises NotFound, Forbidden.
 
         Secrets keep the versions of the current revision, unless they are to be `fresh`.
         """
-        async with self._pool.acquire() as con:
-            project = await project_for(con, actor, str(facts.service.project_id), "member")
-            found = await find_folders(con, actor, project, spec, findings)
-        pins = () if fresh else facts.resolved.secrets
-        return await self._resolver.judge(spec, facts.service.name, found, findings, pins)
+        project = await project_for(con, actor, str(facts.service.project_id), "member")
+        found = await find_folders(con, actor, project, spec, findings)
+        return AskedSpec(facts, spec, project, found, pins=() if fresh else facts.resolved.secrets)
 
-    async def change(
-        self, actor: Actor, facts: ServiceFacts, change: UpdateService, findings: Findings
-    ) -> tuple[RevisionSpec | None, Resolution | None]:
-        """Return the spec that the change asks for, and what it resolves to, None if it cannot be; None where it asks for none."""
-        if change.spec is not None:
-            spec = await self._unmasked(facts, change.spec)
-            return spec, await self.revision(actor, facts, spec, findings, fresh=change.refresh_secrets)
-        if not change.refresh_secrets:
-            return None, None
-        async with self._pool.acquire() as con:
-            project = await project_for(con, actor, str(facts.service.project_id), "member")
-            current = await revisions.find(con, facts.service.id, facts.revision)
-        if current is None:
-            raise NotFound(f"service {facts.service.name} has no revision {facts.revision}")
+    async def resolve(self, asked: AskedSpec, findings: Findings) -> Resolution | None:
+        """Return what the spec comes to, None if it cannot be resolved. No connection may be held meanwhile: it reads files."""
+        if isinstance(asked.found, SpecFolders):
+            return await self._resolver.judge(asked.spec, asked.facts.service.name, asked.found, findings, asked.pins)
         with findings.noted("refresh_secrets"):
-            refreshed = await self._resolver.refresh_secrets(project, current.resolved)
-            return current.spec, replace(current.resolution, spec=refreshed)
-        return current.spec, None
-
-    async def _unmasked(self, facts: ServiceFacts, spec: RevisionSpec) -> RevisionSpec:
-        """Return the spec with the values of masked variables that it was read without."""
-        if not masking.needs_former(spec):
-            return spec
-        async with self._pool.acquire() as con:
-            current = await revisions.find(con, facts.service.id, facts.revision)
-        return spec if current is None else masking.with_former(spec, current.spec)
+            refreshed = await self._resolver.refresh_secrets(asked.project, asked.found.resolved)
+            return replace(asked.found.resolution, spec=refreshed)
+        return None
 
     def check_port(self, port: int | None, findings: Findings) -> None:
         """Find InvalidRequest for an own port that no service may have."""

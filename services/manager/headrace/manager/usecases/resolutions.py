@@ -75,8 +75,9 @@ class Resolutions:
         self._drafts.check_port(change.endpoint_port, findings)
         async with self._pool.acquire() as con:
             facts = await service_for(con, actor, reference, "member")
-        spec, given = await self._drafts.change(actor, facts, change, findings)
-        failed = spec is not None and given is None
+            asked = await self._drafts.asked(con, actor, facts, change, findings)
+        given = await self._drafts.resolve(asked, findings) if asked else None
+        failed = asked is not None and given is None
         async with self._pool.acquire() as con, con.transaction(readonly=True):
             facts = await service_for(con, actor, reference, "member")
             service = facts.service

@@ -87,7 +87,9 @@ class Rollouts:
             facts = await self._hold(con, actor, reference, "abort")
             before = facts.service.served_revision_id
             assert before is not None  # noqa: S101 - a rollout is under way
-            why = Reason.of(RolloutReason.ABORTED, f"{actor.name} aborted it{f': {message}' if message else ''}")
+            why = Reason.of(
+                RolloutReason.ROLLOUT_ABORTED, f"{actor.name} aborted it{f': {message}' if message else ''}"
+            )
             await rollouts.fail(con, facts.service.id, facts.service.revision_id, why)
             await sessions.roll_back(con, facts.service.id, before)
             await self._record(con, actor, facts, "rollout.aborted", message, back_to=facts.served)

@@ -36,13 +36,13 @@ def failure(want: DesiredReplicas, have: Sequence[ObservedReplica], now: datetim
         return want.state.failed
     if want.gave_up:
         text = f"{MAX_FAILED_STARTS} starts of it in a row failed"
-        return Reason.of(RolloutReason.STARTS_FAILED, text)
+        return Reason.of(RolloutReason.ROLLOUT_STARTS_FAILED, text)
     since = waiting_since(want, have)
     if since is None or now - since < timedelta(seconds=want.rollout.progress_deadline_s):
         return None
     last = next((r.reason.text for r in have if r.revision_id == want.revision_id and not r.available), "")
     text = f"no further replica of it became ready within {want.rollout.progress_deadline_s:g} s"
-    return Reason.of(RolloutReason.DEADLINE, f"{text}; the last reason: {last}" if last else text)
+    return Reason.of(RolloutReason.ROLLOUT_DEADLINE_EXCEEDED, f"{text}; the last reason: {last}" if last else text)
 
 
 def failed(want: DesiredReplicas, why: Reason | None) -> list[Action]:

@@ -91,7 +91,7 @@ def _phase(
     facts: ServiceFacts, want: DesiredReplicas, have: Sequence[ObservedReplica], new: Side, now: datetime
 ) -> tuple[RolloutPhase, Reason]:
     if want.before is None:
-        return "complete", Reason.of(RolloutReason.COMPLETE, f"revision {facts.revision} is the only one")
+        return "complete", Reason.of(RolloutReason.ROLLOUT_COMPLETE, f"revision {facts.revision} is the only one")
     who = f"revision {facts.revision} has {new.ready} of {count(want.replicas, 'replica')}"
     failed = failure(want, have, now) if want.gave_up else None
     if failed is not None:
@@ -99,16 +99,18 @@ def _phase(
         return "failed", Reason.read(failed.code, text)
     if facts.rollout.paused_replicas is not None:
         by = f"paused by {facts.rollout.paused_by} at {count(facts.rollout.paused_replicas, 'replica')}"
-        return "paused", Reason.of(RolloutReason.PAUSED, f"{who}; {by}: resume or abort it")
+        return "paused", Reason.of(RolloutReason.ROLLOUT_PAUSED, f"{who}; {by}: resume or abort it")
     gate = want.gate
     if gate is None or new.ready < gate.new:
-        return "progressing", Reason.of(RolloutReason.PROGRESSING, f"{who}, revision {facts.served} serves the rest")
+        return "progressing", Reason.of(
+            RolloutReason.ROLLOUT_PROGRESSING, f"{who}, revision {facts.served} serves the rest"
+        )
     kind = "all new replicas are ready beside the old ones, without requests"
     if not gate.idle:
         kind = f"step {facts.rollout.step + 1} of {len(want.rollout.steps)} is reached"
     if gate.pause_s is None:
-        return "waiting", Reason.of(RolloutReason.AWAITING_PROMOTION, f"{who}; {kind}: promote or abort it")
-    return "waiting", Reason.of(RolloutReason.STEP_WAITING, f"{who}; {kind} and lasts {gate.pause_s:g} s")
+        return "waiting", Reason.of(RolloutReason.ROLLOUT_AWAITING_PROMOTION, f"{who}; {kind}: promote or abort it")
+    return "waiting", Reason.of(RolloutReason.ROLLOUT_STEP_WAITING, f"{who}; {kind} and lasts {gate.pause_s:g} s")
 
 
 def _observed(want: DesiredReplicas, replica: Replica, now: datetime) -> ObservedReplica:
