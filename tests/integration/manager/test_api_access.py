@@ -30,6 +30,7 @@ WITHOUT_PROJECT = {
     "/v1/users",
     "/v1/folders",
     "/v1/models",
+    "/v1/resource-presets",
     "/v1/services",
     "/v1/services/available",
     "/v1/services/counts",
@@ -51,6 +52,7 @@ BODIES = {
     "put_secret": {"value": "x"},
     "resolve": {"service": "red-service", "update": {"replicas": 2}},
     "check_definition": {"path": "model-definition.yaml", "text": "models: []"},
+    "update_resource_preset": {"description": "x"},
     "start_login": {"key": "hr_x", "token": True},
     "put_password": {"password": "correct horse battery"},
     "update_rule": {"enabled": False},
@@ -158,6 +160,7 @@ async def test_two_projects_do_not_see_each_other_on_any_route(api: ManagerApi) 
     revocation = await red.call("DELETE", f"/v1/services/red-service/tokens/{spent['id']}")
     rule = await red.call("POST", "/v1/services/red-service/rules", BODIES["add_rule"])
     await red.call("PUT", "/v1/projects/red/secrets/hub-token", {"value": "a secret line"})
+    size = await red.call("POST", "/v1/resource-presets", {"name": "red-size", "project": "red", "slots": {"cpu": 1}})
     run = await red.call("POST", "/v1/validations", {"runtime": "cmd"})
     upload = (await ask(red.http, "POST", f"/v1/folders/{folder}/uploads")).headers["Location"].rpartition("/")[2]
     project = (await red.call("GET", "/v1/projects/red"))["id"]
@@ -180,6 +183,7 @@ async def test_two_projects_do_not_see_each_other_on_any_route(api: ManagerApi) 
         "name": ("agent-1",),
         "join_token": (str(replica),),
         "secret": ("hub-token",),
+        "preset": ("red-size", size["id"]),
     }
     key = await api.admin.call("POST", "/v1/users/admin/keys", {"projects": ["blue"]})
     limited = Api(api.url, key["key"])  # of an operator, who owns both
@@ -199,7 +203,8 @@ async def test_two_projects_do_not_see_each_other_on_any_route(api: ManagerApi) 
                 looked_at += 1
     assert looked_at > 100
     await limited.close()
-    for path in ("/v1/projects", "/v1/folders", "/v1/services"):
+    await blue.call("GET", "/v1/resource-presets?project=red", expect=404)
+    for path in ("/v1/projects", "/v1/folders", "/v1/services", "/v1/resource-presets"):
         names = [item["name"] for item in (await blue.call("GET", path))["items"]]
         assert names in ([], ["blue"]), path
     assert (await blue.call("GET", "/v1/search?q=red"))["items"] == []

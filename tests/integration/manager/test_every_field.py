@@ -31,6 +31,7 @@ from headrace.common.contracts.http.logins import PutPassword, StartLogin
 from headrace.common.contracts.http.projects import CreateProject, PutMember, UpdateProject
 from headrace.common.contracts.http.replicas import PutWeight
 from headrace.common.contracts.http.resolutions import Resolve
+from headrace.common.contracts.http.resource_presets import CreateResourcePreset, UpdateResourcePreset
 from headrace.common.contracts.http.revisions import Rollback
 from headrace.common.contracts.http.rollouts import Promote, RolloutMessage
 from headrace.common.contracts.http.rules import UpdateRule
@@ -55,6 +56,8 @@ FIXED: Final[Mapping[tuple[str, str], str]] = {
     ("token", "expires_at"): "it is signed into the token; revoke it and make another",
     ("token", "expires_in_s"): "as expires_at",
     ("client", "name"): "it is half of what the app sends, and what replicas are told",
+    ("size", "name"): "services name it; make another",
+    ("size", "project"): "services of the project name it; make another",
     ("service", "name"): "callers have its endpoint",
     ("service", "project"): "its folders, quota and members are the project's",
     ("service", "resource_group"): "its replicas would have to move; make another service",
@@ -191,6 +194,11 @@ async def _rule(api: ManagerApi) -> str:
     return str((await api.admin.call("POST", "/v1/services/chat/rules", RULE))["id"])
 
 
+async def _size(api: ManagerApi) -> str:
+    await api.admin.call("POST", "/v1/resource-presets", {"name": "small", "slots": {"cpu": 2}})
+    return "small"
+
+
 TOKEN = {**CALLER, "name": Field("for the app", ("--name", "for the app"), unset("name"), "")}
 
 
@@ -227,6 +235,19 @@ RESOURCES: Final[Mapping[str, Resource]] = {
                 None,
                 {"cpu": "8", "mem": "1073741824"},
             ),
+        },
+    ),
+    "size": Resource(
+        CreateResourcePreset,
+        UpdateResourcePreset,
+        _size,
+        "/v1/resource-presets/{0}",
+        "/v1/resource-presets",
+        lambda client, name, body: client.resource_presets.update(name, body),
+        ("size", "update", "{0}"),
+        {
+            "description": Field("for tests", ("--description", "for tests"), unset("description"), ""),
+            "slots": Field({"cpu": "4"}, ("--slot", "cpu=4"), unset("slot"), ...),
         },
     ),
     "user": Resource(
@@ -384,6 +405,7 @@ SPEC: Final[Mapping[str, tuple[dict[str, Any], Field]]] = {
     "model_destination": (FOLDER, Field("/weights", ("--model-destination", "/weights"), unset("model-destination"))),
     "command": ({}, Field("serve --x", ("--command", "serve --x"), unset("command"))),
     "port": ({}, Field(8001, ("--port", "8001"), unset("port"))),
+    "size": ({}, Field("small", ("--size", "small"), unset("size"))),
     "slots": ({}, Field({"cpu": "2"}, ("--slot", "cpu=2"), unset("slot"))),
     "environ": ({}, Field({"A": "b"}, ("--env", "A=b"), unset("env"), {})),
     "masked": ({"environ": {"A": "b"}}, Field(["A"], ("--mask", "A"), unset("mask"), [])),
@@ -536,6 +558,7 @@ async def test_each_field_of_a_spec_is_set_seen_and_emptied_by_rest_python_and_c
         "weights", {"model-definition.yaml": DEFINITION, "other.yaml": DEFINITION.replace("8000", "8001")}
     )
     await admin.folder("corpus", {}, usage_mode="data")
+    await _size(person.api)
     for secret in ("hf-token", "registry"):
         await admin.call("PUT", f"/v1/projects/default/secrets/{secret}", {"value": "user:password"})
     more, how = SPEC[name]

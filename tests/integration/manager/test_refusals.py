@@ -29,6 +29,7 @@ WRONG_SERVICES: tuple[dict[str, Any], ...] = (
     {"extra": 1},
     {"slots": {"mem": "lots"}},
     {"slots": {"cpu": 0}},
+    {"size": "absent"},
     {"replicas": -1},
     {"endpoint_port": 80},
     {"environ": {"1A": "x"}},
@@ -87,6 +88,10 @@ CASES: tuple[tuple[str, str, Any], ...] = (
     ("PUT", "/v1/projects/default/secrets/Hub", {"value": "hf_token"}),
     ("PUT", "/v1/projects/default/secrets/hub", {"value": ""}),
     ("DELETE", "/v1/projects/default/secrets/absent", None),
+    ("POST", "/v1/resource-presets", {"name": "tiny", "slots": {"cpu": 0}}),
+    ("POST", "/v1/resource-presets", {"name": "small", "slots": {"cpu": 1}}),
+    ("PATCH", "/v1/resource-presets/small", {"slots": {"cpu": None}}),
+    ("DELETE", "/v1/resource-presets/absent?project=default", None),
     ("POST", "/v1/validations", {"runtime": "cmd", "image": "img", "project": "absent"}),
     ("GET", "/v1/absent", None),
     ("PUT", "/v1/services", {}),
@@ -116,6 +121,7 @@ ODD: tuple[Odd, ...] = (
     Odd("GET", "/v1/services", "without a key", {"Authorization": ""}),
     Odd("GET", "/v1/services", "with a key that is none", {"Authorization": "Bearer hr_none"}),
     Odd("POST", "/v1/projects", "by who is no operator", content=b'{"name": "mine"}', of="viewer"),
+    Odd("DELETE", "/v1/resource-presets/small", "by who is no operator", of="viewer"),
     Odd("PATCH", "/v1/services/chat", "by a viewer of its project", content=b'{"replicas": 2}', of="viewer"),
     Odd("POST", "/v1/services/rests/restart", "of a stopped service"),
     Odd(
@@ -187,6 +193,7 @@ async def _prepared(api: ManagerApi) -> dict[str, Api]:
     await admin.call("PUT", "/v1/projects/default/secrets/used", {"value": "hf_token"})
     spec = {"runtime": "cmd", "image": "img", "secret_environ": {"HF_TOKEN": "used"}}
     await admin.call("PATCH", "/v1/services/rests", {"spec": spec})
+    await admin.call("POST", "/v1/resource-presets", {"name": "small", "slots": {"cpu": 1}})
     await admin.call("POST", "/v1/projects", {"name": "small", "quota": {"cpu": 1}})
     await admin.folder("data", {}, project="small")
     await admin.folder("weights", {"model-definition.yaml": "models:\n  - {name: m, model_path: relative}\n"})

@@ -26,6 +26,7 @@ SPEC: dict[str, Any] = {
     "model_destination": "/weights",
     "command": "serve",
     "port": 80,
+    "size": "large",
     "slots": {"cpu": "1", "mem": "1g"},
     "environ": {"A": "1", "B": "2"},
     "masked": ["A", "B"],

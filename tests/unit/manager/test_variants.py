@@ -205,6 +205,26 @@ def test_request_over_model_definition_over_service_definition_over_baseline_eac
     assert found.origins["slots.cpu"].file == "service-definition.toml"
 
 
+def test_request_over_size_over_files_slot_by_slot_each_with_its_origin() -> None:
+    defaults = ServiceDefaults.model_validate({"resource_slots": {"cpu": 2, "npu": 1, "cuda.shares": "0.5"}})
+    size = {"cpu": Decimal(8), "mem": Decimal(4 * GIB), "cuda.device": Decimal(2)}
+    inputs = Inputs("chat", defaults=defaults, size=size)
+    found = resolution(inputs, size="large", slots={"cpu": 3})
+    assert found.spec.slots == {"cpu": 3, "mem": 4 * GIB, "npu": 1, "cuda.device": 2}, "whole GPUs put fractions aside"
+    said = {path.removeprefix("slots."): o for path, o in found.origins.items() if path.startswith("slots.")}
+    assert {name: (origin.source, origin.size) for name, origin in said.items()} == {
+        "cpu": ("request", None),
+        "mem": ("size", "large"),
+        "npu": ("service-definition", None),
+        "cuda.device": ("size", "large"),
+    }
+    assert said["mem"].path == "slots.mem"
+    shares = resolved(inputs, size="large", slots={"cuda.shares": "0.25"})
+    assert shares.slots == {"cpu": 8, "mem": 4 * GIB, "npu": 1, "cuda.shares": Decimal("0.25")}
+    none = resolved(replace(inputs, size={"cuda.shares": Decimal(0)}), size="plain")
+    assert none.slots == {"cpu": 2, "mem": GIB, "npu": 1}, "a size may take away what a file asks for"
+
+
 @pytest.mark.parametrize("runtime", get_args(RuntimeVariant))
 def test_every_value_that_replicas_get_has_an_origin(runtime: str) -> None:
     definition = DEFINITION if runtime == "custom" else None

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from headrace.sdk.logins import Logins
     from headrace.sdk.models import Models
     from headrace.sdk.projects import Projects
+    from headrace.sdk.resource_presets import ResourcePresets
     from headrace.sdk.rollouts import Rollouts
     from headrace.sdk.rules import Rules
     from headrace.sdk.secrets import Secrets
@@ -151,6 +152,13 @@ class Client:
         from headrace.sdk.secrets import Secrets  # noqa: PLC0415
 
         return Secrets(self._transport)
+
+    @cached_property
+    def resource_presets(self) -> ResourcePresets:
+        """Resource presets: the sizes that services may name."""
+        from headrace.sdk.resource_presets import ResourcePresets  # noqa: PLC0415
+
+        return ResourcePresets(self._transport)
 
     @cached_property
     def rules(self) -> Rules:

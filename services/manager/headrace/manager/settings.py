@@ -149,6 +149,8 @@ class Settings(ServiceSettings):
     measure_folders_every: Annotated[timedelta, Field(ge=timedelta(minutes=1))] = timedelta(days=1)
     """How often each folder is walked to count what uploads did not: files written by containers, or lost in a crash."""
     secrets_per_project: Annotated[int, Field(ge=1, le=10_000)] = DEFAULT_LIMITS.secrets_per_project
+    resource_presets_per_project: Annotated[int, Field(ge=1, le=10_000)] = DEFAULT_LIMITS.resource_presets_per_project
+    """Sizes of its own; as many for all projects."""
     validations_per_project: Annotated[int, Field(ge=1, le=10_000)] = DEFAULT_LIMITS.validations_per_project
     """Trial runs that have not ended."""
     members_per_project: Annotated[int, Field(ge=1, le=100_000)] = DEFAULT_LIMITS.members_per_project

@@ -28,6 +28,7 @@ RuleId = NewType("RuleId", UUID)
 EventId = NewType("EventId", UUID)
 JoinTokenId = NewType("JoinTokenId", UUID)
 SecretId = NewType("SecretId", UUID)
+ResourcePresetId = NewType("ResourcePresetId", UUID)
 
 SLUG = pattern(
     r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$",

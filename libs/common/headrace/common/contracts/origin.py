@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-OriginSource = Literal["baseline", "service-definition", "model-definition", "request"]
+OriginSource = Literal["baseline", "service-definition", "model-definition", "size", "request"]
 """The layers of a spec, lowest first: each wins over those before it."""
 
 
@@ -20,6 +20,8 @@ class Origin(BaseModel):
     source: OriginSource
     """`baseline`: what the runtime variant has without any other word."""
     path: str = ""
-    """Field of the request, or path in the file; empty for the baseline."""
+    """Field of the request or of the size, or path in the file; empty for the baseline."""
     file: str | None = None
     """Definition file."""
+    size: str | None = None
+    """Name of the resource preset."""

@@ -9,6 +9,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, field_validator
 
+from headrace.common.contracts.ids import Slug
 from headrace.common.contracts.model_uri import ModelUri
 from headrace.common.contracts.numbers import NO_TRUTH
 from headrace.common.contracts.secret import SecretReference
@@ -65,8 +66,8 @@ class ExtraMount(_Closed):
 
 
 class RevisionSpec(_Closed):
-    """Spec of a replica. Fields left out come from the model definition, then from service-definition.toml, then from the
-    runtime's baseline.
+    """Spec of a replica. Fields left out come from the size, then from the model definition, then from
+    service-definition.toml, then from the runtime's baseline.
     """
 
     folder: Annotated[str | None, StringConstraints(min_length=1, max_length=64)] = None
@@ -87,7 +88,11 @@ class RevisionSpec(_Closed):
     """For `cmd` the command line; for `custom` instead of the definition's. Other variants have their own."""
     port: Annotated[int | None, Field(ge=1, le=65535)] = None
     """Where the program listens; default the definition's, or the variant's."""
+    size: Slug | None = None
+    """Resource preset, by name: one of the project, or one for all projects. Its amounts are those of the time when the revision is
+    made, and win over the files'."""
     slots: RequestedSlots | None = None
+    """Amounts that win over those of `size`, slot by slot."""
     environ: Annotated[
         dict[EnvironName, EnvironValue],
         BeforeValidator(values_as_text, json_schema_input_type=dict[str, str | float | bool]),

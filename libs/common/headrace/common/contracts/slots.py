@@ -94,6 +94,13 @@ def parse_request(value: object) -> dict[str, Decimal]:
     return slots
 
 
+def parse_request_change(value: object) -> dict[str, Decimal | None]:
+    """Parse a change of requested slots by name; None removes a slot. Raises Refused; what is left is for `parse_request`."""
+    change = parse_change(value)
+    parse_request({name: amount for name, amount in change.items() if amount is not None})
+    return change
+
+
 def least_words(name: str) -> str:
     """Return the minimum of `cpu` or `mem` as people write it."""
     return f"{int(MIN[name] / 2**20)}m" if name == MEM else f"{MIN[name]}"
@@ -165,3 +172,9 @@ QuotaChange = Annotated[
     PlainSerializer(_changes, return_type=dict[str, str | None]),
 ]
 """Changes of a quota, by slot; None removes a slot's limit."""
+RequestedSlotsChange = Annotated[
+    dict[str, Decimal | None],
+    BeforeValidator(parse_request_change, json_schema_input_type=dict[str, str | float | None]),
+    PlainSerializer(_changes, return_type=dict[str, str | None]),
+]
+"""Changes of requested slots, by slot; None removes a slot."""

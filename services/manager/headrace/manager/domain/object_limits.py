@@ -22,6 +22,8 @@ class ObjectLimits:
     """Of its folders, where its quota does not say another number. So with the next one."""
     stored_files_per_project: int = 1_000_000
     secrets_per_project: int = 200
+    resource_presets_per_project: int = 100
+    """Of its own; as many for all projects."""
     validations_per_project: int = 20
     """That have not ended."""
     members_per_project: int = 1000

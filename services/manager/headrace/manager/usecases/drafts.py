@@ -28,7 +28,7 @@ from headrace.manager.domain.variants.resolved_spec import Resolution, ResolvedS
 from headrace.manager.store import projects, revisions, services
 from headrace.manager.usecases.context import no_group, project_for, project_or_only
 from headrace.manager.usecases.findings import Findings
-from headrace.manager.usecases.resolution import Resolver, SpecFolders, find_folders
+from headrace.manager.usecases.resolution import Resolver, SpecParts, find_parts
 from headrace.manager.usecases.service_bodies import check_rollout
 
 
@@ -39,7 +39,7 @@ class AskedSpec:
     facts: ServiceFacts
     spec: RevisionSpec
     project: Project
-    found: SpecFolders | Revision
+    found: SpecParts | Revision
     """Folders of a spec; or the current revision, of which only the secrets are to be the newest."""
     pins: tuple[PinnedSecret, ...] = ()
     """Versions of secrets that it keeps."""
@@ -75,7 +75,7 @@ class Drafts:
             check_rollout(new, {})
         async with self._pool.acquire() as con:
             project = await project_or_only(con, actor, new.project, "member")
-            found = await find_folders(con, actor, project, new, findings)
+            found = await find_parts(con, actor, project, new, findings)
         return project, await self._resolver.judge(RevisionSpec.of(new), new.name, found, findings)
 
     async def asked(
@@ -110,12 +110,12 @@ class Drafts:
         Secrets keep the versions of the current revision, unless they are to be `fresh`.
         """
         project = await project_for(con, actor, str(facts.service.project_id), "member")
-        found = await find_folders(con, actor, project, spec, findings)
+        found = await find_parts(con, actor, project, spec, findings)
         return AskedSpec(facts, spec, project, found, pins=() if fresh else facts.resolved.secrets)
 
     async def resolve(self, asked: AskedSpec, findings: Findings) -> Resolution | None:
         """Return what the spec comes to, None if it cannot be resolved. No connection may be held meanwhile: it reads files."""
-        if isinstance(asked.found, SpecFolders):
+        if isinstance(asked.found, SpecParts):
             return await self._resolver.judge(asked.spec, asked.facts.service.name, asked.found, findings, asked.pins)
         with findings.noted("refresh_secrets"):
             refreshed = await self._resolver.refresh_secrets(asked.project, asked.found.resolved)

@@ -31,6 +31,7 @@ from headrace.manager.usecases.projects import Projects
 from headrace.manager.usecases.receipts import Receipts
 from headrace.manager.usecases.replicas import Replicas
 from headrace.manager.usecases.resolutions import Resolutions
+from headrace.manager.usecases.resource_presets import ResourcePresets
 from headrace.manager.usecases.rollouts import Rollouts
 from headrace.manager.usecases.rules import Rules
 from headrace.manager.usecases.search import Search
@@ -73,6 +74,7 @@ class UseCases:
     tokens: Tokens
     clients: Clients
     secrets: Secrets
+    resource_presets: ResourcePresets
     rules: Rules
     history: History
     audit: Audit

@@ -28,7 +28,7 @@ from headrace.manager.domain.object_limits import ObjectLimits
 from headrace.manager.domain.placement import known_slots
 from headrace.manager.domain.records.projects import Project
 from headrace.manager.domain.records.users import User
-from headrace.manager.store import agents, events, folders, projects, secrets, tokens, users
+from headrace.manager.store import agents, events, folders, projects, resource_presets, secrets, tokens, users
 from headrace.manager.usecases.context import make_page, operators_only, project_for
 from headrace.manager.views.projects import member_view, project_view, usage_view
 from headrace.manager.views.whoami import whoami_view
@@ -124,6 +124,7 @@ class Projects:
             await projects.mark_deleted(con, project.id)
             await tokens.revoke_all(con, project.id)
             await secrets.delete_all(con, project.id)
+            await resource_presets.delete_all(con, project.id)
             await events.record(con, actor, "project.deleted", project_id=project.id)
 
     async def usage(self, actor: Actor, reference: str) -> Usage:

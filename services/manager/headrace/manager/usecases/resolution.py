@@ -1,4 +1,4 @@
-"""Spec resolver: finds the folders, reads their definition files, and resolves.
+"""Spec resolver: finds folders and size, reads the folders' definition files, and resolves.
 
 Files are read without a database connection held; folders are locked again when the revision is created.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from functools import partial
 
 from headrace.common.contracts import wording
@@ -45,7 +46,7 @@ from headrace.manager.domain.variants.resolved_spec import Resolution, ResolvedS
 from headrace.manager.folders.tree import Tree
 from headrace.manager.secret_keys import SecretKeys
 from headrace.manager.sources.credentials import Credential, credential_of
-from headrace.manager.store import folders, imports, secrets
+from headrace.manager.store import folders, imports, resource_presets, secrets
 from headrace.manager.usecases.context import folder_for
 from headrace.manager.usecases.findings import Findings
 from headrace.manager.usecases.model_sources import ModelSources
@@ -54,18 +55,25 @@ from headrace.manager.usecases.snapshots import FolderSnapshots
 
 
 @dataclass(frozen=True)
-class SpecFolders:
-    """Folders that a spec names; `extra` in the order of its mounts. None: there is no such folder, as was found."""
+class SpecParts:
+    """Folders and size that a spec names; `extra` in the order of its mounts. None: there is no such thing, as was found."""
 
     project: Project
     model: Folder | None
     extra: tuple[Folder | None, ...]
+    size: Mapping[str, Decimal] | None = None
+    """Slots of the resource preset."""
+
+    def all_of(self, spec: RevisionSpec) -> bool:
+        """Return whether everything that the spec names is there."""
+        named = ((spec.folder, self.model), (spec.size, self.size))
+        return None not in self.extra and all(found is not None for name, found in named if name is not None)
 
 
-async def find_folders(
+async def find_parts(
     con: Connection, actor: Actor, project: Project, spec: RevisionSpec, findings: Findings
-) -> SpecFolders:
-    """Return the folders that the spec names. Finds NotFound for one that is not in the project."""
+) -> SpecParts:
+    """Return what the spec names. Finds NotFound for a folder that is not in the project, InvalidRequest for no such size."""
 
     async def folder(reference: str, field: str) -> Folder | None:
         with findings.noted(field):
@@ -79,7 +87,22 @@ async def find_folders(
     model = await folder(spec.folder, "folder") if spec.folder else None
     mounts = enumerate(spec.extra_mounts)
     extra = [await folder(mount.folder, f"extra_mounts[{index}].folder") for index, mount in mounts]
-    return SpecFolders(project, model, tuple(extra))
+    with findings.noted("size"):
+        return SpecParts(project, model, tuple(extra), await _size(con, project, spec.size))
+    return SpecParts(project, model, tuple(extra))
+
+
+async def _size(con: Connection, project: Project, name: str | None) -> Mapping[str, Decimal] | None:
+    """Return the slots of the resource preset. Raises InvalidRequest with those that there are."""
+    if name is None:
+        return None
+    found = await resource_presets.usable(con, project.id, name)
+    if found is None:
+        names = await resource_presets.names(con, project.id, most=NAMED + 1)
+        known = ", ".join(names[:NAMED]) + (", …" if len(names) > NAMED else "")
+        allowed = f"one of {known}" if names else f"none: project {project.name} has no resource preset"
+        raise InvalidRequest.of("size", name, f"{allowed}; or no size, and slots")
+    return found.slots
 
 
 async def hold_parts(con: Connection, resolved: ResolvedSpec) -> None:
@@ -111,7 +134,7 @@ class Resolver:
         self._sources = sources
         self._parsing = parsing
 
-    async def resolve(self, spec: RevisionSpec, name: str, found: SpecFolders) -> Resolution:
+    async def resolve(self, spec: RevisionSpec, name: str, found: SpecParts) -> Resolution:
         """Return the resolved spec of a service called `name`, with a snapshot of the model folder as it is now.
 
         The definition files are the snapshot's. Raises InvalidDefinition for an invalid file, InvalidRequest for fields
@@ -126,7 +149,7 @@ class Resolver:
         self,
         spec: RevisionSpec,
         name: str,
-        found: SpecFolders,
+        found: SpecParts,
         findings: Findings,
         pins: Sequence[PinnedSecret] = (),
     ) -> Resolution | None:
@@ -139,10 +162,10 @@ class Resolver:
         inputs = await self._inputs(spec, name, found, findings, pins)
         with findings.noted():
             asked = asked_secrets(spec, inputs.defaults)
-            inputs = replace(inputs, pins=await self._pins(found.project, asked, pins))
+            inputs = replace(inputs, size=found.size, pins=await self._pins(found.project, asked, pins))
         named = {finding.field for finding in findings.found}
         with findings.noted():
-            if len(findings.found) == before and None not in found.extra and (found.model or not spec.folder):
+            if len(findings.found) == before and found.all_of(spec):
                 return resolve.resolve(spec, inputs)
             errors = [error for error in spec_checks.unfit(spec, inputs) if error["field"] not in named]
             if errors:  # those that can be told without what is missing
@@ -200,7 +223,7 @@ class Resolver:
         self,
         spec: RevisionSpec,
         name: str,
-        found: SpecFolders,
+        found: SpecParts,
         findings: Findings,
         before: Sequence[PinnedSecret],
     ) -> Inputs:

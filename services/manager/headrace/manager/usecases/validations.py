@@ -22,7 +22,7 @@ from headrace.manager.store import events, projects, services, sessions, validat
 from headrace.manager.usecases.context import as_id, authorise, no_group, project_or_only
 from headrace.manager.usecases.findings import Findings
 from headrace.manager.usecases.ports import Pokes
-from headrace.manager.usecases.resolution import Resolver, find_folders, hold_parts
+from headrace.manager.usecases.resolution import Resolver, find_parts, hold_parts
 from headrace.manager.views.validations import validation_view
 
 _NAME = "validation"
@@ -50,7 +50,7 @@ class Validations:
         """Start a trial run. Raises NotFound, Forbidden, InvalidDefinition, InvalidRequest, QuotaExceeded."""
         async with self._pool.acquire() as con:
             project = await project_or_only(con, actor, new.project, "member")
-            found = await find_folders(con, actor, project, new, Findings())
+            found = await find_parts(con, actor, project, new, Findings())
         spec = RevisionSpec.of(new)
         resolved = (await self._resolver.resolve(spec, _NAME, found)).spec
         session_id = SessionId(new_uuid())

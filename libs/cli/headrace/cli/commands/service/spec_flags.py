@@ -64,6 +64,14 @@ class SpecFlags:
     container_port: Annotated[int | None, typer.Option("--port", metavar="PORT", help="Where the program listens.")] = (
         None
     )
+    size: Annotated[
+        str | None,
+        typer.Option(
+            "--size",
+            metavar="SIZE",
+            help="Amounts by name: see headrace size ls. Own ones (--slot) win over it.",
+        ),
+    ] = None
     slot: Annotated[
         list[str] | None,
         typer.Option(
@@ -143,6 +151,7 @@ class SpecFlags:
             "model_destination": self.model_destination,
             "command": self.command_line,
             "port": self.container_port,
+            "size": self.size,
             "slots": pairs(self.slot, "--slot") if self.slot else None,
             "environ": environ or None,
             "masked": self.mask or None,

@@ -33,6 +33,7 @@ def show_revision(session: Session, service: str, number: int) -> None:
             ("message", found.message or None),
             ("runtime", spec.runtime),
             ("image", spec.image),
+            ("size", found.spec.size),
             ("slots", slots(spec.slots)),
             *spec_facts(spec),
         ),
@@ -91,6 +92,8 @@ class EffectiveValue:
             return "-"
         if self.origin.source == "baseline":
             return "the runtime's baseline"
+        if self.origin.source == "size":
+            return f"size {self.origin.size}: {self.origin.path}"
         return f"{self.origin.file or self.origin.source}: {self.origin.path}"
 
     def model_dump_json(self) -> str:

@@ -18,6 +18,7 @@ OF_THE_SPEC: Final = {
     "model-destination": "model_destination",
     "command": "command",
     "port": "port",
+    "size": "size",
     "slot": "slots",
     "env": "environ",
     "mask": "masked",

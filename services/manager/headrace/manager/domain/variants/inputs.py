@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Final
 
 from headrace.common.contracts.ids import FolderId, SnapshotId
@@ -44,6 +45,8 @@ class Inputs:
     definition: ChosenModel | None = None
     defaults: ServiceDefaults | None = None
     extra: Sequence[FolderFacts] = ()
+    size: Mapping[str, Decimal] | None = None
+    """Slots of the resource preset that the spec names."""
     pins: SecretPins = NO_SECRETS
 
 

@@ -1,4 +1,4 @@
-"""Layers of a spec: runtime baseline, service-definition.toml, model definition, request. The later one wins.
+"""Layers of a spec: runtime baseline, service-definition.toml, model definition, size, request. The later one wins.
 
 Each layer gives values by their path in the effective spec, each with its origin, so that value and origin cannot differ.
 """
@@ -27,14 +27,11 @@ _HEALTH: Final = "health_check"
 
 def merged(spec: RevisionSpec, inputs: Inputs) -> Layer:
     """Return each value of the effective spec with its origin."""
-    request = _request(spec, inputs)
-    below = {**_baseline(spec, inputs), **_service_definition(spec, inputs), **_model_definition(inputs)}
-    for mine, other in ((GPU_DEVICE, GPU_SHARES), (GPU_SHARES, GPU_DEVICE)):
-        if request.get(f"slots.{mine}", (0, BASELINE))[0]:  # whole GPUs replace fractions, and the other way round
-            below.pop(f"slots.{other}", None)
+    files = {**_baseline(spec, inputs), **_service_definition(spec, inputs), **_model_definition(inputs)}
+    below = _over(files, _size(spec, inputs))
     for name in spec.secret_environ:  # a secret takes the place of a value
         below.pop(f"environ.{name}", None)
-    return {**below, **request}
+    return _over(below, _request(spec, inputs))
 
 
 def gathered(layer: Layer, name: str) -> dict[str, Any]:
@@ -61,6 +58,16 @@ def origin_of(pin: PinnedSecret, spec: RevisionSpec) -> Origin:
     if pin.use == "variable" and pin.variable not in spec.secret_environ:
         return _in_defaults(spec, f"secret_environ.{pin.variable}")
     return _asked({"registry": "pull_secret", "model": "model_secret"}.get(pin.use, f"secret_environ.{pin.variable}"))
+
+
+def _over(below: Layer, above: Layer) -> Layer:
+    """Return both layers as one. Whole GPUs of the upper one replace fractions of the lower one, and the other way round."""
+    replaced = {
+        f"slots.{other}"
+        for mine, other in ((GPU_DEVICE, GPU_SHARES), (GPU_SHARES, GPU_DEVICE))
+        if above.get(f"slots.{mine}", (0, BASELINE))[0]
+    }
+    return {**{path: value for path, value in below.items() if path not in replaced}, **above}
 
 
 def _baseline(spec: RevisionSpec, inputs: Inputs) -> Layer:
@@ -123,6 +130,13 @@ def _model_definition(inputs: Inputs) -> Layer:
     return {
         path: (value, Origin(source="model-definition", file=chosen.file, path=chosen.path(field)))
         for path, (value, field) in values.items()
+    }
+
+
+def _size(spec: RevisionSpec, inputs: Inputs) -> Layer:
+    return {
+        path: (amount, Origin(source="size", path=path, size=spec.size))
+        for path, amount in ((f"slots.{name}", amount) for name, amount in (inputs.size or {}).items())
     }
 
 

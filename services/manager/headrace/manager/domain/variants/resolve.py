@@ -1,4 +1,4 @@
-"""Spec resolution: the request over the model definition over service-definition.toml over the runtime's baseline. Pure.
+"""Spec resolution: request over size over model definition over service-definition.toml over the runtime's baseline. Pure.
 
 All fields that do not fit are reported together, since each attempt of a caller is a round trip.
 """
