@@ -31,6 +31,7 @@ WITHOUT_PROJECT = {
     "/v1/folders",
     "/v1/models",
     "/v1/resource-presets",
+    "/v1/resource-groups",
     "/v1/services",
     "/v1/services/available",
     "/v1/services/counts",
@@ -46,7 +47,14 @@ WITHOUT_PROJECT = {
 }
 JOINING = {"POST": (400,), "GET": (200, 404)}
 """Answers to a stranger below /v1/join: who sends no join token, or no proof of a key, joins and renews nothing."""
-OF_OPERATORS = ("/v1/agents", "/v1/removed-agents", "/v1/join-tokens", "/v1/identities", "/v1/audit")
+OF_OPERATORS = (
+    "/v1/agents",
+    "/v1/removed-agents",
+    "/v1/join-tokens",
+    "/v1/identities",
+    "/v1/audit",
+    "/v1/resource-groups/",
+)
 """Beginnings of the paths that are refused to everybody else, whatever they name."""
 BODIES = {
     "put_secret": {"value": "x"},
@@ -184,6 +192,7 @@ async def test_two_projects_do_not_see_each_other_on_any_route(api: ManagerApi) 
         "join_token": (str(replica),),
         "secret": ("hub-token",),
         "preset": ("red-size", size["id"]),
+        "group": ("default",),
     }
     key = await api.admin.call("POST", "/v1/users/admin/keys", {"projects": ["blue"]})
     limited = Api(api.url, key["key"])  # of an operator, who owns both

@@ -31,6 +31,7 @@ from headrace.common.contracts.http.logins import PutPassword, StartLogin
 from headrace.common.contracts.http.projects import CreateProject, PutMember, UpdateProject
 from headrace.common.contracts.http.replicas import PutWeight
 from headrace.common.contracts.http.resolutions import Resolve
+from headrace.common.contracts.http.resource_groups import CreateResourceGroup
 from headrace.common.contracts.http.resource_presets import CreateResourcePreset, UpdateResourcePreset
 from headrace.common.contracts.http.revisions import Rollback
 from headrace.common.contracts.http.rollouts import Promote, RolloutMessage
@@ -78,6 +79,7 @@ ONCE: Final[Mapping[type[BaseModel], str]] = {
     Resolve: "says what a creation or a change comes to, and sets nothing",
     StartValidation: "a trial run is over when it ends; another one is started",
     CreateFolder: "revisions name folders, and were checked against what the folder is for; files are what changes in it",
+    CreateResourceGroup: "it has a name only, and is taken away by DELETE (test_api_resource_groups.py)",
     PutSecret: "a value is replaced by the same request, and taken away by DELETE (test_api_secrets.py)",
     StartLogin: "makes a login, which is ended by DELETE (test_api_logins.py)",
     PutPassword: "a password is replaced by the same request, and taken away by null (test_api_logins.py)",

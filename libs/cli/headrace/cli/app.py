@@ -126,6 +126,7 @@ ENTRIES: Mapping[str, Entry] = {
     "client": _group("Named clients: apps that call a service with basic auth.", "client"),
     "rule": _group("Autoscaling rules of a service.", "rule"),
     "agent": _group("Agents: machines, their resources and kernels (operators).", "agent"),
+    "resource-group": _group("Resource groups: sets of machines, which services may name.", "resource_group"),
     "proxy": _group("App-proxies: how further ones join (operators).", "proxy"),
     "autoscaler": _group("Autoscalers: how further ones join (operators).", "autoscaler"),
     "join-token": _group("Tokens with which machines join (operators).", "join_token"),

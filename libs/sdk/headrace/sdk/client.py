@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from headrace.sdk.logins import Logins
     from headrace.sdk.models import Models
     from headrace.sdk.projects import Projects
+    from headrace.sdk.resource_groups import ResourceGroups
     from headrace.sdk.resource_presets import ResourcePresets
     from headrace.sdk.rollouts import Rollouts
     from headrace.sdk.rules import Rules
@@ -159,6 +160,13 @@ class Client:
         from headrace.sdk.resource_presets import ResourcePresets  # noqa: PLC0415
 
         return ResourcePresets(self._transport)
+
+    @cached_property
+    def resource_groups(self) -> ResourceGroups:
+        """Resource groups: the sets of machines that services may name."""
+        from headrace.sdk.resource_groups import ResourceGroups  # noqa: PLC0415
+
+        return ResourceGroups(self._transport)
 
     @cached_property
     def rules(self) -> Rules:

@@ -102,6 +102,7 @@ from headrace.manager.usecases.receipts import Receipts
 from headrace.manager.usecases.replicas import Replicas
 from headrace.manager.usecases.resolution import Resolver
 from headrace.manager.usecases.resolutions import Resolutions
+from headrace.manager.usecases.resource_groups import ResourceGroups
 from headrace.manager.usecases.resource_presets import ResourcePresets
 from headrace.manager.usecases.revocations import Revocations
 from headrace.manager.usecases.rollouts import Rollouts
@@ -402,6 +403,7 @@ def make_use_cases(
         clients=Clients(pool, pokes, limits, revocations),
         secrets=Secrets(pool, keys, limits),
         resource_presets=ResourcePresets(pool, limits),
+        resource_groups=ResourceGroups(pool),
         rules=Rules(pool, outcomes, pokes, limits),
         history=History(pool, snapshots),
         audit=Audit(pool),

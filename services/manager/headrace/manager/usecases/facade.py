@@ -31,6 +31,7 @@ from headrace.manager.usecases.projects import Projects
 from headrace.manager.usecases.receipts import Receipts
 from headrace.manager.usecases.replicas import Replicas
 from headrace.manager.usecases.resolutions import Resolutions
+from headrace.manager.usecases.resource_groups import ResourceGroups
 from headrace.manager.usecases.resource_presets import ResourcePresets
 from headrace.manager.usecases.rollouts import Rollouts
 from headrace.manager.usecases.rules import Rules
@@ -75,6 +76,7 @@ class UseCases:
     clients: Clients
     secrets: Secrets
     resource_presets: ResourcePresets
+    resource_groups: ResourceGroups
     rules: Rules
     history: History
     audit: Audit
