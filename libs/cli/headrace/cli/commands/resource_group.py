@@ -12,7 +12,7 @@ from headrace.cli.output import Columns
 from headrace.cli.session import Session
 from headrace.common.contracts.http.resource_groups import ResourceGroupView
 
-Name = Annotated[str, typer.Argument(metavar="GROUP")]
+Name = Annotated[str, typer.Argument(metavar="GROUP", help="Lower-case letters, digits and hyphens.")]
 _COLUMNS: Columns[ResourceGroupView] = (("NAME", lambda g: g.name), ("CREATED", lambda g: g.created_at))
 
 

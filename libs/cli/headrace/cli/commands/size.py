@@ -28,7 +28,11 @@ OwnOf = Annotated[
 ]
 Slot = Annotated[
     list[str] | None,
-    typer.Option("--slot", metavar="NAME=AMOUNT", help="cpu=2, mem=4g, cuda.device=1, cuda.shares=0.5. Repeatable."),
+    typer.Option(
+        "--slot",
+        metavar="NAME=AMOUNT",
+        help="cpu=2, mem=4g, cuda.device=1, cuda.shares=0.5. Repeatable; in an update the others stay.",
+    ),
 ]
 _COLUMNS: Columns[ResourcePresetView] = (
     ("NAME", lambda s: s.name),

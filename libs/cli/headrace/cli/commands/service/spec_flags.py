@@ -69,7 +69,7 @@ class SpecFlags:
         typer.Option(
             "--size",
             metavar="SIZE",
-            help="Amounts by name: see headrace size ls. Own ones (--slot) win over it.",
+            help="Amounts by name: see headrace size ls. Those of --slot win over it, also earlier ones.",
         ),
     ] = None
     slot: Annotated[
