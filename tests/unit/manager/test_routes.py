@@ -11,6 +11,8 @@ _FILES = {path.stem for path in Path(api.__path__[0]).glob("*.py")}
 _OF_OTHER_NOUNS = {
     "GET /v1/openapi.json",
     "GET /v1/version",
+    "GET /v1/services",  # lists have a file of their own
+    "GET /v1/services/counts",
     "GET /v1/schemas/{name}",  # of definition files
     "POST /v1/folders/{folder}/check",  # of definition files
     "POST /v1/login-codes",

@@ -12,3 +12,9 @@ create table resource_presets (
 );
 create unique index resource_presets_name on resource_presets (project_id, name) where project_id is not null;
 create unique index resource_presets_of_all on resource_presets (name) where project_id is null;
+-- Resource groups are deleted now; each of these is looked at for what is still in one.
+create index agents_resource_group on agents (resource_group);
+create index services_resource_group on services (resource_group);
+create index sessions_resource_group on sessions (resource_group);
+create index join_tokens_resource_group on join_tokens (resource_group);
+create index bus_identities_resource_group on bus_identities (resource_group);
