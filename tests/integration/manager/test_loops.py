@@ -221,10 +221,11 @@ async def test_a_bad_update_leaves_the_old_replicas_serving(world: ManagerWorld)
         revision = await world.update(service, 2)
         agent.outcome = lambda spec: "failed" if spec.revision_id == revision else "healthy"
 
-        async def given_up() -> bool:
-            return bool(await world.pool.fetchval("select failed_starts from services where id = $1", service) >= 5)
+        async def rolled_back() -> bool:
+            sql = "select revision_id <> $2 from services where id = $1"
+            return bool(await world.pool.fetchval(sql, service, revision))
 
-        await eventually(given_up, every_s=0.1)
+        await eventually(rolled_back, every_s=0.1)
         assert proxy.serving(service) == 2
 
 
