@@ -170,11 +170,11 @@ class ReplicaSimulation:
                     del self.sessions[id], self.revs[id]
                 else:
                     self.change(id, status=status, reason=reason, drain_deadline=deadline)
-            case Failed(id, _, failed_starts, next_start_at):
+            case Failed(id, _, failed_starts, next_start_at, fresh):
                 self.failed.append(id)
-                self.want = replace(
-                    self.want, failed_starts=failed_starts, next_start_at=next_start_at, last_failed_at=self.now
-                )
+                self.want = replace(self.want, failed_starts=failed_starts, next_start_at=next_start_at)
+                if fresh:
+                    self.want = replace(self.want, last_failed_at=self.now)
             case Ended(id, _, ends, held, next_restart_at, counted):
                 self.ended.append(id)
                 if counted:

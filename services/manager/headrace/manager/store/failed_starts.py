@@ -18,7 +18,7 @@ KEPT = 100
 async def keep(con: Connection, service_id: ServiceId, project_id: ProjectId, failed: Failed) -> None:
     """Insert a failed start, count it, and write a history event if it is the first of its round."""
     row = await con.fetchrow(SQL.keep, failed.id, service_id, failed.reason.code, failed.reason.text)
-    await con.execute(SQL.count, service_id, failed.failed_starts, failed.next_start_at)
+    await con.execute(SQL.count, service_id, failed.failed_starts, failed.next_start_at, failed.fresh)
     await con.execute(SQL.forget, service_id, KEPT - 1)
     if row is None or not failed.fresh:
         return
@@ -45,4 +45,4 @@ async def keep(con: Connection, service_id: ServiceId, project_id: ProjectId, fa
 
 async def clear(con: Connection, service_id: ServiceId) -> None:
     """Reset the count of failed starts."""
-    await con.execute(SQL.count, service_id, 0, None)
+    await con.execute(SQL.count, service_id, 0, None, False)

@@ -15,4 +15,6 @@ delete from start_errors e where e.service_id = $1 and (e.at, e.session_id) < (
     select o.at, o.session_id from start_errors o where o.service_id = $1 order by o.at desc, o.session_id desc offset $2 limit 1)
 
 -- name: count
-update services set failed_starts = $2, next_start_at = $3, rev = rev + 1 where id = $1
+-- $4: whether the failure is the first of its round, after which those of the next are placed.
+update services set failed_starts = $2, next_start_at = $3, last_failed_at = case when $4 then now() else last_failed_at end, rev = rev + 1
+where id = $1

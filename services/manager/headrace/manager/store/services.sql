@@ -76,6 +76,7 @@ update services set
     revision_id = coalesce($8, revision_id), goal = coalesce($9, goal),
     failed_starts = case when $10 then 0 else failed_starts end,
     next_start_at = case when $10 then null else next_start_at end,
+    last_failed_at = case when $10 then null else last_failed_at end,
     ends = case when $10 then 0 else ends end, ends_held = case when $10 then 0 else ends_held end,
     next_restart_at = case when $10 then null else next_restart_at end,
     endpoint_port = case when $11::integer is null then endpoint_port else nullif($11, 0) end,

@@ -44,9 +44,9 @@ select id from services where deleted_at is null and id > $1 order by id limit $
 select s.status, (select count(*) from live_sessions x where x.status = s.status) as sessions from unnest($1::text[]) as s(status)
 
 -- name: services
--- Those of these services that exist, with the time of their last failed start.
+-- Those of these services that exist.
 select s.id, s.goal, s.wanted, s.revision_id, s.drain_grace_s, s.failed_starts, s.next_start_at, s.problem, s.rev, s.project_id, s.resource_group,
-       s.created_by, (select max(at) from start_errors e where e.service_id = s.id) as last_failed_at,
+       s.created_by, s.last_failed_at,
        s.served_revision_id, s.rollout, s.ends, s.ends_held, s.next_restart_at, s.last_end_at,
        ro.began_at as rollout_began_at, ro.step as rollout_step, ro.step_at as rollout_step_at, ro.paused_replicas as rollout_paused_replicas,
        ro.paused_by as rollout_paused_by, ro.failed_code as rollout_failed_code, ro.failed_text as rollout_failed_text, ro.failed_at as rollout_failed_at

@@ -34,6 +34,7 @@ class DesiredReplicas:
     failed_starts: int = 0
     next_start_at: datetime | None = None
     last_failed_at: datetime | None = None
+    """When a failed start last counted: of replicas that were placed before, the failures count with that one."""
     served: RevisionId | None = None
     """Last revision that served alone. It is kept running while the current one does not start."""
     ends: int = 0
