@@ -8,9 +8,8 @@ import typer
 
 from headrace.cli.command import Commands, commands
 from headrace.cli.commands.flags import OfProject, Project, Timeout
-from headrace.cli.commands.service.core import Wait, finish
-from headrace.cli.commands.service.resolution_view import DryRun, show_resolution
-from headrace.cli.commands.service.view import show_service
+from headrace.cli.commands.service.core import Wait, create_service
+from headrace.cli.commands.service.resolution_view import DryRun
 from headrace.cli.commands.suggestions import complete_model
 from headrace.cli.output import Columns
 from headrace.cli.parsing import pairs
@@ -107,16 +106,7 @@ def run(
         "resource_group": resource_group,
     }
     body = service_of(found, **{field: value for field, value in asked.items() if value is not None})
-    if dry_run:
-        show_resolution(session, session.client.services.resolve(body))
-        return
-    service = session.client.services.create(body)
-    if wait and service.replicas:
-        finish(session, service, "healthy", timeout)
-    else:
-        show_service(session, service)
-    if service.note is not None:
-        session.output.note(f"note: {service.note.text}")
+    create_service(session, body, dry_run=dry_run, wait=wait, timeout=timeout)
 
 
 def _facts(model: ModelDetail) -> list[tuple[str, object]]:

@@ -5,8 +5,6 @@ Each one transaction with an event.
 
 from __future__ import annotations
 
-from typing import Any
-
 from headrace.common.contracts.http.revisions import Rollback
 from headrace.common.contracts.http.services import ServiceDetail, UpdateService
 from headrace.common.contracts.ids import RevisionId, new_uuid
@@ -22,9 +20,9 @@ from headrace.manager.domain.object_limits import ObjectLimits
 from headrace.manager.domain.records.revisions import Revision
 from headrace.manager.domain.records.services import ServiceFacts
 from headrace.manager.domain.variants.resolved_spec import Resolution, ResolvedSpec
-from headrace.manager.store import decisions, events, imports, revisions, services, traffic
+from headrace.manager.store import decisions, imports, revisions, services, traffic
 from headrace.manager.usecases import scaling
-from headrace.manager.usecases.context import locked_service, service_for
+from headrace.manager.usecases.context import locked_service, record_of, service_for
 from headrace.manager.usecases.drafts import Drafts, same_revision
 from headrace.manager.usecases.findings import Findings
 from headrace.manager.usecases.ports import Pokes
@@ -86,7 +84,7 @@ class Changes:
             changes = change.model_dump(mode="json", exclude_unset=True, exclude={"message"})
             if change.spec is not None:
                 changes["spec"] = masking.masked_document(changes["spec"])
-            await self._record(con, actor, facts, "service.updated", change.message, revision=number, changes=changes)
+            await record_of(con, actor, facts, "service.updated", change.message, revision=number, changes=changes)
             if note is None and resolution is not None:
                 note = await self._services.slots_note(con, resolution.spec.slots)
             detail = await self._services.read(con, actor, facts.service.id)
@@ -99,7 +97,7 @@ class Changes:
             if not facts.running:
                 await self._check_quota(con, facts, facts.resolved, starts=True)
                 await services.update(con, facts.service.id, goal="running", forgive=True)
-                await self._record(con, actor, facts, "service.started", revision=facts.revision)
+                await record_of(con, actor, facts, "service.started", revision=facts.revision)
             detail = await self._services.read(con, actor, facts.service.id)
         return self._done(detail)
 
@@ -109,7 +107,7 @@ class Changes:
             facts = await self._hold(con, actor, reference)
             if facts.running:
                 await services.update(con, facts.service.id, goal="stopped")
-                await self._record(con, actor, facts, "service.stopped", revision=facts.revision)
+                await record_of(con, actor, facts, "service.stopped", revision=facts.revision)
             detail = await self._services.read(con, actor, facts.service.id)
         return self._done(detail)
 
@@ -129,7 +127,7 @@ class Changes:
                 con, actor, facts, current.spec, current.resolution, "restart"
             )
             await services.update(con, facts.service.id, revision_id=revision_id, forgive=True)
-            await self._record(con, actor, facts, "service.restarted", revision=number, from_revision=facts.revision)
+            await record_of(con, actor, facts, "service.restarted", revision=number, from_revision=facts.revision)
             detail = await self._services.read(con, actor, facts.service.id)
         return self._done(detail)
 
@@ -153,7 +151,7 @@ class Changes:
             await services.update(con, facts.service.id, revision_id=revision_id, forgive=True)
             if facts.resolved.importing is not None:
                 await imports.retry(con, facts.resolved.importing)
-            await self._record(con, actor, facts, "service.retried", revision=number)
+            await record_of(con, actor, facts, "service.retried", revision=number)
             detail = await self._services.read(con, actor, facts.service.id)
         return self._done(detail, note)
 
@@ -181,7 +179,7 @@ class Changes:
             await services.update(con, facts.service.id, revision_id=revision_id, forgive=True)
             spec = masking.masked_spec(old.spec).model_dump(mode="json")
             facts_for_history = {"revision": number, "from_revision": body.revision, "changes": {"spec": spec}}
-            await self._record(con, actor, facts, "service.rolled-back", body.message, **facts_for_history)
+            await record_of(con, actor, facts, "service.rolled-back", body.message, **facts_for_history)
             detail = await self._services.read(con, actor, facts.service.id)
         return self._done(detail, note)
 
@@ -198,7 +196,7 @@ class Changes:
             elif facts.service.goal != "deleting":
                 await services.update(con, facts.service.id, goal="deleting")
             if facts.service.goal != "deleting":
-                await self._record(con, actor, facts, "service.deleted", revision=facts.revision)
+                await record_of(con, actor, facts, "service.deleted", revision=facts.revision)
             detail = None if gone else await self._services.read(con, actor, facts.service.id)
         self._pokes.poke("services", "routes", "rules")
         return detail
@@ -264,19 +262,6 @@ class Changes:
         await revisions.insert(con, revision_id, facts.service.id, number, spec, resolution, message, actor.user_id)
         await revisions.forget(con, facts.service.id, before=number - self._limits.revisions_per_service + 1)
         return number, revision_id
-
-    async def _record(
-        self, con: Connection, actor: Actor, facts: ServiceFacts, action: str, message: str = "", **details: Any
-    ) -> None:
-        await events.record(
-            con,
-            actor,
-            action,
-            project_id=facts.service.project_id,
-            service_id=facts.service.id,
-            message=message,
-            details=details,
-        )
 
     def _done(self, detail: ServiceDetail, note: Reason | None = None) -> ServiceDetail:
         """Poke the loops after the commit, and return what the transaction read."""

@@ -1,4 +1,4 @@
-"""Look-up and authorisation, the first step of every use case.
+"""Look-up and authorisation, the first step of every use case, and the record of a service's change, its last.
 
 What a caller may not see is not found; what may be seen but not done is forbidden.
 """
@@ -6,7 +6,7 @@ What a caller may not see is not found; what may be seen but not done is forbidd
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 from headrace.common.contracts.http.page import Page
@@ -19,7 +19,7 @@ from headrace.manager.domain.records.folders import Folder
 from headrace.manager.domain.records.projects import Project
 from headrace.manager.domain.records.services import ServiceFacts
 from headrace.manager.domain.records.users import User
-from headrace.manager.store import folders, projects, services, users
+from headrace.manager.store import events, folders, projects, services, users
 
 T = TypeVar("T")
 V = TypeVar("V")
@@ -127,3 +127,18 @@ def as_id(text: str, what: str) -> UUID:
         return UUID(text)
     except ValueError:
         raise NotFound(f"there is no {what} {text}") from None
+
+
+async def record_of(
+    con: Connection, actor: Actor, facts: ServiceFacts, action: str, message: str = "", **details: Any
+) -> None:
+    """Record a change of a service in its history."""
+    await events.record(
+        con,
+        actor,
+        action,
+        project_id=facts.service.project_id,
+        service_id=facts.service.id,
+        message=message,
+        details=details,
+    )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from headrace.common.contracts.http.rollouts import RolloutView
 from headrace.common.contracts.problems import Conflict
 from headrace.common.contracts.reasons import Reason
@@ -14,8 +12,8 @@ from headrace.manager.domain.access import Actor
 from headrace.manager.domain.lifecycle.rollout_gates import gates
 from headrace.manager.domain.lifecycle.rollout_status import desired_of, standing
 from headrace.manager.domain.records.services import ServiceFacts
-from headrace.manager.store import events, rollouts, services, sessions
-from headrace.manager.usecases.context import locked_service, service_for
+from headrace.manager.store import rollouts, services, sessions
+from headrace.manager.usecases.context import locked_service, record_of, service_for
 from headrace.manager.usecases.ports import Pokes
 from headrace.manager.views.rollouts import rollout_view
 
@@ -41,7 +39,7 @@ class Rollouts:
                 raise Conflict(f"the rollout of revision {facts.revision} has failed: retry or abort it")
             if facts.rollout.paused_replicas is None:
                 await rollouts.pause(con, facts.service.id, facts.service.revision_id, actor.name)
-                await self._record(con, actor, facts, "rollout.paused", message)
+                await record_of(con, actor, facts, "rollout.paused", message, revision=facts.revision)
             return await self._changed(con, actor, facts)
 
     async def resume(self, actor: Actor, reference: str) -> RolloutView:
@@ -50,7 +48,7 @@ class Rollouts:
             facts = await self._hold(con, actor, reference, "resume")
             if facts.rollout.paused_replicas is not None:
                 await rollouts.resume(con, facts.service.id, facts.service.revision_id)
-                await self._record(con, actor, facts, "rollout.resumed")
+                await record_of(con, actor, facts, "rollout.resumed", revision=facts.revision)
             return await self._changed(con, actor, facts)
 
     async def promote(self, actor: Actor, reference: str, *, full: bool) -> RolloutView:
@@ -78,7 +76,7 @@ class Rollouts:
             await rollouts.advance(con, facts.service.id, facts.service.revision_id, step)
             if facts.rollout.paused_replicas is not None:
                 await rollouts.resume(con, facts.service.id, facts.service.revision_id)
-            await self._record(con, actor, facts, "rollout.promoted", step=step)
+            await record_of(con, actor, facts, "rollout.promoted", revision=facts.revision, step=step)
             return await self._changed(con, actor, facts)
 
     async def abort(self, actor: Actor, reference: str, message: str) -> RolloutView:
@@ -92,7 +90,9 @@ class Rollouts:
             )
             await rollouts.fail(con, facts.service.id, facts.service.revision_id, why)
             await sessions.roll_back(con, facts.service.id, before)
-            await self._record(con, actor, facts, "rollout.aborted", message, back_to=facts.served)
+            await record_of(
+                con, actor, facts, "rollout.aborted", message, revision=facts.revision, back_to=facts.served
+            )
             return await self._changed(con, actor, facts)
 
     async def _hold(self, con: Connection, actor: Actor, reference: str, what: str) -> ServiceFacts:
@@ -114,16 +114,3 @@ class Rollouts:
         live = await services.replicas(con, [facts.service.id])
         last_failed = await rollouts.last_failed(con, facts.service.id)
         return rollout_view(facts, standing(facts, live[facts.service.id], self._clock()), last_failed)
-
-    async def _record(
-        self, con: Connection, actor: Actor, facts: ServiceFacts, action: str, message: str = "", **details: Any
-    ) -> None:
-        await events.record(
-            con,
-            actor,
-            action,
-            project_id=facts.service.project_id,
-            service_id=facts.service.id,
-            message=message,
-            details={"revision": facts.revision, **details},
-        )

@@ -101,6 +101,11 @@ def create(
     if "name" not in body:
         raise usage("a name is missing: headrace service create NAME, or name: in --file")
     asked_for = CreateService.model_validate(session.with_project(body))
+    create_service(session, asked_for, dry_run=dry_run, wait=wait, timeout=timeout)
+
+
+def create_service(session: Session, asked_for: CreateService, *, dry_run: bool, wait: bool, timeout: float) -> None:
+    """Create a service and show it, once it is healthy if `wait`; in a dry run show what it would come to."""
     if dry_run:
         show_resolution(session, session.client.services.resolve(asked_for))
         return
