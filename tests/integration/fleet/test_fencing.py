@@ -74,6 +74,12 @@ async def test_a_machine_that_comes_back_stops_what_was_replaced_and_nobody_coun
         assert new.agent_id != old.agent_id
         assert await old.answers(), "only its agent is away"
         assert await _held(fleet) == {old.agent_id: 1, new.agent_id: 1}, "it may still run there"
+
+        async def left_the_plan() -> bool:
+            query = "select left_generation is not null from kernels where id = $1"
+            return bool(await fleet.pool.fetchval(query, old.kernel_id))
+
+        await eventually(left_the_plan)
         before = dict(await fleet.pool.fetchrow("select * from kernels where id = $1", old.kernel_id))
         tables, reports = len(fleet.proxy.history), len(machine.reports)
 

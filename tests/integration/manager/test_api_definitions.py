@@ -91,18 +91,20 @@ async def test_a_revision_says_where_each_value_comes_from(owls: ManagerApi) -> 
     found = await effective(owls, 1)
     assert found["effective"]["port"] == 9100, "the request wins over the model definition"
     origins = found["origins"]
-    assert origins["port"] == {"source": "request", "path": "port", "file": None}
+    assert origins["port"] == {"source": "request", "path": "port", "file": None, "size": None}
     assert origins["health_check.path"] == {
         "source": "model-definition",
         "path": "models[1].service.health_check.path",
         "file": "model-definition.yaml",
+        "size": None,
     }
     assert origins["image"] == {
         "source": "service-definition",
         "path": "custom.environment.image",
         "file": "service-definition.toml",
+        "size": None,
     }
-    assert origins["health_check.interval"] == {"source": "baseline", "path": "", "file": None}
+    assert origins["health_check.interval"] == {"source": "baseline", "path": "", "file": None, "size": None}
     assert (await admin.call("POST", "/v1/services/owl/restart"))["revision"] == 2
     assert (await effective(owls, 2))["origins"] == origins, "the same spec under another number"
 

@@ -54,7 +54,7 @@ async def test_a_creation_is_resolved_as_it_is_then_made(owls: ManagerApi) -> No
     await owls.admin.call("PATCH", "/v1/projects/default", {"quota": {"cpu": 8, "cuda.device": 1}})
     found = await resolved(owls, create=new)
     assert (found["effect"], found["revision"], found["problems"]) == ("create", 1, [])
-    assert found["origins"]["port"] == {"source": "request", "path": "port", "file": None}
+    assert found["origins"]["port"] == {"source": "request", "path": "port", "file": None, "size": None}
     assert found["origins"]["slots.cpu"]["source"] == "service-definition"
     need = {need["slot"]: (need["needed"], need["used"], need["limit"], need["left"]) for need in found["quota"]}
     assert need["cpu"] == ("6", "0", "8", "2")
