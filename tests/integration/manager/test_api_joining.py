@@ -89,6 +89,14 @@ async def test_a_repeated_request_takes_no_second_use_and_another_machine_does(a
     assert (left["uses"], left["used"]) == (2, 2)
 
 
+async def test_a_creation_that_is_repeated_with_its_idempotency_key_makes_one_token(api: ManagerApi) -> None:
+    key = {"Idempotency-Key": "k"}
+    first, again = [await api.admin.http.post("/v1/join-tokens", json={"kind": "agent"}, headers=key) for _ in range(2)]
+    assert (first.status_code, again.status_code) == (201, 409)
+    assert again.json()["location"] == first.headers["Location"]
+    assert len((await api.admin.call("GET", "/v1/join-tokens"))["items"]) == 1
+
+
 async def test_each_refusal_says_what_it_is(api: ManagerApi, pool: Pool) -> None:
     call, seed = api.admin.call, new_seed("user")
     made = await token(api, uses=10)

@@ -9,6 +9,7 @@ import base64
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -138,6 +139,27 @@ ODD: tuple[Odd, ...] = (
         "of a folder whose definition is wrong",
         content=json.dumps({"name": "x", "project": "default", "folder": "weights"}).encode(),
     ),
+    Odd(
+        "POST",
+        "/v1/projects",
+        "with an Idempotency-Key of two words",
+        {"Idempotency-Key": "my key"},
+        b'{"name": "keyed"}',
+    ),
+    Odd(
+        "POST",
+        "/v1/projects",
+        "with the Idempotency-Key of another request",
+        {"Idempotency-Key": "key-1"},
+        b'{"name": "keyed"}',
+    ),
+    Odd(
+        "POST",
+        "/v1/services/rests/tokens",
+        "again, with the same Idempotency-Key",
+        {"Idempotency-Key": "key-1"},
+        b"{}",
+    ),
     Odd("POST", "/v1/services", "with a body that is no JSON", content=b'{"name": '),
     Odd("POST", "/v1/services", "with a compressed body", {"Content-Encoding": "gzip"}, b"x"),
     Odd("POST", "/v1/services", "with a body above 1 MiB", content=b" " * (1024 * 1024 + 1)),
@@ -168,6 +190,7 @@ ODD: tuple[Odd, ...] = (
         b"abc",
     ),
 )
+_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 NEEDED = {
     "stale-revision": "callers never see it: the change is tried again",
     "malformed-request": "the app-proxy's",
@@ -190,6 +213,8 @@ async def _prepared(api: ManagerApi) -> dict[str, Api]:
     viewer = await api.user("viewer", default="viewer")
     await admin.call("POST", "/v1/services", {**SERVICE, "name": "rests", "replicas": 0})
     await admin.call("POST", "/v1/services/rests/stop")
+    key = {"Idempotency-Key": "key-1"}
+    assert (await admin.http.post("/v1/services/rests/tokens", content=b"{}", headers=key)).status_code == 201
     await admin.call("PUT", "/v1/projects/default/secrets/used", {"value": "hf_token"})
     spec = {"runtime": "cmd", "image": "img", "secret_environ": {"HF_TOKEN": "used"}}
     await admin.call("PATCH", "/v1/services/rests", {"spec": spec})
@@ -225,7 +250,7 @@ def _page(examples: list[tuple[str, str, str, dict[str, Any]]]) -> str:
             "|---|---|",
             *(
                 f"| `{method} {path}{' ' + body if body[:1] in ('{', '[') else ''}`{'' if body[:1] in ('{', '[', '') else ' ' + body}"
-                f" | {found['status']} `{found['type'].rpartition(':')[2]}`: {found['detail']} |"
+                f" | {found['status']} `{found['type'].rpartition(':')[2]}`: {_ID.sub('<id>', found['detail'])} |"
                 for method, path, body, found in examples
             ),
             "",

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import socket
 import ssl
 import threading
@@ -327,6 +328,32 @@ def test_a_broken_answer_is_asked_for_again_only_if_that_is_safe() -> None:
             client.services.start("echo")
         thread.join()
     assert asked == [b"GET", b"GET", b"POST"]
+
+
+def test_a_creation_whose_answer_is_lost_is_sent_again_with_the_same_idempotency_key() -> None:
+    """A server that closes the first connection without a word."""
+    asked: list[bytes] = []
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        Client(f"http://127.0.0.1:{server.getsockname()[1]}", KEY) as client,
+    ):
+
+        def serve() -> None:
+            for number in range(2):
+                connection, _ = server.accept()
+                with connection:
+                    asked.append(connection.recv(65536))
+                    if number:
+                        body = json.dumps(PROJECT, default=str).encode()
+                        head = b"HTTP/1.1 201 Created\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(body)
+                        connection.sendall(head + body)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        assert client.projects.create(CreateProject(name="p")).name == PROJECT["name"]
+        thread.join()
+    keys = [next(line for line in head.split(b"\r\n") if line.startswith(b"Idempotency-Key: ")) for head in asked]
+    assert keys[0] == keys[1]
 
 
 def test_a_client_of_a_server_without_tls_reads_no_authorities(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,7 +43,7 @@ class Client:
 
     Lists are iterators over all pages, fetched when needed. Where something is named, its name or its id can be given.
     Every call may raise ApiError, UnreachableError, AnswerLostError and UnexpectedAnswerError (see
-    headrace.sdk.errors); safe requests are repeated `retries` times if the connection fails.
+    headrace.sdk.errors); safe requests, and creations (by an idempotency key), are repeated `retries` times if the connection fails.
     """
 
     def __init__(

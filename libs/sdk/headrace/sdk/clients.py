@@ -20,7 +20,7 @@ class Clients:
 
     def create(self, service: str, body: CreateClient) -> NewClient:
         """Create a named client; its secret is only returned here."""
-        return self._transport.one(NewClient, "POST", _of(service), body=body)
+        return self._transport.create(NewClient, _of(service), body)
 
     def list(self, service: str) -> Iterator[ClientView]:
         """Yield the named clients, without their secrets."""

@@ -37,7 +37,7 @@ class Folders:
 
     def create(self, body: CreateFolder) -> FolderView:
         """Create an empty folder."""
-        return self._transport.one(FolderView, "POST", "/v1/folders", body=body)
+        return self._transport.create(FolderView, "/v1/folders", body)
 
     def list(self, *, project: str | None = None, usage_mode: UsageMode | None = None) -> Iterator[FolderView]:
         """Yield the folders that the caller may see."""

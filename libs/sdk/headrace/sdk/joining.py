@@ -17,7 +17,7 @@ class JoinTokens:
 
     def create(self, body: CreateJoinToken) -> NewJoinToken:
         """Create a join token (operators), with the line to run on the new machine. It is shown only here."""
-        return self._transport.one(NewJoinToken, "POST", "/v1/join-tokens", body=body)
+        return self._transport.create(NewJoinToken, "/v1/join-tokens", body)
 
     def list(self) -> Iterator[JoinTokenView]:
         """Yield join tokens without their secrets, also those that are over."""

@@ -36,7 +36,7 @@ class Models:
     def run(self, model: object, /, *, project: str | None = None, **fields: Any) -> ServiceDetail:
         """Create a service of the model with what its files say, named as its folder; `fields` of CreateService win."""
         body = service_of(self.get(model, project=project), **fields)
-        return self._transport.one(ServiceDetail, "POST", "/v1/services", body=body)
+        return self._transport.create(ServiceDetail, "/v1/services", body)
 
 
 def service_of(model: ModelView, /, **fields: Any) -> CreateService:

@@ -24,7 +24,7 @@ class Projects:
 
     def create(self, body: CreateProject) -> ProjectView:
         """Create a project."""
-        return self._transport.one(ProjectView, "POST", "/v1/projects", body=body)
+        return self._transport.create(ProjectView, "/v1/projects", body)
 
     def list(self) -> Iterator[ProjectView]:
         """Yield the projects that the caller may see."""

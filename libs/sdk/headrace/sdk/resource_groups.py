@@ -18,7 +18,7 @@ class ResourceGroups:
 
     def create(self, name: str) -> ResourceGroupView:
         """Create a group (operators)."""
-        return self._transport.one(ResourceGroupView, "POST", _ALL, body=CreateResourceGroup(name=name))
+        return self._transport.create(ResourceGroupView, _ALL, CreateResourceGroup(name=name))
 
     def list(self) -> Iterator[ResourceGroupView]:
         """Yield the groups, by name."""

@@ -23,7 +23,7 @@ class ResourcePresets:
 
     def create(self, body: CreateResourcePreset) -> ResourcePresetView:
         """Create a resource preset (operators; owners for their project)."""
-        return self._transport.one(ResourcePresetView, "POST", _ALL, body=body)
+        return self._transport.create(ResourcePresetView, _ALL, body)
 
     def list(self, *, project: str | None = None) -> Iterator[ResourcePresetView]:
         """Yield those that services of the project may name, its own and those for all; without a project those for all."""

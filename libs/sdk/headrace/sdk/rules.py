@@ -18,7 +18,7 @@ class Rules:
 
     def create(self, service: str, spec: RuleSpec) -> RuleView:
         """Add a rule."""
-        return self._transport.one(RuleView, "POST", _of(service), body=spec)
+        return self._transport.create(RuleView, _of(service), spec)
 
     def list(self, service: str) -> Iterator[RuleView]:
         """Yield the rules, each with its last evaluation."""

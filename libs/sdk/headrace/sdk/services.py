@@ -47,7 +47,7 @@ class Services:
 
     def create(self, body: CreateService) -> ServiceDetail:
         """Create a service; it is deployed in the background: see wait()."""
-        return self._transport.one(ServiceDetail, "POST", "/v1/services", body=body)
+        return self._transport.create(ServiceDetail, "/v1/services", body)
 
     def resolve(self, body: CreateService) -> ResolutionView:
         """Return what create() would come to, with all that is wrong with it; nothing is changed."""

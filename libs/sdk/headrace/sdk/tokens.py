@@ -23,7 +23,7 @@ class Tokens:
 
     def create(self, of: str, body: CreateToken | None = None) -> NewToken:
         """Create a token; its secret is only returned here."""
-        return self._transport.one(NewToken, "POST", self._path(of), body=body or CreateToken())
+        return self._transport.create(NewToken, self._path(of), body or CreateToken())
 
     def list(self, of: str) -> Iterator[TokenView]:
         """Yield the tokens, without their secrets."""

@@ -12,6 +12,7 @@ from functools import partial
 from threading import Event, Timer
 from typing import Any, Final, TypeVar
 from urllib.parse import quote, urlencode
+from uuid import uuid4
 
 from pydantic import BaseModel, ValidationError
 
@@ -23,6 +24,7 @@ M = TypeVar("M", bound=BaseModel)
 Query = Mapping[str, str | int | float | bool | None]
 
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_IDEMPOTENCY_KEY: Final = "Idempotency-Key"
 _PROBLEM_PREFIX = "urn:headrace:problem:"
 _PAGE_ITEMS = 200
 _SAID_AFTER_S = 1.0
@@ -37,7 +39,7 @@ def segment(value: object) -> str:
 
 
 class Transport:
-    """HTTP transport with the API key. Safe requests (GET, HEAD) are retried if the connection fails.
+    """HTTP transport with the API key. Safe requests (GET, HEAD), and creations, are retried if the connection fails.
 
     Raises ApiError for a refusal, UnreachableError, AnswerLostError, UnexpectedAnswerError. Thread-safe.
     """
@@ -156,11 +158,15 @@ class Transport:
             raise_for_problem(answer)
             return answer
 
-        return self._tried(method, once, patience_s)
+        return self._tried(once, patience_s, safe=method in _SAFE or _IDEMPOTENCY_KEY in sent)
 
     def one(self, model: type[M], method: str, path: str, **request: Any) -> M:
         """Send a request and return its response as `model`."""
         return parsed(model, self.send(method, path, **request))
+
+    def create(self, model: type[M], path: str, body: BaseModel) -> M:
+        """Send a creation and return its response as `model`. Repeated with its idempotency key, it creates one thing."""
+        return self.one(model, "POST", path, body=body, headers={_IDEMPOTENCY_KEY: str(uuid4())})
 
     def items(self, model: type[M], path: str, query: Query | None = None) -> Iterator[M]:
         """Yield the items of all pages, fetching each page when it is needed."""
@@ -197,7 +203,7 @@ class Transport:
             raise_for_problem(answer)
             return answer
 
-        answer = self._tried("GET", once, patience_s)
+        answer = self._tried(once, patience_s, safe=True)
         try:
             with self._translated(path):
                 yield answer
@@ -237,7 +243,7 @@ class Transport:
             why = "the client was closed" if self.closed else str(error)
             raise AnswerLostError(f"the answer did not come: {why}") from error
 
-    def _tried(self, method: str, once: Callable[[], Response], patience_s: float | None = None) -> Response:
+    def _tried(self, once: Callable[[], Response], patience_s: float | None, *, safe: bool) -> Response:
         until = self.clock() + (self._patience_s if patience_s is None else patience_s)
         outage = Outage(self)
         attempt = 0
@@ -246,7 +252,7 @@ class Transport:
                 return once()
             except (UnreachableError, AnswerLostError) as error:
                 broken = isinstance(error, UnreachableError) or isinstance(error.__cause__, BrokenError)
-                repeats = method in _SAFE and broken and attempt < self.retries
+                repeats = safe and broken and attempt < self.retries
                 if self.closed or (not repeats and not (may_recover(error) and self.clock() < until)):
                     raise
                 outage.seen(error, until)

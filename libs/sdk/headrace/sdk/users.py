@@ -18,7 +18,7 @@ class Users:
 
     def create(self, body: CreateUser) -> UserView:
         """Create a user."""
-        return self._transport.one(UserView, "POST", "/v1/users", body=body)
+        return self._transport.create(UserView, "/v1/users", body)
 
     def list(self) -> Iterator[UserView]:
         """Yield all users."""
@@ -30,7 +30,7 @@ class Users:
 
     def create_key(self, user: str, body: CreateKey | None = None) -> NewKey:
         """Create an API key of `user`; its secret is only returned here."""
-        return self._transport.one(NewKey, "POST", _keys(user), body=body or CreateKey())
+        return self._transport.create(NewKey, _keys(user), body or CreateKey())
 
     def keys(self, user: str) -> Iterator[KeyView]:
         """Yield the API keys of `user`, without secrets."""

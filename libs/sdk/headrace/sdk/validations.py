@@ -19,7 +19,7 @@ class Validations:
 
     def start(self, body: StartValidation) -> ValidationView:
         """Start a trial run."""
-        return self._transport.one(ValidationView, "POST", "/v1/validations", body=body)
+        return self._transport.create(ValidationView, "/v1/validations", body)
 
     def get(self, validation: UUID | str) -> ValidationView:
         """Return the trial run's current state."""

@@ -1,4 +1,4 @@
-"""Wiring of the manager: constructs its parts (those that read model URIs: `wiring_sources`).
+"""Wiring of the manager: constructs its parts (those that read model URIs, and the keys of secrets: `wiring_sources`).
 
 `build` opens the outside resources (`Edges`), `make_manager` constructs the parts on them; tests call `make_manager`
 too.
@@ -40,7 +40,6 @@ from headrace.manager.loops.counting import CountingLoop
 from headrace.manager.loops.definitions import DefinitionsLoop
 from headrace.manager.loops.drains import DrainsLoop
 from headrace.manager.loops.housekeeping import HousekeepingLoop, Retention
-from headrace.manager.loops.importing import Importer
 from headrace.manager.loops.imports import ImportsLoop
 from headrace.manager.loops.instances import InstancesLoop
 from headrace.manager.loops.measuring import MeasuringLoop
@@ -53,7 +52,6 @@ from headrace.manager.loops.runner import LoopRunner
 from headrace.manager.loops.secrets import SecretsLoop
 from headrace.manager.loops.services import ServicesLoop
 from headrace.manager.loops.snapshots import SnapshotsLoop
-from headrace.manager.secret_keys import SecretKeys
 from headrace.manager.settings import (
     Settings,
     address_policy,
@@ -67,7 +65,6 @@ from headrace.manager.settings import (
     object_limits,
     scrape_key,
     secret_bytes,
-    secrets_keys,
 )
 from headrace.manager.signing import FolderAccessTokens, Vault
 from headrace.manager.store import tables
@@ -86,6 +83,7 @@ from headrace.manager.usecases.facade import UseCases
 from headrace.manager.usecases.failed_attempts import FailedAttempts
 from headrace.manager.usecases.folders import Folders
 from headrace.manager.usecases.history import History
+from headrace.manager.usecases.idempotency import Idempotency
 from headrace.manager.usecases.identities import Identities
 from headrace.manager.usecases.join_tokens import JoinTokens
 from headrace.manager.usecases.joining import Joining
@@ -122,7 +120,7 @@ from headrace.manager.usecases.uploads import Uploads
 from headrace.manager.usecases.users import Users
 from headrace.manager.usecases.validations import Validations
 from headrace.manager.usecases.wheels import Wheels
-from headrace.manager.wiring_sources import make_sources
+from headrace.manager.wiring_sources import make_imports, make_sources, secret_keys
 
 AGENTS_EVERY = timedelta(seconds=0.5)
 """A lost machine must be replaced within 10 s, of which `lost_after` takes most."""
@@ -257,26 +255,15 @@ def make_manager(settings: Settings, edges: Edges) -> Manager:
         certificate=certificate(settings),
         balancers=settings.proxy_protocol_from,
     )
-    return Manager(inbox, loops, _make_imports(settings, edges, pokes), instances, pokes, use_cases, api)
-
-
-def _make_imports(settings: Settings, edges: Edges, pokes: LoopPokes) -> ImportsLoop:
-    pool, storage, monotonic = edges.pool, edges.storage, edges.clocks.monotonic
-    account = StorageAccount(pool, object_limits(settings))
-    importer = Importer(pool, storage, make_sources(settings), account, _secret_keys(settings), monotonic)
-    return ImportsLoop(
-        pool,
-        storage,
-        importer,
-        pokes.poke,
-        pokes.event("imports"),
-        every=settings.reconcile_every,
-        monotonic=monotonic,
+    return Manager(
+        inbox,
+        loops,
+        make_imports(settings, edges.pool, edges.storage, pokes, edges.clocks.monotonic),
+        instances,
+        pokes,
+        use_cases,
+        api,
     )
-
-
-def _secret_keys(settings: Settings) -> SecretKeys:
-    return SecretKeys(secret_bytes(settings), secrets_keys(settings))
 
 
 def _make_loops(
@@ -297,7 +284,7 @@ def _make_loops(
         deleted=settings.forget_deleted_after,
     )
 
-    keys = _secret_keys(settings)
+    keys = secret_keys(settings)
     services = ServicesLoop(pool, proxies, clock, pokes.poke, every=every)
     plans = PublishingLoop(pool, bus, NodePlan, tables.Plans(keys), verify=verify, monotonic=monotonic)
     rules = PublishingLoop(pool, bus, RuleTable, tables.Rules(), verify=verify, monotonic=monotonic)
@@ -369,7 +356,7 @@ def make_use_cases(
     snapshots = FolderSnapshots(storage, monotonic=edges.clocks.monotonic)
     account = StorageAccount(pool, limits)
     sources = ModelSources(pool, storage, make_sources(settings), account, limits)
-    keys = _secret_keys(settings)
+    keys = secret_keys(settings)
     console, lifetimes = console_policy(settings), login_lifetimes(settings)
     auth = Authentication(pool, vault, console, idle=lifetimes.idle)
     passwords, attempts = Passwords(pool, vault, PasswordHashes()), FailedAttempts(edges.clocks.monotonic)
@@ -382,6 +369,7 @@ def make_use_cases(
     identities, installation = Identities(pool, authority, pokes), installation_of(settings)
     return UseCases(
         auth=auth,
+        idempotency=Idempotency(pool, vault),
         projects=Projects(pool, limits),
         users=Users(pool, vault, limits),
         logins=Logins(pool, vault, auth, passwords, attempts, console, lifetimes),

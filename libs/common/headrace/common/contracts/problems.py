@@ -11,13 +11,15 @@ Problem
 ├── Conflict                409 conflict
 │   ├── NameTaken           409 name-taken
 │   ├── StaleRevision       409 stale-revision
-│   └── InUse               409 in-use
+│   ├── InUse               409 in-use
+│   └── AnswerNotKept       409 answer-not-kept     (to a repeated request that was carried out)
 ├── QuotaExceeded           409 quota-exceeded
 ├── PreconditionFailed      412 precondition-failed
 ├── TooLarge                413 too-large
 ├── UnsupportedMediaType    415 unsupported-media-type
 ├── RangeNotSatisfiable     416 range-not-satisfiable
 ├── InvalidDefinition       422 invalid-definition  (a file in a model folder)
+├── IdempotencyKeyReused    422 idempotency-key-reused
 ├── Locked                  423 locked              (another request works on it)
 ├── TooManyRequests         429 too-many-requests
 ├── ChecksumMismatch        460 checksum-mismatch   (tus)
@@ -171,6 +173,14 @@ class InUse(Conflict):
     type, title = "in-use", "In use"
 
 
+class AnswerNotKept(Conflict):
+    """The request with this idempotency key was carried out, and its answer is not kept: it has a secret that is shown once, or
+    is large. `location` is what it made.
+    """
+
+    type, title = "answer-not-kept", "Answer not kept"
+
+
 class QuotaExceeded(Problem):
     """The project would pass its quota. Retrying cannot help until quota or usage changes."""
 
@@ -214,6 +224,12 @@ class InvalidDefinition(Problem):
 
     def __init__(self, detail: str, *, file: str, errors: Sequence[dict[str, Any]] = ()) -> None:
         super().__init__(detail, file=file, errors=at_most(errors))
+
+
+class IdempotencyKeyReused(Problem):
+    """The idempotency key was sent with another request."""
+
+    type, status, title = "idempotency-key-reused", 422, "Idempotency key reused"
 
 
 class Locked(Problem):

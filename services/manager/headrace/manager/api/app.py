@@ -53,6 +53,7 @@ from headrace.manager.api import (
     validations,
     whoami,
 )
+from headrace.manager.api.idempotency import created
 from headrace.manager.api.incoming import MAX_BODY_BYTES, check_encoding, check_path, read_body, read_query
 from headrace.manager.api.openapi import make_document
 from headrace.manager.api.presented import presented
@@ -164,6 +165,7 @@ def _handler(endpoint: Endpoint, use: UseCases) -> Callable[[web.Request], Await
                 raise Forbidden(why)
         query = read_query(request, endpoint.query)
         body = await read_body(request, endpoint.body) if endpoint.body is not None else None
-        return await endpoint.handler(Call(request, use, actor, query, body))
+        call = Call(request, use, actor, query, body)
+        return await (created(endpoint, call) if endpoint.creates else endpoint.handler(call))
 
     return handle

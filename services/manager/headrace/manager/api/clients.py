@@ -20,6 +20,7 @@ ONE = f"{ALL}/{{client}}"
     "POST",
     ALL,
     body=CreateClient,
+    creates=f"{ALL}/{{id}}",
     replies={201: Reply("The client, with its secret, which is shown once.", NewClient)},
     problems=(Forbidden, NameTaken, Conflict),
 )

@@ -69,13 +69,14 @@ class FilesQuery(FolderQuery):
     "POST",
     "/v1/folders",
     body=CreateFolder,
+    creates="/v1/folders/{id}",
     replies={201: Reply("The folder.", FolderView)},
     problems=(Forbidden, NameTaken, NotFound, InsufficientStorage),
 )
 async def create_folder(call: Call) -> web.Response:
     """Create an empty model folder (members)."""
     folder = await call.use.folders.create(call.actor, call.body(CreateFolder))
-    return json_reply(folder, status=201, location=f"/v1/folders/{folder.id}")
+    return json_reply(folder, status=201)
 
 
 @routes.on(

@@ -16,6 +16,7 @@ routes = Routes("operation")
     "POST",
     "/v1/join-tokens",
     body=CreateJoinToken,
+    creates="/v1/join-tokens/{id}",
     replies={201: Reply("The token, which is shown once.", NewJoinToken)},
     problems=(Forbidden, Conflict),
 )

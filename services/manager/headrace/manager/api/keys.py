@@ -14,7 +14,11 @@ GONE = {204: Reply("Deleted.")}
 
 
 @routes.on(
-    "POST", "/v1/users/{user}/keys", body=CreateKey, replies={201: Reply("The key, which is shown once.", NewKey)}
+    "POST",
+    "/v1/users/{user}/keys",
+    body=CreateKey,
+    creates="/v1/users/{user}/keys/{id}",
+    replies={201: Reply("The key, which is shown once.", NewKey)},
 )
 async def create_key(call: Call) -> web.Response:
     """Create an API key (operators: for any user; others: for themselves). It is in this response only."""

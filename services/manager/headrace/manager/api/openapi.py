@@ -13,7 +13,8 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 from headrace.common.contracts.problems import Problem
 from headrace.common.contracts.reasons.api import ApiReason
 from headrace.common.contracts.reasons.catalogue import CATALOGUES
-from headrace.manager.api.routing import Endpoint, Header, Reply
+from headrace.manager.api.idempotency import KEY, LOCATION, REPLAYED
+from headrace.manager.api.routing import Endpoint, Header
 
 _REF = "#/components/schemas/{model}"
 References: TypeAlias = Mapping[tuple[Any, JsonSchemaMode], Any]
@@ -109,7 +110,7 @@ def _operation(endpoint: Endpoint, references: References) -> dict[str, Any]:
         "tags": [endpoint.tag],
         "parameters": _parameters(endpoint),
         "responses": {
-            **{str(status): _reply(reply, references) for status, reply in endpoint.replies.items()},
+            **{str(status): _reply(endpoint, status, references) for status in endpoint.replies},
             **_problems(endpoint, references),
         },
     }
@@ -132,7 +133,7 @@ def _parameters(endpoint: Endpoint) -> list[dict[str, Any]]:
         described.pop("title", None)
         required = name in schema.get("required", ())
         found.append({"name": name, "in": "query", "required": required, "schema": described})
-    return found + [_header(header) for header in endpoint.headers]
+    return found + [_header(header) for header in (*endpoint.headers, *([KEY] if endpoint.creates else []))]
 
 
 def _place(name: str) -> dict[str, Any]:
@@ -160,15 +161,17 @@ def _header(header: Header) -> dict[str, Any]:
     }
 
 
-def _reply(reply: Reply, references: References) -> dict[str, Any]:
+def _reply(endpoint: Endpoint, status: int, references: References) -> dict[str, Any]:
+    reply = endpoint.replies[status]
+    headers = (*reply.headers, *([LOCATION, REPLAYED] if endpoint.creates else []))
     answer: dict[str, Any] = {"description": reply.description}
     if reply.model is not None:
         answer["content"] = {"application/json": {"schema": references[reply.model, "serialization"]}}
     if reply.media_type is not None:
         answer["content"] = {reply.media_type: {"schema": {}}}
-    if reply.headers:
+    if headers:
         answer["headers"] = {
-            header.name: {"description": header.description, "schema": dict(header.schema)} for header in reply.headers
+            header.name: {"description": header.description, "schema": dict(header.schema)} for header in headers
         }
     return answer
 

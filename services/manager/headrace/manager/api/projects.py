@@ -24,13 +24,14 @@ GONE = {204: Reply("Deleted.")}
     "POST",
     "/v1/projects",
     body=CreateProject,
+    creates="/v1/projects/{id}",
     replies={201: Reply("The project.", ProjectView)},
     problems=(Forbidden, NameTaken),
 )
 async def create_project(call: Call) -> web.Response:
     """Create a project (operators). The caller becomes its owner."""
     project = await call.use.projects.create(call.actor, call.body(CreateProject))
-    return json_reply(project, status=201, location=f"/v1/projects/{project.id}")
+    return json_reply(project, status=201)
 
 
 @routes.on("GET", "/v1/projects", query=Paging, replies={200: Reply("A page of projects.", Page[ProjectView])})

@@ -34,6 +34,7 @@ async def list_resource_groups(call: Call) -> web.Response:
     "POST",
     ALL,
     body=CreateResourceGroup,
+    creates=f"{ALL}/{{name}}",
     replies={201: Reply("The resource group.", ResourceGroupView)},
     problems=(Forbidden, NameTaken, Conflict),
 )

@@ -36,13 +36,14 @@ class PresetsQuery(Paging):
     "POST",
     ALL,
     body=CreateResourcePreset,
+    creates=f"{ALL}/{{id}}",
     replies={201: Reply("The resource preset.", ResourcePresetView)},
     problems=(Forbidden, NameTaken, NotFound, Conflict),
 )
 async def create_resource_preset(call: Call) -> web.Response:
     """Create a resource preset: for all projects (operators), or of one project (owners)."""
     made = await call.use.resource_presets.create(call.actor, call.body(CreateResourcePreset))
-    return json_reply(made, status=201, location=f"{ALL}/{made.id}")
+    return json_reply(made, status=201)
 
 
 @routes.on(

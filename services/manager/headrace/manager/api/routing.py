@@ -16,7 +16,9 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from headrace.common.contracts.http.page import Body
 from headrace.common.contracts.problems import (
+    AnswerNotKept,
     Forbidden,
+    IdempotencyKeyReused,
     InvalidRequest,
     NotFound,
     Problem,
@@ -136,6 +138,8 @@ class Endpoint:
     public: bool = False
     any_key: bool = False
     """Whether a read-only key may call it although it is no GET: it changes nothing, or ends the caller's own login."""
+    creates: str | None = None
+    """Path of what it creates: its variables are the request's own, or fields of the answer. It takes an idempotency key."""
 
     @property
     def reads(self) -> bool:
@@ -176,6 +180,8 @@ class Endpoint:
             more += [TooLarge]
         if self.takes_body:
             more += [UnsupportedMediaType]
+        if self.creates is not None:
+            more += [AnswerNotKept, IdempotencyKeyReused]
         return sorted({*self.problems, *more}, key=lambda kind: (kind.status, kind.type))
 
 
@@ -200,6 +206,7 @@ class Routes:
         problems: Sequence[type[Problem]] = (),
         public: bool = False,
         any_key: bool = False,
+        creates: str | None = None,
     ) -> Callable[[Handler], Handler]:
         """Declare the decorated handler's route. Its docstring is the route's documentation."""
 
@@ -219,6 +226,7 @@ class Routes:
                     tuple(problems),
                     public,
                     any_key,
+                    creates,
                 )
             )
             return handler
@@ -234,11 +242,10 @@ def revision_of(call: Call) -> int:
     return int(number)
 
 
-def json_reply(model: BaseModel, *, status: int = 200, location: str | None = None) -> web.Response:
+def json_reply(model: BaseModel, *, status: int = 200) -> web.Response:
     """Return a JSON answer."""
-    headers = {"Location": location} if location else {}
     body = model.model_dump_json(warnings=False)  # what was stored under older rules is shown as it is
-    return web.Response(status=status, body=body.encode(), content_type="application/json", headers=headers)
+    return web.Response(status=status, body=body.encode(), content_type="application/json")
 
 
 def no_content(**headers: str) -> web.Response:

@@ -17,6 +17,7 @@ routes = Routes("services")
     "POST",
     "/v1/services/{service}/rules",
     body=RuleSpec,
+    creates="/v1/services/{service}/rules/{id}",
     replies={201: Reply("The rule.", RuleView)},
     problems=(Forbidden, Conflict),
 )

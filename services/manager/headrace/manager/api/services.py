@@ -36,13 +36,14 @@ class NameQuery(Query):
     "POST",
     "/v1/services",
     body=CreateService,
+    creates="/v1/services/{name}",
     replies={201: Reply("The service.", ServiceDetail)},
     problems=(Forbidden, NotFound, NameTaken, QuotaExceeded, Conflict, InvalidDefinition),
 )
 async def create_service(call: Call) -> web.Response:
     """Create a service with its first revision (members). Replicas are started in the background."""
     service = await call.use.services.create(call.actor, call.body(CreateService))
-    return json_reply(service, status=201, location=f"/v1/services/{service.name}")
+    return json_reply(service, status=201)
 
 
 @routes.on(

@@ -20,7 +20,14 @@ ONE = {200: Reply("The token.", TokenView)}
 REVOKED = {200: Reply("It is revoked; the app-proxies that refuse it already.", RevocationView)}
 
 
-@routes.on("POST", OF_SERVICE, body=CreateToken, replies=NEW, problems=(Forbidden, Conflict))
+@routes.on(
+    "POST",
+    OF_SERVICE,
+    body=CreateToken,
+    creates=f"{OF_SERVICE}/{{id}}",
+    replies=NEW,
+    problems=(Forbidden, Conflict),
+)
 async def create_token(call: Call) -> web.Response:
     """Create a token for callers of the service (members). It is in this response only."""
     return await _create(call, "service")
@@ -47,7 +54,14 @@ async def revoke_token(call: Call) -> web.Response:
     return await _revoke(call, "service")
 
 
-@routes.on("POST", OF_PROJECT, body=CreateToken, replies=NEW, problems=(Forbidden, Conflict))
+@routes.on(
+    "POST",
+    OF_PROJECT,
+    body=CreateToken,
+    creates=f"{OF_PROJECT}/{{id}}",
+    replies=NEW,
+    problems=(Forbidden, Conflict),
+)
 async def create_project_token(call: Call) -> web.Response:
     """Create a token for all services of the project, later ones too (members). It is in this response only."""
     return await _create(call, "project")

@@ -13,7 +13,12 @@ routes = Routes("projects")
 
 
 @routes.on(
-    "POST", "/v1/users", body=CreateUser, replies={201: Reply("The user.", UserView)}, problems=(Forbidden, NameTaken)
+    "POST",
+    "/v1/users",
+    body=CreateUser,
+    creates="/v1/users/{id}",
+    replies={201: Reply("The user.", UserView)},
+    problems=(Forbidden, NameTaken),
 )
 async def create_user(call: Call) -> web.Response:
     """Create a user (operators)."""

@@ -15,13 +15,14 @@ routes = Routes("operation")
     "POST",
     "/v1/validations",
     body=StartValidation,
+    creates="/v1/validations/{id}",
     replies={201: Reply("The trial run.", ValidationView)},
     problems=(Forbidden, NotFound, Conflict, QuotaExceeded, InvalidDefinition),
 )
 async def start_validation(call: Call) -> web.Response:
     """Start a trial run: a spec is started once, without a service, and gets a verdict (members)."""
     run = await call.use.validations.start(call.actor, call.body(StartValidation))
-    return json_reply(run, status=201, location=f"/v1/validations/{run.id}")
+    return json_reply(run, status=201)
 
 
 @routes.on("GET", "/v1/validations/{validation}", replies={200: Reply("The trial run.", ValidationView)})

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 from headrace.common.contracts.ids import KeyId, LoginId, ProjectId, UserId
 from headrace.common.contracts.vocabulary import Role
+from headrace.manager.domain.idempotency import IdempotencyKey
 
 _RANK: dict[Role, int] = {"viewer": 1, "member": 2, "owner": 3}
 _MAY: dict[Role, str] = {"viewer": "see", "member": "change things in", "owner": "manage"}
@@ -33,6 +34,8 @@ class Actor:
     """Whether the key may only read."""
     projects: tuple[ProjectId, ...] | None = None
     """Projects that the key is limited to; None: it is not. A key with such a limit has no operator's rights."""
+    idempotency: IdempotencyKey | None = None
+    """Idempotency key of the request, a creation."""
 
     @property
     def limited(self) -> bool:

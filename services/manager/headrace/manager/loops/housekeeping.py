@@ -10,6 +10,7 @@ from functools import partial
 import structlog
 
 from headrace.common.db.pool import Connection, Pool, transaction
+from headrace.manager.domain.idempotency import KEPT_FOR
 from headrace.manager.metrics import DELETED_ROWS
 from headrace.manager.store import retention
 
@@ -63,6 +64,7 @@ class HousekeepingLoop:
             "join_tokens": kept.deleted,
             "bus_identities": kept.deleted,
             "revocations": kept.revocations,
+            "idempotency_keys": KEPT_FOR,
         }
         self._steps: dict[str, Step] = {
             **{kind: partial(_drop, kind, age) for kind, age in ages.items()},

@@ -28,6 +28,7 @@ Kind = Literal[
     "machines",
     "join_tokens",
     "bus_identities",
+    "idempotency_keys",
     "services",
 ]
 _STATEMENTS: dict[Kind, str] = {
@@ -48,6 +49,7 @@ _STATEMENTS: dict[Kind, str] = {
     "machines": SQL.machines,
     "join_tokens": SQL.join_tokens,
     "bus_identities": SQL.bus_identities,
+    "idempotency_keys": SQL.idempotency_keys,
     "services": SQL.services,
 }
 

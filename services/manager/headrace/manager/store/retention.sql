@@ -55,6 +55,10 @@ delete from logins where id in (
 delete from login_codes where id in (
     select id from login_codes where expires_at < now() - $1::interval order by expires_at limit $2 for update skip locked)
 
+-- name: idempotency_keys
+delete from idempotency_keys where (credential, key) in (
+    select credential, key from idempotency_keys where at < now() - $1::interval order by at limit $2 for update skip locked)
+
 -- name: login_attempts
 delete from login_attempts where subject in (
     select subject from login_attempts where began_at < now() - $1::interval order by began_at limit $2 for update skip locked)

@@ -21,6 +21,7 @@ from headrace.manager.signing import new_client_secret
 from headrace.manager.store import clients, events, tokens
 from headrace.manager.usecases.caller_bodies import caller_change
 from headrace.manager.usecases.context import locked_service, make_page, service_for
+from headrace.manager.usecases.idempotency import keep
 from headrace.manager.usecases.ports import Pokes
 from headrace.manager.usecases.revocations import Revocations
 from headrace.manager.views.clients import client_view, new_client_view
@@ -56,6 +57,7 @@ class Clients:
             )
             details = {"name": new.name, "limits": tokens.plain(new.limits), "share": new.share}
             await _record(con, actor, "client.created", facts, client_id, **details)
+            await keep(con, actor, client_view(made), whole=False)
         self._pokes.poke("routes")
         return new_client_view(made, secret)
 

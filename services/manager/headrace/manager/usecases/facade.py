@@ -20,6 +20,7 @@ from headrace.manager.usecases.clients import Clients
 from headrace.manager.usecases.definitions import Definitions
 from headrace.manager.usecases.folders import Folders
 from headrace.manager.usecases.history import History
+from headrace.manager.usecases.idempotency import Idempotency
 from headrace.manager.usecases.identities import Identities
 from headrace.manager.usecases.join_tokens import JoinTokens
 from headrace.manager.usecases.joining import Joining
@@ -56,6 +57,7 @@ class UseCases:
     """The use cases, one object per noun; wiring makes them."""
 
     auth: Authentication
+    idempotency: Idempotency
     projects: Projects
     users: Users
     logins: Logins

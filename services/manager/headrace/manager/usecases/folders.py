@@ -23,6 +23,7 @@ from headrace.manager.folders.storage import FolderStorage
 from headrace.manager.folders.tree import OpenFile
 from headrace.manager.store import events, folders, projects
 from headrace.manager.usecases.context import folder_for, make_page, project_for, project_or_only
+from headrace.manager.usecases.idempotency import forget, keep
 from headrace.manager.usecases.project_limiter import ProjectLimiter
 from headrace.manager.usecases.snapshots import FolderSnapshots
 from headrace.manager.usecases.storage_account import StorageAccount
@@ -61,13 +62,16 @@ class Folders:
             folder = await folders.insert(con, project.id, new.name, new.usage_mode)
             details = {"folder": new.name, "folder_id": str(folder.id), "usage_mode": new.usage_mode}
             await events.record(con, actor, "folder.created", project_id=project.id, details=details)
+            view = folder_view(folder)
+            await keep(con, actor, view)
         try:
             await self._storage.call(self._storage.tree(folder.id).create)
         except Problem:
             async with transaction(self._pool) as con:  # a folder without a place for its files is none
                 await folders.mark_deleted(con, folder.id)
+                await forget(con, actor)
             raise
-        return folder_view(folder)
+        return view
 
     async def page(
         self, actor: Actor, *, project: str | None, usage_mode: UsageMode | None, after: UUID, limit: int

@@ -18,6 +18,7 @@ from headrace.manager.domain.joining import NOUNS
 from headrace.manager.signing import Vault
 from headrace.manager.store import events, join_tokens, services
 from headrace.manager.usecases.context import as_id, make_page, no_group, operators_only
+from headrace.manager.usecases.idempotency import keep
 from headrace.manager.usecases.joining import Installation
 from headrace.manager.views.joining import join_token_view
 
@@ -75,6 +76,7 @@ class JoinTokens:
             )
             details = {"join_token": str(token_id), **new.model_dump(mode="json")}
             await events.record(con, actor, "join-token.created", details=details)
+            await keep(con, actor, join_token_view(made), whole=False)
         url = self._installation.url
         return NewJoinToken(
             **dict(join_token_view(made)),

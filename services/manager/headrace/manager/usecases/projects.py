@@ -30,6 +30,7 @@ from headrace.manager.domain.records.projects import Project
 from headrace.manager.domain.records.users import User
 from headrace.manager.store import agents, events, folders, projects, resource_presets, secrets, tokens, users
 from headrace.manager.usecases.context import make_page, operators_only, project_for
+from headrace.manager.usecases.idempotency import keep
 from headrace.manager.views.projects import member_view, project_view, usage_view
 from headrace.manager.views.whoami import whoami_view
 
@@ -69,8 +70,9 @@ class Projects:
             await events.record(
                 con, actor, "project.created", project_id=project.id, details=new.model_dump(mode="json")
             )
-            note = await self._quota_note(con, new.quota or {})
-        return project_view(project, note)
+            view = project_view(project, await self._quota_note(con, new.quota or {}))
+            await keep(con, actor, view)
+        return view
 
     async def page(self, actor: Actor, *, after: UUID, limit: int) -> Page[ProjectView]:
         """Return the projects that the caller sees."""

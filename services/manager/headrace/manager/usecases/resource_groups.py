@@ -13,6 +13,7 @@ from headrace.manager.domain import object_limits
 from headrace.manager.domain.access import Actor
 from headrace.manager.store import events, resource_groups
 from headrace.manager.usecases.context import make_page, operators_only
+from headrace.manager.usecases.idempotency import keep
 from headrace.manager.views.resource_groups import resource_group_view
 
 MAX_GROUPS: Final = 1000
@@ -36,7 +37,9 @@ class ResourceGroups:
             if made is None:
                 raise NameTaken(f"there is a resource group {new.name} already")
             await events.record(con, actor, "resource-group.created", details={"resource_group": made.name})
-        return resource_group_view(made)
+            view = resource_group_view(made)
+            await keep(con, actor, view)
+        return view
 
     async def page(self, *, after: str, limit: int) -> Page[ResourceGroupView]:
         """Return groups by name."""

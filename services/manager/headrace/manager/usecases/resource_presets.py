@@ -28,6 +28,7 @@ from headrace.manager.domain.records.projects import Project
 from headrace.manager.domain.records.resource_presets import ResourcePreset
 from headrace.manager.store import events, projects, resource_presets
 from headrace.manager.usecases.context import authorise, make_page, operators_only, project_for
+from headrace.manager.usecases.idempotency import keep
 from headrace.manager.views.resource_presets import resource_preset_view
 
 
@@ -53,7 +54,9 @@ class ResourcePresets:
             made = await _found(con, str(preset_id))
             details = new.model_dump(mode="json", include={"description", "slots"})
             await _record(con, actor, "resource-preset.created", made, **details)
-        return resource_preset_view(made)
+            view = resource_preset_view(made)
+            await keep(con, actor, view)
+        return view
 
     async def page(self, actor: Actor, *, project: str | None, after: UUID, limit: int) -> Page[ResourcePresetView]:
         """Return the presets that services of the project may name, or those for all projects. Raises NotFound."""

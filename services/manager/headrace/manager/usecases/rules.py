@@ -21,6 +21,7 @@ from headrace.manager.domain.records.rules import Rule
 from headrace.manager.domain.records.services import ServiceFacts
 from headrace.manager.store import events, rules
 from headrace.manager.usecases.context import as_id, locked_service, make_page, service_for
+from headrace.manager.usecases.idempotency import keep
 from headrace.manager.usecases.ports import Pokes, RuleOutcomes
 from headrace.manager.views.rules import rule_view
 
@@ -42,8 +43,10 @@ class Rules:
             object_limits.check(f"service {facts.service.name}", "rules", there, self._limits.rules_per_service)
             made = await rules.insert(con, facts.service.id, spec, actor.user_id)
             await self._record(con, actor, facts, "rule.added", made.id, spec)
+            view = rule_view(made)
+            await keep(con, actor, view)
         self._pokes.poke("rules", "plans")
-        return rule_view(made)
+        return view
 
     async def page(self, actor: Actor, reference: str, *, after: UUID, limit: int) -> Page[RuleView]:
         """Return the service's rules with the last outcome of each. Raises NotFound."""

@@ -21,6 +21,7 @@ from headrace.manager.store import agents, ends, folders, imports, projects, rol
 from headrace.manager.usecases.context import no_group, service_for
 from headrace.manager.usecases.drafts import Drafts
 from headrace.manager.usecases.findings import Findings
+from headrace.manager.usecases.idempotency import keep
 from headrace.manager.usecases.ports import AppProxies, Pokes
 from headrace.manager.usecases.reachability import reachability
 from headrace.manager.usecases.resolution import hold_parts
@@ -70,10 +71,10 @@ class Services:
             if project.quota is None:
                 async with con.transaction():
                     facts = await self._beside_others(con, actor, made)
-                    detail = await self._fresh(con, facts) if facts else None
+                    detail = await self._fresh(con, actor, facts) if facts else None
             if detail is None:  # a transaction of its own: it has to hold the project before anything else
                 async with con.transaction():
-                    detail = await self._fresh(con, await self._alone(con, actor, made))
+                    detail = await self._fresh(con, actor, await self._alone(con, actor, made))
         self._pokes.poke("services", "routes", "imports")
         return detail
 
@@ -104,13 +105,13 @@ class Services:
         await self._drafts.check_room(con, locked, new.resource_group, new.wanted, new.resolved, Findings())
         return await services.create(con, new, actor)
 
-    async def _fresh(self, con: Connection, facts: ServiceFacts) -> ServiceDetail:
+    async def _fresh(self, con: Connection, actor: Actor, facts: ServiceFacts) -> ServiceDetail:
         """Return a service that was just created and has no replicas."""
         names: dict[FolderId, str] = {}
         if facts.resolved.mounts:
             names = await folders.names(con, [mount.folder_id for mount in facts.resolved.mounts])
         note = await self.slots_note(con, facts.resolved.slots)
-        return service_detail(
+        detail = service_detail(
             facts,
             reachability(self._proxies, facts.service),
             self._clock(),
@@ -119,6 +120,8 @@ class Services:
             note=note,
             model_import=await _import_of(con, facts),
         )
+        await keep(con, actor, detail)
+        return detail
 
     async def detail(self, actor: Actor, reference: str) -> ServiceDetail:
         """Return one service with its replicas. Raises NotFound."""

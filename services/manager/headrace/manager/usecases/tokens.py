@@ -22,6 +22,7 @@ from headrace.manager.signing import SigningKey, Vault
 from headrace.manager.store import events, projects, services, tokens
 from headrace.manager.usecases.caller_bodies import caller_change
 from headrace.manager.usecases.context import as_id, make_page, project_for, service_for
+from headrace.manager.usecases.idempotency import keep
 from headrace.manager.usecases.ports import Pokes
 from headrace.manager.usecases.revocations import Revocations
 from headrace.manager.views.tokens import new_token_view, token_view
@@ -107,6 +108,7 @@ class Tokens:
             )
             details = {"name": new.name, "expires_at": expires_at.isoformat(), "limits": tokens.plain(new.limits)}
             await _record(con, actor, "token.created", target, token_id, **details, share=new.share)
+            await keep(con, actor, token_view(made), whole=False)
         token = key.token(
             target.subject, token_id, issued_at=now, expires_at=expires_at, limits=new.limits, share=new.share
         )

@@ -19,6 +19,7 @@ from headrace.manager.domain.records.keys import KeyChange
 from headrace.manager.signing import Vault
 from headrace.manager.store import events, users
 from headrace.manager.usecases.context import as_id, make_page, operators_only, own_rights_only, project_for, user_for
+from headrace.manager.usecases.idempotency import keep
 from headrace.manager.views.keys import key_view, new_key_view
 from headrace.manager.views.users import user_view
 
@@ -37,7 +38,9 @@ class Users:
         async with transaction(self._pool) as con:
             user = await users.insert(con, new.name, operator=new.operator)
             await events.record(con, actor, "user.created", details={"user": new.name, "operator": new.operator})
-        return user_view(user)
+            view = user_view(user)
+            await keep(con, actor, view)
+        return view
 
     async def page(self, actor: Actor, *, after: UUID, limit: int) -> Page[UserView]:
         """Return all users. Raises Forbidden."""
@@ -90,6 +93,7 @@ class Users:
             )
             details = {"user": user.name, "key_id": str(key_id), **new.model_dump(mode="json")}
             await events.record(con, actor, "key.created", details=details)
+            await keep(con, actor, key_view(made), whole=False)
         return new_key_view(made, key)
 
     async def keys(self, actor: Actor, reference: str, *, after: UUID, limit: int) -> Page[KeyView]:

@@ -21,6 +21,7 @@ from headrace.manager.domain.records.validations import TrialRun
 from headrace.manager.store import events, projects, services, sessions, validations
 from headrace.manager.usecases.context import as_id, authorise, no_group, project_or_only
 from headrace.manager.usecases.findings import Findings
+from headrace.manager.usecases.idempotency import keep
 from headrace.manager.usecases.ports import Pokes
 from headrace.manager.usecases.resolution import Resolver, find_parts, hold_parts
 from headrace.manager.views.validations import validation_view
@@ -82,9 +83,10 @@ class Validations:
             )
             details = {"validation": str(session_id), "spec": masked_spec(spec).model_dump(mode="json")}
             await events.record(con, actor, "validation.started", project_id=project.id, details=details)
-            started = await trial_run(con, actor, session_id, "viewer")
+            view = validation_view(await trial_run(con, actor, session_id, "viewer"))
+            await keep(con, actor, view)
         self._pokes.poke("placement", "imports")
-        return validation_view(started)
+        return view
 
     async def show(self, actor: Actor, reference: str) -> ValidationView:
         """Return the trial run's state. Raises NotFound."""
