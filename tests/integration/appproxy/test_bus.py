@@ -17,11 +17,13 @@ from headrace.appproxy import wiring
 from headrace.appproxy.control import reporting
 from headrace.common.bus.connect import Bus
 from headrace.common.bus.consume import LastValues, subscribed
-from headrace.common.bus.publish import publish_last
+from headrace.common.bus.publish import ask, publish_last
 from headrace.common.contracts.ids import TokenId, new_uuid
 from headrace.common.contracts.messages.metrics import ProxyMetrics
+from headrace.common.contracts.messages.own_ports import OwnPortReply, OwnPortRequest
 from headrace.common.contracts.messages.reports import ProxyReport
 from headrace.common.contracts.messages.routes import Revocation, RouteTable
+from headrace.common.contracts.problems import BusUnavailable
 from headrace.common.runtime.clock import utc_now
 from headrace.embedded.stack import EmbeddedServers
 from tests.support.factories.route_tables import Signer, route, table
@@ -164,6 +166,30 @@ async def test_an_own_port_that_is_not_open_is_reported_with_its_reason(
         await eventually(lambda: heard.reports and heard.reports[-1].ports_failed)
         assert heard.reports[-1].ports_failed == {port: "Address already in use"}
     await eventually(lambda: heard.reports[-1].ports_failed == {})
+
+
+async def test_a_manager_asks_before_whether_a_port_can_be_opened(
+    world: AppProxyWorld, bus: Bus, heard: Heard, servers: EmbeddedServers
+) -> None:
+    async def why_not(port: int) -> str | None:
+        asked = OwnPortRequest(proxy_id="proxy-1", port=port)
+        return (await ask(bus, asked, OwnPortReply, timeout_s=60)).why_not
+
+    async def answers() -> bool:
+        with suppress(BusUnavailable):
+            return await why_not(free_port()) is None
+        return False
+
+    await eventually(answers)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert await why_not(port) == "Address already in use"
+    assert await why_not(port) is None
+    socket.create_server(("127.0.0.1", port)).close()  # the question left nothing behind
+    assert await why_not(world.proxy.listeners.port) == "something else of the installation listens there"
+    await publish_last(bus, table("chat", port=port))
+    await eventually(lambda: heard.reports and heard.reports[-1].ports_open == frozenset({port}))
+    assert await why_not(port) is None, "it is open already: whose it is the manager knows"
 
 
 async def test_a_change_is_used_and_reported_by_itself_and_not_with_the_next_periodic_report(

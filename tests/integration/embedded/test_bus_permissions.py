@@ -204,8 +204,30 @@ async def test_the_proxy_reads_all_routes_at_once_and_nothing_else(connect: Conn
         assert proxy.refused.empty()
         for subject in ("route.a", "metrics.proxy.proxy-2", "$JS.API.DIRECT.GET.PLANS", "rpc.manager.scale"):
             await proxy.must_not_publish(subject)
-        for subject in ("plan.agent.*", "rules.*", "report.agent.*", "_INBOX_manager.>"):
+        for subject in (
+            "plan.agent.*",
+            "rules.*",
+            "report.agent.*",
+            "rpc.proxy.proxy-2.own-port",
+            "rpc.agent.agent-1.logs",
+            "_INBOX_manager.>",
+        ):
             await proxy.must_not_subscribe(subject)
+
+
+async def test_the_proxy_answers_the_managers_questions(connect: Connect) -> None:
+    async with users(connect, "manager", "appproxy", "agent-1") as (manager, proxy, agent):
+        questions = await proxy.bus.subscribe("rpc.proxy.proxy-1.own-port")
+        await proxy.flush()
+
+        async def answer() -> None:
+            await (await questions.next_msg(timeout=60)).respond(b"free")
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(answer())
+            assert (await manager.bus.request("rpc.proxy.proxy-1.own-port", b"", timeout=60)).data == b"free"
+        assert proxy.refused.empty()
+        await agent.must_not_publish("rpc.proxy.proxy-1.own-port")
 
 
 async def test_nobody_has_a_stream_or_a_manager_write_where_he_may_not(connect: Connect) -> None:

@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 
 from headrace.common.contracts.cors import Cors
-from headrace.common.contracts.ids import new_uuid
+from headrace.common.contracts.ids import ProxyId, new_uuid
 from headrace.common.contracts.messages.routes import Balance, Limits, RateLimits, RouteTable
 from headrace.common.runtime.clock import utc_now
 from headrace.manager.store import tables
@@ -414,6 +414,50 @@ async def test_a_port_that_something_else_of_the_installation_has_is_refused(api
     again = await api.admin.call("PATCH", "/v1/services/chat", {"endpoint_port": TAKEN_PORT}, expect=400)
     assert again["errors"] == problem["errors"]
     assert (await api.admin.call("GET", "/v1/services/chat"))["endpoint_port"] is None
+
+
+async def test_an_own_port_is_promised_only_if_every_app_proxy_can_open_it(api: ManagerApi) -> None:
+    proxies, chat = api.behind.proxies, {"name": "chat", "runtime": "cmd", "command": "true"}
+    one, two = ProxyId("proxy-1"), ProxyId("proxy-2")
+    proxies.refusing = {12_000: {two: "Address already in use"}}
+    refused = await api.admin.call("POST", "/v1/services", chat | {"endpoint_port": 12_000}, expect=409)
+    assert (refused["field"], refused["found"]) == ("endpoint_port", 12_000)
+    assert refused["detail"] == (
+        "endpoint_port: 12000 cannot be opened by proxy-2 (Address already in use); "
+        "allowed: a port that every app-proxy can open"
+    )
+    await api.admin.call("GET", "/v1/services/chat", expect=404)
+    made = await api.admin.call("POST", "/v1/services", chat | {"endpoint_port": 12_001})
+    service_id = UUID(made["id"])
+    again = await api.admin.call("PATCH", "/v1/services/chat", {"endpoint_port": 12_000}, expect=409)
+    assert again["detail"] == refused["detail"]
+    tried = await api.admin.call(
+        "POST", "/v1/resolutions", {"service": "chat", "update": {"endpoint_port": 12_000}}, expect=200
+    )
+    assert [(found["field"], found["type"]) for found in tried["problems"]] == [("endpoint_port", "conflict")]
+    proxies.asked.clear()
+    await api.admin.call("PATCH", "/v1/services/chat", {"endpoint_port": 12_001, "description": "as it was"})
+    await api.admin.call("PATCH", "/v1/services/chat", {"endpoint_port": 80}, expect=400)
+    assert proxies.asked == [], "neither about the port that it has, nor about one that is not allowed"
+
+    async def told() -> dict[str, tuple[str, str]]:
+        shown = await api.admin.call("GET", "/v1/services/chat")
+        (listed,) = (await api.admin.call("GET", "/v1/services"))["items"]
+        assert shown["urls"] == listed["urls"]
+        return {one["kind"]: (one["url"], one["reason"]["code"]) for one in shown["urls"]}
+
+    proxies.of_domain = {one: "models.example.com", two: "models.example.com"}
+    proxies.has[service_id] = {one: 1, two: 1}
+    proxies.listening = {one: {12_001}}
+    host = PROXY_URL.removeprefix("http://").partition(":")[0]
+    assert (await told())["port"] == (f"http://{host}:12001", "endpoint-port-opening")
+    proxies.listening[two] = {12_001}
+    found = await told()
+    assert {code for _, code in found.values()} == {"served"}
+    assert list(found) == ["path", "host", "port"]
+    assert found["host"][0].startswith("http://chat.models.example.com")
+    await api.admin.call("PATCH", "/v1/services/chat", {"endpoint_port": None})
+    assert "port" not in await told()
 
 
 async def test_a_service_whose_own_port_is_not_open_says_so(api: ManagerApi) -> None:

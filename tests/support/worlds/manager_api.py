@@ -43,6 +43,13 @@ class Proxies:
     """Generations per service and app-proxy."""
     failed: dict[int, dict[str, str]] = field(default_factory=dict)
     """Own ports that app-proxies could not open."""
+    listening: dict[str, set[int]] = field(default_factory=dict)
+    """Own ports that app-proxies have opened."""
+    of_domain: dict[ProxyId, str] = field(default_factory=dict)
+    refusing: dict[int, dict[ProxyId, str]] = field(default_factory=dict)
+    """Ports that app-proxies answer they cannot open."""
+    asked: list[int] = field(default_factory=list)
+    """Ports that they were asked about."""
     silent: dict[str, timedelta] = field(default_factory=dict)
     """For how long app-proxies have not reported."""
 
@@ -54,6 +61,16 @@ class Proxies:
 
     def unopened(self, port: int) -> dict[str, str]:
         return self.failed.get(port, {})
+
+    def opened(self, port: int) -> set[ProxyId]:
+        return {ProxyId(proxy_id) for proxy_id, ports in self.listening.items() if port in ports}
+
+    def domains(self) -> dict[ProxyId, str]:
+        return self.of_domain
+
+    async def refusals(self, port: int) -> dict[ProxyId, str]:
+        self.asked.append(port)
+        return self.refusing.get(port, {})
 
     def gathered(self) -> bool:
         return self.heard == "heard"
@@ -229,6 +246,7 @@ async def serving(
             outcomes=behind,
             reader=behind,
             proxies=behind.proxies,
+            own_ports=behind.proxies,
             authority=BusAuthority(known.bus_signing_file),
             own=behind,
         )

@@ -215,6 +215,30 @@ def test_rm_with_wait_follows_the_service_by_its_id(cli: Cli, there: FakeManager
     assert (ran.code, ran.out.splitlines()[-1]) == (0, "deleted echo")
 
 
+def test_all_urls_are_shown_and_what_is_wrong_with_one(cli: Cli, there: FakeManagerApi) -> None:
+    served = {"ready": True, "reason": {"code": "served", "text": "served by every app-proxy"}}
+    opening = {
+        "ready": False,
+        "reason": {"code": "endpoint-port-opening", "text": "port 12000 is not open yet at proxy-2"},
+    }
+    urls = [
+        {"kind": "path", "url": "http://proxy/echo", **served},
+        {"kind": "host", "url": "http://echo.example.com", **served},
+        {"kind": "port", "url": "http://proxy:12000", **opening},
+    ]
+    there.on("GET", ECHO, service_view(urls=urls, endpoint_port=12_000))
+    shown = dict(line.split("  ", 1) for line in cli("service", "show", "echo").out.splitlines() if "  " in line)
+    assert shown["by host name"].strip() == "http://echo.example.com"
+    assert shown["by own port"].strip() == (
+        "http://proxy:12000, not served everywhere: port 12000 is not open yet at proxy-2"
+    )
+    assert "by path" not in shown
+    there.on("GET", "/v1/services", {"items": [service_view(urls=urls)], "next": None})
+    assert "http://echo.example.com" not in cli("service", "ls").out
+    wide = cli("service", "ls", "-o", "wide").out
+    assert wide.splitlines()[1].endswith("http://proxy/echo http://echo.example.com http://proxy:12000")
+
+
 def test_lists(cli: Cli, there: FakeManagerApi) -> None:
     there.on("GET", "/v1/services", {"items": [service_view()], "next": None})
     there.on("GET", f"{ECHO}/revisions", {"items": [_revision(1, folder="chat")], "next": None})

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from headrace.sdk.reasons import (
         ApiReason,
         DrainReason,
+        EndpointReason,
         InstallationReason,
         KernelReason,
         ModelReason,
@@ -50,6 +51,7 @@ __all__ = [
     "ApiReason",
     "Client",
     "DrainReason",
+    "EndpointReason",
     "HeadraceError",
     "InstallationReason",
     "KernelReason",
@@ -95,6 +97,7 @@ _HOME = {
             "ProxyReason",
             "Retry",
             "DrainReason",
+            "EndpointReason",
             "InstallationReason",
             "KernelReason",
             "NameReason",

@@ -10,12 +10,19 @@ from headrace.common.contracts.reasons.placement import PlacementReason
 from headrace.common.contracts.reasons.proxy import ModelReason, ProxyReason, Retry
 from headrace.common.contracts.reasons.rollout import RolloutReason
 from headrace.common.contracts.reasons.scaling import ScalingReason
-from headrace.common.contracts.reasons.service import NameReason, NoteReason, RevocationReason, ServiceReason
+from headrace.common.contracts.reasons.service import (
+    EndpointReason,
+    NameReason,
+    NoteReason,
+    RevocationReason,
+    ServiceReason,
+)
 from headrace.common.contracts.reasons.session import SessionReason
 
 __all__ = [
     "ApiReason",
     "DrainReason",
+    "EndpointReason",
     "InstallationReason",
     "KernelReason",
     "ModelReason",

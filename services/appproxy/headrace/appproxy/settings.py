@@ -13,6 +13,7 @@ from pydantic_settings import SettingsConfigDict
 from headrace.common.contracts.addresses import MANAGER_URL
 from headrace.common.contracts.cors import Origins
 from headrace.common.contracts.ids import ProxyId
+from headrace.common.contracts.messages.reports import MAX_DOMAIN
 from headrace.common.runtime.nats_urls import NatsUrl
 from headrace.common.runtime.settings import ServiceSettings
 
@@ -58,7 +59,7 @@ class Settings(ServiceSettings):
     """Longest wait at the start for the tables on the bus, so that tokens revoked meanwhile are refused from the first
     request on. Connections wait in the sockets' backlog. Afterwards, or if the bus is unreachable, the tables on disk
     are used."""
-    domain: str | None = None
+    domain: Annotated[str, StringConstraints(max_length=MAX_DOMAIN)] | None = None
     """With `models.example.com`, service `chat` is also `chat.models.example.com`."""
     advertise_url: str | None = None
     """Base URL for callers, as reported to the manager. Default: http://<listen_host>:<listen_port>."""

@@ -17,7 +17,7 @@ from prometheus_client import REGISTRY
 
 from headrace.appproxy.control import exposition
 from headrace.appproxy.control.admin import admin_app
-from headrace.appproxy.control.bus import TableFeed
+from headrace.appproxy.control.bus import TableFeed, serve
 from headrace.appproxy.control.listeners import Listeners
 from headrace.appproxy.control.reporting import EVERY, Reporter
 from headrace.appproxy.control.socket_activation import InheritedSockets
@@ -110,6 +110,8 @@ async def build(
             snapshot=traffic.snapshot,
             generations=traffic.generations,
             ports_failed=lambda: listeners.failed,
+            ports_open=lambda: listeners.open_ports,
+            domain=(settings.domain or "").lower().strip("."),
             clock=clocks.utc,
             monotonic=clocks.monotonic,
         )
@@ -142,7 +144,7 @@ async def build(
             deliver(table)
 
         feed = TableFeed(bus, heard, first_tables_s=settings.first_tables_s)
-        link = Link(bus, _login(settings), feed.serve)
+        link = Link(bus, _login(settings), lambda: serve(bus, settings.id, feed, listeners))
         listeners.before_serving = feed.wait_for_tables
         admin = WebServer(
             admin_app(

@@ -33,6 +33,7 @@ from headrace.manager.inbox.bus import BusInbox
 from headrace.manager.inbox.instances import HeardInstances
 from headrace.manager.inbox.logs import BusLogReader
 from headrace.manager.inbox.nats_servers import NatsServers
+from headrace.manager.inbox.own_ports import BusOwnPorts
 from headrace.manager.inbox.reports import NodeReports
 from headrace.manager.inbox.rule_outcomes import LastRuleOutcomes
 from headrace.manager.loops.agents import AgentLiveness
@@ -94,7 +95,15 @@ from headrace.manager.usecases.model_store import ModelStore
 from headrace.manager.usecases.parsing import ParserPool
 from headrace.manager.usecases.password_hashes import PasswordHashes
 from headrace.manager.usecases.passwords import Passwords
-from headrace.manager.usecases.ports import AppProxies, LogReader, LoopName, ManagerState, Pokes, RuleOutcomes
+from headrace.manager.usecases.ports import (
+    AppProxies,
+    LogReader,
+    LoopName,
+    ManagerState,
+    OwnPortQuestions,
+    Pokes,
+    RuleOutcomes,
+)
 from headrace.manager.usecases.projects import Projects
 from headrace.manager.usecases.receipts import Receipts
 from headrace.manager.usecases.replicas import Replicas
@@ -217,6 +226,7 @@ def make_manager(settings: Settings, edges: Edges) -> Manager:
         outcomes=outcomes,
         reader=BusLogReader(bus),
         proxies=proxies,
+        own_ports=BusOwnPorts(bus, proxies),
         authority=authority,
         own=instances,
     )
@@ -345,12 +355,13 @@ def make_use_cases(
     outcomes: RuleOutcomes,
     reader: LogReader,
     proxies: AppProxies,
+    own_ports: OwnPortQuestions,
     authority: BusAuthority,
     own: ManagerState,
 ) -> UseCases:
     """Return all use cases on these edges and ports."""
     pool, storage, clock = edges.pool, edges.storage, edges.clocks.utc
-    limits, own_ports = object_limits(settings), OwnPorts.parse(settings.endpoint_ports, settings.reserved_ports)
+    limits, allowed_ports = object_limits(settings), OwnPorts.parse(settings.endpoint_ports, settings.reserved_ports)
     max_bytes = settings.upload_limit_bytes
     vault = Vault(secret_bytes(settings))
     snapshots = FolderSnapshots(storage, monotonic=edges.clocks.monotonic)
@@ -362,7 +373,7 @@ def make_use_cases(
     passwords, attempts = Passwords(pool, vault, PasswordHashes()), FailedAttempts(edges.clocks.monotonic)
     parsing = ParserPool()
     resolver = Resolver(pool, snapshots, sources, keys, parsing)
-    drafts = Drafts(pool, resolver, own_ports, limits)
+    drafts = Drafts(pool, resolver, allowed_ports, own_ports, limits)
     services = Services(pool, drafts, snapshots, proxies, pokes, clock, limits, proxy_url=settings.public_proxy_url)
     folders = Folders(pool, storage, snapshots, account, limits)
     revocations = Revocations(pool, proxies, clock)

@@ -21,6 +21,7 @@ from headrace.common.contracts.messages.envelope import Message
 from headrace.common.contracts.messages.folder_access import FolderAccessRequest
 from headrace.common.contracts.messages.logs import LogChunk, LogsRequest
 from headrace.common.contracts.messages.metrics import KernelMetrics, ProxyMetrics
+from headrace.common.contracts.messages.own_ports import OwnPortRequest
 from headrace.common.contracts.messages.plans import NodePlan
 from headrace.common.contracts.messages.reports import HeldReport, NodeReport, ProxyReport
 from headrace.common.contracts.messages.routes import RouteTable
@@ -93,6 +94,7 @@ _FROM_STORE = (
 _FROM_EDGE = (
     *(AccountExport("stream", f"{family}.>") for family in (_REPORTS, _WAITS, _METRICS)),
     AccountExport("service", LogsRequest.wildcard()),
+    AccountExport("service", OwnPortRequest.wildcard()),
 )
 STORE_ACCOUNT = Account("EDGE", exports=_FROM_STORE, imports=_FROM_EDGE)
 EDGE_ACCOUNT = Account("HEADRACE", exports=_FROM_EDGE, imports=_FROM_STORE)
@@ -125,7 +127,8 @@ def permissions(user: BusUser) -> Permissions:
                     HeldReport.subject_for(proxy_id=user.id),
                     *_stored(RouteTable),
                 ),
-                (RouteTable.wildcard(), inbox),
+                (RouteTable.wildcard(), _any_question(OwnPortRequest.subject_for(proxy_id=user.id)), inbox),
+                allow_responses=True,
             )
         case UserKind.AUTOSCALER:
             return Permissions(

@@ -1,4 +1,4 @@
-"""Subscription to the route tables on the message bus.
+"""Subscription to the route tables on the message bus, and answers about own ports.
 
 It runs in the background: serving never waits for it.
 """
@@ -9,8 +9,11 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
+from headrace.appproxy.control.listeners import Listeners
 from headrace.common.bus.connect import Bus
-from headrace.common.bus.consume import LastValues
+from headrace.common.bus.consume import LastValues, answering
+from headrace.common.contracts.ids import ProxyId
+from headrace.common.contracts.messages.own_ports import OwnPortRequest
 from headrace.common.contracts.messages.routes import RouteTable
 
 
@@ -35,3 +38,10 @@ class TableFeed:
     async def serve(self) -> None:
         """Deliver tables until cancelled. Raises BusUnavailable."""
         await self._tables.run()
+
+
+async def serve(bus: Bus, proxy_id: ProxyId, feed: TableFeed, listeners: Listeners) -> None:
+    """Read tables, and answer managers about own ports, until cancelled. Raises BusUnavailable."""
+    subject = OwnPortRequest.subject_for(proxy_id=proxy_id)
+    async with answering(bus, OwnPortRequest, listeners.answer, subject=subject):
+        await feed.serve()

@@ -17,10 +17,12 @@ import structlog
 from headrace.appproxy.control.socket_activation import OWN, SHARED, InheritedSockets, name_of
 from headrace.appproxy.dataplane.route_table import RouteTables
 from headrace.appproxy.settings import Settings
+from headrace.common.contracts.messages.own_ports import MAX_WHY, OwnPortReply, OwnPortRequest
 from headrace.common.runtime.loop import Loop
 
 log = structlog.get_logger()
 _BACKLOG = 4096
+_INSTALLATION = "something else of the installation listens there"
 Listen = Callable[[int | None, list[socket.socket]], Awaitable[None]]
 Unlisten = Callable[[int], Awaitable[None]]
 
@@ -61,6 +63,16 @@ class Listeners:
         self.started = asyncio.Event()
         self.port = 0
         """The shared port, once `started` is set."""
+
+    @property
+    def open_ports(self) -> frozenset[int]:
+        """Own ports on which it listens."""
+        return frozenset(self._own)
+
+    async def answer(self, request: OwnPortRequest) -> OwnPortReply:
+        """Return whether the port can be a service's own here."""
+        why = self._why_not(request.port)
+        return OwnPortReply(why_not=why[:MAX_WHY] if why else None)
 
     def poke(self) -> None:
         """Ask for a reconciliation of own ports with the tables soon."""
@@ -120,25 +132,50 @@ class Listeners:
         return sockets
 
     def _open_socket(self, port: int) -> socket.socket:
-        host = self._settings.listen_host
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        sock = socket.socket(family, socket.SOCK_STREAM)
+        sock = self._bound(port, shared=self._workers > 1)
         try:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if self._workers > 1:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            sock.setblocking(False)
-            sock.bind((host, port))
             sock.listen(_BACKLOG)
         except OSError:
             sock.close()
             raise
         return sock
 
+    def _bound(self, port: int, *, shared: bool = False) -> socket.socket:
+        """Return a socket bound to the port, `shared` with others of this user that ask for it so. Raises OSError."""
+        host = self._settings.listen_host
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if shared:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            sock.setblocking(False)
+            sock.bind((host, port))
+        except OSError:
+            sock.close()
+            raise
+        return sock
+
+    @property
+    def _installation_ports(self) -> set[int]:
+        return {*self._settings.reserved_ports, self._settings.admin_port, self.port}
+
+    def _why_not(self, port: int) -> str | None:
+        """Return why the port cannot be opened; None if it can, or is open. Tries it, and leaves no socket behind."""
+        if port in self._installation_ports:
+            return _INSTALLATION
+        if port in self._own or any(one.port == port for one in self._inherited.unclaimed):
+            return None
+        try:
+            with self._bound(port):
+                return None
+        except OSError as error:
+            return error.strerror or str(error)
+
     def _own_sockets(self, port: int) -> tuple[str, list[socket.socket]]:
         """Return the listening sockets of a service's own port, or the reason why it cannot be opened."""
-        if port in {*self._settings.reserved_ports, self._settings.admin_port, self.port}:
-            return "something else of the installation listens there", []
+        if port in self._installation_ports:
+            return _INSTALLATION, []
         try:
             return "", self._bind(port, OWN)
         except OSError as error:

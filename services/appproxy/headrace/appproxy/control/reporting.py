@@ -89,6 +89,8 @@ class Reporter:
         snapshot: Callable[[], TrafficSnapshot],
         generations: Callable[[], dict[ServiceId, int]],
         ports_failed: Callable[[], dict[int, str]],
+        ports_open: Callable[[], frozenset[int]],
+        domain: str = "",
         clock: Clock,
         monotonic: Callable[[], float],
     ) -> None:
@@ -102,6 +104,8 @@ class Reporter:
         self._snapshot = snapshot
         self._generations = generations
         self._ports_failed = ports_failed
+        self._ports_open = ports_open
+        self._domain = domain
         self._clock = clock
         self._monotonic = monotonic
         self._sampled_s = monotonic()
@@ -138,6 +142,8 @@ class Reporter:
                 generations=self._generations(),
                 draining=draining,
                 ports_failed=dict(sorted(self._ports_failed().items())[:_MAX_PORTS]),
+                ports_open=self._ports_open(),
+                domain=self._domain,
                 admin_address=self._admin_address,
                 instance=self._instance(),
             ),

@@ -101,6 +101,17 @@ class AppProxyReports:
         lately = self.lately().items()
         return {proxy_id: why for proxy_id, one in lately if (why := one.report.ports_failed.get(port)) is not None}
 
+    def opened(self, port: int) -> frozenset[ProxyId]:
+        """Return the present app-proxies that listen on this port of a service; also those whose version does not report it."""
+        lately = self.lately().items()
+        return frozenset(
+            proxy_id for proxy_id, one in lately if one.report.ports_open is None or port in one.report.ports_open
+        )
+
+    def domains(self) -> dict[ProxyId, str]:
+        """Return the domain of each remembered app-proxy: addresses stay while one restarts."""
+        return {proxy_id: one.report.domain for proxy_id, one in self.remembered().items()}
+
     def gathered(self) -> bool:
         """Return whether there are app-proxies, and all had time to report."""
         return bool(self.lately()) and self._since is not None and self._clock() - self._since >= self.gather_for

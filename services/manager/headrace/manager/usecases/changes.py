@@ -61,6 +61,7 @@ class Changes:
         async with self._pool.acquire() as con:
             facts = await service_for(con, actor, reference, "member")
             draft = await self._drafts.asked(con, actor, facts, change, Findings())
+        await self._drafts.ask_app_proxies(change.endpoint_port, Findings(), has=facts.service.endpoint_port)
         spec = draft.spec if draft else None
         resolution = await self._drafts.resolve(draft, Findings()) if draft else None
         async with transaction(self._pool) as con:

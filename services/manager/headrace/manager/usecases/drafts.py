@@ -5,11 +5,12 @@ Creation, update and dry run share them: the first two raise the first problem, 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from headrace.common.contracts.http.services import CreateService, UpdateService
-from headrace.common.contracts.ids import RevisionId
-from headrace.common.contracts.problems import InvalidRequest, NotFound
+from headrace.common.contracts.ids import ProxyId, RevisionId
+from headrace.common.contracts.problems import Conflict, InvalidRequest, NotFound
 from headrace.common.contracts.reasons import Reason
 from headrace.common.contracts.reasons.service import NoteReason
 from headrace.common.contracts.revision import RevisionSpec
@@ -28,8 +29,11 @@ from headrace.manager.domain.variants.resolved_spec import Resolution, ResolvedS
 from headrace.manager.store import projects, revisions, services
 from headrace.manager.usecases.context import no_group, project_for, project_or_only
 from headrace.manager.usecases.findings import Findings
+from headrace.manager.usecases.ports import OwnPortQuestions
 from headrace.manager.usecases.resolution import Resolver, SpecParts, find_parts
 from headrace.manager.usecases.service_bodies import check_rollout
+
+_NAMED_PROXIES = 5
 
 
 @dataclass(frozen=True)
@@ -57,9 +61,12 @@ class SameRevision:
 class Drafts:
     """Drafts of services. Nothing of them is written; resolving pins the model folder unless findings are gathered."""
 
-    def __init__(self, pool: Pool, resolver: Resolver, own_ports: OwnPorts, limits: ObjectLimits) -> None:
+    def __init__(
+        self, pool: Pool, resolver: Resolver, allowed_ports: OwnPorts, own_ports: OwnPortQuestions, limits: ObjectLimits
+    ) -> None:
         self._pool = pool
         self._resolver = resolver
+        self._allowed_ports = allowed_ports
         self._own_ports = own_ports
         self._limits = limits
 
@@ -76,6 +83,7 @@ class Drafts:
         async with self._pool.acquire() as con:
             project = await project_or_only(con, actor, new.project, "member")
             found = await find_parts(con, actor, project, new, findings)
+        await self.ask_app_proxies(new.endpoint_port, findings)
         return project, await self._resolver.judge(RevisionSpec.of(new), new.name, found, findings)
 
     async def asked(
@@ -124,8 +132,19 @@ class Drafts:
 
     def check_port(self, port: int | None, findings: Findings) -> None:
         """Find InvalidRequest for an own port that no service may have."""
-        if allowed := self._own_ports.allowed(port):
+        if allowed := self._allowed_ports.allowed(port):
             findings.add(InvalidRequest.of("endpoint_port", port, allowed))
+
+    async def ask_app_proxies(self, port: int | None, findings: Findings, *, has: int | None = None) -> None:
+        """Find Conflict for an own port that an app-proxy cannot open. `has`: the one that the service has, which is not asked about.
+
+        No connection may be held meanwhile: app-proxies answer by the bus. One that does not answer refuses nothing; the
+        service's URLs say then what came of the port.
+        """
+        if not port or port == has or self._allowed_ports.allowed(port):
+            return
+        if refusals := await self._own_ports.refusals(port):
+            findings.add(port_refused(port, refusals))
 
     async def check_room(
         self,
@@ -149,6 +168,14 @@ class Drafts:
         if resolved is None:
             return []
         return await quota_needs(con, project, quota.started(resolved.slots, wanted), findings)
+
+
+def port_refused(port: int, refusals: Mapping[ProxyId, str]) -> Conflict:
+    """Return the problem of an own port that app-proxies cannot open."""
+    who = ", ".join(f"{proxy_id} ({why})" for proxy_id, why in sorted(refusals.items())[:_NAMED_PROXIES])
+    allowed = "a port that every app-proxy can open"
+    detail = f"endpoint_port: {port} cannot be opened by {who}; allowed: {allowed}"
+    return Conflict(detail, field="endpoint_port", found=port, allowed=allowed)
 
 
 async def quota_needs(

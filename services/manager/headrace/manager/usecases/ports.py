@@ -5,7 +5,7 @@ They decouple use cases from both, and tests pass fakes here.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from typing import Literal, Protocol
 
 from headrace.common.contracts.ids import KernelId, ProxyId, RuleId, ServiceId
@@ -84,6 +84,13 @@ class ManagerState(Protocol):
         """Return since when the database takes nothing, and why; None while it does."""
 
 
+class OwnPortQuestions(Protocol):
+    """Questions to app-proxies about own ports."""
+
+    async def refusals(self, port: int) -> Mapping[ProxyId, str]:
+        """Return the app-proxies that cannot open this port, and why. Takes seconds at most, and raises nothing."""
+
+
 class AppProxies(Protocol):
     """Newest reports of app-proxies."""
 
@@ -95,6 +102,12 @@ class AppProxies(Protocol):
 
     def unopened(self, port: int) -> Mapping[ProxyId, str]:
         """Return the app-proxies that could not open this port of a service, and why."""
+
+    def opened(self, port: int) -> Collection[ProxyId]:
+        """Return the present app-proxies that listen on this port of a service, as far as they report that."""
+
+    def domains(self) -> Mapping[ProxyId, str]:
+        """Return the domain of each app-proxy of the last minutes; empty: no service has a host name there."""
 
     def gathered(self) -> bool:
         """Return whether there are app-proxies, and all had time to report."""

@@ -10,5 +10,10 @@ from headrace.manager.usecases.ports import AppProxies
 def reachability(proxies: AppProxies, service: Service) -> Reachability:
     """Return what decides whether callers reach the service's replicas."""
     port = service.endpoint_port
-    unopened = {} if port is None else proxies.unopened(port)
-    return Reachability(proxies.presence(), proxies.generations(service.id), unopened)
+    return Reachability(
+        proxies.presence(),
+        proxies.generations(service.id),
+        unopened={} if port is None else proxies.unopened(port),
+        opened=() if port is None else proxies.opened(port),
+        domains=proxies.domains(),
+    )

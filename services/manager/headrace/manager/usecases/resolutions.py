@@ -76,6 +76,7 @@ class Resolutions:
         async with self._pool.acquire() as con:
             facts = await service_for(con, actor, reference, "member")
             asked = await self._drafts.asked(con, actor, facts, change, findings)
+        await self._drafts.ask_app_proxies(change.endpoint_port, findings, has=facts.service.endpoint_port)
         given = await self._drafts.resolve(asked, findings) if asked else None
         failed = asked is not None and given is None
         async with self._pool.acquire() as con, con.transaction(readonly=True):

@@ -17,7 +17,7 @@ from headrace.common.contracts.wording import shown
 from headrace.common.db.pool import Connection, Pool
 from headrace.common.runtime.clock import Clock
 from headrace.manager.domain.access import Actor
-from headrace.manager.domain.lifecycle.status import StatusOfService, status_of
+from headrace.manager.domain.lifecycle.status import Reachability, StatusOfService, status_of
 from headrace.manager.domain.list_cursor import read_cursor, write_cursor
 from headrace.manager.domain.records.service_lists import Position, ServiceFilter, ServiceOrder
 from headrace.manager.domain.records.services import ServiceFacts
@@ -60,6 +60,7 @@ class _Examined:
     place: Position
     facts: ServiceFacts
     state: StatusOfService
+    reach: Reachability
 
 
 class ServiceLists:
@@ -126,12 +127,13 @@ class ServiceLists:
         now, found = self._clock(), list[_Examined]()
         for facts in listed:
             service = facts.service
-            state = status_of(facts, replicas[service.id], reachability(self._proxies, service), now)
-            found.append(_Examined(by_id[service.id], facts, state))
+            reach = reachability(self._proxies, service)
+            state = status_of(facts, replicas[service.id], reach, now)
+            found.append(_Examined(by_id[service.id], facts, state, reach))
         return found
 
     def _page(self, found: Sequence[_Examined], total: int | None, further: str | None) -> ServicePage:
-        items = tuple(service_view(one.facts, one.state, proxy_url=self._proxy_url) for one in found)
+        items = tuple(service_view(one.facts, one.state, one.reach, proxy_url=self._proxy_url) for one in found)
         return ServicePage(items=items, next=further, total=total)
 
 

@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from headrace.common.contracts.http.endpoint_urls import EndpointUrl
 from headrace.common.contracts.http.services import ServiceDetail, ServiceView
 from headrace.common.contracts.ids import FolderId
 from headrace.common.contracts.reasons import Reason
+from headrace.manager.domain.endpoint_urls import endpoint_urls
 from headrace.manager.domain.lifecycle.status import Reachability, StatusOfService, status_of
 from headrace.manager.domain.model_import import Import
 from headrace.manager.domain.records.replicas import End, Replica, StartError
@@ -22,9 +24,9 @@ from headrace.manager.views.rollouts import failed_view
 _OPENAI = frozenset({"vllm", "sglang", "nim", "huggingface-tgi", "llama-cpp"})
 
 
-def service_view(facts: ServiceFacts, state: StatusOfService, *, proxy_url: str) -> ServiceView:
+def service_view(facts: ServiceFacts, state: StatusOfService, reach: Reachability, *, proxy_url: str) -> ServiceView:
     """Return the service without its replicas. `proxy_url`: base URL of the app-proxy for callers."""
-    return ServiceView(**_fields(facts, state, proxy_url))
+    return ServiceView(**_fields(facts, state, reach, proxy_url))
 
 
 def service_detail(
@@ -44,7 +46,7 @@ def service_detail(
     """Return the service with its replicas, failed starts and ends in operation. `folders`: names of mounted folders."""
     state = status_of(facts, replicas, reach, now)
     return ServiceDetail(
-        **_fields(facts, state, proxy_url),
+        **_fields(facts, state, reach, proxy_url),
         effective=effective_view(facts.resolved, folders, facts.metadata),
         replica_list=tuple(replica_view(replica) for replica in replicas),
         errors=tuple(start_error_view(error) for error in errors),
@@ -58,7 +60,7 @@ def service_detail(
     )
 
 
-def _fields(facts: ServiceFacts, state: StatusOfService, proxy_url: str) -> dict[str, Any]:
+def _fields(facts: ServiceFacts, state: StatusOfService, reach: Reachability, proxy_url: str) -> dict[str, Any]:
     service, resolved = facts.service, facts.resolved
     return {
         "id": service.id,
@@ -74,6 +76,10 @@ def _fields(facts: ServiceFacts, state: StatusOfService, proxy_url: str) -> dict
         "open_to_public": service.open_to_public,
         "endpoint": _endpoint(proxy_url, service.name),
         "fleet_endpoint": _endpoint(proxy_url, "v1"),
+        "urls": tuple(
+            EndpointUrl(kind=one.kind, url=one.url, ready=one.ready, reason=one.reason)
+            for one in endpoint_urls(proxy_url, service.name, service.endpoint_port, reach)
+        ),
         "balance": service.balance,
         "limits": service.limits,
         "caller_limits": service.caller_limits,

@@ -17,10 +17,11 @@ from headrace.cli.commands.service.rollout_flags import RolloutFlags
 from headrace.cli.commands.service.spec_flags import SpecFlags, overlaid
 from headrace.cli.commands.service.spec_view import show_effective, show_revision
 from headrace.cli.commands.service.traffic_flags import TrafficFlags
-from headrace.cli.commands.service.view import show_service
+from headrace.cli.commands.service.view import further_urls, show_service
 from headrace.cli.commands.service.waiting import wait_for, wait_for_receipt
 from headrace.cli.parsing import document, pairs, usage
 from headrace.cli.session import Session
+from headrace.cli.text import cell
 from headrace.common.contracts.http.services import CreateService, ServiceDetail
 from headrace.sdk import Until
 
@@ -238,6 +239,8 @@ def finish(
             f"{found.name} is {found.status}, {found.phase}: {found.healthy_replicas} of {found.replicas} replicas healthy"
         )
         output.line(f"endpoint: {found.endpoint}")
+        for name, words in further_urls(found):
+            output.line(cell(f"{name}: {words}"))
         if service.note is not None:
             output.line(service.note.text)
         if receipt is not None:

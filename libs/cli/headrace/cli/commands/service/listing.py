@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -26,6 +26,12 @@ SERVICE_COLUMNS: Columns[ServiceView] = (
     ("REVISION", lambda s: s.revision),
     ("RUNTIME", lambda s: s.runtime),
     ("UPDATED", lambda s: s.updated_at),
+)
+WIDE_COLUMNS: Columns[ServiceView] = (
+    *SERVICE_COLUMNS,
+    ("GROUP", lambda s: s.resource_group),
+    ("OWNER", lambda s: s.created_by),
+    ("URLS", lambda s: " ".join(one.url for one in s.urls) or s.endpoint),
 )
 _MAX_NOTES = 10
 _MAX_REASON_CHARS = 200
@@ -74,6 +80,10 @@ def ls(
         ServiceSort | None, typer.Option("--sort", help="Order of the list; without it by creation.")
     ] = None,
     descending: Annotated[bool, typer.Option("--desc", help="Newest, last or most first.")] = False,
+    output: Annotated[
+        Literal["wide"] | None,
+        typer.Option("--output", "-o", help="wide: resource group, owner and all URLs, too."),
+    ] = None,
     count: Annotated[
         bool, typer.Option("--count", help="Only count them, by status and phase (of more than 2,000 the oldest).")
     ] = False,
@@ -87,7 +97,7 @@ def ls(
         _count(session, chosen)
         return
     listed = list(session.client.services.list(**chosen, sort=sort, order="desc" if descending else None))
-    session.output.table(listed, SERVICE_COLUMNS, empty="no services")
+    session.output.table(listed, WIDE_COLUMNS if output else SERVICE_COLUMNS, empty="no services")
     if not session.output.as_json:
         for line in _troubles(listed):
             session.output.note(line)

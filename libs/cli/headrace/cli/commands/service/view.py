@@ -30,6 +30,7 @@ END_COLUMNS: Columns[ReplicaEnd] = (
     ("WHY", lambda e: e.reason.text),
 )
 _SHOWN_ENDS = 3
+_URLS = {"path": "by path", "host": "by host name", "port": "by own port"}
 
 
 def show_service(session: Session, service: ServiceDetail) -> None:
@@ -47,6 +48,7 @@ def show_service(session: Session, service: ServiceDetail) -> None:
             ),
             ("reason", f"{service.reason.text} ({service.reason.code})"),
             ("endpoint", service.endpoint),
+            *further_urls(service),
             ("access", "open to public" if service.open_to_public else "with a token"),
             ("example", service.example),
             ("revision", _revision(service)),
@@ -59,7 +61,6 @@ def show_service(session: Session, service: ServiceDetail) -> None:
             *(spec_facts(service.effective) if service.effective is not None else ()),
             ("resource group", service.resource_group),
             ("drain grace", f"{service.drain_grace_s:g} s"),
-            ("own port", service.endpoint_port),
             *traffic_facts(service),
             ("description", service.description or None),
             ("tags", " ".join(service.tags) or None),
@@ -91,6 +92,18 @@ def replica_lines(replicas: Iterable[ReplicaView]) -> list[str]:
         ).replace("    ", "  ")
         for replica in replicas
     ]
+
+
+def further_urls(service: ServiceView) -> list[tuple[str, object]]:
+    """Return the URLs beside the endpoint by path; what is wrong with one of them, that one included."""
+    facts: list[tuple[str, object]] = []
+    for one in service.urls:
+        words = one.url if one.ready else f"{one.url}, not served everywhere: {one.reason.text}"
+        if one.kind != "path" or not one.ready:
+            facts.append((_URLS[one.kind], words))
+    if service.endpoint_port is not None and not service.urls:  # a manager of an older version
+        facts.append((_URLS["port"], service.endpoint_port))
+    return facts
 
 
 def _weight(replica: ReplicaView) -> str:

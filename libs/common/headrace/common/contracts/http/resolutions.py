@@ -55,7 +55,7 @@ class ResolutionProblem(View):
     """Path in the file."""
     line: int | None = None
     column: int | None = None
-    found: str | float | bool | None = None
+    found: str | int | float | bool | None = None
     allowed: str | None = None
 
 

@@ -14,6 +14,7 @@ from pydantic import (
 )
 
 from headrace.common.contracts.cors import Cors, CorsSettings
+from headrace.common.contracts.http.endpoint_urls import EndpointUrl
 from headrace.common.contracts.http.model_imports import ModelImport
 from headrace.common.contracts.http.page import Change, View
 from headrace.common.contracts.http.replicas import ReplicaEnd, ReplicaView, RouteError
@@ -149,6 +150,8 @@ class ServiceView(View):
     open_to_public: bool
     endpoint: str
     """Permanent base URL."""
+    urls: tuple[EndpointUrl, ...] = ()
+    """All base URLs: by path (`endpoint`), by host name where app-proxies have a domain, by own port where it has one."""
     fleet_endpoint: str
     """OpenAI-compatible base URL of all services: `model` is its name, or one of `models`; for callers of other
     projects, and those without a token, `<project>/<name>`."""

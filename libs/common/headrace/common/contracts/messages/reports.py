@@ -16,6 +16,10 @@ from headrace.common.contracts.vocabulary import HealthStatus, KernelState, Tran
 Architecture = Literal["x86_64", "aarch64"]
 MAX_KERNELS = 4096
 MAX_GPUS = 256
+MAX_OWN_PORTS = 10_000
+"""As many as there are ports that a service may ask for."""
+MAX_DOMAIN = 253
+"""Characters of a domain name (RFC 1035)."""
 Word = Annotated[str, StringConstraints(max_length=256)]
 """Name of something of a machine; managers store it."""
 Sentence = Annotated[str, StringConstraints(max_length=4000)]
@@ -181,6 +185,10 @@ class ProxyReport(Message):
     draining: tuple[DrainingRoute, ...] = ()
     ports_failed: dict[int, str] = {}
     """Own ports that could not be opened, and why; at most 100."""
+    ports_open: Annotated[frozenset[int], Field(max_length=MAX_OWN_PORTS)] | None = None
+    """Own ports on which it listens. None: its version does not report them."""
+    domain: Annotated[str, StringConstraints(max_length=MAX_DOMAIN)] = ""
+    """Domain of which each service has a host name. Empty: none, or its version does not report it."""
     admin_address: Annotated[str, Field(max_length=300)] = ""
     """HOST:PORT of its admin pages (`/metrics`). Empty: not reported."""
     instance: ServiceInstance | None = None

@@ -15,11 +15,18 @@ from headrace.common.contracts.reasons.placement import PlacementReason
 from headrace.common.contracts.reasons.proxy import ModelReason, ProxyReason
 from headrace.common.contracts.reasons.rollout import RolloutReason
 from headrace.common.contracts.reasons.scaling import ScalingReason
-from headrace.common.contracts.reasons.service import NameReason, NoteReason, RevocationReason, ServiceReason
+from headrace.common.contracts.reasons.service import (
+    EndpointReason,
+    NameReason,
+    NoteReason,
+    RevocationReason,
+    ServiceReason,
+)
 from headrace.common.contracts.reasons.session import SessionReason
 
 CATALOGUES: Final[Mapping[str, type[ReasonCode]]] = {
     "service": ServiceReason,
+    "endpoint": EndpointReason,
     "rollout": RolloutReason,
     "placement": PlacementReason,
     "session": SessionReason,

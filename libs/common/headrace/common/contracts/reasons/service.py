@@ -35,6 +35,22 @@ class ServiceReason(ReasonCode):
     RULE_TABLE_NOT_BUILT = "rule-table-not-built", "its rules cannot be published, and the previous ones are in force"
 
 
+class EndpointReason(ReasonCode):
+    """Endpoint URLs: whether every app-proxy serves the service there."""
+
+    SERVED = "served", "every app-proxy serves the service there"
+    APP_PROXIES_UNKNOWN = (
+        "app-proxies-unknown",
+        "the manager has just started or reconnected, and waits for the app-proxies' reports",
+    )
+    APP_PROXY_AWAY = "app-proxy-away", "no app-proxy reports"
+    APP_PROXY_BEHIND = "app-proxy-behind", "an app-proxy has no route table of the service yet"
+    BUS_AWAY = "bus-away", "the manager is disconnected from the message bus, and does not know"
+    ENDPOINT_PORT_OPENING = "endpoint-port-opening", "an app-proxy has not opened the service's own port yet"
+    ENDPOINT_PORT_FAILED = "endpoint-port-failed", "an app-proxy could not open the service's own port"
+    DOMAIN_MISSING = "domain-missing", "an app-proxy serves no host names of this domain"
+
+
 class NoteReason(ReasonCode):
     """Notes: remarks in the response to a change."""
 

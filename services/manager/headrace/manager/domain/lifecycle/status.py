@@ -6,8 +6,8 @@ which takes no new requests, does not. Callers come through app-proxies, so thei
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Literal, Protocol
 
@@ -67,6 +67,10 @@ class Reachability:
     """Generation of the service's route table at each app-proxy."""
     unopened: Mapping[ProxyId, str]
     """App-proxies that could not open the service's own port, and why."""
+    opened: Collection[ProxyId] = frozenset()
+    """App-proxies that listen on the service's own port."""
+    domains: Mapping[ProxyId, str] = field(default_factory=dict)
+    """Domain of each app-proxy; empty: no service has a host name there."""
 
 
 def status_of(facts: ServiceFacts, replicas: Sequence[Replica], reach: Reachability, now: datetime) -> StatusOfService:
