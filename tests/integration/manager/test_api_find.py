@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 
 import pytest
 
+from headrace.manager.usecases import service_lists
 from tests.support.api import Api
 from tests.support.worlds.manager_api import ManagerApi
 
@@ -72,7 +73,7 @@ async def test_a_service_leaves_the_filter_of_a_machine_with_its_last_replica_th
 
 @pytest.mark.parametrize("limit", [1, 3, 100])
 async def test_pages_in_every_order_lose_and_repeat_nothing(four: Api, limit: int) -> None:
-    orders = {"created": "bdac", "name": "abcd", "updated": "bdac", "replicas": "bcda"}
+    orders = {"created": "bdac", "name": "abcd", "updated": "bdac", "replicas": "bcda", "status": "dacb"}
     for sort, names in orders.items():
         for filters in ({}, {"phase": "stopped"}, {"status": "unhealthy"}):
             rising = await listed(four, sort=sort, limit=limit, **filters)
@@ -82,6 +83,18 @@ async def test_pages_in_every_order_lose_and_repeat_nothing(four: Api, limit: in
     first = await four.call("GET", f"/v1/services?sort=name&limit={limit}")
     assert first["total"] == 4
     assert (await four.call("GET", "/v1/services?status=healthy"))["total"] is None
+
+
+async def test_a_list_by_status_ends_its_pages_after_a_bounded_number_of_services(
+    four: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service_lists, "_EXAMINED", 2)
+    monkeypatch.setattr(service_lists, "_BATCH", 1)
+    assert await listed(four, sort="status") == list("dacb")
+    assert await listed(four, sort="status", order="desc") == list("bcad")
+    assert await listed(four, sort="status", status="healthy") == ["b"]
+    page = await four.call("GET", "/v1/services?sort=status&status=degraded")
+    assert (page["items"], page["next"] is None) == ([], False), "nothing was found among the first two"
 
 
 async def test_a_page_goes_on_where_the_one_before_ended_although_services_come_and_go(

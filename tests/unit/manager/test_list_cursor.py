@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.common.contracts.ids import ServiceId, new_uuid
-from headrace.common.contracts.vocabulary import ServiceSort
+from headrace.common.contracts.vocabulary import SERVICE_STATUSES, ServiceSort
 from headrace.manager.domain.list_cursor import MAX_CURSOR_CHARS, read_cursor, write_cursor
 from headrace.manager.domain.records.service_lists import Position, SortKey
 
@@ -20,6 +20,7 @@ KEYS: dict[ServiceSort, st.SearchStrategy[SortKey]] = {
     "name": st.text("abcz09-", min_size=1, max_size=63),
     "updated": st.datetimes(timezones=st.just(UTC)),
     "replicas": st.integers(0, 2**31 - 1),
+    "status": st.sampled_from(sorted(SERVICE_STATUSES)),
 }
 SORTS: tuple[ServiceSort, ...] = get_args(ServiceSort)
 
@@ -39,6 +40,7 @@ def test_a_cursor_belongs_to_its_sort() -> None:
         "name": write_cursor("name", Position("chat", SERVICE)),
         "updated": write_cursor("updated", Position(datetime(2027, 1, 1, tzinfo=UTC), SERVICE)),
         "replicas": write_cursor("replicas", Position(2, SERVICE)),
+        "status": write_cursor("status", Position("healthy", SERVICE)),
     }
     for sort in SORTS:
         for other in set(SORTS) - {sort}:
@@ -58,6 +60,7 @@ def test_what_is_no_cursor_is_no_place(sort: ServiceSort, text: str) -> None:
         ("updated", "0001-01-01T00:00:00+14:00"),
         ("updated", "tomorrow"),
         ("replicas", "2147483648"),
+        ("status", "well"),
         ("replicas", "-1"),
         ("replicas", "9" * 100),
         ("name", "a\x00"),

@@ -40,15 +40,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(session: Session, argv: Sequence[str] | None, signals: EndingSignals) -> int:
+    words = sys.argv[1:] if argv is None else list(argv)
+    # known before the line is understood, since its errors are JSON, too; the library prints those for people itself
+    as_json = "--json" in words[: words.index("--") if "--" in words else None]
     try:
-        build()(args=None if argv is None else list(argv), prog_name="headrace", obj=session)
+        code = build()(args=words, prog_name="headrace", obj=session, standalone_mode=not as_json)
     except SystemExit as end:
-        if end.code == ExitCode.INTERRUPTED:  # the library's exception for Ctrl-C
-            sys.stderr.write("interrupted\n")
-        return end.code if isinstance(end.code, int) else int(bool(end.code))
+        code = end.code
     except KeyboardInterrupt:
-        sys.stderr.write("interrupted\n")
-        return ExitCode.INTERRUPTED
+        code = ExitCode.INTERRUPTED
     except BrokenPipeError:
         # the reader of our output has exited, as `head` does
         _drop_output()
@@ -59,18 +59,26 @@ def _run(session: Session, argv: Sequence[str] | None, signals: EndingSignals) -
 
         code = ended_by_signal(error, signals.received())
         if code is not None:
-            sys.stderr.write("interrupted\n" if code == ExitCode.INTERRUPTED else "")
-            return code
+            return _interrupted(as_json=as_json) if code == ExitCode.INTERRUPTED else code
         failure = explain(error)
         if failure is None:
             raise
-        report(failure, as_json=session.output.as_json)
+        report(failure, as_json=as_json)
         try:
             sys.stdout.flush()
         except OSError:  # the disk of our output is full
             _drop_output()
         return failure.code
-    return ExitCode.OK
+    if code == ExitCode.INTERRUPTED:  # the library's exception for Ctrl-C, too
+        return _interrupted(as_json=as_json)
+    return code if isinstance(code, int) else int(bool(code))
+
+
+def _interrupted(*, as_json: bool) -> int:
+    from headrace.cli.failures import INTERRUPTED, report  # noqa: PLC0415 - as above
+
+    report(INTERRUPTED, as_json=as_json)
+    return ExitCode.INTERRUPTED
 
 
 def _drop_output() -> None:

@@ -91,9 +91,13 @@ class Defaults(BaseModel):
 class Config:
     """Stored login, default projects and environment variables."""
 
-    def __init__(self, environ: Mapping[str, str] | None = None) -> None:
+    def __init__(self, environ: Mapping[str, str] | None = None, *, patient: bool = True) -> None:
+        """`patient`: wait for a stack that is starting."""
         self.environ = os.environ if environ is None else environ
         self.file = config_file(self.environ)
+        self.names_file = _folder(self.environ, "XDG_CACHE_HOME", ".cache") / "names.json"
+        """Names for shell completion."""
+        self._patient = patient
         self._defaults_file = self.file.with_name("defaults.json")
         self.stacks = Stacks(state_folder(self.environ) / "stacks.json")
 
@@ -112,9 +116,10 @@ class Config:
         write_atomically(self.file, login.model_dump_json(exclude_none=True, indent=1) + "\n")
 
     def forget(self) -> bool:
-        """Delete the stored login; return False if there was none."""
+        """Delete the stored login and the names kept for completion; return False if there was none."""
         there = self.file.exists()
         self.file.unlink(missing_ok=True)
+        self.names_file.unlink(missing_ok=True)
         return there
 
     def project(self, url: str, key: str) -> str | None:
@@ -184,7 +189,7 @@ class Config:
 
     def local(self, data: Path) -> Target:
         """Return the stack that runs on `data`. Raises CliError if none does."""
-        state = _started(data)
+        state = _started(data) if self._patient else read_state(data)
         if state is None:
             raise CliError(f"nothing runs on {data}", ExitCode.UNREACHABLE, hint=f"headrace up --data {data}")
         return _of_state(state)

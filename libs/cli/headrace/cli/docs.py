@@ -20,7 +20,8 @@ _HEAD = """# The command line
 
 Results go to standard output, everything else (progress, hints, errors) to standard error. `--json` prints the
 models of the REST API: an object for one thing, an array for a list, a line each for streams (`up`, `service logs`);
-an error is then an object on standard error. Names and ids can both be given. Times are UTC.
+every error, also a mistyped option, is then an object on standard error: `type`, `detail`, `exit_code`, and where there are some
+`errors`, `hint`, `reason`, `status` and further members of the API's problem. Names and ids can both be given. Times are UTC.
 
 Which server is meant: `--data` (the stack that `up` runs on that folder), `--url`, the environment, what `headrace
 login` stored (`$XDG_CONFIG_HOME/headrace/config.json`, readable by its owner only), and last the stack that runs on this machine,
@@ -29,7 +30,10 @@ whose key is used without a login. A stored key is sent to no other server than 
 A manager that takes no connections, as one that restarts, is waited for: a minute, by all commands but `status`, `version` and
 `login`. What waits for a service, transfers files or follows a log goes on when it is back, a log where it was.
 
-Shell completion: `source <(headrace completion bash)` (or zsh, fish).
+Shell completion: `source <(headrace completion bash)` (or zsh, fish), for example in `~/.bashrc`. It completes commands, options and
+words of fixed lists by itself, and names of services, folders, projects, machines, sizes, secrets, users, … by asking the server; one
+that does not answer within a second is replaced by what it told the last time, for this login
+(`$XDG_CACHE_HOME/headrace/names.json`, readable by its owner only, deleted by `headrace logout`).
 """
 
 

@@ -10,10 +10,12 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from signal import Signals
-from typing import Any
+from typing import Any, Final
 
+import typer
 from pydantic import ValidationError
 from pydantic_core import SchemaError
+from typer.exceptions import TyperException
 
 from headrace.cli.errors import CliError, ExitCode
 from headrace.cli.text import clean
@@ -94,11 +96,15 @@ _UNREACHABLE = "does it run, and at this address? of this machine: headrace stat
 _PROBLEM_MEMBERS = frozenset({"type", "title", "status", "detail", "errors", "request_id"})
 
 
+INTERRUPTED: Final = Failure(ExitCode.INTERRUPTED, "", "interrupted", type="interrupted")
+
+
 def explain(error: Exception) -> Failure | None:
     """Return the Failure for `error`, or None if it is unexpected."""
     if isinstance(error, CliError):
         cause = explain(error.__cause__) if isinstance(error.__cause__, HeadraceError) else None
-        kind, extra = (cause.type, cause.extra) if cause is not None else ("failed", {})
+        own = "usage" if error.code is ExitCode.USAGE else "failed"
+        kind, extra = (cause.type, cause.extra) if cause is not None else (own, {})
         return Failure(error.code, "", str(error), type=kind, hint=error.hint, log=error.log, extra=extra)
     if isinstance(error, HeadraceError):
         return _of_sdk(error)
@@ -106,7 +112,7 @@ def explain(error: Exception) -> Failure | None:
         return of_validation(error)
     if isinstance(error, OSError):
         return Failure(ExitCode.FAILED, "", _words(error), type="system")
-    return _of_embedded(error)
+    return _of_command_line(error) or _of_embedded(error)
 
 
 def of_validation(error: ValidationError) -> Failure:
@@ -119,6 +125,9 @@ def of_validation(error: ValidationError) -> Failure:
 
 def report(failure: Failure, *, as_json: bool) -> None:
     """Print `failure` on standard error."""
+    if failure is INTERRUPTED and not as_json:
+        sys.stderr.write("interrupted\n")  # whoever interrupts knows that this is none
+        return
     text = json.dumps(failure.document(), default=str) if as_json else "\n".join(failure.lines())
     sys.stderr.write(text + "\n")
 
@@ -175,6 +184,20 @@ def _of_embedded(error: Exception) -> Failure | None:
         return None
     log = error.tail if isinstance(error, StartFailedError) else ""
     return Failure(ExitCode.FAILED, "", str(error), type="embedded", log=log)
+
+
+def _of_command_line(error: Exception) -> Failure | None:
+    """Return the Failure of what the library says of a command line; it prints that itself where no JSON is asked for."""
+    if isinstance(error, typer.Abort):
+        return Failure(ExitCode.FAILED, "", "aborted", type="aborted")
+    if not isinstance(error, TyperException):
+        return None
+    context = getattr(error, "ctx", None)
+    command = "headrace" if context is None else context.command_path
+    said = error.format_message().strip()
+    if said.startswith("Usage: "):  # the whole help, of a command that needs more words
+        said = f"{command}: found no command"
+    return Failure(ExitCode(error.exit_code), "", said, type="usage", hint=f"{command} --help")
 
 
 def _words(error: OSError) -> str:

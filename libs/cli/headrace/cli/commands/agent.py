@@ -10,6 +10,7 @@ import typer
 from headrace.cli.command import Commands, commands
 from headrace.cli.commands.agent_drain import drain_lines
 from headrace.cli.commands.flags import Yes, confirmed
+from headrace.cli.commands.suggestions import complete_agent
 from headrace.cli.output import Columns
 from headrace.cli.parsing import usage
 from headrace.cli.session import Session
@@ -64,7 +65,9 @@ def disk(found: Disk | None) -> str:
     return f"{words}; it starts no replicas before {size(found.reserve_bytes)} are free"
 
 
-Agent = Annotated[str, typer.Argument(metavar="AGENT", help="Id; see: headrace agent ls.")]
+Agent = Annotated[
+    str, typer.Argument(metavar="AGENT", help="Id; see: headrace agent ls.", autocompletion=complete_agent)
+]
 
 
 def register(app: Commands) -> None:

@@ -9,6 +9,7 @@ import typer
 
 from headrace.cli.command import Commands, commands
 from headrace.cli.commands.service.receipts import counts_text
+from headrace.cli.commands.suggestions import complete_agent
 from headrace.cli.errors import CliError, ExitCode
 from headrace.cli.session import Session
 from headrace.common.contracts.http.agent_drains import AgentDrainView
@@ -23,7 +24,9 @@ def register(app: Commands) -> None:
 
 def drain(
     session: Session,
-    agent: Annotated[str, typer.Argument(metavar="AGENT", help="Id; see: headrace agent ls.")],
+    agent: Annotated[
+        str, typer.Argument(metavar="AGENT", help="Id; see: headrace agent ls.", autocompletion=complete_agent)
+    ],
     message: Annotated[
         str, typer.Option("--message", "-m", help="Why; those whose replicas wait see it, and the history.")
     ] = "",

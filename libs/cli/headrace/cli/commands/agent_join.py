@@ -8,6 +8,7 @@ import typer
 
 from headrace.cli.command import Commands, commands
 from headrace.cli.commands.join_token import Ttl, Uses, create_join_token
+from headrace.cli.commands.suggestions import complete_group
 from headrace.cli.parsing import pairs
 from headrace.cli.session import Session
 
@@ -19,7 +20,10 @@ def register(app: Commands) -> None:
 
 def join_token(
     session: Session,
-    group: Annotated[str, typer.Option("--group", metavar="GROUP", help="Resource group of the machines.")] = "default",
+    group: Annotated[
+        str,
+        typer.Option("--group", metavar="GROUP", help="Resource group of the machines.", autocompletion=complete_group),
+    ] = "default",
     label: Annotated[
         list[str] | None, typer.Option("--label", metavar="KEY=VALUE", help="Label of the machines; may be repeated.")
     ] = None,

@@ -11,6 +11,7 @@ import typer
 
 from headrace.cli.command import Commands, command
 from headrace.cli.commands.flags import OfProject
+from headrace.cli.commands.suggestions import complete_agent, complete_service, complete_user
 from headrace.cli.output import Columns
 from headrace.cli.parsing import past
 from headrace.cli.session import Session
@@ -38,10 +39,17 @@ def audit(
     session: Session,
     project: OfProject = None,
     service: Annotated[
-        str | None, typer.Option("--service", metavar="SERVICE", help="Changes of this service.")
+        str | None,
+        typer.Option("--service", metavar="SERVICE", help="Changes of this service.", autocompletion=complete_service),
     ] = None,
-    agent: Annotated[str | None, typer.Option("--agent", metavar="AGENT", help="Changes of this machine.")] = None,
-    actor: Annotated[str | None, typer.Option("--actor", metavar="NAME", help="Changes that this user made.")] = None,
+    agent: Annotated[
+        str | None,
+        typer.Option("--agent", metavar="AGENT", help="Changes of this machine.", autocompletion=complete_agent),
+    ] = None,
+    actor: Annotated[
+        str | None,
+        typer.Option("--actor", metavar="NAME", help="Changes that this user made.", autocompletion=complete_user),
+    ] = None,
     action: Annotated[
         str | None, typer.Option("--action", metavar="ACTION", help="As agent.cordoned, or 'agent.*' for several.")
     ] = None,

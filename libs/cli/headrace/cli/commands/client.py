@@ -11,6 +11,7 @@ from headrace.cli.command import Commands, commands
 from headrace.cli.commands.callers import CallerFlags, Unlimited, UnsetCaller, limits_text
 from headrace.cli.commands.flags import Service, Yes, confirmed
 from headrace.cli.commands.in_force import NoWait, print_revocation, words
+from headrace.cli.commands.suggestions import complete_client
 from headrace.cli.output import Columns
 from headrace.cli.parsing import usage
 from headrace.cli.session import Session
@@ -18,7 +19,7 @@ from headrace.cli.text import moment
 from headrace.common.contracts.http.clients import ClientView, CreateClient, NewClient
 from headrace.common.contracts.http.tokens import UpdateCaller
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="Name or id of the client.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Name or id of the client.", autocompletion=complete_client)]
 
 _COLUMNS: Columns[ClientView] = (
     ("NAME", lambda c: c.name),

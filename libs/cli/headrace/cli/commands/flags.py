@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from headrace.cli.commands.suggestions import complete_folder, complete_service
+from headrace.cli.commands.suggestions import complete_folder, complete_project, complete_service, complete_user
 from headrace.cli.output import interactive
 from headrace.cli.parsing import usage
 
@@ -18,14 +18,21 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Project = Annotated[
     str | None,
     typer.Option(
-        "--project", "-p", metavar="PROJECT", help="Name or id; without it that of `project use`, or one's only one."
+        "--project",
+        "-p",
+        metavar="PROJECT",
+        help="Name or id; without it that of `project use`, or one's only one.",
+        autocompletion=complete_project,
     ),
 ]
 OfProject = Annotated[
-    str | None, typer.Option("--project", "-p", metavar="PROJECT", help="Only those of this project.")
+    str | None,
+    typer.Option(
+        "--project", "-p", metavar="PROJECT", help="Only those of this project.", autocompletion=complete_project
+    ),
 ]
 Service = Annotated[str, typer.Argument(metavar="SERVICE", help="Name or id.", autocompletion=complete_service)]
-User = Annotated[str, typer.Argument(metavar="USER", help="Name or id.")]
+User = Annotated[str, typer.Argument(metavar="USER", help="Name or id.", autocompletion=complete_user)]
 Folder = Annotated[str, typer.Argument(metavar="FOLDER", help="Name or id.", autocompletion=complete_folder)]
 Message = Annotated[str, typer.Option("--message", "-m", help="Why; kept in the history.")]
 Timeout = Annotated[float, typer.Option("--timeout", metavar="SECONDS", min=1, help="Longest wait.")]

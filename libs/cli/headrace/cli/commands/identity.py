@@ -8,6 +8,7 @@ import typer
 
 from headrace.cli.command import Commands, commands
 from headrace.cli.commands.flags import Yes, confirmed
+from headrace.cli.commands.suggestions import complete_identity
 from headrace.cli.output import Columns
 from headrace.cli.session import Session
 from headrace.cli.text import moment
@@ -36,7 +37,9 @@ def ls(session: Session) -> None:
 
 def revoke(
     session: Session,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="See: headrace identity ls.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="See: headrace identity ls.", autocompletion=complete_identity)
+    ],
     message: Annotated[str, typer.Option("--message", "-m", help="Why, for its log and the history.")] = "",
     yes: Yes = False,
 ) -> None:

@@ -9,6 +9,7 @@ import typer
 
 from headrace.cli.command import Commands, commands
 from headrace.cli.commands.flags import Yes, confirmed
+from headrace.cli.commands.suggestions import complete_project, complete_user
 from headrace.cli.commands.unset import emptied, unset_flag
 from headrace.cli.output import Columns
 from headrace.cli.parsing import pairs
@@ -25,8 +26,8 @@ from headrace.common.contracts.http.projects import (
 )
 from headrace.common.contracts.vocabulary import Role
 
-Name = Annotated[str, typer.Argument(metavar="PROJECT", help="Name or id.")]
-User = Annotated[str, typer.Argument(metavar="USER", help="Name or id.")]
+Name = Annotated[str, typer.Argument(metavar="PROJECT", help="Name or id.", autocompletion=complete_project)]
+User = Annotated[str, typer.Argument(metavar="USER", help="Name or id.", autocompletion=complete_user)]
 
 _COLUMNS: Columns[ProjectView] = (
     ("NAME", lambda p: p.name),
@@ -148,7 +149,9 @@ def rm(session: Session, project: Name, yes: Yes = False) -> None:
 
 def use(
     session: Session,
-    project: Annotated[str | None, typer.Argument(metavar="PROJECT", help="Name or id.")] = None,
+    project: Annotated[
+        str | None, typer.Argument(metavar="PROJECT", help="Name or id.", autocompletion=complete_project)
+    ] = None,
     unset: Annotated[bool, typer.Option("--unset", help="Forget it.")] = False,
 ) -> None:
     """Set the default project of commands, for this server and key; without a name: show it."""

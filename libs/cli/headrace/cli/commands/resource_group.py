@@ -8,11 +8,16 @@ import typer
 
 from headrace.cli.command import Commands, commands
 from headrace.cli.commands.flags import Yes, confirmed
+from headrace.cli.commands.suggestions import complete_group
 from headrace.cli.output import Columns
 from headrace.cli.session import Session
 from headrace.common.contracts.http.resource_groups import ResourceGroupView
 
 Name = Annotated[str, typer.Argument(metavar="GROUP", help="Lower-case letters, digits and hyphens.")]
+Existing = Annotated[
+    str,
+    typer.Argument(metavar="GROUP", help="Lower-case letters, digits and hyphens.", autocompletion=complete_group),
+]
 _COLUMNS: Columns[ResourceGroupView] = (("NAME", lambda g: g.name), ("CREATED", lambda g: g.created_at))
 
 
@@ -32,7 +37,7 @@ def ls(session: Session) -> None:
     session.output.table(session.client.resource_groups.list(), _COLUMNS, empty="no resource groups")
 
 
-def rm(session: Session, name: Name, yes: Yes = False) -> None:
+def rm(session: Session, name: Existing, yes: Yes = False) -> None:
     """Delete a resource group without machines and services (operators)."""
     confirmed(f"delete the resource group {name}?", yes=yes)
     session.client.resource_groups.delete(name)

@@ -9,6 +9,7 @@ import typer
 
 from headrace.cli.command import Commands, commands
 from headrace.cli.commands.flags import Service, Yes, confirmed
+from headrace.cli.commands.suggestions import complete_rule
 from headrace.cli.commands.unset import emptied, unset_flag
 from headrace.cli.output import Columns
 from headrace.cli.parsing import duration_s, usage
@@ -17,7 +18,7 @@ from headrace.cli.text import cell, number
 from headrace.common.contracts.http.rules import RuleView, UpdateRule
 from headrace.common.contracts.rule import Comparator, MetricSource, RuleSpec
 
-RuleId = Annotated[UUID, typer.Argument(metavar="RULE_ID", help="See: headrace rule ls.")]
+RuleId = Annotated[UUID, typer.Argument(metavar="RULE_ID", help="See: headrace rule ls.", autocompletion=complete_rule)]
 _SIGNS = {
     "<": Comparator.LESS_THAN,
     "<=": Comparator.LESS_THAN_OR_EQUAL,

@@ -10,6 +10,7 @@ import typer
 
 from headrace.cli.command import Commands, commands
 from headrace.cli.commands.flags import Project, Yes, confirmed
+from headrace.cli.commands.suggestions import complete_secret
 from headrace.cli.errors import CliError
 from headrace.cli.output import Columns, interactive
 from headrace.cli.parsing import usage
@@ -18,7 +19,7 @@ from headrace.common.contracts.http.secrets import SecretVersionView, SecretView
 from headrace.common.contracts.secret import MAX_VALUE_BYTES, checked_value
 from headrace.common.contracts.wording import Refused
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="Name or id of the secret.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Name or id of the secret.", autocompletion=complete_secret)]
 _STANDARD_INPUT: Final = Path("-")
 _LONGEST: Final = MAX_VALUE_BYTES + 2
 """Bytes that are read: more is refused, whatever its last line break."""
@@ -51,7 +52,12 @@ def register(app: Commands) -> None:
 
 def set_value(
     session: Session,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Of a new secret, or of one that gets a new version.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME", help="Of a new secret, or of one that gets a new version.", autocompletion=complete_secret
+        ),
+    ],
     project: Project = None,
     file: Annotated[
         Path | None,

@@ -8,6 +8,7 @@ import typer
 
 from headrace.cli.command import Commands, commands
 from headrace.cli.commands.flags import Yes, confirmed
+from headrace.cli.commands.suggestions import complete_project, complete_size
 from headrace.cli.commands.unset import emptied, unset_flag
 from headrace.cli.output import Columns
 from headrace.cli.parsing import pairs, usage
@@ -19,11 +20,15 @@ from headrace.common.contracts.http.resource_presets import (
     UpdateResourcePreset,
 )
 
-Name = Annotated[str, typer.Argument(metavar="SIZE", help="Name or id.")]
+Name = Annotated[str, typer.Argument(metavar="SIZE", help="Name or id.", autocompletion=complete_size)]
 OwnOf = Annotated[
     str | None,
     typer.Option(
-        "--project", "-p", metavar="PROJECT", help="The project whose own size it is; without it one for all projects."
+        "--project",
+        "-p",
+        metavar="PROJECT",
+        help="The project whose own size it is; without it one for all projects.",
+        autocompletion=complete_project,
     ),
 ]
 Slot = Annotated[
@@ -70,6 +75,7 @@ def ls(
             "-p",
             metavar="PROJECT",
             help="With its own ones; without it that of `project use`, or those for all projects only.",
+            autocompletion=complete_project,
         ),
     ] = None,
 ) -> None:

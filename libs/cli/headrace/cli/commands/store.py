@@ -10,7 +10,7 @@ from headrace.cli.command import Commands, commands
 from headrace.cli.commands.flags import OfProject, Project, Timeout
 from headrace.cli.commands.service.core import Wait, create_service
 from headrace.cli.commands.service.resolution_view import DryRun
-from headrace.cli.commands.suggestions import complete_model
+from headrace.cli.commands.suggestions import complete_group, complete_model
 from headrace.cli.output import Columns
 from headrace.cli.parsing import pairs
 from headrace.cli.session import Session
@@ -35,7 +35,12 @@ _COLUMNS: Columns[ModelView] = (
 Model = Annotated[str, typer.Argument(metavar="NAME", help="Name or id of the folder.", autocompletion=complete_model)]
 Group = Annotated[
     str | None,
-    typer.Option("--resource-group", metavar="GROUP", help="Machines by which it is judged (default: default)."),
+    typer.Option(
+        "--resource-group",
+        metavar="GROUP",
+        help="Machines by which it is judged (default: default).",
+        autocompletion=complete_group,
+    ),
 ]
 
 
@@ -87,7 +92,13 @@ def run(
     ] = None,
     public: Annotated[bool | None, typer.Option("--public/--private", help="Whether callers need no token.")] = None,
     resource_group: Annotated[
-        str | None, typer.Option("--resource-group", metavar="GROUP", help="Machines to use (default: default).")
+        str | None,
+        typer.Option(
+            "--resource-group",
+            metavar="GROUP",
+            help="Machines to use (default: default).",
+            autocompletion=complete_group,
+        ),
     ] = None,
     project: Project = None,
     dry_run: DryRun = False,

@@ -10,7 +10,7 @@ import typer
 from headrace.cli.command import Commands, commands
 from headrace.cli.commands.callers import UNSET_CALLER, CallerFlags, Unlimited, limits_text
 from headrace.cli.commands.in_force import NoWait, print_revocation
-from headrace.cli.commands.suggestions import complete_service
+from headrace.cli.commands.suggestions import complete_project, complete_service
 from headrace.cli.commands.unset import unset_flag
 from headrace.cli.output import Columns
 from headrace.cli.parsing import expiry, usage
@@ -33,7 +33,13 @@ Words = Annotated[
 ]
 Project = Annotated[
     str | None,
-    typer.Option("--project", "-p", metavar="PROJECT", help="Of all services of this project, later ones too."),
+    typer.Option(
+        "--project",
+        "-p",
+        metavar="PROJECT",
+        help="Of all services of this project, later ones too.",
+        autocompletion=complete_project,
+    ),
 ]
 
 _COLUMNS: Columns[TokenView] = (

@@ -10,6 +10,7 @@ import typer
 
 from headrace.cli.command import Commands, commands
 from headrace.cli.commands.flags import User, Yes, confirmed
+from headrace.cli.commands.suggestions import complete_project
 from headrace.cli.commands.unset import emptied, unset_flag
 from headrace.cli.output import Columns
 from headrace.cli.parsing import lifetime_s, usage
@@ -35,7 +36,11 @@ _UNSET = {"name": "name", "expires": "expires_in_s", "read-only": "read_only", "
 Projects = Annotated[
     list[str] | None,
     typer.Option(
-        "--project", "-p", metavar="PROJECT", help="Good for this project only. Repeatable; replaces the others."
+        "--project",
+        "-p",
+        metavar="PROJECT",
+        help="Good for this project only. Repeatable; replaces the others.",
+        autocompletion=complete_project,
     ),
 ]
 

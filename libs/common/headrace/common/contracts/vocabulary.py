@@ -71,8 +71,9 @@ SERVICE_PHASES: Final[Mapping[ServicePhase, str]] = {
 }
 """Meaning of each phase, for the docs."""
 
-ServiceSort = Literal["created", "name", "updated", "replicas"]
-"""By what a list of services is sorted. created: when it was created. replicas: their desired number."""
+ServiceSort = Literal["created", "name", "updated", "replicas", "status"]
+"""By what a list of services is sorted. created: when it was created. replicas: their desired number. status: unhealthy, degraded,
+healthy."""
 
 SortOrder = Literal["asc", "desc"]
 """Direction of a sort: ascending or descending."""

@@ -13,7 +13,7 @@ from typing import Final
 from uuid import UUID
 
 from headrace.common.contracts.ids import ServiceId
-from headrace.common.contracts.vocabulary import ServiceSort
+from headrace.common.contracts.vocabulary import SERVICE_STATUSES, ServiceSort
 from headrace.manager.domain.records.service_lists import Position, SortKey
 
 MAX_CURSOR_CHARS = 300
@@ -63,8 +63,15 @@ def _name(text: str) -> str:
     return text
 
 
+def _status(text: str) -> str:
+    if text not in SERVICE_STATUSES:
+        raise ValueError("no status")
+    return text
+
+
 _KEYS: Final[Mapping[ServiceSort, Callable[[str], SortKey]]] = {
     "name": _name,
     "updated": _moment,
     "replicas": _number,
+    "status": _status,
 }

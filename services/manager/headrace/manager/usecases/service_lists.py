@@ -1,7 +1,7 @@
 """Use cases of lists of services: pages in an order, and counts.
 
 Status and phase are told by replicas and app-proxies, so the database knows neither: both are computed of the services that
-pass the other filters, a bounded number a request.
+pass the other filters, a bounded number a request. So a list in order of status is three lists, one of each status.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Final, cast
 
 from headrace.common.contracts.http.service_lists import ServiceCounts, ServicePage
 from headrace.common.contracts.problems import InvalidRequest
@@ -27,6 +28,8 @@ from headrace.manager.usecases.ports import AppProxies
 from headrace.manager.usecases.reachability import reachability
 from headrace.manager.views.services import service_view
 
+WORST_FIRST: Final[tuple[ServiceStatus, ...]] = ("unhealthy", "degraded", "healthy")
+"""Order of a list by status."""
 _BATCH = 100
 _EXAMINED = 500
 """Services per request of which a page computes status and phase; it ends there."""
@@ -51,6 +54,20 @@ class Asked:
     def passes(self, state: StatusOfService) -> bool:
         """Return whether a service with this status and phase is asked for."""
         return self.status in (None, state.status) and self.chosen.phase in (None, state.phase)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One of the lists of which a page is made, one after the other: that of a status, or the only one."""
+
+    asked: Asked
+    order: ServiceOrder
+    after: Position | None
+    of_status: ServiceStatus | None = None
+
+    def in_all(self, place: Position) -> Position:
+        """Return the place in the whole list of a place in this one."""
+        return place if self.of_status is None else Position(self.of_status, place.service_id)
 
 
 @dataclass(frozen=True)
@@ -82,20 +99,23 @@ class ServiceLists:
         """
         found: list[_Examined] = []
         examined = 0
-        after = _place(order, cursor)
-        size = _BATCH if asked.by_state else limit + 1
+        parts = _parts(asked, order, _place(order, cursor))
+        size = _BATCH if asked.by_state or order.sort == "status" else limit + 1
         async with self._pool.acquire() as con:
             chosen = await _resolved(con, actor, asked)
             total = None if asked.by_state else await service_lists.count(con, actor, chosen)
-            while len(found) <= limit:
-                places = await service_lists.places(con, actor, chosen, order, after=after, limit=size)
-                found += [one for one in await self._examine(con, places) if asked.passes(one.state)]
-                if len(places) < size:
-                    break
-                after = places[-1]
-                examined += size
-                if examined >= _EXAMINED and len(found) <= limit:
-                    return self._page(found, total, write_cursor(order.sort, after))
+            for part in parts:
+                after = part.after
+                while len(found) <= limit:
+                    places = await service_lists.places(con, actor, chosen, part.order, after=after, limit=size)
+                    passing = (one for one in await self._examine(con, places) if part.asked.passes(one.state))
+                    found += [replace(one, place=part.in_all(one.place)) for one in passing]
+                    if len(places) < size:
+                        break
+                    after = places[-1]
+                    examined += size
+                    if examined >= _EXAMINED and len(found) <= limit:
+                        return self._page(found, total, write_cursor(order.sort, part.in_all(after)))
         further = write_cursor(order.sort, found[limit - 1].place) if len(found) > limit else None
         return self._page(found[:limit], total, further)
 
@@ -135,6 +155,25 @@ class ServiceLists:
     def _page(self, found: Sequence[_Examined], total: int | None, further: str | None) -> ServicePage:
         items = tuple(service_view(one.facts, one.state, one.reach, proxy_url=self._proxy_url) for one in found)
         return ServicePage(items=items, next=further, total=total)
+
+
+def _parts(asked: Asked, order: ServiceOrder, after: Position | None) -> list[_Part]:
+    """Return the lists of which a page after this place is made."""
+    if order.sort != "status":
+        return [_Part(asked, order, after)]
+    statuses = WORST_FIRST if order.direction == "asc" else WORST_FIRST[::-1]
+    oldest = ServiceOrder("created", order.direction)
+    begun = statuses.index(cast("ServiceStatus", after.key)) if after is not None else 0
+    return [
+        _Part(
+            replace(asked, status=status),
+            oldest,
+            Position(after.service_id, after.service_id) if after is not None and after.key == status else None,
+            status,
+        )
+        for status in statuses[begun:]
+        if asked.status in (None, status)
+    ]
 
 
 def _place(order: ServiceOrder, cursor: str | None) -> Position | None:

@@ -15,6 +15,7 @@ from headrace.cli.commands.service.rollout_flags import RolloutFlags
 from headrace.cli.commands.service.spec_flags import SpecFlags, overlaid
 from headrace.cli.commands.service.unset import FIELDS, OF_THE_SPEC, unset_of_service, without
 from headrace.cli.commands.service.view import END_COLUMNS, ERROR_COLUMNS
+from headrace.cli.commands.suggestions import complete_revision
 from headrace.cli.output import Columns
 from headrace.cli.parsing import document, pairs, usage
 from headrace.cli.session import Session
@@ -191,7 +192,12 @@ def _new_spec(
 def rollback(
     session: Session,
     service: Service,
-    revision: Annotated[int, typer.Argument(metavar="REVISION", min=1, help="See: headrace service revisions.")],
+    revision: Annotated[
+        int,
+        typer.Argument(
+            metavar="REVISION", min=1, help="See: headrace service revisions.", autocompletion=complete_revision
+        ),
+    ],
     message: Message = "",
     wait: Wait = False,
     timeout: Timeout = 600.0,

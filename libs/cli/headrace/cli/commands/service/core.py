@@ -19,6 +19,7 @@ from headrace.cli.commands.service.spec_view import show_effective, show_revisio
 from headrace.cli.commands.service.traffic_flags import TrafficFlags
 from headrace.cli.commands.service.view import further_urls, show_service
 from headrace.cli.commands.service.waiting import wait_for, wait_for_receipt
+from headrace.cli.commands.suggestions import complete_group, complete_replica, complete_revision
 from headrace.cli.parsing import document, pairs, usage
 from headrace.cli.session import Session
 from headrace.cli.text import cell
@@ -61,7 +62,8 @@ def create(
     public: Annotated[bool | None, typer.Option("--public/--private", help="Whether callers need no token.")] = None,
     description: Annotated[str | None, typer.Option("--description", help="What it is for, in words.")] = None,
     resource_group: Annotated[
-        str | None, typer.Option("--resource-group", help="Machines to use (default: default).")
+        str | None,
+        typer.Option("--resource-group", help="Machines to use (default: default).", autocompletion=complete_group),
     ] = None,
     metadata: Annotated[list[str] | None, typer.Option("--metadata", metavar="A=B", help="Repeatable.")] = None,
     tag: Annotated[list[str] | None, typer.Option("--tag", help="Repeatable.")] = None,
@@ -125,7 +127,11 @@ def show(
     revision: Annotated[
         int | None,
         typer.Option(
-            "--revision", metavar="REVISION", min=1, help="Instead: what this revision's replicas start with."
+            "--revision",
+            metavar="REVISION",
+            min=1,
+            help="Instead: what this revision's replicas start with.",
+            autocompletion=complete_revision,
         ),
     ] = None,
     effective: Annotated[
@@ -134,7 +140,10 @@ def show(
     replica: Annotated[
         str | None,
         typer.Option(
-            "--replica", metavar="REPLICA", help="Instead: what this replica, live or ended, was started with."
+            "--replica",
+            metavar="REPLICA",
+            help="Instead: what this replica, live or ended, was started with.",
+            autocompletion=complete_replica,
         ),
     ] = None,
 ) -> None:
@@ -158,7 +167,14 @@ def manifest(
     session: Session,
     service: Service,
     revision: Annotated[
-        int | None, typer.Option("--revision", metavar="REVISION", min=1, help="Instead of the current one.")
+        int | None,
+        typer.Option(
+            "--revision",
+            metavar="REVISION",
+            min=1,
+            help="Instead of the current one.",
+            autocompletion=complete_revision,
+        ),
     ] = None,
 ) -> None:
     """List the files that a revision's replicas see as model folder, with size and SHA-256."""

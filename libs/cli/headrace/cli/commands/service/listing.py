@@ -9,7 +9,7 @@ import typer
 
 from headrace.cli.command import Commands, command
 from headrace.cli.commands.flags import OfProject
-from headrace.cli.commands.suggestions import complete_folder
+from headrace.cli.commands.suggestions import complete_agent, complete_folder, complete_user
 from headrace.cli.output import Columns
 from headrace.cli.parsing import usage
 from headrace.cli.session import Session
@@ -54,7 +54,13 @@ def ls(
         typer.Option("--phase", help="Only those in this phase: whether they are as they were asked for."),
     ] = None,
     owner: Annotated[
-        str | None, typer.Option("--owner", metavar="USER", help="Only those that this user created: name or id.")
+        str | None,
+        typer.Option(
+            "--owner",
+            metavar="USER",
+            help="Only those that this user created: name or id.",
+            autocompletion=complete_user,
+        ),
     ] = None,
     query: Annotated[
         str | None, typer.Option("--query", "-q", metavar="TEXT", help="Text in name, description, tags or metadata.")
@@ -74,7 +80,13 @@ def ls(
         ),
     ] = None,
     agent: Annotated[
-        str | None, typer.Option("--agent", metavar="AGENT", help="Only those with a live replica on this machine.")
+        str | None,
+        typer.Option(
+            "--agent",
+            metavar="AGENT",
+            help="Only those with a live replica on this machine.",
+            autocompletion=complete_agent,
+        ),
     ] = None,
     sort: Annotated[
         ServiceSort | None, typer.Option("--sort", help="Order of the list; without it by creation.")

@@ -14,6 +14,7 @@ import typer
 from headrace.cli.command import Commands, command
 from headrace.cli.commands.flags import Project, Service, Timeout
 from headrace.cli.commands.service.spec_flags import SpecFlags, overlaid
+from headrace.cli.commands.suggestions import complete_group, complete_replica
 from headrace.cli.errors import ExitCode
 from headrace.cli.output import Output
 from headrace.cli.parsing import document
@@ -44,7 +45,9 @@ def logs(
     service: Service,
     replica: Annotated[
         UUID | None,
-        typer.Option("--replica", metavar="REPLICA", help="Without it: all, with their ids."),
+        typer.Option(
+            "--replica", metavar="REPLICA", help="Without it: all, with their ids.", autocompletion=complete_replica
+        ),
     ] = None,
     tail: Annotated[
         int,
@@ -75,7 +78,8 @@ def validate(
     ] = None,
     project: Project = None,
     resource_group: Annotated[
-        str | None, typer.Option("--resource-group", help="Machines to use (default: default).")
+        str | None,
+        typer.Option("--resource-group", help="Machines to use (default: default).", autocompletion=complete_group),
     ] = None,
     timeout: Timeout = 600.0,
 ) -> None:

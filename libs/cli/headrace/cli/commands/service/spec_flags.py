@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from headrace.cli.commands.suggestions import complete_folder
+from headrace.cli.commands.suggestions import complete_folder, complete_secret, complete_size
 from headrace.cli.parsing import env_file, mount, pairs
 from headrace.common.contracts.vocabulary import RuntimeVariant
 
@@ -70,6 +70,7 @@ class SpecFlags:
             "--size",
             metavar="SIZE",
             help="Amounts by name: see headrace size ls. Those of --slot win over it, also earlier ones.",
+            autocompletion=complete_size,
         ),
     ] = None
     slot: Annotated[
@@ -117,6 +118,7 @@ class SpecFlags:
             "--pull-secret",
             metavar="SECRET[@VERSION]",
             help="Secret USER:PASSWORD of the project, with which the image is pulled.",
+            autocompletion=complete_secret,
         ),
     ] = None
     model_secret: Annotated[
@@ -125,6 +127,7 @@ class SpecFlags:
             "--model-secret",
             metavar="SECRET[@VERSION]",
             help="Secret of the project with which --model-uri is fetched: a token, of s3:// ACCESS_KEY_ID:SECRET_ACCESS_KEY.",
+            autocompletion=complete_secret,
         ),
     ] = None
     extra_mounts: Annotated[

@@ -10,6 +10,7 @@ from headrace.cli.command import Commands, commands
 from headrace.cli.commands.flags import Message, Service
 from headrace.cli.commands.service.traffic_flags import TrafficFlags, traffic_facts
 from headrace.cli.commands.service.view import replica_lines
+from headrace.cli.commands.suggestions import complete_replica
 from headrace.cli.parsing import usage
 from headrace.cli.session import Session
 from headrace.common.contracts.http.replicas import MAX_WEIGHT
@@ -49,7 +50,10 @@ def traffic(
 def weight(
     session: Session,
     service: Service,
-    replica: Annotated[str, typer.Argument(metavar="REPLICA", help="Its id; see: headrace service show.")],
+    replica: Annotated[
+        str,
+        typer.Argument(metavar="REPLICA", help="Its id; see: headrace service show.", autocompletion=complete_replica),
+    ],
     share: Annotated[int, typer.Argument(metavar="WEIGHT", min=0, max=MAX_WEIGHT, help="100 is usual, 0 is none.")],
 ) -> None:
     """Set a replica's traffic weight relative to the others'; applies within a second, until the replica is replaced."""
@@ -63,7 +67,10 @@ def weight(
 def replace(
     session: Session,
     service: Service,
-    replica: Annotated[str, typer.Argument(metavar="REPLICA", help="Its id; see: headrace service show.")],
+    replica: Annotated[
+        str,
+        typer.Argument(metavar="REPLICA", help="Its id; see: headrace service show.", autocompletion=complete_replica),
+    ],
     message: Message = "",
 ) -> None:
     """Replace one replica: another one starts, and this one drains once that serves."""
