@@ -88,8 +88,8 @@ async def test_pages_in_every_order_lose_and_repeat_nothing(four: Api, limit: in
 async def test_a_list_by_status_ends_its_pages_after_a_bounded_number_of_services(
     four: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service_lists, "_EXAMINED", 2)
-    monkeypatch.setattr(service_lists, "_BATCH", 1)
+    monkeypatch.setattr(service_lists, "EXAMINED", 2)
+    monkeypatch.setattr(service_lists, "BATCH", 1)
     assert await listed(four, sort="status") == list("dacb")
     assert await listed(four, sort="status", order="desc") == list("bcad")
     assert await listed(four, sort="status", status="healthy") == ["b"]

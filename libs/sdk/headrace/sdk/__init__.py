@@ -1,4 +1,4 @@
-"""Headrace's Python client: synchronous, typed with the contract models. Start at `Client`.
+"""Headrace's Python client, typed with the contract models. Start at `Client`, or at `AsyncClient` in asyncio.
 
 Names are imported on first use (PEP 562): code that only handles errors does not load the HTTP client.
 """
@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from headrace.sdk.async_client import AsyncClient
     from headrace.sdk.client import Client
     from headrace.sdk.errors import (
         AnswerLostError,
@@ -49,6 +50,7 @@ __all__ = [
     "AnswerLostError",
     "ApiError",
     "ApiReason",
+    "AsyncClient",
     "Client",
     "DrainReason",
     "EndpointReason",
@@ -86,6 +88,7 @@ __all__ = [
 ]
 
 _HOME = {
+    "AsyncClient": "async_client",
     "Client": "client",
     "LogStream": "logs",
     "Until": "waiting",

@@ -5,7 +5,8 @@ A group and its models are imported on first use: importing all of them takes as
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -250,6 +251,14 @@ class Client:
         from headrace.common.contracts.http.installation import Version  # noqa: PLC0415
 
         return self._transport.one(Version, "GET", "/v1/version")
+
+    @contextmanager
+    def another(self) -> Iterator[Client]:
+        """Yield a client with connections of its own; closing it, also in another thread, ends what it does, such as a wait."""
+        with self._transport.another() as transport:
+            made = Client.__new__(Client)
+            made._transport = transport  # noqa: SLF001 - one of this class
+            yield made
 
     def close(self) -> None:
         """Close the connections; the client cannot be used afterwards."""

@@ -30,8 +30,8 @@ from headrace.manager.views.services import service_view
 
 WORST_FIRST: Final[tuple[ServiceStatus, ...]] = ("unhealthy", "degraded", "healthy")
 """Order of a list by status."""
-_BATCH = 100
-_EXAMINED = 500
+BATCH = 100
+EXAMINED = 500
 """Services per request of which a page computes status and phase; it ends there."""
 MAX_COUNTED = 2_000
 """Services per request of which counts compute status and phase."""
@@ -95,12 +95,12 @@ class ServiceLists:
         """Return the visible services that pass the filters, in this order. Raises NotFound, InvalidRequest.
 
         A page may have fewer than `limit` items, even none, and a next one: the search for a status ends after
-        `_EXAMINED` services.
+        `EXAMINED` services.
         """
         found: list[_Examined] = []
         examined = 0
         parts = _parts(asked, order, _place(order, cursor))
-        size = _BATCH if asked.by_state or order.sort == "status" else limit + 1
+        size = BATCH if asked.by_state or order.sort == "status" else limit + 1
         async with self._pool.acquire() as con:
             chosen = await _resolved(con, actor, asked)
             total = None if asked.by_state else await service_lists.count(con, actor, chosen)
@@ -114,7 +114,7 @@ class ServiceLists:
                         break
                     after = places[-1]
                     examined += size
-                    if examined >= _EXAMINED and len(found) <= limit:
+                    if examined >= EXAMINED and len(found) <= limit:
                         return self._page(found, total, write_cursor(order.sort, part.in_all(after)))
         further = write_cursor(order.sort, found[limit - 1].place) if len(found) > limit else None
         return self._page(found[:limit], total, further)
@@ -125,11 +125,11 @@ class ServiceLists:
         order, examined = ServiceOrder(), 0
         async with self._pool.acquire() as con:
             chosen = await _resolved(con, actor, asked)
-            places = await service_lists.places(con, actor, chosen, order, after=None, limit=_BATCH)
+            places = await service_lists.places(con, actor, chosen, order, after=None, limit=BATCH)
             while places and examined < MAX_COUNTED:
                 states += [one.state for one in await self._examine(con, places) if asked.passes(one.state)]
                 examined += len(places)
-                places = await service_lists.places(con, actor, chosen, order, after=places[-1], limit=_BATCH)
+                places = await service_lists.places(con, actor, chosen, order, after=places[-1], limit=BATCH)
         by_status = Counter(state.status for state in states)
         by_phase = Counter(state.phase for state in states)
         return ServiceCounts(
