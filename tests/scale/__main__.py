@@ -30,7 +30,8 @@ from headrace.common.db.migrate import migrate
 from headrace.common.db.pool import Pool, open_pool
 from headrace.embedded.stack import EmbeddedServers
 from headrace.manager.folders.storage import open_storage
-from headrace.manager.wiring import Edges, Manager, make_manager
+from headrace.manager.wiring import Manager, make_manager
+from headrace.manager.wiring_edges import Edges
 from tests.support import many_rows
 from tests.support.factories.settings import manager_settings
 from tests.support.worlds.manager_api import ManagerApi, serving

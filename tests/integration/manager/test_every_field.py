@@ -24,7 +24,7 @@ from headrace.common.contracts.http.agent_drains import StartDrain
 from headrace.common.contracts.http.agents import ChangeLabels, CordonAgent, UpdateAgent
 from headrace.common.contracts.http.clients import CreateClient
 from headrace.common.contracts.http.definitions import CheckDefinition
-from headrace.common.contracts.http.folders import CreateFolder, Selection
+from headrace.common.contracts.http.folders import CreateDirectory, CreateFolder, Move, Selection, UpdateFolder
 from headrace.common.contracts.http.joining import CreateJoinToken, Join, RenewIdentity
 from headrace.common.contracts.http.keys import CreateKey, UpdateKey
 from headrace.common.contracts.http.logins import PutPassword, StartLogin
@@ -78,7 +78,10 @@ ONCE: Final[Mapping[type[BaseModel], str]] = {
     CheckDefinition: "says which file is checked, and sets nothing",
     Resolve: "says what a creation or a change comes to, and sets nothing",
     StartValidation: "a trial run is over when it ends; another one is started",
-    CreateFolder: "revisions name folders, and were checked against what the folder is for; files are what changes in it",
+    CreateFolder: "it gets another name by UpdateFolder; what it is for stays: revisions were checked against it",
+    UpdateFolder: "a name is replaced by the same request (test_api_files.py)",
+    CreateDirectory: "a directory has a path only, moves, and is taken away by DELETE (test_api_files.py)",
+    Move: "says what moves where, and is taken back by the same request (test_api_files.py)",
     CreateResourceGroup: "it has a name only, and is taken away by DELETE (test_api_resource_groups.py)",
     PutSecret: "a value is replaced by the same request, and taken away by DELETE (test_api_secrets.py)",
     StartLogin: "makes a login, which is ended by DELETE (test_api_logins.py)",

@@ -81,6 +81,8 @@ CASES: tuple[tuple[str, str, Any], ...] = (
     ("GET", "/v1/services?folder=nowhere", None),
     ("GET", "/v1/search?q=", None),
     ("POST", "/v1/folders", {"name": "a", "usage_mode": "x"}),
+    ("PATCH", "/v1/folders/weights", {"name": None}),
+    ("POST", "/v1/folders/weights/moves", {"path": "model-definition.yaml", "to": "model-definition.yaml"}),
     ("POST", "/v1/projects", {"name": "p", "quota": {"cpu": -1}}),
     ("POST", "/v1/users", {"name": "admin"}),
     ("PUT", "/v1/projects/default/members/absent", {"role": "member"}),
@@ -165,6 +167,18 @@ ODD: tuple[Odd, ...] = (
     Odd("POST", "/v1/services", "with a body above 1 MiB", content=b" " * (1024 * 1024 + 1)),
     Odd("GET", "/v1/folders/weights/files/absent", ""),
     Odd("GET", "/v1/folders/weights/files/model-definition.yaml", "with Range: bytes=1000-", {"Range": "bytes=1000-"}),
+    Odd(
+        "POST",
+        "/v1/folders/weights/directories",
+        "below a file",
+        content=b'{"path": "model-definition.yaml/below"}',
+    ),
+    Odd(
+        "POST",
+        "/v1/folders/weights/moves",
+        "to a path where something is",
+        content=b'{"path": "README.md", "to": "model-definition.yaml"}',
+    ),
     Odd("POST", _UPLOADS, "without Tus-Resumable", {"Upload-Length": "3", "Upload-Metadata": _metadata(path="a")}),
     Odd("POST", _UPLOADS, "without a path", {**_PART, "Upload-Metadata": ""}, b"abc"),
     Odd("POST", _UPLOADS, "to a path that leads out", {**_PART, "Upload-Metadata": _metadata(path="../a")}, b"abc"),
@@ -220,7 +234,8 @@ async def _prepared(api: ManagerApi) -> dict[str, Api]:
     await admin.call("PATCH", "/v1/services/rests", {"spec": spec})
     await admin.call("POST", "/v1/projects", {"name": "small", "quota": {"cpu": 1}})
     await admin.folder("data", {}, project="small")
-    await admin.folder("weights", {"model-definition.yaml": "models:\n  - {name: m, model_path: relative}\n"})
+    wrong = "models:\n  - {name: m, model_path: relative}\n"
+    await admin.folder("weights", {"model-definition.yaml": wrong, "README.md": "a model"})
     return {"admin": admin, "viewer": viewer}
 
 

@@ -29,7 +29,8 @@ from headrace.manager.folders.storage import FolderStorage, open_storage
 from headrace.manager.loops import publishing as publishing_loop
 from headrace.manager.loops.pokes import LOOPS
 from headrace.manager.usecases.ports import LoopName
-from headrace.manager.wiring import Edges, make_manager
+from headrace.manager.wiring import make_manager
+from headrace.manager.wiring_edges import Edges
 from tests.support import many_rows
 from tests.support.factories.settings import manager_settings
 from tests.support.worlds.manager_api import serving

@@ -112,7 +112,12 @@ async def test_files_up_and_down(client: Client, tmp_path: Path) -> None:
         with pytest.raises(ApiError) as refused:
             client.folders.upload("m", b"x" * 11 * 1024 * 1024, "too-large")
         assert refused.value.type == "too-large"
-        client.folders.delete_file("m", "weights")
+        assert client.folders.make_directory("m", "old/ones").kind == "directory"
+        assert client.folders.move("m", "weights", "old/ones/1").path == "old/ones/1"
+        assert "old/ones/1/a b ü.bin" in {f.path for f in client.folders.files("m", recursive=True)}
+        client.folders.delete_file("m", "old")
+        assert client.folders.rename("m", "renamed").id == folder.id
+        assert client.folders.rename(folder.id, "m").name == "m"
         assert [f.path for f in client.folders.files("m")] == ["empty"]
         client.folders.delete("m")
         assert list(client.folders.list()) == []

@@ -14,7 +14,8 @@ from headrace.common.contracts.ids import FolderId
 from headrace.common.contracts.manifest import snapshot_files
 from headrace.common.db.pool import Pool
 from headrace.manager.folders.storage import open_storage
-from headrace.manager.wiring import Edges, Manager, make_manager
+from headrace.manager.wiring import Manager, make_manager
+from headrace.manager.wiring_edges import Edges
 from tests.support.factories.settings import manager_settings
 from tests.support.wait import eventually
 from tests.support.worlds.manager_api import ManagerApi

@@ -22,7 +22,8 @@ from headrace.manager.settings import secret_bytes
 from headrace.manager.signing import Vault
 from headrace.manager.usecases.bootstrap import bootstrap
 from headrace.manager.usecases.tokens import SigningKeys
-from headrace.manager.wiring import Edges, make_manager
+from headrace.manager.wiring import make_manager
+from headrace.manager.wiring_edges import Edges
 from tests.support.api import Api
 from tests.support.factories.settings import manager_settings
 from tests.support.wait import eventually

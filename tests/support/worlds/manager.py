@@ -21,7 +21,8 @@ from headrace.manager.settings import secret_bytes
 from headrace.manager.signing import Vault
 from headrace.manager.usecases.bootstrap import bootstrap
 from headrace.manager.usecases.tokens import SigningKeys
-from headrace.manager.wiring import Edges, make_manager
+from headrace.manager.wiring import make_manager
+from headrace.manager.wiring_edges import Edges
 from tests.support.api import Api
 from tests.support.bus_servers import BusServers
 from tests.support.factories.settings import manager_settings

@@ -29,7 +29,8 @@ from headrace.manager.signing import Vault
 from headrace.manager.usecases.bootstrap import bootstrap
 from headrace.manager.usecases.facade import UseCases
 from headrace.manager.usecases.tokens import SigningKeys
-from headrace.manager.wiring import Edges, make_use_cases
+from headrace.manager.wiring import make_use_cases
+from headrace.manager.wiring_edges import Edges
 from tests.support.api import Api
 from tests.support.factories.settings import PROXY_URL, manager_settings
 

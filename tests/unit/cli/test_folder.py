@@ -403,3 +403,14 @@ def test_cancelling_all_counts_those_that_were_still_there(cli: Cli, there: Fake
     there.uploads = Completing({uid(n): Upload(1, f"weights/{n}", "", bytearray()) for n in (1, 2)})
     done = cli("--json", "folder", "uploads", "chat", "--cancel-all", "--yes")
     assert (done.code, done.json) == (0, {"cancelled": [uid(2)]})
+
+
+def test_a_folder_is_renamed_and_paths_in_it_are_made_and_moved(cli: Cli, there: FakeManagerApi) -> None:
+    entry = {"path": "b/c", "kind": "directory", "size_bytes": 0, "modified_at": NOW}
+    there.on("PATCH", "/v1/folders/chat", {**FOLDER, "name": "talk"})
+    there.on("POST", "/v1/folders/chat/directories", entry)
+    there.on("POST", "/v1/folders/chat/moves", entry)
+    assert "talk" in cli("folder", "rename", "chat", "talk").out
+    assert cli("folder", "mkdir", "chat", "b/c").out == "b/c is a directory of chat\n"
+    assert cli("--json", "folder", "mv", "chat", "a", "b/c").json == {"path": "b/c"}
+    assert there.bodies[-1] == {"path": "a", "to": "b/c"}

@@ -15,6 +15,8 @@ _OF_OTHER_NOUNS = {
     "GET /v1/services/counts",
     "GET /v1/schemas/{name}",  # of definition files
     "POST /v1/folders/{folder}/check",  # of definition files
+    "POST /v1/folders/{folder}/directories",  # of files
+    "POST /v1/folders/{folder}/moves",  # of files
     "POST /v1/login-codes",
     "PUT /v1/users/{user}/password",  # to log in by
 }

@@ -7,7 +7,16 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headrace.common.contracts.http.folders import CreateFolder, FileView, FolderView, RefusedEntry, UploadView
+from headrace.common.contracts.http.folders import (
+    CreateDirectory,
+    CreateFolder,
+    FileView,
+    FolderView,
+    Move,
+    RefusedEntry,
+    UpdateFolder,
+    UploadView,
+)
 from headrace.common.contracts.vocabulary import DefinitionKind, UsageMode
 from headrace.sdk.archives import BATCH_FILES, DownloadItem, UploadItem, batches, fetch_archive, send_archive
 from headrace.sdk.downloads import download
@@ -46,6 +55,11 @@ class Folders:
     def get(self, folder: object, *, project: str | None = None) -> FolderView:
         """Return one folder."""
         return self._transport.one(FolderView, "GET", _of(folder), query=_in(project))
+
+    def rename(self, folder: object, name: str, *, project: str | None = None) -> FolderView:
+        """Rename a folder; services that mount it go on with it."""
+        body = UpdateFolder(name=name)
+        return self._transport.one(FolderView, "PATCH", _of(folder), body=body, query=_in(project))
 
     def manifest(self, folder: object, *, project: str | None = None) -> FolderManifest:
         """Return all files of the folder as they are now, with size and SHA-256. ApiError `unavailable` with reason
@@ -106,6 +120,18 @@ class Folders:
     def delete_file(self, folder: object, path: str, *, project: str | None = None) -> None:
         """Delete a file, or a directory with its content."""
         self._transport.send("DELETE", _file(folder, path), query=_in(project))
+
+    def make_directory(self, folder: object, path: str, *, project: str | None = None) -> FileView:
+        """Create a directory, and those above it; nothing happens if it is there."""
+        body = CreateDirectory(path=path)
+        return self._transport.one(FileView, "POST", f"{_of(folder)}/directories", body=body, query=_in(project))
+
+    def move(self, folder: object, path: str, to: str, *, project: str | None = None) -> FileView:
+        """Move a file, or a directory with its content, to another path of the folder. ApiError `conflict` where
+        something is there.
+        """
+        body = Move(path=path, to=to)
+        return self._transport.one(FileView, "POST", f"{_of(folder)}/moves", body=body, query=_in(project))
 
     def download(
         self, folder: object, path: str, to: Path, *, project: str | None = None, progress: Progress | None = None

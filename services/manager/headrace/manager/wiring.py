@@ -1,4 +1,5 @@
-"""Wiring of the manager: constructs its parts (those that read model URIs, and the keys of secrets: `wiring_sources`).
+"""Wiring of the manager: constructs its parts (loops: `wiring_loops`; what reads model URIs, and keys of secrets:
+`wiring_sources`).
 
 `build` opens the outside resources (`Edges`), `make_manager` constructs the parts on them; tests call `make_manager`
 too.
@@ -7,27 +8,22 @@ too.
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
 from headrace.common.bus.connect import Bus
-from headrace.common.contracts.messages.plans import NodePlan
-from headrace.common.contracts.messages.routes import RouteTable
-from headrace.common.contracts.messages.rules import RuleTable
 from headrace.common.contracts.readiness import ManagerCheck, ManagerWarning
 from headrace.common.db.migrate import migrate
-from headrace.common.db.pool import Pool, open_pool
-from headrace.common.runtime.clock import SYSTEM_CLOCKS, Clocks
+from headrace.common.db.pool import open_pool
 from headrace.common.runtime.instance import this_instance
-from headrace.common.runtime.loop import Loop
 from headrace.common.runtime.service import Task
 from headrace.common.web.app import WebServer
 from headrace.manager.api.app import make_api
 from headrace.manager.bus_authority import BusAuthority
 from headrace.manager.domain.own_ports import OwnPorts
-from headrace.manager.folders.storage import FolderStorage, open_storage
+from headrace.manager.folders.storage import open_storage
 from headrace.manager.inbox.app_proxies import AppProxyReports
 from headrace.manager.inbox.bus import BusInbox
 from headrace.manager.inbox.instances import HeardInstances
@@ -37,22 +33,10 @@ from headrace.manager.inbox.own_ports import BusOwnPorts
 from headrace.manager.inbox.reports import NodeReports
 from headrace.manager.inbox.rule_outcomes import LastRuleOutcomes
 from headrace.manager.loops.agents import AgentLiveness
-from headrace.manager.loops.counting import CountingLoop
-from headrace.manager.loops.definitions import DefinitionsLoop
-from headrace.manager.loops.drains import DrainsLoop
-from headrace.manager.loops.housekeeping import HousekeepingLoop, Retention
 from headrace.manager.loops.imports import ImportsLoop
 from headrace.manager.loops.instances import InstancesLoop
-from headrace.manager.loops.measuring import MeasuringLoop
-from headrace.manager.loops.placement import PlacementLoop
 from headrace.manager.loops.pokes import LoopPokes
-from headrace.manager.loops.publishing import PublishingLoop
-from headrace.manager.loops.receipts import ReceiptsLoop
-from headrace.manager.loops.revocations import RevocationsLoop
 from headrace.manager.loops.runner import LoopRunner
-from headrace.manager.loops.secrets import SecretsLoop
-from headrace.manager.loops.services import ServicesLoop
-from headrace.manager.loops.snapshots import SnapshotsLoop
 from headrace.manager.settings import (
     Settings,
     address_policy,
@@ -68,7 +52,6 @@ from headrace.manager.settings import (
     secret_bytes,
 )
 from headrace.manager.signing import FolderAccessTokens, Vault
-from headrace.manager.store import tables
 from headrace.manager.usecases.agent_drains import AgentDrains
 from headrace.manager.usecases.agents import Agents
 from headrace.manager.usecases.archives import Archives
@@ -82,6 +65,7 @@ from headrace.manager.usecases.definitions import Definitions
 from headrace.manager.usecases.drafts import Drafts
 from headrace.manager.usecases.facade import UseCases
 from headrace.manager.usecases.failed_attempts import FailedAttempts
+from headrace.manager.usecases.files import Files
 from headrace.manager.usecases.folders import Folders
 from headrace.manager.usecases.history import History
 from headrace.manager.usecases.idempotency import Idempotency
@@ -98,7 +82,6 @@ from headrace.manager.usecases.passwords import Passwords
 from headrace.manager.usecases.ports import (
     AppProxies,
     LogReader,
-    LoopName,
     ManagerState,
     OwnPortQuestions,
     Pokes,
@@ -129,30 +112,14 @@ from headrace.manager.usecases.uploads import Uploads
 from headrace.manager.usecases.users import Users
 from headrace.manager.usecases.validations import Validations
 from headrace.manager.usecases.wheels import Wheels
+from headrace.manager.wiring_edges import Edges
+from headrace.manager.wiring_loops import make_loops
 from headrace.manager.wiring_sources import make_imports, make_sources, secret_keys
 
-AGENTS_EVERY = timedelta(seconds=0.5)
-"""A lost machine must be replaced within 10 s, of which `lost_after` takes most."""
-HOUSEKEEPING_EVERY = timedelta(minutes=1)
-COUNTING_EVERY = timedelta(seconds=10)
-SNAPSHOTS_EVERY = timedelta(minutes=5)
-DEFINITIONS_EVERY = timedelta(seconds=1)
-REST = 1.0
-"""A loop that is poked all the time works at most half of the time, so that pokes meanwhile are handled in one pass."""
 UPLOADS_KEPT_FOR = timedelta(days=2)
 """Uploads that nothing was written to for so long are deleted at the next start."""
 _FILE_THREADS = 8
 _FILE_TIMEOUT_S = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class Edges:
-    """Outside resources of a manager: database, bus, files and clocks."""
-
-    pool: Pool
-    bus: Bus
-    storage: FolderStorage
-    clocks: Clocks = SYSTEM_CLOCKS
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +176,7 @@ def make_manager(settings: Settings, edges: Edges) -> Manager:
     proxies = AppProxyReports(edges.clocks.utc, pokes.poke, connected=lambda: bus.connected)
     agents = AgentLiveness(pool, bus, pokes.poke, lost_after=settings.lost_after, monotonic=edges.clocks.monotonic)
     authority = BusAuthority(settings.bus_signing_file)
-    loops = _make_loops(settings, edges, proxies, agents, authority, pokes)
+    loops = make_loops(settings, edges, proxies, agents, authority, pokes)
     heard = HeardInstances(edges.clocks.monotonic)
     started_at = edges.clocks.utc()
     instances = InstancesLoop(
@@ -276,77 +243,6 @@ def make_manager(settings: Settings, edges: Edges) -> Manager:
     )
 
 
-def _make_loops(
-    settings: Settings,
-    edges: Edges,
-    proxies: AppProxyReports,
-    agents: AgentLiveness,
-    authority: BusAuthority,
-    pokes: LoopPokes,
-) -> LoopRunner:
-    pool, bus, clock, monotonic = edges.pool, edges.bus, edges.clocks.utc, edges.clocks.monotonic
-    every, verify = settings.reconcile_every, settings.verify_every
-    kept = Retention(
-        sessions=settings.forget_sessions_after,
-        errors=settings.forget_errors_after,
-        receipts=settings.forget_receipts_after,
-        events=settings.forget_events_after,
-        deleted=settings.forget_deleted_after,
-    )
-
-    keys = secret_keys(settings)
-    services = ServicesLoop(pool, proxies, clock, pokes.poke, every=every)
-    plans = PublishingLoop(pool, bus, NodePlan, tables.Plans(keys), verify=verify, monotonic=monotonic)
-    rules = PublishingLoop(pool, bus, RuleTable, tables.Rules(), verify=verify, monotonic=monotonic)
-    routes = PublishingLoop(
-        pool, bus, RouteTable, tables.Routes(), verify=verify, monotonic=monotonic, claimed=proxies.claimed
-    )
-    measuring = MeasuringLoop(
-        pool, edges.storage, pokes.poke, every=settings.measure_folders_every, monotonic=monotonic
-    )
-    definitions = DefinitionReader(
-        pool, edges.storage, ParserPool()
-    )  # with threads of its own beside those of requests
-    revocations = RevocationsLoop(
-        pool, bus, authority, pokes.poke, url=settings.nats_url, ca_file=settings.ca_file, monotonic=monotonic
-    )
-    passes: dict[LoopName, Callable[[], Awaitable[None]]] = {
-        "services": services.one_pass,
-        "placement": PlacementLoop(pool, clock, pokes.poke).one_pass,
-        "plans": plans.one_pass,
-        "routes": routes.one_pass,
-        "rules": rules.one_pass,
-        "agents": agents.one_pass,
-        "receipts": ReceiptsLoop(pool, proxies, clock).one_pass,
-        "drains": DrainsLoop(pool, clock, pokes.poke).one_pass,
-        "revocations": revocations.one_pass,
-        "housekeeping": HousekeepingLoop(pool, pokes.poke, kept).one_pass,
-        "secrets": SecretsLoop(pool, keys).one_pass,
-        "measuring": measuring.one_pass,
-        "definitions": DefinitionsLoop(definitions, pokes.poke, monotonic=monotonic).one_pass,
-        "snapshots": SnapshotsLoop(pool, edges.storage).one_pass,
-        "counting": CountingLoop(pool).one_pass,
-    }
-    periods: dict[LoopName, timedelta] = {
-        "agents": min(every, AGENTS_EVERY),
-        "housekeeping": HOUSEKEEPING_EVERY,
-        "measuring": HOUSEKEEPING_EVERY,
-        "definitions": DEFINITIONS_EVERY,
-        "secrets": HOUSEKEEPING_EVERY,
-        "snapshots": SNAPSHOTS_EVERY,
-        "counting": COUNTING_EVERY,
-    }
-    return LoopRunner(
-        [
-            Loop(
-                name, one_pass, every=periods.get(name, every), rest=REST, poked=pokes.event(name), monotonic=monotonic
-            )
-            for name, one_pass in passes.items()
-        ],
-        monotonic=monotonic,
-    )
-
-
 def make_use_cases(
     settings: Settings,
     edges: Edges,
@@ -386,6 +282,7 @@ def make_use_cases(
         logins=Logins(pool, vault, auth, passwords, attempts, console, lifetimes),
         passwords=passwords,
         folders=folders,
+        files=Files(pool, storage, folders, account),
         definitions=Definitions(folders, storage, parsing),
         model_store=ModelStore(pool, folders, DefinitionReader(pool, storage, parsing), edges.clocks),
         uploads=Uploads(pool, storage, folders, account, max_bytes=max_bytes, kept_for=UPLOADS_KEPT_FOR, limits=limits),

@@ -58,11 +58,14 @@ def register(app: Commands) -> None:
             "create": create,
             "ls": ls,
             "show": show,
+            "rename": rename,
             "files": files,
             "manifest": manifest,
             "upload": upload,
             "download": download,
             "uploads": uploads,
+            "mkdir": mkdir,
+            "mv": mv,
             "rm": rm,
         },
     )
@@ -95,6 +98,16 @@ def ls(
 def show(session: Session, folder: Folder, project: Project = None) -> None:
     """Show a folder."""
     _show(session, session.client.folders.get(folder, project=session.project(project, of=folder)))
+
+
+def rename(
+    session: Session,
+    folder: Folder,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The new name, unique in its project.")],
+    project: Project = None,
+) -> None:
+    """Rename a folder. Services that mount it go on with it."""
+    _show(session, session.client.folders.rename(folder, name, project=session.project(project, of=folder)))
 
 
 def files(
@@ -265,6 +278,29 @@ def uploads(
     session.output.done(f"cancelled {count(len(cancelled), 'upload')} into {there.name}", cancelled=cancelled)
     if gone and not cancel_all:  # deleted with the folder, completed meanwhile, or cancelled by another user
         raise CliError(f"there is no upload {', '.join(gone)} into {there.name}")
+
+
+def mkdir(
+    session: Session,
+    folder: Folder,
+    path: Annotated[str, typer.Argument(metavar="PATH", help="Of the directory; those above it are made too.")],
+    project: Project = None,
+) -> None:
+    """Make a directory in a folder; nothing happens if it is there."""
+    made = session.client.folders.make_directory(folder, path, project=session.project(project, of=folder))
+    session.output.done(f"{made.path} is a directory of {folder}", directory=made.path)
+
+
+def mv(
+    session: Session,
+    folder: Folder,
+    path: Annotated[str, typer.Argument(metavar="PATH", help="File or directory in the folder.")],
+    to: Annotated[str, typer.Argument(metavar="NEW_PATH", help="Its new path, where nothing may be.")],
+    project: Project = None,
+) -> None:
+    """Move or rename a file or directory in a folder. Nothing is replaced; directories above the new path are made."""
+    moved = session.client.folders.move(folder, path, to, project=session.project(project, of=folder))
+    session.output.done(f"moved {path} to {moved.path} in {folder}", path=moved.path)
 
 
 def _rows(left_out: Sequence[LeftOut]) -> list[dict[str, str]]:

@@ -118,6 +118,12 @@ class Tree:
             return ([entry_of(path, facts)] if path > after else []), False
         return Listing(self, recursive=recursive, everything=everything, after=after, limit=limit).page(tuple(names))
 
+    def entry(self, names: Sequence[str]) -> FileEntry:
+        """Return the entry at `names`. Raises NotFound."""
+        shown = "/".join(names)
+        with self.directory(names[:-1]) as parent, problems(shown):
+            return entry_of(shown, os.stat(names[-1], dir_fd=parent, follow_symlinks=False))
+
     def entries(
         self, names: Sequence[str], *, after: str, limit: int, left_out: Callable[[str, str], None] = lambda *_: None
     ) -> list[tuple[str, bool]]:
@@ -178,9 +184,7 @@ class Tree:
             self.place(parent, source, names, identity.size)
             with problems("/".join(names), storage=self.path.parent):
                 os.fsync(parent)
-        for above in self.made_in():
-            with suppress(NotFound, Conflict):  # removed meanwhile
-                self.sync(above)
+        self.sync_made()
         return identity
 
     def place(self, parent: int, source: Path, names: Sequence[str], size: int) -> None:
@@ -202,6 +206,12 @@ class Tree:
         """Return the directories in which this object created others since the last call: their names are to be synced."""
         made, self._made_in = self._made_in, set()
         return made
+
+    def sync_made(self) -> None:
+        """Sync the names of the directories that this object created."""
+        for above in self.made_in():
+            with suppress(NotFound, Conflict):  # removed meanwhile
+                self.sync(above)
 
     def _gone(self, facts: os.stat_result) -> None:
         self._lost += freed_by(facts)

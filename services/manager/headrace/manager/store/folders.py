@@ -44,7 +44,7 @@ async def insert(
     try:
         return folder_of(await con.fetchrow(SQL.insert, new_uuid(), project_id, name, usage_mode, source))
     except asyncpg.UniqueViolationError:
-        raise NameTaken(f"the project has a folder {name} already") from None
+        raise _taken(name) from None
 
 
 async def find(
@@ -94,6 +94,19 @@ async def hold(con: Connection, folder_ids: Iterable[FolderId]) -> set[FolderId]
 async def lock(con: Connection, folder_id: FolderId) -> bool:
     """Lock the folder exclusively until the transaction ends; False when it is gone."""
     return await con.fetchval(SQL.lock, folder_id) is not None
+
+
+async def rename(con: Connection, folder: Folder, name: str, *, home: str) -> Folder:
+    """Rename the folder, also in the specs of live services that name it, whose mounts below `home` stay where they are.
+
+    Raises NameTaken.
+    """
+    try:
+        after = folder_of(await con.fetchrow(SQL.rename, folder.id, name))
+    except asyncpg.UniqueViolationError:
+        raise _taken(name) from None
+    await con.execute(SQL.rename_in_specs, folder.id, folder.name, name, home)
+    return after
 
 
 async def users_of(con: Connection, folder_id: FolderId) -> list[str]:
@@ -225,6 +238,10 @@ async def correct(con: Connection, folder_id: FolderId, by: StorageUsage) -> Non
 async def measure_again(con: Connection, folder_id: FolderId, every: timedelta, soon: timedelta) -> None:
     """Make the folder's next walk due `soon`."""
     await con.execute(SQL.measure_again, folder_id, every, soon)
+
+
+def _taken(name: str) -> NameTaken:
+    return NameTaken(f"the project has a folder {name} already")
 
 
 def _ever(row: Mapping[str, Any]) -> StorageChange:

@@ -33,6 +33,25 @@ select id from folders where id = any($1::uuid[]) and deleted_at is null for sha
 -- name: lock
 select id from folders where id = $1 and deleted_at is null for update
 
+-- name: rename
+update folders set name = $2 where id = $1 returning id, project_id, name, usage_mode, created_at, source
+
+-- name: rename_in_specs
+-- Specs name folders as they were written; a revision made anew of one is to find the same folder, at the same place.
+update revisions r set spec = r.spec
+    || case when r.spec ->> 'folder' = $2 then jsonb_build_object('folder', $3::text) else '{}' end
+    || case when r.spec -> 'extra_mounts' @> jsonb_build_array(jsonb_build_object('folder', $2::text)) then
+           jsonb_build_object('extra_mounts', (
+               select jsonb_agg(case when m ->> 'folder' = $2
+                   then m || jsonb_build_object('folder', $3::text, 'target', coalesce(m ->> 'target', $4 || '/' || $2))
+                   else m end order by n)
+               from jsonb_array_elements(r.spec -> 'extra_mounts') with ordinality as e(m, n)))
+       else '{}' end
+from services s
+where s.id = r.service_id and s.deleted_at is null and s.project_id = (select project_id from folders where id = $1)
+  and r.resolved -> 'mounts' @> jsonb_build_array(jsonb_build_object('folder_id', $1::uuid::text))
+  and (r.spec ->> 'folder' = $2 or r.spec -> 'extra_mounts' @> jsonb_build_array(jsonb_build_object('folder', $2::text)))
+
 -- name: users_of
 select s.name from services s join revisions r on r.id = s.revision_id or r.id = s.served_revision_id
 where s.deleted_at is null and r.resolved -> 'mounts' @> jsonb_build_array(jsonb_build_object('folder_id', $1::uuid::text))

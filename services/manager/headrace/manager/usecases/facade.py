@@ -18,6 +18,7 @@ from headrace.manager.usecases.auth import Authentication
 from headrace.manager.usecases.changes import Changes
 from headrace.manager.usecases.clients import Clients
 from headrace.manager.usecases.definitions import Definitions
+from headrace.manager.usecases.files import Files
 from headrace.manager.usecases.folders import Folders
 from headrace.manager.usecases.history import History
 from headrace.manager.usecases.idempotency import Idempotency
@@ -63,6 +64,7 @@ class UseCases:
     logins: Logins
     passwords: Passwords
     folders: Folders
+    files: Files
     definitions: Definitions
     model_store: ModelStore
     uploads: Uploads

@@ -1,40 +1,35 @@
-"""Use cases of folders and their files."""
+"""Use cases of folders (of the files in them: `files`)."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from functools import partial
-from typing import TypeVar
 from uuid import UUID
 
-from headrace.common.contracts.http.folders import CreateFolder, FileView, FolderView
+from headrace.common.contracts.http.folders import CreateFolder, FolderView, UpdateFolder
 from headrace.common.contracts.http.page import Page
-from headrace.common.contracts.ids import FolderId, new_uuid
+from headrace.common.contracts.ids import FolderId
 from headrace.common.contracts.problems import Conflict, InUse, NotFound, Problem
 from headrace.common.contracts.vocabulary import Role, UsageMode
 from headrace.common.db.pool import Pool, transaction
 from headrace.manager.domain import object_limits
 from headrace.manager.domain.access import Actor
 from headrace.manager.domain.object_limits import ObjectLimits
-from headrace.manager.domain.paths import split_path
 from headrace.manager.domain.records.folders import Folder
+from headrace.manager.domain.variants.inputs import HOME
 from headrace.manager.folders.storage import FolderStorage
-from headrace.manager.folders.tree import OpenFile
 from headrace.manager.store import events, folders, projects
 from headrace.manager.usecases.context import folder_for, make_page, project_for, project_or_only
 from headrace.manager.usecases.idempotency import forget, keep
 from headrace.manager.usecases.project_limiter import ProjectLimiter
 from headrace.manager.usecases.snapshots import FolderSnapshots
 from headrace.manager.usecases.storage_account import StorageAccount
-from headrace.manager.views.folders import file_view, folder_view
+from headrace.manager.views.folders import folder_view
 
-T = TypeVar("T")
 _REMOVAL_S = 600.0
 
 
 class Folders:
-    """Use cases of folders and their files. `project` disambiguates a name that several projects use."""
+    """Use cases of folders. `project` disambiguates a name that several projects use."""
 
     def __init__(
         self,
@@ -100,6 +95,20 @@ class Folders:
             raise Conflict(f"folder {folder.name} holds the files of {folder.source}, and is changed by imports only")
         return folder
 
+    async def update(self, actor: Actor, reference: str, project: str | None, change: UpdateFolder) -> FolderView:
+        """Rename the folder. Services that mount it go on with it. Raises NotFound, Forbidden, NameTaken, Conflict."""
+        found = await self.find(actor, reference, project, "member")
+        async with transaction(self._pool) as con:
+            before = await folders.by_id(con, found.id) if await folders.lock(con, found.id) else None
+            if before is None:
+                raise NotFound(f"there is no folder {reference}")
+            if before.name == change.name:
+                return folder_view(before)
+            after = await folders.rename(con, before, change.name, home=HOME)
+            details = {"folder": after.name, "folder_id": str(after.id), "before": before.name}
+            await events.record(con, actor, "folder.renamed", project_id=after.project_id, details=details)
+        return folder_view(after)
+
     async def delete(self, actor: Actor, reference: str, project: str | None, *, force: bool = False) -> None:
         """Delete the folder with its files.
 
@@ -122,37 +131,6 @@ class Folders:
             await self._storage.call(partial(self._storage.partials.remove, upload_id))
         await self._remove(folder.id)
 
-    async def files(
-        self,
-        actor: Actor,
-        reference: str,
-        project: str | None,
-        path: str,
-        *,
-        recursive: bool,
-        everything: bool,
-        after: str,
-        limit: int,
-    ) -> Page[FileView]:
-        """Return a page of the entries at `path`.
-
-        Raises NotFound, Conflict; Unavailable at the project's limit of concurrent listings.
-        """
-        names = split_path(path, empty=True)
-        folder = await self.find(actor, reference, project, "viewer")
-        listing = partial(
-            self._storage.tree(folder.id).files,
-            names,
-            recursive=recursive,
-            everything=everything,
-            after=after,
-            limit=limit + 1,
-        )
-        end = await self.turns.take(folder.project_id)
-        found, more = await self._storage.call(listing, ended=end)
-        items = tuple(file_view(entry) for entry in found[:limit])
-        return Page(items=items, next=found[:limit][-1].path if more else None)
-
     async def manifest(self, actor: Actor, reference: str, project: str | None) -> bytes:
         """Return the encoded manifest of the folder as it is now.
 
@@ -162,35 +140,6 @@ class Folders:
         folder = await self.find(actor, reference, project, "viewer")
         async with self.turns.of(folder.project_id):
             return await self._snapshots.manifest(folder.id)
-
-    @asynccontextmanager
-    async def opened(self, actor: Actor, reference: str, project: str | None, path: str) -> AsyncIterator[OpenFile]:
-        """Yield a file open for reading. Raises NotFound, Conflict when it is a directory."""
-        names = split_path(path)
-        folder = await self.find(actor, reference, project, "viewer")
-        async with self._storage.opened(partial(self._storage.tree(folder.id).open_file, names)) as file:
-            yield file
-
-    async def delete_file(self, actor: Actor, reference: str, project: str | None, path: str) -> None:
-        """Delete a file, or a directory with its content. Raises NotFound, Forbidden."""
-        names = split_path(path)
-        folder = await self.find(actor, reference, project, "member")
-        tree = self._storage.tree(folder.id)
-        reservation = new_uuid()
-        end = await self.turns.take(folder.project_id)
-        try:
-            await self._account.touch(folder, reservation)
-        except BaseException:
-            end()
-            raise
-        try:
-            await self._storage.call(partial(tree.delete, names), timeout_s=_REMOVAL_S, ended=end)
-        finally:  # also of what was removed of a directory that could not be removed whole
-            async with transaction(self._pool) as con:
-                await self._account.settle(con, folder, reservation, tree.change)
-        async with transaction(self._pool) as con:
-            details = {"folder": folder.name, "folder_id": str(folder.id), "path": path}
-            await events.record(con, actor, "file.deleted", project_id=folder.project_id, details=details)
 
     async def clean(self) -> int:
         """Delete leftover files of the last thousand deleted folders; return how many had some."""
@@ -209,7 +158,3 @@ class Folders:
     async def _remove(self, folder_id: FolderId) -> None:
         await self._storage.call(self._storage.tree(folder_id).remove, timeout_s=_REMOVAL_S)
         await self._storage.call(partial(self._storage.snapshots.remove_all, folder_id), timeout_s=_REMOVAL_S)
-
-    async def blocking(self, function: Callable[[], T]) -> T:
-        """Run a blocking call of an open file in a thread."""
-        return await self._storage.call(function)

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, Field, NonNegativeInt, StringConstraints
 
-from headrace.common.contracts.http.page import Body, View
+from headrace.common.contracts.http.page import Body, Change, View
 from headrace.common.contracts.ids import FolderId, ProjectId, Slug
 from headrace.common.contracts.vocabulary import FileKind, UsageMode
 
@@ -18,6 +18,12 @@ class CreateFolder(Body):
     name: Slug
     project: str | None = None
     usage_mode: UsageMode = "model"
+
+
+class UpdateFolder(Change):
+    """Changes of a folder. What mounts it goes on under the new name."""
+
+    name: Slug
 
 
 class FolderView(View):
@@ -42,6 +48,22 @@ class FileView(View):
     modified_at: AwareDatetime
 
 
+_Path = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
+
+
+class CreateDirectory(Body):
+    """A directory in a folder; missing ones above it are created."""
+
+    path: _Path
+
+
+class Move(Body):
+    """A file, or a directory with its content, and the path that it gets in the same folder. Nothing is replaced."""
+
+    path: _Path
+    to: _Path
+
+
 class UploadView(View):
     """An incomplete resumable upload. It counts for the project's quota with its whole size."""
 
@@ -61,7 +83,7 @@ class Selection(Body):
     """Files to download in one archive."""
 
     paths: Annotated[
-        tuple[Annotated[str, StringConstraints(min_length=1, max_length=4096)], ...],
+        tuple[_Path, ...],
         Field(min_length=1, max_length=1000),
     ]
 
