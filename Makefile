@@ -1,12 +1,12 @@
 # What people and CI run. Everything sets itself up: `make help` lists the commands.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test unit nightly coverage check format bench bench-proxy compile wheel wheelhouse images chaos chaos-net fuzz lock contracts refusals clean
+.PHONY: help setup demo up test unit nightly coverage check format bench bench-proxy compile wheel wheelhouse images chaos chaos-net fuzz lock contracts refusals console console-check console-dev clean
 BIN := .venv/bin
 unexport PYTHONDONTWRITEBYTECODE # else each worker and each service compiles all anew, and each worker rewrites the assertions
 PARALLEL := -n auto --dist loadgroup --no-loadscope-reorder
 
 help:  ## Show this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 setup:  ## Make .venv with the locked packages (the others do it by themselves)
 	@scripts/setup
@@ -37,6 +37,7 @@ check: setup  ## Lint, types, layers
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/python scripts/console.py check --if-installed
 
 format: setup  ## Format and fix what can be fixed
 	@$(BIN)/ruff check --fix .
@@ -70,6 +71,15 @@ chaos-net: setup  ## Thirty rounds of cut, lossy and slow links between hosts, e
 
 fuzz: setup  ## Fuzz the framing, two processes, 5 million inputs each (FUZZ_RUNS=…; ARGS=short: CI's seeded run)
 	@fuzz/run.sh $(or $(ARGS),long)
+
+console:  ## Build the web console into build/console, where managers of this checkout find it (nothing if it is current)
+	@python3 scripts/console.py build
+
+console-check:  ## Lint, types and tests of the web console; installs its packages once
+	@python3 scripts/console.py check
+
+console-dev:  ## Serve the web console's sources with hot reload, on a running manager (MANAGER=http://127.0.0.1:8080)
+	@MANAGER="$(MANAGER)" python3 scripts/console.py dev
 
 contracts: setup  ## Write the contract snapshots and the generated docs (contracts, settings, reasons) anew
 	@$(BIN)/python -m tests.contracts.update

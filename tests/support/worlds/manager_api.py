@@ -30,6 +30,7 @@ from headrace.manager.usecases.bootstrap import bootstrap
 from headrace.manager.usecases.facade import UseCases
 from headrace.manager.usecases.tokens import SigningKeys
 from headrace.manager.wiring import make_use_cases
+from headrace.manager.wiring_api import make_web_console
 from headrace.manager.wiring_edges import Edges
 from tests.support.api import Api
 from tests.support.factories.settings import PROXY_URL, manager_settings
@@ -251,7 +252,9 @@ async def serving(
             authority=BusAuthority(known.bus_signing_file),
             own=behind,
         )
-        server = WebServer(make_api(use), host="127.0.0.1", port=0, drain_s=1)
+        server = WebServer(
+            make_api(use, make_web_console(known, clocks.monotonic)), host="127.0.0.1", port=0, drain_s=1
+        )
         running = asyncio.create_task(server.run())
         await server.started.wait()
         url = f"http://127.0.0.1:{server.port}"

@@ -12,6 +12,7 @@ from pydantic import Field, SecretStr, StringConstraints, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from headrace.common.bus.connect import Login
+from headrace.common.contracts.cors import Origins
 from headrace.common.contracts.ids import Slug
 from headrace.common.contracts.revision import ABSOLUTE
 from headrace.common.runtime.nats_urls import NatsUrl
@@ -173,6 +174,11 @@ class Settings(ServiceSettings):
     ] = ()
     """Hosts (names or addresses, without a port) at which browsers may log in by plain http, where everybody on the way can read
     along. This machine's own need not be named."""
+    console_dir: Path | None = None
+    """Folder of a web console that was built. None: the one that is part of the installation; in a checkout `build/console`."""
+    console_chat_origins: Origins = ()
+    """Origins besides the managers' own to which the web console's page may send chats: other OpenAI-compatible servers, which
+    must allow it by CORS. Empty: none."""
     lost_after: timedelta = timedelta(seconds=8)
     """A machine that is silent for so long is lost, and its replicas are replaced."""
     reconcile_every: timedelta = timedelta(seconds=2)

@@ -1,5 +1,5 @@
 """Wiring of the manager: constructs its parts (loops: `wiring_loops`; what reads model URIs, and keys of secrets:
-`wiring_sources`).
+`wiring_sources`; the API: `wiring_api`).
 
 `build` opens the outside resources (`Edges`), `make_manager` constructs the parts on them; tests call `make_manager`
 too.
@@ -20,7 +20,6 @@ from headrace.common.db.pool import open_pool
 from headrace.common.runtime.instance import this_instance
 from headrace.common.runtime.service import Task
 from headrace.common.web.app import WebServer
-from headrace.manager.api.app import make_api
 from headrace.manager.bus_authority import BusAuthority
 from headrace.manager.domain.own_ports import OwnPorts
 from headrace.manager.folders.storage import open_storage
@@ -41,7 +40,6 @@ from headrace.manager.settings import (
     Settings,
     address_policy,
     bus_login,
-    certificate,
     console_policy,
     console_problem,
     database_address,
@@ -112,6 +110,7 @@ from headrace.manager.usecases.uploads import Uploads
 from headrace.manager.usecases.users import Users
 from headrace.manager.usecases.validations import Validations
 from headrace.manager.usecases.wheels import Wheels
+from headrace.manager.wiring_api import make_api_server
 from headrace.manager.wiring_edges import Edges
 from headrace.manager.wiring_loops import make_loops
 from headrace.manager.wiring_sources import make_imports, make_sources, secret_keys
@@ -216,21 +215,15 @@ def make_manager(settings: Settings, edges: Edges) -> Manager:
         folder_access=use_cases.snapshot_files.grant,
         poke=pokes.poke,
     )
-    api = WebServer(
-        make_api(
-            use_cases,
-            checks={ManagerCheck.BUS: inbox.check, ManagerCheck.LOOPS: loops.check},
-            warnings={
-                ManagerWarning.DATABASE: instances.database_problem,
-                ManagerWarning.CONSOLE: lambda: console_problem(settings),
-            },
-        ),
-        host=settings.listen_host,
-        port=settings.listen_port,
-        name="api",
-        max_connections=settings.max_connections,
-        certificate=certificate(settings),
-        balancers=settings.proxy_protocol_from,
+    api = make_api_server(
+        settings,
+        use_cases,
+        checks={ManagerCheck.BUS: inbox.check, ManagerCheck.LOOPS: loops.check},
+        warnings={
+            ManagerWarning.DATABASE: instances.database_problem,
+            ManagerWarning.CONSOLE: lambda: console_problem(settings),
+        },
+        monotonic=edges.clocks.monotonic,
     )
     return Manager(
         inbox,

@@ -19,6 +19,7 @@ from headrace.manager.api import (
     archives,
     audit,
     clients,
+    console,
     decisions,
     definitions,
     files,
@@ -54,6 +55,7 @@ from headrace.manager.api import (
     validations,
     whoami,
 )
+from headrace.manager.api.console import WebConsole
 from headrace.manager.api.idempotency import created
 from headrace.manager.api.incoming import MAX_BODY_BYTES, check_encoding, check_path, read_body, read_query
 from headrace.manager.api.openapi import make_document
@@ -143,15 +145,17 @@ def document() -> dict[str, Any]:
 
 def make_api(
     use: UseCases,
+    web_console: WebConsole,
     *,
     checks: Mapping[ReadinessCheck, Check] | None = None,
     warnings: Mapping[ReadinessCheck, Check] | None = None,
 ) -> web.Application:
-    """Return the application: `/v1`, `/agents/v1` for agents, and `/livez`, `/readyz` (with `checks` and `warnings`), `/metrics`."""
+    """Return the application: `/v1`, `/agents/v1` for agents, `/console/`, `/livez`, `/readyz` (`checks`, `warnings`), `/metrics`."""
     app = make_app(checks=checks, warnings=warnings, max_body_bytes=MAX_BODY_BYTES)
     for endpoint in ENDPOINTS:
         app.router.add_route(endpoint.method, endpoint.path, _handler(endpoint, use))
     agent_files.add_routes(app, use.snapshot_files)
+    console.add_routes(app, web_console)
     return app
 
 
