@@ -1,0 +1,18 @@
+/** What is read again when a thing of a kind changes: the first parts of the query keys in api/. */
+
+const KEYS: Record<string, readonly (readonly string[])[]> = {
+  service: [["services"]],
+  folder: [["folders"], ["models"]],
+  agent: [["machines"]],
+  project: [["projects"], ["login"]],
+  user: [["users"], ["login"]],
+  token: [["access"]],
+  client: [["access"]],
+  rule: [["scaling"]],
+  secret: [["secrets"]],
+};
+
+/** Return the query keys that a change concerns; of a kind that this page does not know, none. */
+export function keysOf(change: { kind: string }): readonly (readonly string[])[] {
+  return KEYS[change.kind] ?? [];
+}

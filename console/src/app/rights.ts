@@ -1,0 +1,11 @@
+/** What the person who is logged in may do; what he may not is not offered. The API decides all the same. */
+
+import { useLogin } from "@/app/login-gate";
+
+/** Whether he may change things of a project. */
+export function useMayChange(project: string): boolean {
+  const { user, projects, read_only: readOnly } = useLogin();
+  if (readOnly) return false;
+  const role = projects[project];
+  return user.operator || role === "owner" || role === "member";
+}

@@ -1,0 +1,76 @@
+/** Addresses of the pages; a page's view is in its address. */
+
+import { createRootRoute, createRoute, createRouter, lazyRouteComponent, redirect } from "@tanstack/react-router";
+import { NotFoundPage, PageFault } from "@/app/faults";
+import { Shell } from "@/app/shell";
+import { parseServiceSearch } from "@/pages/services/search";
+
+const root = createRootRoute({ component: Shell, notFoundComponent: NotFoundPage, errorComponent: PageFault });
+
+const home = createRoute({
+  getParentRoute: () => root,
+  path: "/",
+  beforeLoad: () => {
+    throw redirect({ to: "/services", search: {} });
+  },
+});
+
+const services = createRoute({
+  getParentRoute: () => root,
+  path: "/services",
+  validateSearch: parseServiceSearch,
+  component: lazyRouteComponent(() => import("@/pages/services/services-page"), "ServicesPage"),
+});
+
+const service = createRoute({
+  getParentRoute: () => root,
+  path: "/services/$service",
+  component: lazyRouteComponent(() => import("@/pages/service/service-page"), "ServicePage"),
+});
+
+const serviceOverview = createRoute({
+  getParentRoute: () => service,
+  path: "/",
+  component: lazyRouteComponent(() => import("@/pages/service/overview"), "OverviewTab"),
+});
+
+const serviceLogs = createRoute({
+  getParentRoute: () => service,
+  path: "/logs",
+  validateSearch: (search: Record<string, unknown>): { replica?: string } =>
+    typeof search.replica === "string" ? { replica: search.replica } : {},
+  component: lazyRouteComponent(() => import("@/pages/service/logs"), "LogsTab"),
+});
+
+const serviceHistory = createRoute({
+  getParentRoute: () => service,
+  path: "/history",
+  component: lazyRouteComponent(() => import("@/pages/service/history"), "HistoryTab"),
+});
+
+const machines = createRoute({
+  getParentRoute: () => root,
+  path: "/machines",
+  component: lazyRouteComponent(() => import("@/pages/machines/machines-page"), "MachinesPage"),
+});
+
+const tree = root.addChildren([
+  home,
+  services,
+  service.addChildren([serviceOverview, serviceLogs, serviceHistory]),
+  machines,
+]);
+
+export const router = createRouter({
+  routeTree: tree,
+  basepath: "/console",
+  defaultPreload: "intent",
+  defaultPendingMs: 200,
+  scrollRestoration: true,
+});
+
+declare module "@tanstack/react-router" {
+  interface Register {
+    router: typeof router;
+  }
+}

@@ -1,0 +1,59 @@
+/** Language of the page: the chosen one, else the browser's first that is here, else English. */
+
+import { useSyncExternalStore } from "react";
+import { en } from "@/i18n/en";
+import { onPreferences, preferences } from "@/lib/preferences";
+
+type Widened<T> = {
+  [K in keyof T]: T[K] extends string
+    ? string
+    : T[K] extends (...args: infer A) => string
+      ? (...args: A) => string
+      : Widened<T[K]>;
+};
+export type Messages = Widened<typeof en>;
+export type Language = "en";
+export const LANGUAGES: Record<Language, string> = { en: "English" };
+
+const loaders: Record<Language, () => Promise<Messages>> = { en: async () => en };
+
+let shown: { language: Language; messages: Messages } = { language: "en", messages: en };
+const listeners = new Set<() => void>();
+
+/** Load the language of the preferences; what is shown stays where its file cannot be read. */
+export async function applyLanguage(): Promise<void> {
+  const language = wanted();
+  try {
+    const messages = await loaders[language]();
+    if (language !== wanted()) return; // another one was chosen meanwhile
+    shown = { language, messages };
+  } catch {
+    return;
+  }
+  document.documentElement.lang = shown.language;
+  for (const listener of listeners) listener();
+}
+
+/** Return the texts, and follow the language. */
+export function useT(): Messages {
+  return useSyncExternalStore(onChange, () => shown).messages;
+}
+
+/** Return the language that is shown, for `Intl`. */
+export function useLanguage(): Language {
+  return useSyncExternalStore(onChange, () => shown).language;
+}
+
+function onChange(listener: () => void): () => void {
+  listeners.add(listener);
+  return () => listeners.delete(listener);
+}
+
+function wanted(): Language {
+  const chosen = preferences().language;
+  if (chosen) return chosen;
+  const known = (navigator.languages ?? []).map((name) => name.slice(0, 2)).find((name) => name in LANGUAGES);
+  return (known as Language | undefined) ?? "en";
+}
+
+onPreferences(() => void applyLanguage());

@@ -1,0 +1,62 @@
+/** List of services, filtered, sorted and counted by the server. */
+
+import { useInfiniteQuery } from "@tanstack/react-query";
+import { useNavigate, useSearch } from "@tanstack/react-router";
+import { type ServiceFilter, servicesQuery } from "@/api/services";
+import { Page } from "@/app/shell";
+import { useT } from "@/i18n";
+import { isFiltered } from "@/pages/services/search";
+import { ServiceFilters } from "@/pages/services/service-filters";
+import { ServiceRows } from "@/pages/services/service-rows";
+import { Button } from "@/ui/button";
+import { Card, Empty, ProblemCard, Skeleton } from "@/ui/card";
+import { Copyable } from "@/ui/copy";
+import styles from "./services-page.module.css";
+
+export function ServicesPage() {
+  const t = useT();
+  const filter = useSearch({ from: "/services" });
+  const navigate = useNavigate();
+  const change = (changed: Partial<ServiceFilter>) =>
+    void navigate({ to: "/services", search: { ...filter, ...changed }, replace: true });
+  const found = useInfiniteQuery(servicesQuery(filter));
+  const total = found.data?.pages[0]?.total;
+  return (
+    <Page>
+      <div className={styles.head}>
+        <h1>{t.services.title}</h1>
+        {total !== undefined && total !== null && <span className={styles.quiet}>{t.services.count(total)}</span>}
+      </div>
+      <ServiceFilters filter={filter} onChange={change} />
+      {found.error && <ProblemCard error={found.error} onRetry={() => void found.refetch()} />}
+      {found.isPending && (
+        <Card flush>
+          <Skeleton lines={8} />
+        </Card>
+      )}
+      {found.data && (
+        <Card flush>
+          {found.data.pages[0]?.items.length ? (
+            <ServiceRows
+              services={found.data.pages.flatMap((page) => page.items)}
+              onEnd={() => found.hasNextPage && !found.isFetching && void found.fetchNextPage()}
+            />
+          ) : (
+            <NoServices filtered={isFiltered(filter)} onClear={() => void navigate({ to: "/services", search: {} })} />
+          )}
+        </Card>
+      )}
+    </Page>
+  );
+}
+
+function NoServices({ filtered, onClear }: { filtered: boolean; onClear: () => void }) {
+  const t = useT();
+  if (filtered)
+    return <Empty title={t.services.filtered} action={<Button onPress={onClear}>{t.common.clear}</Button>} />;
+  return (
+    <Empty title={t.services.empty} action={<Copyable text="headrace service create chat --folder FOLDER" />}>
+      {t.services.emptyHelp}
+    </Empty>
+  );
+}
