@@ -13,6 +13,7 @@ import pytest
 from headrace.common.contracts.ids import KeyId, new_uuid
 from headrace.common.contracts.keyform import API_KEY
 from headrace.common.db.pool import Pool
+from headrace.common.runtime.clock import utc_now
 from headrace.manager.api.app import ENDPOINTS
 from headrace.manager.domain.console import BrowserRequest, ConsolePolicy
 from headrace.manager.signing import Vault
@@ -282,6 +283,20 @@ async def test_keys_are_shown_once_expire_and_can_be_deleted(api: ManagerApi) ->
     stored = await api.pool.fetchval("select secret_hash from api_keys where id = $1", made["id"])
     assert made["key"].encode() not in stored
     assert len(stored) == 32
+    dated = await someone.call(
+        "POST", "/v1/users/someone/keys", {"name": "d", "expires_at": "2035-01-01T12:00:00+02:00"}
+    )
+    assert dated["expires_at"] == "2035-01-01T10:00:00Z"
+    for body in (
+        {"expires_at": "2020-01-01T00:00:00Z"},
+        {"expires_at": "2999-01-01T00:00:00Z"},
+        {"expires_at": (utc_now() + timedelta(seconds=30)).isoformat()},
+        {"expires_at": "2035-01-01T00:00:00"},
+        {"expires_at": "2035-01-01T00:00:00Z", "expires_in_s": 3600},
+    ):
+        refused = await someone.call("POST", "/v1/users/someone/keys", body, expect=400)
+        assert refused["errors"][0]["field"] == "expires_at"
+    await someone.call("DELETE", f"/v1/users/someone/keys/{dated['id']}")
     other = Api(api.url, made["key"])
     await other.call("GET", "/v1/whoami")
     await api.pool.execute("update api_keys set expires_at = now() - interval '1 s' where id = $1", made["id"])

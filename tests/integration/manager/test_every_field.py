@@ -276,6 +276,9 @@ RESOURCES: Final[Mapping[str, Resource]] = {
         {
             "name": Field("laptop", ("--name", "laptop"), unset("name"), "default"),
             "expires_in_s": Field(3600, ("--expires", "1h"), unset("expires"), None, "a time"),
+            "expires_at": Field(
+                "2035-01-01T10:00:00Z", ("--expires", "2035-01-01T12:00+02:00"), unset("expires"), None
+            ),
             "read_only": Field(True, ("--read-only",), unset("read-only"), False),
             "projects": Field(["default"], ("--project", "default"), unset("projects"), None),
         },

@@ -85,6 +85,8 @@ CASES: tuple[tuple[str, str, Any], ...] = (
     ("POST", "/v1/folders/weights/moves", {"path": "model-definition.yaml", "to": "model-definition.yaml"}),
     ("POST", "/v1/projects", {"name": "p", "quota": {"cpu": -1}}),
     ("POST", "/v1/users", {"name": "admin"}),
+    ("POST", "/v1/users/admin/keys", {"expires_at": "2020-01-01T00:00:00Z"}),
+    ("POST", "/v1/users/admin/keys", {"expires_at": "2030-01-01"}),
     ("PUT", "/v1/projects/default/members/absent", {"role": "member"}),
     ("PUT", "/v1/projects/default/members/admin", {"role": "boss"}),
     ("DELETE", "/v1/projects/default", None),

@@ -134,7 +134,7 @@ def test_an_expiry_is_a_duration_with_a_unit_or_a_date(typed: str, meant: dict[s
     assert expiry(typed, "--expires") == meant
 
 
-@pytest.mark.parametrize("typed", ["30", "20271231", "soon", "2027-13-01", "-1d", "1.5d", ""])
+@pytest.mark.parametrize("typed", ["30", "20271231", "soon", "2027-13-01", "-1d", "1.5d", "", "never"])
 def test_an_expiry_without_a_unit_is_not_guessed(typed: str) -> None:
     with pytest.raises(CliError, match="allowed: a number with s, m, h, d or w"):
         expiry(typed, "--expires")
@@ -142,6 +142,29 @@ def test_an_expiry_without_a_unit_is_not_guessed(typed: str) -> None:
 
 def test_a_date_gives_the_seconds_until_its_end() -> None:
     assert lifetime_s("2027-12-31", "--expires", datetime(2027, 12, 31, 23, 59, 49, tzinfo=UTC)) == 10
+
+
+def test_never_is_an_expiry_where_something_may_last_without_end() -> None:
+    assert expiry("never", "--expires", never=True) == {"expires_in_s": None}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        (90, "in 90 s"),
+        (-30, "30 s ago"),
+        (7_199, "in 119 min"),
+        (7_200, "in 2 h"),
+        (172_799, "in 47 h"),
+        (172_800, "in 2 days"),
+        (-40 * 86_400, "40 days ago"),
+    ],
+)
+def test_an_end_is_shown_as_a_time_and_how_far_it_is(seconds: int, shown: str) -> None:
+    now = datetime(2027, 1, 1, tzinfo=UTC)
+    at = now + timedelta(seconds=seconds)
+    assert text.until(at, now) == f"{text.moment(at)} ({shown})"
+    assert text.until(None, now) == "never"
 
 
 def test_a_date_that_is_over_is_said_as_it_was_typed() -> None:

@@ -78,11 +78,12 @@ def test_a_key_that_would_last_too_long_is_refused_with_how_long_it_may(
     asked_s: int | None, latest: datetime | None, found: str | None
 ) -> None:
     allowed = "at most 3600 s (until 2026-01-01T01:00:00Z), the end of the API key that you use"
-    assert lasts_too_long(asked_s, latest, NOW) == (None if found is None else (found, allowed))
+    ends_at = None if asked_s is None else NOW + timedelta(seconds=asked_s)
+    assert lasts_too_long(ends_at, latest, NOW) == (None if found is None else (found, allowed))
 
 
 def test_by_a_key_that_has_just_ended_no_time_is_left_to_give() -> None:
-    assert lasts_too_long(1, NOW - HOUR, NOW) == (
+    assert lasts_too_long(NOW + timedelta(seconds=1), NOW - HOUR, NOW) == (
         "1 s",
         "at most 0 s (until 2025-12-31T23:00:00Z), the end of the API key that you use",
     )

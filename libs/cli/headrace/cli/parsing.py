@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Iterable, Mapping
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, datetime, time
 from pathlib import Path
 from typing import Any, Final
 
 from headrace.cli.errors import CliError, ExitCode
 from headrace.cli.text import moment
+from headrace.common.text.expiry import read_duration, read_moment
 
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-_WITH_UNIT = re.compile(r"^\d+[smhdw]$")
 _DURATION = re.compile(r"^(\d+)([smhdw]?)$")
 
 
@@ -49,61 +48,45 @@ def duration_s(value: str, flag: str) -> int:
     return int(match[1]) * _SECONDS[match[2] or "s"]
 
 
-def expiry(value: str, flag: str) -> dict[str, Any]:
-    """Return `expires_in_s` for a duration with a unit (`90d`), `expires_at` for a date or time. Raises CliError.
+def expiry(value: str, flag: str, *, never: bool = False) -> dict[str, Any]:
+    """Return the field of a request for a duration with a unit (`90d`), a date, a time, or `never` where it is allowed. Raises CliError."""
+    from headrace.sdk.expiry import expiry_fields  # noqa: PLC0415 - most commands have no expiry
 
-    A date means the end of that day; a time without a zone is UTC.
-    """
-    text = value.strip()
-    if _WITH_UNIT.match(text):
-        return {"expires_in_s": duration_s(text, flag)}
-    # Digits alone are refused: they could be a date in ISO 8601's short form, or seconds instead of days.
-    found = _moment(text) if "-" in text else None
-    if found is None:
-        raise usage(
-            f"{flag} {value}: found neither a duration nor a date; allowed: a number with s, m, h, d or w (90d), "
-            "a date (2027-12-31: the end of that day, UTC) or a time (2027-12-31T18:00:00Z)"
-        )
-    return {"expires_at": found}
+    try:
+        found = expiry_fields(value, never=never)
+    except ValueError as error:
+        raise usage(f"{flag} {value}: {error}") from None
+    end = found.get("expires_at")
+    if end is not None and end <= datetime.now(UTC):
+        raise usage(f"{flag} {value}: found {moment(end)}, which is over; allowed: a time after now")
+    return found
+
+
+def lifetime_s(value: str, flag: str, now: datetime) -> int:
+    """Return the seconds from `now` to the expiry in `value`. Raises CliError."""
+    from headrace.sdk.expiry import lasting_s  # noqa: PLC0415 - most commands have no expiry
+
+    try:
+        return lasting_s(value, now)
+    except ValueError as error:
+        raise usage(f"{flag} {value}: {error}") from None
 
 
 def past(value: str, flag: str, now: datetime) -> datetime:
     """Return the moment that a duration before `now` (`24h`), a date (its beginning, UTC) or a time means. Raises CliError."""
     text = value.strip()
-    if _WITH_UNIT.match(text):
+    if (ago := read_duration(text)) is not None:
         try:
-            return now - timedelta(seconds=duration_s(text, flag))
+            return now - ago
         except OverflowError:
             return datetime.min.replace(tzinfo=UTC)
-    found = _moment(text, time.min) if "-" in text else None
+    found = read_moment(text, time.min)
     if found is None:
         raise usage(
             f"{flag} {value}: found neither a duration nor a date; allowed: a number with s, m, h, d or w (24h: a day ago), "
             "a date (2027-12-31: its beginning, UTC) or a time (2027-12-31T18:00:00Z)"
         )
     return found
-
-
-def lifetime_s(value: str, flag: str, now: datetime) -> int:
-    """Return the seconds from `now` to the expiry in `value`. Raises CliError."""
-    found = expiry(value, flag)
-    given: int | None = found.get("expires_in_s")
-    if given is not None:
-        return given
-    end: datetime = found["expires_at"]
-    if end <= now:
-        raise usage(f"{flag} {value}: found {moment(end)}, which is over; allowed: a time after now")
-    return math.ceil((end - now).total_seconds())
-
-
-def _moment(text: str, of_day: time = time.max) -> datetime | None:
-    try:
-        if len(text) == len("2027-12-31"):
-            return datetime.combine(date.fromisoformat(text), of_day, UTC).replace(microsecond=0)
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def mount(value: str) -> dict[str, Any]:

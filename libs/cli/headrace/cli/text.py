@@ -5,6 +5,7 @@ Text of a server is stripped of control characters, so that it cannot move the c
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -12,6 +13,8 @@ from decimal import Decimal
 from typing import Final
 
 _UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
+_FAR: Final = ((120, 1, "s"), (120, 60, "min"), (48, 3600, "h"), (math.inf, 86_400, "days"))
+"""Up to how many of a unit it is used, its seconds, and its name."""
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
 
 
@@ -34,6 +37,18 @@ def cell(value: object) -> str:
 def moment(at: datetime) -> str:
     """Format a time in UTC to the second."""
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def until(at: datetime | None, now: datetime) -> str:
+    """Format when something ends: the time in UTC, and how far that is; `never` for None."""
+    if at is None:
+        return "never"
+    seconds = (at - now).total_seconds()
+    number, unit = next(
+        (int(abs(seconds) // length), unit) for most, length, unit in _FAR if abs(seconds) < most * length
+    )
+    far = f"{number} {unit}"
+    return f"{moment(at)} ({f'in {far}' if seconds > 0 else f'{far} ago'})"
 
 
 def size(amount: float) -> str:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         WaitFailedError,
         WaitTimeoutError,
     )
+    from headrace.sdk.expiry import Expires
     from headrace.sdk.logs import LogStream
     from headrace.sdk.reasons import (
         ApiReason,
@@ -54,6 +55,7 @@ __all__ = [
     "Client",
     "DrainReason",
     "EndpointReason",
+    "Expires",
     "HeadraceError",
     "InstallationReason",
     "KernelReason",
@@ -90,6 +92,7 @@ __all__ = [
 _HOME = {
     "AsyncClient": "async_client",
     "Client": "client",
+    "Expires": "expiry",
     "LogStream": "logs",
     "Until": "waiting",
     "ResumeFile": "trees.resume",

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from uuid import UUID
 
 from headrace.common.contracts.http.joining import BusIdentityView, CreateJoinToken, JoinTokenView, NewJoinToken
+from headrace.sdk.expiry import Expires, lasting_s
 from headrace.sdk.transport import Transport, segment
 
 
@@ -15,8 +17,13 @@ class JoinTokens:
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
 
-    def create(self, body: CreateJoinToken) -> NewJoinToken:
-        """Create a join token (operators), with the line to run on the new machine. It is shown only here."""
+    def create(self, body: CreateJoinToken, *, expires: Expires | None = None) -> NewJoinToken:
+        """Create a join token (operators), with the line to run on the new machine. It is shown only here.
+
+        `expires` wins over the body's `ttl_s`.
+        """
+        if expires is not None:
+            body = body.model_copy(update={"ttl_s": lasting_s(expires, datetime.now(UTC))})
         return self._transport.create(NewJoinToken, "/v1/join-tokens", body)
 
     def list(self) -> Iterator[JoinTokenView]:

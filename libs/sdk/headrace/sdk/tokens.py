@@ -8,6 +8,7 @@ from uuid import UUID
 
 from headrace.common.contracts.http.revocations import RevocationView
 from headrace.common.contracts.http.tokens import CreateToken, NewToken, TokenView, UpdateToken
+from headrace.sdk.expiry import Expires, expiry_fields
 from headrace.sdk.revocations import revoked, until_in_force
 from headrace.sdk.transport import Transport, segment
 
@@ -21,9 +22,12 @@ class Tokens:
         self._transport = transport
         self._kind = kind
 
-    def create(self, of: str, body: CreateToken | None = None) -> NewToken:
-        """Create a token; its secret is only returned here."""
-        return self._transport.create(NewToken, self._path(of), body or CreateToken())
+    def create(self, of: str, body: CreateToken | None = None, *, expires: Expires | None = None) -> NewToken:
+        """Create a token; its secret is only returned here. `expires` wins over the body; 30 days without both."""
+        body = body or CreateToken()
+        if expires is not None:
+            body = body.model_copy(update={"expires_at": None, "expires_in_s": None} | expiry_fields(expires))
+        return self._transport.create(NewToken, self._path(of), body)
 
     def list(self, of: str) -> Iterator[TokenView]:
         """Yield the tokens, without their secrets."""

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from headrace.common.contracts.http.keys import CreateKey, KeyView, NewKey, UpdateKey
 from headrace.common.contracts.http.users import CreateUser, UpdateUser, UserView
+from headrace.sdk.expiry import Expires, expiry_fields
 from headrace.sdk.transport import Transport, segment
 
 
@@ -28,16 +29,28 @@ class Users:
         """Change the fields set in `body`."""
         return self._transport.one(UserView, "PATCH", f"/v1/users/{segment(user)}", body=body)
 
-    def create_key(self, user: str, body: CreateKey | None = None) -> NewKey:
-        """Create an API key of `user`; its secret is only returned here."""
-        return self._transport.create(NewKey, _keys(user), body or CreateKey())
+    def create_key(self, user: str, body: CreateKey | None = None, *, expires: Expires | None = None) -> NewKey:
+        """Create an API key of `user`; its secret is only returned here. `expires` wins over the body; without both it never ends."""
+        body = body or CreateKey()
+        if expires is not None:
+            body = body.model_copy(
+                update={"expires_at": None, "expires_in_s": None} | expiry_fields(expires, never=True)
+            )
+        return self._transport.create(NewKey, _keys(user), body)
 
     def keys(self, user: str) -> Iterator[KeyView]:
         """Yield the API keys of `user`, without secrets."""
         return self._transport.items(KeyView, _keys(user))
 
-    def update_key(self, user: str, key_id: UUID | str, body: UpdateKey) -> KeyView:
-        """Change name and expiry of an API key (fields set in `body`); its secret stays."""
+    def update_key(
+        self, user: str, key_id: UUID | str, body: UpdateKey | None = None, *, expires: Expires | None = None
+    ) -> KeyView:
+        """Change an API key (fields set in `body`; `expires` wins over them); its secret stays."""
+        if expires is not None:
+            given = body.model_dump(exclude_unset=True, exclude={"expires_at", "expires_in_s"}) if body else {}
+            body = UpdateKey.model_validate(given | expiry_fields(expires, never=True))
+        elif body is None:
+            raise ValueError("found nothing to change; allowed: a body, or expires")
         return self._transport.one(KeyView, "PATCH", f"{_keys(user)}/{segment(key_id)}", body=body)
 
     def delete_key(self, user: str, key_id: UUID | str) -> None:

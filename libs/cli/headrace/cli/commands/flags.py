@@ -34,6 +34,8 @@ OfProject = Annotated[
 Service = Annotated[str, typer.Argument(metavar="SERVICE", help="Name or id.", autocompletion=complete_service)]
 User = Annotated[str, typer.Argument(metavar="USER", help="Name or id.", autocompletion=complete_user)]
 Folder = Annotated[str, typer.Argument(metavar="FOLDER", help="Name or id.", autocompletion=complete_folder)]
+WHEN = "For example 12h, 90d, 2027-12-31 or 2027-12-31T18:00+02:00"
+"""Help of flags that take an expiry."""
 Message = Annotated[str, typer.Option("--message", "-m", help="Why; kept in the history.")]
 Timeout = Annotated[float, typer.Option("--timeout", metavar="SECONDS", min=1, help="Longest wait.")]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -11,7 +12,7 @@ from headrace.cli.commands.flags import Yes, confirmed
 from headrace.cli.commands.suggestions import complete_identity
 from headrace.cli.output import Columns
 from headrace.cli.session import Session
-from headrace.cli.text import moment
+from headrace.cli.text import moment, until
 from headrace.common.contracts.http.joining import BusIdentityView
 
 _COLUMNS: Columns[BusIdentityView] = (
@@ -19,7 +20,7 @@ _COLUMNS: Columns[BusIdentityView] = (
     ("KIND", lambda i: i.kind),
     ("JOINED", lambda i: i.joined_at),
     ("SIGNED", lambda i: i.issued_at),
-    ("ENDS", lambda i: moment(i.expires_at) if i.expires_at else "never"),
+    ("ENDS", lambda i: until(i.expires_at, datetime.now(UTC))),
     ("REVOKED", lambda i: f"{moment(i.revoked_at)} by {i.revoked_by}" if i.revoked_at else "-"),
     ("WHY", lambda i: i.revoked_reason or "-"),
 )

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
 
 from headrace.cli.command import Commands, commands
 from headrace.cli.output import Columns
-from headrace.cli.parsing import duration_s
+from headrace.cli.parsing import lifetime_s
 from headrace.cli.session import Session
-from headrace.cli.text import moment
+from headrace.cli.text import moment, until
 from headrace.common.contracts.http.joining import CreateJoinToken, JoinTokenView
 from headrace.common.contracts.vocabulary import JoinKind
 
-Ttl = Annotated[str, typer.Option("--ttl", metavar="DURATION", help="For how long it can be used: 15m, 1h, 7d.")]
+Ttl = Annotated[
+    str,
+    typer.Option(
+        "--ttl", metavar="WHEN", help="For how long, or until when, it can be used: 15m, 7d, 2027-12-31T18:00+02:00."
+    ),
+]
 Uses = Annotated[int, typer.Option("--uses", metavar="N", min=1, help="How many can join with it.")]
 _COLUMNS: Columns[JoinTokenView] = (
     ("ID", lambda t: t.id),
@@ -22,7 +28,7 @@ _COLUMNS: Columns[JoinTokenView] = (
     ("GROUP", lambda t: t.resource_group if t.kind == "agent" else "-"),
     ("USED", lambda t: f"{t.used} of {t.uses}"),
     ("BY", lambda t: t.created_by),
-    ("EXPIRES", lambda t: t.expires_at),
+    ("EXPIRES", lambda t: until(t.expires_at, datetime.now(UTC))),
     ("REVOKED", lambda t: moment(t.revoked_at) if t.revoked_at else "-"),
 )
 
@@ -47,7 +53,12 @@ def revoke(
 
 def create_join_token(session: Session, kind: JoinKind, ttl: str, uses: int, **more: Any) -> None:
     """Create a join token, and print the line to run on the new machine."""
-    new = {"kind": kind, "ttl_s": duration_s(ttl, "--ttl"), "uses": uses, **more}
+    new = {
+        "kind": kind,
+        "ttl_s": lifetime_s(f"{ttl}s" if ttl.isdecimal() else ttl, "--ttl", datetime.now(UTC)),
+        "uses": uses,
+        **more,
+    }
     made = session.client.join_tokens.create(CreateJoinToken.model_validate(new))
     if session.output.as_json:
         session.output.record(made)
@@ -55,6 +66,6 @@ def create_join_token(session: Session, kind: JoinKind, ttl: str, uses: int, **m
     session.output.line(made.command)
     many = f"on {uses} machines" if uses > 1 else "on the new machine"
     session.output.note(
-        f"run this line {many} before {moment(made.expires_at)}; it holds a secret, and is not shown again"
+        f"run this line {many} before {until(made.expires_at, datetime.now(UTC))}; it holds a secret, and is not shown again"
     )
     session.output.note(f"take it back: headrace join-token revoke {made.id}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated
 from uuid import UUID
 
@@ -9,13 +10,14 @@ import typer
 
 from headrace.cli.command import Commands, commands
 from headrace.cli.commands.callers import UNSET_CALLER, CallerFlags, Unlimited, limits_text
+from headrace.cli.commands.flags import WHEN
 from headrace.cli.commands.in_force import NoWait, print_revocation
 from headrace.cli.commands.suggestions import complete_project, complete_service
 from headrace.cli.commands.unset import unset_flag
 from headrace.cli.output import Columns
 from headrace.cli.parsing import expiry, usage
 from headrace.cli.session import Session
-from headrace.cli.text import moment
+from headrace.cli.text import moment, until
 from headrace.common.contracts.http.tokens import CreateToken, TokenView, UpdateToken
 from headrace.sdk.tokens import Tokens
 
@@ -48,7 +50,7 @@ _COLUMNS: Columns[TokenView] = (
     ("BY", lambda t: t.created_by),
     ("LIMITS", lambda t: limits_text(t.limits)),
     ("SHARE", lambda t: t.share),
-    ("EXPIRES", lambda t: t.expires_at),
+    ("EXPIRES", lambda t: until(t.expires_at, datetime.now(UTC))),
     ("REVOKED", lambda t: moment(t.revoked_at) if t.revoked_at else "-"),
 )
 
@@ -64,15 +66,15 @@ def create(
     service: Service = None,
     project: Project = None,
     name: Annotated[str, typer.Option("--name", help="What it is for.")] = "",
-    expires: Annotated[
-        str | None, typer.Option("--expires", metavar="WHEN", help="For example 12h, 90d or 2027-12-31 (default 30d).")
-    ] = None,
+    expires: Annotated[str | None, typer.Option("--expires", metavar="WHEN", help=f"{WHEN} (default 30d).")] = None,
 ) -> None:
     """Create a token and show it, only this once."""
     tokens, of = _meant(session, service, project)
     lasting = expiry(expires, "--expires") if expires else {}
     made = tokens.create(of, CreateToken.model_validate({"name": name, **lasting, **limits.given()}))
-    session.output.facts(made, (("token", made.token), ("id", made.id), ("expires", made.expires_at)))
+    session.output.facts(
+        made, (("token", made.token), ("id", made.id), ("expires", until(made.expires_at, datetime.now(UTC))))
+    )
     session.output.note("it is not shown again")
 
 

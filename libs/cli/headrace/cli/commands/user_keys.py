@@ -9,12 +9,13 @@ from uuid import UUID
 import typer
 
 from headrace.cli.command import Commands, commands
-from headrace.cli.commands.flags import User, Yes, confirmed
+from headrace.cli.commands.flags import WHEN, User, Yes, confirmed
 from headrace.cli.commands.suggestions import complete_project
 from headrace.cli.commands.unset import emptied, unset_flag
 from headrace.cli.output import Columns
-from headrace.cli.parsing import lifetime_s, usage
+from headrace.cli.parsing import expiry, usage
 from headrace.cli.session import Session
+from headrace.cli.text import until
 from headrace.common.contracts.http.keys import CreateKey, KeyView, UpdateKey
 
 
@@ -28,7 +29,7 @@ _KEYS: Columns[KeyView] = (
     ("NAME", lambda k: k.name),
     ("MAY", _may),
     ("CREATED", lambda k: k.created_at),
-    ("EXPIRES", lambda k: k.expires_at or "never"),
+    ("EXPIRES", lambda k: until(k.expires_at, datetime.now(UTC))),
     ("LAST USED", lambda k: k.last_used_at or "never"),
 )
 _UNSET = {"name": "name", "expires": "expires_in_s", "read-only": "read_only", "projects": "projects"}
@@ -55,7 +56,7 @@ def key(
     user: User,
     name: Annotated[str, typer.Option("--name", help="What the key is for.")] = "default",
     expires: Annotated[
-        str | None, typer.Option("--expires", metavar="WHEN", help="For example 90d or 2027-12-31; without it: never.")
+        str | None, typer.Option("--expires", metavar="WHEN", help=f"{WHEN}, never; without it: never.")
     ] = None,
     read_only: Annotated[
         bool, typer.Option("--read-only", help="It may see everything that its user may, and change nothing.")
@@ -65,14 +66,20 @@ def key(
     """Create an API key and show it, only this once. A key made with one that expires expires no later."""
     asked: dict[str, Any] = {"name": name}
     if expires:
-        asked["expires_in_s"] = lifetime_s(expires, "--expires", datetime.now(UTC))
+        asked |= expiry(expires, "--expires", never=True)
     if read_only:
         asked["read_only"] = True
     if project:
         asked["projects"] = project
     made = session.client.users.create_key(user, CreateKey.model_validate(asked))
     session.output.facts(
-        made, (("key", made.key), ("id", made.id), ("may", _may(made)), ("expires", made.expires_at or "never"))
+        made,
+        (
+            ("key", made.key),
+            ("id", made.id),
+            ("may", _may(made)),
+            ("expires", until(made.expires_at, datetime.now(UTC))),
+        ),
     )
     session.output.note("it is not shown again")
 
@@ -87,9 +94,7 @@ def update_key(
     user: User,
     key_id: Annotated[UUID, typer.Argument(metavar="KEY_ID", help="See: headrace user keys.")],
     name: Annotated[str | None, typer.Option("--name", help="What the key is for.")] = None,
-    expires: Annotated[
-        str | None, typer.Option("--expires", metavar="WHEN", help="For example 90d or 2027-12-31.")
-    ] = None,
+    expires: Annotated[str | None, typer.Option("--expires", metavar="WHEN", help=f"{WHEN}, never.")] = None,
     read_only: Annotated[
         bool | None, typer.Option("--read-only/--no-read-only", help="Whether it may change nothing.")
     ] = None,
@@ -104,7 +109,7 @@ def update_key(
     if name is not None:
         given["name"] = name
     if expires is not None:
-        given["expires_in_s"] = lifetime_s(expires, "--expires", datetime.now(UTC))
+        given |= expiry(expires, "--expires", never=True)
     if read_only is not None:
         given["read_only"] = read_only
     if project:
@@ -114,7 +119,12 @@ def update_key(
     found = session.client.users.update_key(user, key_id, UpdateKey.model_validate(given))
     session.output.facts(
         found,
-        (("id", found.id), ("name", found.name), ("may", _may(found)), ("expires", found.expires_at or "never")),
+        (
+            ("id", found.id),
+            ("name", found.name),
+            ("may", _may(found)),
+            ("expires", until(found.expires_at, datetime.now(UTC))),
+        ),
     )
 
 

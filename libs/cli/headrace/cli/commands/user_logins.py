@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated
 from uuid import UUID
 
@@ -11,6 +12,7 @@ from headrace.cli.command import Commands, commands
 from headrace.cli.commands.flags import User, secret
 from headrace.cli.output import Columns
 from headrace.cli.session import Session
+from headrace.cli.text import until
 from headrace.common.contracts.http.logins import LoginView
 from headrace.sdk.errors import ApiError
 
@@ -21,7 +23,7 @@ _LOGINS: Columns[LoginView] = (
     ("FROM", lambda login: login.source_address or "-"),
     ("SINCE", lambda login: login.created_at),
     ("LAST USED", lambda login: login.last_used_at),
-    ("ENDS", lambda login: login.ends_at),
+    ("ENDS", lambda login: until(login.ends_at, datetime.now(UTC))),
     ("THIS", lambda login: "yes" if login.current else ""),
 )
 

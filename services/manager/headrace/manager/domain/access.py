@@ -5,8 +5,9 @@ Roles contain each other: an owner may do what a member may, a member what a vie
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from headrace.common.contracts.ids import KeyId, LoginId, ProjectId, UserId
 from headrace.common.contracts.vocabulary import Role
@@ -54,11 +55,11 @@ def latest_key_end(actor: Actor, user: UserId, key_ends_at: datetime | None = No
     return actor.key_ends_at if key_ends_at is None else max(actor.key_ends_at, key_ends_at)
 
 
-def lasts_too_long(expires_in_s: int | None, latest: datetime | None, now: datetime) -> tuple[str, str] | None:
+def lasts_too_long(ends_at: datetime | None, latest: datetime | None, now: datetime) -> tuple[str, str] | None:
     """Return (found, allowed) if a key would expire after `latest`; None if it may."""
-    if latest is None or (expires_in_s is not None and now + timedelta(seconds=expires_in_s) <= latest):
+    if latest is None or (ends_at is not None and ends_at <= latest):
         return None
-    found = "never" if expires_in_s is None else f"{expires_in_s} s"
+    found = "never" if ends_at is None else f"{math.ceil((ends_at - now).total_seconds())} s"
     left = max(0, int((latest - now).total_seconds()))
     return found, f"at most {left} s (until {latest:%Y-%m-%dT%H:%M:%SZ}), the end of the API key that you use"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -78,14 +79,12 @@ async def insert_key(
     name: str,
     secret_hash: bytes,
     *,
-    expires_in_s: int | None = None,
+    ends_at: datetime | None = None,
     read_only: bool = False,
     projects: Sequence[ProjectId] | None = None,
 ) -> Key:
     """Insert a key."""
-    return _key(
-        await con.fetchrow(SQL.insert_key, key_id, user_id, name, secret_hash, expires_in_s, read_only, projects)
-    )
+    return _key(await con.fetchrow(SQL.insert_key, key_id, user_id, name, secret_hash, ends_at, read_only, projects))
 
 
 async def keys(con: Connection, user_id: UserId, *, after: UUID, limit: int) -> list[Key]:
@@ -101,7 +100,7 @@ async def update_key(con: Connection, user_id: UserId, key_id: UUID, change: Key
         key_id,
         change.name,
         change.set_end,
-        change.expires_in_s,
+        change.ends_at,
         change.read_only,
         change.set_projects,
         change.projects,

@@ -25,7 +25,7 @@ update users set operator = $2 where id = $1 returning id, name, operator, creat
 
 -- name: insert_key
 insert into api_keys (id, user_id, name, secret_hash, expires_at, read_only, project_ids)
-values ($1, $2, $3, $4, now() + $5::double precision * interval '1 second', $6, $7)
+values ($1, $2, $3, $4, $5, $6, $7)
 returning id, name, created_at, expires_at, last_used_at, read_only,
     case when project_ids is not null then (select coalesce(array_agg(p.name order by p.name), '{}') from projects p where p.id = any(project_ids) and p.deleted_at is null) end as projects
 
@@ -35,10 +35,10 @@ select id, name, created_at, expires_at, last_used_at, read_only,
 from api_keys where user_id = $1 and id > $2 order by id limit $3
 
 -- name: update_key
--- $3: name (null: keep). $4: whether to set the expiry to $5 seconds from now (null: never). $6: read-only (null: keep).
+-- $3: name (null: keep). $4: whether to set the expiry to $5 (null: never). $6: read-only (null: keep).
 -- $7: whether to set the projects to $8 (null: not limited to any).
 update api_keys set name = coalesce($3, name),
-    expires_at = case when $4 then now() + $5::double precision * interval '1 second' else expires_at end,
+    expires_at = case when $4 then $5::timestamptz else expires_at end,
     read_only = coalesce($6, read_only), project_ids = case when $7 then $8::uuid[] else project_ids end
 where user_id = $1 and id = $2
 returning id, name, created_at, expires_at, last_used_at, read_only,

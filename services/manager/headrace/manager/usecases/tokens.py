@@ -22,13 +22,13 @@ from headrace.manager.signing import SigningKey, Vault
 from headrace.manager.store import events, projects, services, tokens
 from headrace.manager.usecases.caller_bodies import caller_change
 from headrace.manager.usecases.context import as_id, make_page, project_for, service_for
+from headrace.manager.usecases.expiries import LONGEST, one_expiry
 from headrace.manager.usecases.idempotency import keep
 from headrace.manager.usecases.ports import Pokes
 from headrace.manager.usecases.revocations import Revocations
 from headrace.manager.views.tokens import new_token_view, token_view
 
 DEFAULT_LIFETIME = timedelta(days=30)
-LONGEST = timedelta(days=3651)
 TokenScope = Literal["service", "project"]
 
 
@@ -201,8 +201,7 @@ async def _record(
 
 
 def _expiry(new: CreateToken, now: datetime) -> datetime:
-    if new.expires_at is not None and new.expires_in_s is not None:
-        raise InvalidRequest.of("expires_at", "expires_at and expires_in_s", "one of them")
+    one_expiry(new)
     if new.expires_at is None:
         lifetime = DEFAULT_LIFETIME if new.expires_in_s is None else timedelta(seconds=new.expires_in_s)
         expires_at = now + lifetime

@@ -19,9 +19,14 @@ from headrace.manager.domain.records.keys import KeyChange
 from headrace.manager.signing import Vault
 from headrace.manager.store import events, users
 from headrace.manager.usecases.context import as_id, make_page, operators_only, own_rights_only, project_for, user_for
+from headrace.manager.usecases.expiries import AskedExpiry, end_of
 from headrace.manager.usecases.idempotency import keep
 from headrace.manager.views.keys import key_view, new_key_view
 from headrace.manager.views.users import user_view
+
+_MIN_LIFE_S = 60
+"""Shortest life of a key."""
+_EXPIRY = frozenset({"expires_at", "expires_in_s"})
 
 
 class Users:
@@ -76,7 +81,8 @@ class Users:
             user = await user_for(con, actor, reference)
             await users.lock(con, user.id)  # one at a time, so that the count holds
             end = await users.ending(con, user.id, key_id)
-            _check_end(new.expires_in_s, access.latest_key_end(actor, user.id), end.now)
+            ends_at = end_of(new, end.now, least_s=_MIN_LIFE_S)
+            _check_end(new, ends_at, access.latest_key_end(actor, user.id), end.now)
             object_limits.check(
                 f"user {user.name}", "keys", await users.count_keys(con, user.id), self._limits.keys_per_user
             )
@@ -87,7 +93,7 @@ class Users:
                 user.id,
                 new.name,
                 self._vault.hash(secret),
-                expires_in_s=new.expires_in_s,
+                ends_at=ends_at,
                 read_only=new.read_only,
                 projects=await _projects(con, actor, new.projects),
             )
@@ -115,13 +121,14 @@ class Users:
             user = await user_for(con, actor, reference)
             await users.lock(con, user.id)
             end = await users.ending(con, user.id, key_id)
-            if end.there and "expires_in_s" in change.model_fields_set and end.ends_at is not None:
-                _check_end(change.expires_in_s, access.latest_key_end(actor, user.id, end.ends_at), end.now)
             given = change.model_fields_set
+            set_end, ends_at = bool(given & _EXPIRY), end_of(change, end.now, least_s=_MIN_LIFE_S)
+            if end.there and set_end and end.ends_at is not None:
+                _check_end(change, ends_at, access.latest_key_end(actor, user.id, end.ends_at), end.now)
             changed = KeyChange(
                 name=(change.name or CreateKey().name) if "name" in given else None,
-                set_end="expires_in_s" in given,
-                expires_in_s=change.expires_in_s,
+                set_end=set_end,
+                ends_at=ends_at,
                 read_only=bool(change.read_only) if "read_only" in given else None,
                 set_projects="projects" in given,
                 projects=await _projects(con, actor, change.projects),
@@ -155,6 +162,6 @@ async def _projects(con: Connection, actor: Actor, references: tuple[str, ...] |
     return tuple(dict.fromkeys(found))
 
 
-def _check_end(expires_in_s: int | None, latest: datetime | None, now: datetime) -> None:
-    if (passed := access.lasts_too_long(expires_in_s, latest, now)) is not None:
-        raise InvalidRequest.of("expires_in_s", *passed)
+def _check_end(asked: AskedExpiry, ends_at: datetime | None, latest: datetime | None, now: datetime) -> None:
+    if (passed := access.lasts_too_long(ends_at, latest, now)) is not None:
+        raise InvalidRequest.of("expires_in_s" if asked.expires_at is None else "expires_at", *passed)

@@ -6,7 +6,7 @@ from typing import Annotated, Final
 
 from pydantic import AwareDatetime, Field, StringConstraints
 
-from headrace.common.contracts.http.page import Body, Change, View
+from headrace.common.contracts.http.page import Body, Change, GivenTime, View
 from headrace.common.contracts.ids import KeyId, Slug
 
 MAX_PROJECTS: Final = 100
@@ -24,7 +24,10 @@ class CreateKey(Body):
     """
 
     name: Slug = "default"
+    expires_at: GivenTime | None = None
+    """A minute to ten years away. null, and `expires_in_s` too: never."""
     expires_in_s: Annotated[int | None, Field(ge=60, le=315_360_000)] = None
+    """Instead of `expires_at`: from now on."""
     read_only: bool = False
     """It may see what its user may, and change nothing."""
     projects: Projects | None = None
@@ -39,8 +42,10 @@ class UpdateKey(Change):
 
     name: Slug | None = None
     """null: default."""
+    expires_at: GivenTime | None = None
+    """A minute to ten years away. null: never."""
     expires_in_s: Annotated[int | None, Field(ge=60, le=315_360_000)] = None
-    """From now on. null: never."""
+    """Instead of `expires_at`: from now on. null: never."""
     read_only: bool | None = None
     """null: no."""
     projects: Projects | None = None

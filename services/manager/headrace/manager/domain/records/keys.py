@@ -60,7 +60,7 @@ class KeyChange:
 
     name: str | None = None
     set_end: bool = False
-    expires_in_s: int | None = None
+    ends_at: datetime | None = None
     read_only: bool | None = None
     set_projects: bool = False
     projects: tuple[ProjectId, ...] | None = None
