@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import threading
 from collections.abc import AsyncIterator
 from contextlib import aclosing, suppress
 
 import pytest
 
-from headrace.sdk import ApiError, AsyncClient, Client, UnreachableError
-from headrace.sdk.async_calls import AsyncGroup, awaited, iterated
+from headrace.sdk import ApiError, AsyncClient, UnreachableError
 from tests.support.fakes.manager_api import KEY, FakeManagerApi, fake_manager_api, service_view
 from tests.support.wait import eventually
 
@@ -23,26 +21,6 @@ async def client() -> AsyncIterator[tuple[AsyncClient, FakeManagerApi]]:
     with fake_manager_api() as there:
         async with AsyncClient(there.url, KEY, parallel=PARALLEL) as made:
             yield made, there
-
-
-def _public(group: object) -> set[str]:
-    return {name for name, _ in inspect.getmembers(type(group), inspect.isfunction) if not name.startswith("_")}
-
-
-async def test_every_call_of_the_client_has_a_twin_that_is_awaited_or_iterated() -> None:
-    sync = Client("http://127.0.0.1:9", "key")
-    async with AsyncClient("http://127.0.0.1:9", "key") as twin:
-        nouns = {name for name, group in vars(twin).items() if isinstance(group, AsyncGroup)}
-        assert nouns == {name for name in dir(Client) if not name.startswith("_")} - _public(sync) - {"url"}
-        for noun in ("", *nouns):
-            group, other = (getattr(sync, noun), getattr(twin, noun)) if noun else (sync, twin)
-            twins = {n: found for n, found in vars(type(other)).items() if isinstance(found, awaited | iterated)}
-            assert twins.keys() == _public(group) - {"another", "close"}, noun
-            for name, found in twins.items():
-                method = getattr(type(group), name)
-                yields = str(inspect.signature(method).return_annotation).startswith(("Iterator", "LogStream"))
-                assert (found.method, isinstance(found, iterated)) == (method, yields), f"{noun}.{name}"
-    sync.close()
 
 
 async def test_results_and_errors_are_those_of_the_synchronous_client(
