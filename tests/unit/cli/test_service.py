@@ -180,6 +180,23 @@ def test_update_changes_the_current_spec_and_keeps_the_rest(cli: Cli, there: Fak
     assert sent["message"] == "why"
 
 
+def test_update_of_what_was_changed_meanwhile_is_made_again_of_what_is_there_then(
+    cli: Cli, there: FakeManagerApi
+) -> None:
+    """Else the change that came between reading and writing would be lost: a spec is sent whole."""
+    theirs = [_revision(1, folder="chat"), _revision(2, folder="chat", environ={"B": "2"})]
+    there.on("GET", ECHO, service_view(etag="one"), service_view(revision=2, etag="two"))
+    there.on("GET", f"{ECHO}/revisions", {"items": theirs, "next": None})
+    there.on("PATCH", ECHO, lambda: problem("precondition-failed", 412), lambda: web.json_response(service_view()))
+    ran = cli("service", "update", "echo", "-e", "C=3")
+    assert ran.code == 0, ran.err
+    assert [sent["spec"]["environ"] for sent in there.bodies] == [{"C": "3"}, {"B": "2", "C": "3"}]
+    assert [sent["If-Match"] for sent in there.headers if "If-Match" in sent] == ['"one"', '"two"']
+    there.on("PATCH", ECHO, lambda: problem("precondition-failed", 412))
+    assert cli("service", "update", "echo", "-e", "C=3", "--if-match", "seen").code == 1
+    assert [sent["If-Match"] for sent in there.headers if "If-Match" in sent][2:] == ['"seen"']
+
+
 def test_update_without_a_spec_asks_for_none(cli: Cli, there: FakeManagerApi) -> None:
     there.on("PATCH", ECHO, service_view())
     assert cli("service", "update", "echo", "--private").code == 0

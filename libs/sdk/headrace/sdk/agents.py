@@ -42,25 +42,27 @@ class Agents:
         """Return one agent with its GPUs and kernels."""
         return self._transport.one(AgentDetail, "GET", f"/v1/agents/{segment(agent)}")
 
-    def update(self, agent: str, body: UpdateAgent) -> AgentDetail:
+    def update(self, agent: str, body: UpdateAgent, *, if_match: str | None = None) -> AgentDetail:
         """Set the addresses at which the agent's replicas may be (operators). Applies from its next report on."""
-        return self._transport.one(AgentDetail, "PATCH", f"/v1/agents/{segment(agent)}", body=body)
+        return self._transport.one(AgentDetail, "PATCH", f"/v1/agents/{segment(agent)}", body=body, if_match=if_match)
 
-    def cordon(self, agent: str, *, reason: str | None = None) -> AgentDetail:
+    def cordon(self, agent: str, *, reason: str | None = None, if_match: str | None = None) -> AgentDetail:
         """Place nothing new on the agent's machine (operators); what runs there goes on.
 
         `reason`: None keeps that of a machine that is cordoned already; "" takes it away.
         """
         body = CordonAgent() if reason is None else CordonAgent(reason=reason)
-        return self._transport.one(AgentDetail, "PUT", f"{_of(agent)}/cordon", body=body)
+        return self._transport.one(AgentDetail, "PUT", f"{_of(agent)}/cordon", body=body, if_match=if_match)
 
-    def uncordon(self, agent: str) -> AgentDetail:
+    def uncordon(self, agent: str, *, if_match: str | None = None) -> AgentDetail:
         """Place sessions on the agent's machine again (operators)."""
-        return self._transport.one(AgentDetail, "DELETE", f"{_of(agent)}/cordon")
+        return self._transport.one(AgentDetail, "DELETE", f"{_of(agent)}/cordon", if_match=if_match)
 
-    def drain(self, agent: str, *, message: str = "") -> AgentDrainView:
+    def drain(self, agent: str, *, message: str = "", if_match: str | None = None) -> AgentDrainView:
         """Cordon the agent's machine and move its replicas elsewhere (operators); see `wait_drained`."""
-        return self._transport.one(AgentDrainView, "POST", f"{_of(agent)}/drain", body=StartDrain(message=message))
+        return self._transport.one(
+            AgentDrainView, "POST", f"{_of(agent)}/drain", body=StartDrain(message=message), if_match=if_match
+        )
 
     def drain_of(self, agent: str) -> AgentDrainView:
         """Return the machine's newest drain, also one that is over."""
@@ -98,17 +100,19 @@ class Agents:
                 return drain
         raise AssertionError  # polled() ends by an exception alone
 
-    def label(self, agent: str, labels: Mapping[str, str | None]) -> AgentDetail:
+    def label(self, agent: str, labels: Mapping[str, str | None], *, if_match: str | None = None) -> AgentDetail:
         """Set labels of the agent's machine, and with None take them away (operators)."""
         body = ChangeLabels(labels=dict(labels))
-        return self._transport.one(AgentDetail, "PATCH", f"{_of(agent)}/labels", body=body)
+        return self._transport.one(AgentDetail, "PATCH", f"{_of(agent)}/labels", body=body, if_match=if_match)
 
-    def remove(self, agent: str, *, force: bool = False, reason: str = "") -> None:
+    def remove(self, agent: str, *, force: bool = False, reason: str = "", if_match: str | None = None) -> None:
         """Remove an agent on which nothing runs (operators): its reports are refused from now on.
 
         `force`: although something ran there when it fell silent, which is replaced at once.
         """
-        self._transport.send("DELETE", _of(agent), query={"force": force or None, "reason": reason or None})
+        self._transport.send(
+            "DELETE", _of(agent), query={"force": force or None, "reason": reason or None}, if_match=if_match
+        )
 
     def removed(self) -> Iterator[RemovedAgent]:
         """Yield the agents that were removed."""

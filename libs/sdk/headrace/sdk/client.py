@@ -43,6 +43,7 @@ class Client:
     """Synchronous client of Headrace's REST API; use it as a context manager, or close() it. Thread-safe.
 
     Lists are iterators over all pages, fetched when needed. Where something is named, its name or its id can be given.
+    `if_match` of a change: the `etag` of the thing as it was read; ApiError `precondition-failed` if it was changed since.
     Every call may raise ApiError, UnreachableError, AnswerLostError and UnexpectedAnswerError (see
     headrace.sdk.errors); safe requests, and creations (by an idempotency key), are repeated `retries` times if the connection fails.
     """

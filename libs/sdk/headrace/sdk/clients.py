@@ -26,17 +26,21 @@ class Clients:
         """Yield the named clients, without their secrets."""
         return self._transport.items(ClientView, _of(service))
 
-    def update(self, service: str, client: UUID | str, body: UpdateCaller) -> ClientView:
+    def update(
+        self, service: str, client: UUID | str, body: UpdateCaller, *, if_match: str | None = None
+    ) -> ClientView:
         """Change limits and share; app-proxies apply them within a second."""
-        return self._transport.one(ClientView, "PATCH", f"{_of(service)}/{segment(client)}", body=body)
+        return self._transport.one(
+            ClientView, "PATCH", f"{_of(service)}/{segment(client)}", body=body, if_match=if_match
+        )
 
-    def rotate(self, service: str, client: UUID | str) -> NewClient:
+    def rotate(self, service: str, client: UUID | str, *, if_match: str | None = None) -> NewClient:
         """Replace a client's secret; the new one is only returned here, and the old one is refused within a second."""
-        return self._transport.one(NewClient, "POST", f"{_of(service)}/{segment(client)}/rotate")
+        return self._transport.one(NewClient, "POST", f"{_of(service)}/{segment(client)}/rotate", if_match=if_match)
 
-    def revoke(self, service: str, client: UUID | str) -> RevocationView:
+    def revoke(self, service: str, client: UUID | str, *, if_match: str | None = None) -> RevocationView:
         """Delete a client. Return which app-proxies refuse it already; all do within a second (`wait_in_force`)."""
-        return revoked(self._transport, f"{_of(service)}/{segment(client)}", client)
+        return revoked(self._transport, f"{_of(service)}/{segment(client)}", client, if_match=if_match)
 
     def revocation(self, service: str, client_id: UUID | str) -> RevocationView:
         """Return which app-proxies refuse a deleted client, or a rotated secret. Give the client's id."""

@@ -34,13 +34,13 @@ class Projects:
         """Return one project."""
         return self._transport.one(ProjectView, "GET", _of(project))
 
-    def update(self, project: str, body: UpdateProject) -> ProjectView:
+    def update(self, project: str, body: UpdateProject, *, if_match: str | None = None) -> ProjectView:
         """Change the fields set in `body`; of the quota only the named slots, None removes a limit."""
-        return self._transport.one(ProjectView, "PATCH", _of(project), body=body)
+        return self._transport.one(ProjectView, "PATCH", _of(project), body=body, if_match=if_match)
 
-    def delete(self, project: str) -> None:
+    def delete(self, project: str, *, if_match: str | None = None) -> None:
         """Delete a project. ApiError `in-use` while it has services or folders."""
-        self._transport.send("DELETE", _of(project))
+        self._transport.send("DELETE", _of(project), if_match=if_match)
 
     def usage(self, project: str) -> Usage:
         """Return the project's current usage, per slot."""

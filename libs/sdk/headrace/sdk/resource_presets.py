@@ -34,14 +34,16 @@ class ResourcePresets:
         return self._transport.one(ResourcePresetView, "GET", _of(preset), query={"project": project})
 
     def update(
-        self, preset: UUID | str, body: UpdateResourcePreset, *, project: str | None = None
+        self, preset: UUID | str, body: UpdateResourcePreset, *, project: str | None = None, if_match: str | None = None
     ) -> ResourcePresetView:
         """Change the fields set in `body`; of the slots only the named ones, None removes a slot. No revision changes."""
-        return self._transport.one(ResourcePresetView, "PATCH", _of(preset), body=body, query={"project": project})
+        return self._transport.one(
+            ResourcePresetView, "PATCH", _of(preset), body=body, query={"project": project}, if_match=if_match
+        )
 
-    def delete(self, preset: UUID | str, *, project: str | None = None) -> None:
+    def delete(self, preset: UUID | str, *, project: str | None = None, if_match: str | None = None) -> None:
         """Delete a preset. No revision changes."""
-        self._transport.send("DELETE", _of(preset), query={"project": project})
+        self._transport.send("DELETE", _of(preset), query={"project": project}, if_match=if_match)
 
 
 def _of(preset: UUID | str) -> str:

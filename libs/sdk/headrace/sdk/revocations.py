@@ -19,12 +19,12 @@ _NOT_TOLD = Reason.of(
 )
 
 
-def revoked(transport: Transport, path: str, credential: UUID | str) -> RevocationView:
+def revoked(transport: Transport, path: str, credential: UUID | str, *, if_match: str | None) -> RevocationView:
     """Delete the token or client at `path` and return its revocation.
 
     Managers before 0.2 respond without content: then its state is unknown.
     """
-    answer = transport.send("DELETE", path)
+    answer = transport.send("DELETE", path, if_match=if_match)
     if answer.status_code != _NO_CONTENT:
         return parsed(RevocationView, answer)
     try:

@@ -24,17 +24,19 @@ class Rules:
         """Yield the rules, each with its last evaluation."""
         return self._transport.items(RuleView, _of(service))
 
-    def update(self, service: str, rule_id: UUID | str, body: UpdateRule) -> RuleView:
+    def update(self, service: str, rule_id: UUID | str, body: UpdateRule, *, if_match: str | None = None) -> RuleView:
         """Change the fields set in `body`."""
-        return self._transport.one(RuleView, "PATCH", f"{_of(service)}/{segment(rule_id)}", body=body)
+        return self._transport.one(
+            RuleView, "PATCH", f"{_of(service)}/{segment(rule_id)}", body=body, if_match=if_match
+        )
 
-    def replace(self, service: str, rule_id: UUID | str, spec: RuleSpec) -> RuleView:
+    def replace(self, service: str, rule_id: UUID | str, spec: RuleSpec, *, if_match: str | None = None) -> RuleView:
         """Replace the whole spec of a rule."""
-        return self._transport.one(RuleView, "PUT", f"{_of(service)}/{segment(rule_id)}", body=spec)
+        return self._transport.one(RuleView, "PUT", f"{_of(service)}/{segment(rule_id)}", body=spec, if_match=if_match)
 
-    def delete(self, service: str, rule_id: UUID | str) -> None:
+    def delete(self, service: str, rule_id: UUID | str, *, if_match: str | None = None) -> None:
         """Remove a rule."""
-        self._transport.send("DELETE", f"{_of(service)}/{segment(rule_id)}")
+        self._transport.send("DELETE", f"{_of(service)}/{segment(rule_id)}", if_match=if_match)
 
 
 def _of(service: str) -> str:

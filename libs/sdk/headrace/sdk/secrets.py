@@ -15,9 +15,11 @@ class Secrets:
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
 
-    def put(self, project: str, secret: str, value: str) -> SecretView:
+    def put(self, project: str, secret: str, value: str, *, if_match: str | None = None) -> SecretView:
         """Store a secret, or a new version of one; the value that it has already makes none."""
-        return self._transport.one(SecretView, "PUT", f"{_of(project)}/{segment(secret)}", body=PutSecret(value=value))
+        return self._transport.one(
+            SecretView, "PUT", f"{_of(project)}/{segment(secret)}", body=PutSecret(value=value), if_match=if_match
+        )
 
     def list(self, project: str) -> Iterator[SecretView]:
         """Yield the secrets, without their values."""
@@ -27,9 +29,9 @@ class Secrets:
         """Return one secret with its versions, and which services use each; without its value."""
         return self._transport.one(SecretDetail, "GET", f"{_of(project)}/{segment(secret)}")
 
-    def delete(self, project: str, secret: UUID | str) -> None:
+    def delete(self, project: str, secret: UUID | str, *, if_match: str | None = None) -> None:
         """Delete a secret with all its versions. ApiError `in-use` while services use it."""
-        self._transport.send("DELETE", f"{_of(project)}/{segment(secret)}")
+        self._transport.send("DELETE", f"{_of(project)}/{segment(secret)}", if_match=if_match)
 
 
 def _of(project: str) -> str:

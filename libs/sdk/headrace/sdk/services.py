@@ -113,43 +113,45 @@ class Services:
         """Return one service with its replicas and errors."""
         return self._transport.one(ServiceDetail, "GET", _of(service))
 
-    def update(self, service: object, body: UpdateService) -> ServiceDetail:
+    def update(self, service: object, body: UpdateService, *, if_match: str | None = None) -> ServiceDetail:
         """Change the fields set in `body`; a new spec is rolled out without downtime."""
-        return self._transport.one(ServiceDetail, "PATCH", _of(service), body=body)
+        return self._transport.one(ServiceDetail, "PATCH", _of(service), body=body, if_match=if_match)
 
     def scale(self, service: object, replicas: int, *, message: str = "") -> ServiceDetail:
         """Change the number of replicas."""
         return self.update(service, UpdateService(replicas=replicas, message=message))
 
-    def delete(self, service: object) -> ServiceDetail | None:
+    def delete(self, service: object, *, if_match: str | None = None) -> ServiceDetail | None:
         """Delete a service. Return None if it is gone at once; else it drains and stops first: see wait(until="gone")."""
-        answer = self._transport.send("DELETE", _of(service))
+        answer = self._transport.send("DELETE", _of(service), if_match=if_match)
         return ServiceDetail.model_validate_json(answer.content) if answer.content else None
 
     def available(self, name: str) -> NameAvailability:
         """Return whether a new service may have this name, with the reason if not."""
         return self._transport.one(NameAvailability, "GET", "/v1/services/available", query={"name": name})
 
-    def start(self, service: object) -> ServiceDetail:
+    def start(self, service: object, *, if_match: str | None = None) -> ServiceDetail:
         """Start a stopped service."""
-        return self._transport.one(ServiceDetail, "POST", f"{_of(service)}/start")
+        return self._transport.one(ServiceDetail, "POST", f"{_of(service)}/start", if_match=if_match)
 
-    def stop(self, service: object) -> ServiceDetail:
+    def stop(self, service: object, *, if_match: str | None = None) -> ServiceDetail:
         """Drain and stop all replicas; everything else is kept."""
-        return self._transport.one(ServiceDetail, "POST", f"{_of(service)}/stop")
+        return self._transport.one(ServiceDetail, "POST", f"{_of(service)}/stop", if_match=if_match)
 
-    def restart(self, service: object) -> ServiceDetail:
+    def restart(self, service: object, *, if_match: str | None = None) -> ServiceDetail:
         """Replace all replicas without downtime, as a new revision with the current spec."""
-        return self._transport.one(ServiceDetail, "POST", f"{_of(service)}/restart")
+        return self._transport.one(ServiceDetail, "POST", f"{_of(service)}/restart", if_match=if_match)
 
-    def retry(self, service: object) -> ServiceDetail:
+    def retry(self, service: object, *, if_match: str | None = None) -> ServiceDetail:
         """Clear the errors and start failed replicas again; a changed model folder makes a new revision."""
-        return self._transport.one(ServiceDetail, "POST", f"{_of(service)}/retry")
+        return self._transport.one(ServiceDetail, "POST", f"{_of(service)}/retry", if_match=if_match)
 
-    def rollback(self, service: object, revision: int, *, message: str = "") -> ServiceDetail:
+    def rollback(
+        self, service: object, revision: int, *, message: str = "", if_match: str | None = None
+    ) -> ServiceDetail:
         """Roll out an earlier revision again."""
         body = Rollback(revision=revision, message=message)
-        return self._transport.one(ServiceDetail, "POST", f"{_of(service)}/rollback", body=body)
+        return self._transport.one(ServiceDetail, "POST", f"{_of(service)}/rollback", body=body, if_match=if_match)
 
     def revisions(self, service: object) -> Iterator[RevisionView]:
         """Yield the revisions."""

@@ -33,13 +33,15 @@ class Tokens:
         """Yield the tokens, without their secrets."""
         return self._transport.items(TokenView, self._path(of))
 
-    def update(self, of: str, token_id: UUID | str, body: UpdateToken) -> TokenView:
+    def update(self, of: str, token_id: UUID | str, body: UpdateToken, *, if_match: str | None = None) -> TokenView:
         """Change name, limits and share; app-proxies apply them within a second. The token itself stays valid."""
-        return self._transport.one(TokenView, "PATCH", f"{self._path(of)}/{segment(token_id)}", body=body)
+        return self._transport.one(
+            TokenView, "PATCH", f"{self._path(of)}/{segment(token_id)}", body=body, if_match=if_match
+        )
 
-    def revoke(self, of: str, token_id: UUID | str) -> RevocationView:
+    def revoke(self, of: str, token_id: UUID | str, *, if_match: str | None = None) -> RevocationView:
         """Revoke a token. Return which app-proxies refuse it already; all do within a second (`wait_in_force`)."""
-        return revoked(self._transport, f"{self._path(of)}/{segment(token_id)}", token_id)
+        return revoked(self._transport, f"{self._path(of)}/{segment(token_id)}", token_id, if_match=if_match)
 
     def revocation(self, of: str, token_id: UUID | str) -> RevocationView:
         """Return which app-proxies refuse a revoked token."""

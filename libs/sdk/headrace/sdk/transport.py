@@ -135,13 +135,17 @@ class Transport:
         body: BaseModel | None = None,
         content: bytes | Iterable[bytes] | None = None,
         headers: Mapping[str, str] | None = None,
+        if_match: str | None = None,
         patience_s: float | None = None,
     ) -> Response:
-        """Send a request and return its successful response, read. `patience_s`: overrides the transport's.
+        """Send a request and return its successful response, read. `patience_s`: overrides the transport's. `if_match`: `etag` that
+        the thing must have to be changed.
 
         Generated `content` needs a Content-Length.
         """
         sent = dict(headers or {})
+        if if_match is not None:
+            sent["If-Match"] = f'"{if_match}"'
         if body is not None:
             # Only what the caller set: the server's own defaults stay in force.
             content = body.model_dump_json(exclude_unset=True).encode()

@@ -25,9 +25,9 @@ class Users:
         """Yield all users."""
         return self._transport.items(UserView, "/v1/users")
 
-    def update(self, user: str, body: UpdateUser) -> UserView:
+    def update(self, user: str, body: UpdateUser, *, if_match: str | None = None) -> UserView:
         """Change the fields set in `body`."""
-        return self._transport.one(UserView, "PATCH", f"/v1/users/{segment(user)}", body=body)
+        return self._transport.one(UserView, "PATCH", f"/v1/users/{segment(user)}", body=body, if_match=if_match)
 
     def create_key(self, user: str, body: CreateKey | None = None, *, expires: Expires | None = None) -> NewKey:
         """Create an API key of `user`; its secret is only returned here. `expires` wins over the body; without both it never ends."""
@@ -43,7 +43,13 @@ class Users:
         return self._transport.items(KeyView, _keys(user))
 
     def update_key(
-        self, user: str, key_id: UUID | str, body: UpdateKey | None = None, *, expires: Expires | None = None
+        self,
+        user: str,
+        key_id: UUID | str,
+        body: UpdateKey | None = None,
+        *,
+        expires: Expires | None = None,
+        if_match: str | None = None,
     ) -> KeyView:
         """Change an API key (fields set in `body`; `expires` wins over them); its secret stays."""
         if expires is not None:
@@ -51,11 +57,11 @@ class Users:
             body = UpdateKey.model_validate(given | expiry_fields(expires, never=True))
         elif body is None:
             raise ValueError("found nothing to change; allowed: a body, or expires")
-        return self._transport.one(KeyView, "PATCH", f"{_keys(user)}/{segment(key_id)}", body=body)
+        return self._transport.one(KeyView, "PATCH", f"{_keys(user)}/{segment(key_id)}", body=body, if_match=if_match)
 
-    def delete_key(self, user: str, key_id: UUID | str) -> None:
+    def delete_key(self, user: str, key_id: UUID | str, *, if_match: str | None = None) -> None:
         """Revoke an API key."""
-        self._transport.send("DELETE", f"{_keys(user)}/{segment(key_id)}")
+        self._transport.send("DELETE", f"{_keys(user)}/{segment(key_id)}", if_match=if_match)
 
 
 def _keys(user: str) -> str:

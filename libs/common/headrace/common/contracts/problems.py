@@ -188,7 +188,7 @@ class QuotaExceeded(Problem):
 
 
 class PreconditionFailed(Problem):
-    """A condition in the request's headers does not hold (tus: another protocol version)."""
+    """A condition in the request's headers does not hold: the thing was changed since (If-Match), or tus has another version."""
 
     type, status, title = "precondition-failed", 412, "Precondition failed"
 

@@ -67,6 +67,7 @@ async def show_agent(call: Call) -> web.Response:
     body=UpdateAgent,
     replies={200: Reply("The machine.", AgentDetail)},
     problems=(Forbidden,),
+    conditional=True,
 )
 async def update_agent(call: Call) -> web.Response:
     """Set the addresses that a machine's replicas may have (operators).
@@ -82,6 +83,7 @@ async def update_agent(call: Call) -> web.Response:
     body=CordonAgent,
     replies={200: Reply("The machine.", AgentDetail)},
     problems=(Forbidden,),
+    conditional=True,
 )
 async def cordon_agent(call: Call) -> web.Response:
     """Place nothing new on a machine; what runs there goes on (operators). Repeating it replaces name and reason."""
@@ -89,7 +91,11 @@ async def cordon_agent(call: Call) -> web.Response:
 
 
 @routes.on(
-    "DELETE", "/v1/agents/{agent}/cordon", replies={200: Reply("The machine.", AgentDetail)}, problems=(Forbidden,)
+    "DELETE",
+    "/v1/agents/{agent}/cordon",
+    replies={200: Reply("The machine.", AgentDetail)},
+    problems=(Forbidden,),
+    conditional=True,
 )
 async def uncordon_agent(call: Call) -> web.Response:
     """Place sessions on a machine again, and cancel its drain (operators)."""
@@ -102,6 +108,7 @@ async def uncordon_agent(call: Call) -> web.Response:
     body=ChangeLabels,
     replies={200: Reply("The machine.", AgentDetail)},
     problems=(Forbidden, Conflict),
+    conditional=True,
 )
 async def label_agent(call: Call) -> web.Response:
     """Set and take away labels of a machine (operators), 64 at most."""
@@ -114,6 +121,7 @@ async def label_agent(call: Call) -> web.Response:
     query=RemoveQuery,
     replies={204: Reply("It is removed.")},
     problems=(Forbidden, InUse),
+    conditional=True,
 )
 async def remove_agent(call: Call) -> web.Response:
     """Remove a machine (operators): its reports are refused, and should it come back, it stops what it runs.
@@ -131,6 +139,7 @@ async def remove_agent(call: Call) -> web.Response:
     body=StartDrain,
     replies={200: Reply("The drain.", AgentDrainView)},
     problems=(Forbidden,),
+    conditional=True,
 )
 async def drain_agent(call: Call) -> web.Response:
     """Cordon a machine and move its replicas elsewhere, one service after the other (operators).

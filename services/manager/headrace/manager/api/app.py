@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -55,6 +56,7 @@ from headrace.manager.api import (
     validations,
     whoami,
 )
+from headrace.manager.api.conditions import tagged, wanted_tags
 from headrace.manager.api.console import WebConsole
 from headrace.manager.api.idempotency import created
 from headrace.manager.api.incoming import MAX_BODY_BYTES, check_encoding, check_path, read_body, read_query
@@ -171,7 +173,10 @@ def _handler(endpoint: Endpoint, use: UseCases) -> Callable[[web.Request], Await
                 raise Forbidden(why)
         query = read_query(request, endpoint.query)
         body = await read_body(request, endpoint.body) if endpoint.body is not None else None
+        if endpoint.conditional:
+            actor = replace(actor, if_match=wanted_tags(request))
         call = Call(request, use, actor, query, body)
-        return await (created(endpoint, call) if endpoint.creates else endpoint.handler(call))
+        response = await (created(endpoint, call) if endpoint.creates else endpoint.handler(call))
+        return tagged(request, response) if endpoint.tagged else response
 
     return handle

@@ -38,7 +38,14 @@ async def list_clients(call: Call) -> web.Response:
     return json_reply(found)
 
 
-@routes.on("PATCH", ONE, body=UpdateCaller, replies={200: Reply("The client.", ClientView)}, problems=(Forbidden,))
+@routes.on(
+    "PATCH",
+    ONE,
+    body=UpdateCaller,
+    replies={200: Reply("The client.", ClientView)},
+    problems=(Forbidden,),
+    conditional=True,
+)
 async def update_client(call: Call) -> web.Response:
     """Change a client's rate limits and share of the queue (members). App-proxies apply it within a second."""
     body = call.body(UpdateCaller)
@@ -50,13 +57,14 @@ async def update_client(call: Call) -> web.Response:
     f"{ONE}/rotate",
     replies={200: Reply("The client, with its new secret, which is shown once.", NewClient)},
     problems=(Forbidden,),
+    conditional=True,
 )
 async def rotate_client(call: Call) -> web.Response:
     """Rotate a client's secret (members). App-proxies refuse the old one within a second; the response says which do already."""
     return json_reply(await call.use.clients.rotate(call.actor, call["service"], call["client"]))
 
 
-@routes.on("DELETE", ONE, replies=REVOKED, problems=(Forbidden,))
+@routes.on("DELETE", ONE, replies=REVOKED, problems=(Forbidden,), conditional=True)
 async def revoke_client(call: Call) -> web.Response:
     """Delete a client (members). App-proxies refuse it within a second; the response says which do already."""
     return json_reply(await call.use.clients.revoke(call.actor, call["service"], call["client"]))

@@ -40,13 +40,14 @@ async def list_keys(call: Call) -> web.Response:
     body=UpdateKey,
     replies={200: Reply("The key.", KeyView)},
     problems=(Conflict,),
+    conditional=True,
 )
 async def update_key(call: Call) -> web.Response:
     """Change an API key's name and expiry (operators: of any user; others: their own)."""
     return json_reply(await call.use.users.update_key(call.actor, call["user"], call["key_id"], call.body(UpdateKey)))
 
 
-@routes.on("DELETE", "/v1/users/{user}/keys/{key_id}", replies=GONE)
+@routes.on("DELETE", "/v1/users/{user}/keys/{key_id}", replies=GONE, conditional=True)
 async def delete_key(call: Call) -> web.Response:
     """Delete an API key. It is refused from the next request on."""
     await call.use.users.delete_key(call.actor, call["user"], call["key_id"])

@@ -10,9 +10,11 @@ from typing import Annotated, Any, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
+from headrace.common.contracts.http.page import Changeable
 from headrace.common.contracts.problems import Problem
 from headrace.common.contracts.reasons.api import ApiReason
 from headrace.common.contracts.reasons.catalogue import CATALOGUES
+from headrace.manager.api.conditions import ETAG, IF_MATCH, IF_NONE_MATCH
 from headrace.manager.api.idempotency import KEY, LOCATION, REPLAYED
 from headrace.manager.api.routing import Endpoint, Header
 
@@ -111,6 +113,7 @@ def _operation(endpoint: Endpoint, references: References) -> dict[str, Any]:
         "parameters": _parameters(endpoint),
         "responses": {
             **{str(status): _reply(endpoint, status, references) for status in endpoint.replies},
+            **({"304": {"description": "It is what `If-None-Match` says."}} if endpoint.tagged else {}),
             **_problems(endpoint, references),
         },
     }
@@ -133,7 +136,13 @@ def _parameters(endpoint: Endpoint) -> list[dict[str, Any]]:
         described.pop("title", None)
         required = name in schema.get("required", ())
         found.append({"name": name, "in": "query", "required": required, "schema": described})
-    return found + [_header(header) for header in (*endpoint.headers, *([KEY] if endpoint.creates else []))]
+    return found + [_header(header) for header in (*endpoint.headers, *_common_headers(endpoint))]
+
+
+def _common_headers(endpoint: Endpoint) -> list[Header]:
+    """Return the request headers that follow from the rest of the declaration."""
+    has = ((KEY, endpoint.creates is not None), (IF_MATCH, endpoint.conditional), (IF_NONE_MATCH, endpoint.tagged))
+    return [header for header, there in has if there]
 
 
 def _place(name: str) -> dict[str, Any]:
@@ -163,7 +172,9 @@ def _header(header: Header) -> dict[str, Any]:
 
 def _reply(endpoint: Endpoint, status: int, references: References) -> dict[str, Any]:
     reply = endpoint.replies[status]
-    headers = (*reply.headers, *([LOCATION, REPLAYED] if endpoint.creates else []))
+    changeable = reply.model is not None and issubclass(reply.model, Changeable)
+    has_tag = endpoint.tagged or (changeable and status == 200)
+    headers = (*reply.headers, *([LOCATION, REPLAYED] if endpoint.creates else []), *([ETAG] if has_tag else []))
     answer: dict[str, Any] = {"description": reply.description}
     if reply.model is not None:
         answer["content"] = {"application/json": {"schema": references[reply.model, "serialization"]}}

@@ -53,13 +53,14 @@ async def show_project(call: Call) -> web.Response:
     body=UpdateProject,
     replies={200: Reply("The project.", ProjectView)},
     problems=(Forbidden,),
+    conditional=True,
 )
 async def update_project(call: Call) -> web.Response:
     """Change a project's description (owners) and quota (operators). A lower quota stops nothing that runs."""
     return json_reply(await call.use.projects.update(call.actor, call["project"], call.body(UpdateProject)))
 
 
-@routes.on("DELETE", "/v1/projects/{project}", replies=GONE, problems=(Forbidden, InUse))
+@routes.on("DELETE", "/v1/projects/{project}", replies=GONE, problems=(Forbidden, InUse), conditional=True)
 async def delete_project(call: Call) -> web.Response:
     """Delete a project (owners). 409 `in-use` while it has services or folders."""
     await call.use.projects.delete(call.actor, call["project"])

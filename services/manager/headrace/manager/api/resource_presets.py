@@ -76,6 +76,7 @@ async def show_resource_preset(call: Call) -> web.Response:
     body=UpdateResourcePreset,
     replies={200: Reply("The resource preset.", ResourcePresetView)},
     problems=(Forbidden,),
+    conditional=True,
 )
 async def update_resource_preset(call: Call) -> web.Response:
     """Change a resource preset (operators, or owners of its project). No revision changes; the next one that names it has the new
@@ -85,7 +86,7 @@ async def update_resource_preset(call: Call) -> web.Response:
     return json_reply(await call.use.resource_presets.update(call.actor, call["preset"], project, change))
 
 
-@routes.on("DELETE", ONE, query=PresetQuery, replies={204: Reply("Deleted.")}, problems=(Forbidden,))
+@routes.on("DELETE", ONE, query=PresetQuery, replies={204: Reply("Deleted.")}, problems=(Forbidden,), conditional=True)
 async def delete_resource_preset(call: Call) -> web.Response:
     """Delete a resource preset (operators, or owners of its project). No revision changes; the next one of a service that named it
     has to name another size, or slots.

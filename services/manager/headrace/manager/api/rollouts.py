@@ -19,27 +19,46 @@ async def show_rollout(call: Call) -> web.Response:
 
 
 @routes.on(
-    "POST", "/v1/services/{service}/rollout/pause", body=RolloutMessage, replies=VIEW, problems=(Forbidden, Conflict)
+    "POST",
+    "/v1/services/{service}/rollout/pause",
+    body=RolloutMessage,
+    replies=VIEW,
+    problems=(Forbidden, Conflict),
+    conditional=True,
 )
 async def pause_rollout(call: Call) -> web.Response:
     """Pause a rollout (members): the new revision keeps the replicas that it has, and gets no more until it is resumed."""
     return json_reply(await call.use.rollouts.pause(call.actor, call["service"], call.body(RolloutMessage).message))
 
 
-@routes.on("POST", "/v1/services/{service}/rollout/resume", replies=VIEW, problems=(Forbidden, Conflict))
+@routes.on(
+    "POST", "/v1/services/{service}/rollout/resume", replies=VIEW, problems=(Forbidden, Conflict), conditional=True
+)
 async def resume_rollout(call: Call) -> web.Response:
     """Resume a paused rollout (members)."""
     return json_reply(await call.use.rollouts.resume(call.actor, call["service"]))
 
 
-@routes.on("POST", "/v1/services/{service}/rollout/promote", body=Promote, replies=VIEW, problems=(Forbidden, Conflict))
+@routes.on(
+    "POST",
+    "/v1/services/{service}/rollout/promote",
+    body=Promote,
+    replies=VIEW,
+    problems=(Forbidden, Conflict),
+    conditional=True,
+)
 async def promote_rollout(call: Call) -> web.Response:
     """Promote a rollout (members): to the next canary step, or with `full` to the end; switch a blue-green rollout."""
     return json_reply(await call.use.rollouts.promote(call.actor, call["service"], full=call.body(Promote).full))
 
 
 @routes.on(
-    "POST", "/v1/services/{service}/rollout/abort", body=RolloutMessage, replies=VIEW, problems=(Forbidden, Conflict)
+    "POST",
+    "/v1/services/{service}/rollout/abort",
+    body=RolloutMessage,
+    replies=VIEW,
+    problems=(Forbidden, Conflict),
+    conditional=True,
 )
 async def abort_rollout(call: Call) -> web.Response:
     """Abort a rollout (members): the revision that served is the current one again, and its replicas stay as they are."""

@@ -14,13 +14,14 @@ from uuid import UUID
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from headrace.common.contracts.http.page import Body
+from headrace.common.contracts.http.page import Body, Changeable
 from headrace.common.contracts.problems import (
     AnswerNotKept,
     Forbidden,
     IdempotencyKeyReused,
     InvalidRequest,
     NotFound,
+    PreconditionFailed,
     Problem,
     TooLarge,
     Unauthenticated,
@@ -35,6 +36,7 @@ from headrace.manager.usecases.facade import UseCases
 
 M = TypeVar("M", bound=BaseModel)
 MAX_REVISION = 2_147_483_647
+JSON = "application/json"
 _BEFORE_ALL = UUID(int=0)
 Reference: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 """Name or id, in a query."""
@@ -138,6 +140,8 @@ class Endpoint:
     public: bool = False
     any_key: bool = False
     """Whether a read-only key may call it although it is no GET: it changes nothing, or ends the caller's own login."""
+    conditional: bool = False
+    """Whether it changes a thing that has an entity tag: it takes If-Match."""
     creates: str | None = None
     """Path of what it creates: its variables are the request's own, or fields of the answer. It takes an idempotency key."""
 
@@ -155,6 +159,12 @@ class Endpoint:
     def shown_path(self) -> str:
         """Path template as OpenAPI writes it."""
         return _PLACE.sub(r"{\1}", self.path)
+
+    @property
+    def tagged(self) -> bool:
+        """Whether its answer has an entity tag: it reads JSON."""
+        reply = self.replies.get(200)
+        return self.method == "GET" and reply is not None and (reply.model is not None or reply.media_type == JSON)
 
     @property
     def takes_body(self) -> bool:
@@ -182,6 +192,8 @@ class Endpoint:
             more += [UnsupportedMediaType]
         if self.creates is not None:
             more += [AnswerNotKept, IdempotencyKeyReused]
+        if self.conditional:
+            more.append(PreconditionFailed)
         return sorted({*self.problems, *more}, key=lambda kind: (kind.status, kind.type))
 
 
@@ -206,6 +218,7 @@ class Routes:
         problems: Sequence[type[Problem]] = (),
         public: bool = False,
         any_key: bool = False,
+        conditional: bool = False,
         creates: str | None = None,
     ) -> Callable[[Handler], Handler]:
         """Declare the decorated handler's route. Its docstring is the route's documentation."""
@@ -226,6 +239,7 @@ class Routes:
                     tuple(problems),
                     public,
                     any_key,
+                    conditional,
                     creates,
                 )
             )
@@ -245,7 +259,9 @@ def revision_of(call: Call) -> int:
 def json_reply(model: BaseModel, *, status: int = 200) -> web.Response:
     """Return a JSON answer."""
     body = model.model_dump_json(warnings=False)  # what was stored under older rules is shown as it is
-    return web.Response(status=status, body=body.encode(), content_type="application/json")
+    tag = model.etag if isinstance(model, Changeable) else ""
+    headers = {"ETag": f'"{tag}"'} if tag else {}
+    return web.Response(status=status, body=body.encode(), content_type=JSON, headers=headers)
 
 
 def no_content(**headers: str) -> web.Response:

@@ -42,6 +42,7 @@ async def list_rules(call: Call) -> web.Response:
     body=RuleSpec,
     replies={200: Reply("The rule.", RuleView)},
     problems=(Forbidden,),
+    conditional=True,
 )
 async def replace_rule(call: Call) -> web.Response:
     """Replace an autoscaling rule: fields that are not given get their defaults (members)."""
@@ -55,6 +56,7 @@ async def replace_rule(call: Call) -> web.Response:
     body=UpdateRule,
     replies={200: Reply("The rule.", RuleView)},
     problems=(Forbidden,),
+    conditional=True,
 )
 async def update_rule(call: Call) -> web.Response:
     """Change the given fields of an autoscaling rule (members)."""
@@ -62,7 +64,13 @@ async def update_rule(call: Call) -> web.Response:
     return json_reply(await call.use.rules.update(call.actor, call["service"], call["rule_id"], body))
 
 
-@routes.on("DELETE", "/v1/services/{service}/rules/{rule_id}", replies={204: Reply("Deleted.")}, problems=(Forbidden,))
+@routes.on(
+    "DELETE",
+    "/v1/services/{service}/rules/{rule_id}",
+    replies={204: Reply("Deleted.")},
+    problems=(Forbidden,),
+    conditional=True,
+)
 async def remove_rule(call: Call) -> web.Response:
     """Delete an autoscaling rule (members)."""
     await call.use.rules.remove(call.actor, call["service"], call["rule_id"])

@@ -36,6 +36,7 @@ async def show_secret(call: Call) -> web.Response:
         201: Reply("The new secret.", SecretView),
     },
     problems=(Forbidden, Conflict),
+    conditional=True,
 )
 async def put_secret(call: Call) -> web.Response:
     """Store a secret, or a new version of one (owners). Services go on with the version that they have; `refresh_secrets` of a
@@ -46,7 +47,7 @@ async def put_secret(call: Call) -> web.Response:
     return json_reply(stored, status=201 if is_new else 200)
 
 
-@routes.on("DELETE", ONE, replies={204: Reply("Deleted.")}, problems=(Forbidden, InUse))
+@routes.on("DELETE", ONE, replies={204: Reply("Deleted.")}, problems=(Forbidden, InUse), conditional=True)
 async def delete_secret(call: Call) -> web.Response:
     """Delete a secret with all its versions (owners). 409 `in-use` with the services that use it."""
     await call.use.secrets.delete(call.actor, call["project"], call["secret"])

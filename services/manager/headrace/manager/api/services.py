@@ -69,6 +69,7 @@ async def show_service(call: Call) -> web.Response:
     body=UpdateService,
     replies=DETAIL,
     problems=(Forbidden, NameTaken, Conflict, QuotaExceeded, InvalidDefinition),
+    conditional=True,
 )
 async def update_service(call: Call) -> web.Response:
     """Change the given fields of a service (members). A spec becomes a new revision, which is rolled out without downtime.
@@ -86,6 +87,7 @@ async def update_service(call: Call) -> web.Response:
         204: Reply("It is deleted."),
         202: Reply("Its replicas drain and stop; then it is deleted.", ServiceDetail),
     },
+    conditional=True,
 )
 async def delete_service(call: Call) -> web.Response:
     """Delete a service with its tokens, rules and history (members). 202 while its replicas drain and stop."""
@@ -93,19 +95,31 @@ async def delete_service(call: Call) -> web.Response:
     return no_content() if detail is None else json_reply(detail, status=202)
 
 
-@routes.on("POST", "/v1/services/{service}/start", replies=DETAIL, problems=(Forbidden, Conflict, QuotaExceeded))
+@routes.on(
+    "POST",
+    "/v1/services/{service}/start",
+    replies=DETAIL,
+    problems=(Forbidden, Conflict, QuotaExceeded),
+    conditional=True,
+)
 async def start_service(call: Call) -> web.Response:
     """Start a stopped service with its wanted number of replicas (members)."""
     return json_reply(await call.use.changes.start(call.actor, call["service"]))
 
 
-@routes.on("POST", "/v1/services/{service}/stop", replies=DETAIL, problems=(Forbidden, Conflict))
+@routes.on("POST", "/v1/services/{service}/stop", replies=DETAIL, problems=(Forbidden, Conflict), conditional=True)
 async def stop_service(call: Call) -> web.Response:
     """Stop a service: all replicas are drained and stopped, everything else is kept (members)."""
     return json_reply(await call.use.changes.stop(call.actor, call["service"]))
 
 
-@routes.on("POST", "/v1/services/{service}/restart", replies=DETAIL, problems=(Forbidden, Conflict, QuotaExceeded))
+@routes.on(
+    "POST",
+    "/v1/services/{service}/restart",
+    replies=DETAIL,
+    problems=(Forbidden, Conflict, QuotaExceeded),
+    conditional=True,
+)
 async def restart_service(call: Call) -> web.Response:
     """Restart a service: its current revision is rolled out again without downtime, as a new revision (members)."""
     return json_reply(await call.use.changes.restart(call.actor, call["service"]))
@@ -116,6 +130,7 @@ async def restart_service(call: Call) -> web.Response:
     "/v1/services/{service}/retry",
     replies=DETAIL,
     problems=(Forbidden, Conflict, QuotaExceeded, InvalidDefinition),
+    conditional=True,
 )
 async def retry_service(call: Call) -> web.Response:
     """Retry failed starts at once, and forget their errors (members). Definition files that changed become a new revision."""
@@ -128,6 +143,7 @@ async def retry_service(call: Call) -> web.Response:
     body=Rollback,
     replies=DETAIL,
     problems=(Forbidden, Conflict, QuotaExceeded),
+    conditional=True,
 )
 async def roll_back_service(call: Call) -> web.Response:
     """Roll back to an earlier revision, which is rolled out as a new one (members)."""

@@ -39,13 +39,20 @@ async def list_tokens(call: Call) -> web.Response:
     return await _list(call, "service")
 
 
-@routes.on("PATCH", f"{OF_SERVICE}/{{token_id}}", body=UpdateToken, replies=ONE, problems=(Forbidden, Conflict))
+@routes.on(
+    "PATCH",
+    f"{OF_SERVICE}/{{token_id}}",
+    body=UpdateToken,
+    replies=ONE,
+    problems=(Forbidden, Conflict),
+    conditional=True,
+)
 async def update_token(call: Call) -> web.Response:
     """Change a token's name, rate limits and share of the queue (members). App-proxies apply it within a second."""
     return await _update(call, "service")
 
 
-@routes.on("DELETE", f"{OF_SERVICE}/{{token_id}}", replies=REVOKED, problems=(Forbidden,))
+@routes.on("DELETE", f"{OF_SERVICE}/{{token_id}}", replies=REVOKED, problems=(Forbidden,), conditional=True)
 async def revoke_token(call: Call) -> web.Response:
     """Revoke a token (members). App-proxies refuse it and end its open requests within a second.
 
@@ -73,13 +80,20 @@ async def list_project_tokens(call: Call) -> web.Response:
     return await _list(call, "project")
 
 
-@routes.on("PATCH", f"{OF_PROJECT}/{{token_id}}", body=UpdateToken, replies=ONE, problems=(Forbidden, Conflict))
+@routes.on(
+    "PATCH",
+    f"{OF_PROJECT}/{{token_id}}",
+    body=UpdateToken,
+    replies=ONE,
+    problems=(Forbidden, Conflict),
+    conditional=True,
+)
 async def update_project_token(call: Call) -> web.Response:
     """Change a project token's name, rate limits (counted at each service by itself) and share of the queue (members)."""
     return await _update(call, "project")
 
 
-@routes.on("DELETE", f"{OF_PROJECT}/{{token_id}}", replies=REVOKED, problems=(Forbidden,))
+@routes.on("DELETE", f"{OF_PROJECT}/{{token_id}}", replies=REVOKED, problems=(Forbidden,), conditional=True)
 async def revoke_project_token(call: Call) -> web.Response:
     """Revoke a project token (members). App-proxies refuse it and end its open requests within a second.
 

@@ -40,6 +40,7 @@ async def list_users(call: Call) -> web.Response:
     body=UpdateUser,
     replies={200: Reply("The user.", UserView)},
     problems=(Forbidden, Conflict),
+    conditional=True,
 )
 async def update_user(call: Call) -> web.Response:
     """Change a user (operators). It applies from the user's next request on."""

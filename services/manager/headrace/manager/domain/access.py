@@ -37,6 +37,8 @@ class Actor:
     """Projects that the key is limited to; None: it is not. A key with such a limit has no operator's rights."""
     idempotency: IdempotencyKey | None = None
     """Idempotency key of the request, a creation."""
+    if_match: frozenset[str] | None = None
+    """Entity tags of which the thing that the request changes must have one; None: any will do."""
 
     @property
     def limited(self) -> bool:

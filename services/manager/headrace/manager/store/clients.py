@@ -60,6 +60,12 @@ async def find(con: Connection, service_id: ServiceId, reference: str) -> Client
     return ClientId(row["id"]) if row else None
 
 
+async def hold(con: Connection, client_id: ClientId) -> Client | None:
+    """Return the client, locked until the transaction ends; None when it was revoked meanwhile."""
+    row = await con.fetchrow(SQL.hold, client_id)
+    return _client(row) if row else None
+
+
 async def rotate(con: Connection, client_id: ClientId, digest: str) -> Client | None:
     """Replace the secret; None when the client was revoked meanwhile."""
     row = await con.fetchrow(SQL.rotate, client_id, digest)

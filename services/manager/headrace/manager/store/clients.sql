@@ -14,6 +14,10 @@ where c.service_id = $1 and c.revoked_at is null and c.id > $2 order by c.id lim
 -- By id or name; an id has precedence over a name that looks like one.
 select id from clients where service_id = $1 and revoked_at is null and (id = $2 or name = $3) order by id = $2 desc nulls last limit 1
 
+-- name: hold
+select c.id, c.name, c.limits, c.share, u.name as created_by, c.created_at, c.rotated_at
+from clients c join users u on u.id = c.created_by where c.id = $1 and c.revoked_at is null for update of c
+
 -- name: rotate
 update clients c set secret_sha256 = $2, rotated_at = now() from users u
 where u.id = c.created_by and c.id = $1 and c.revoked_at is null

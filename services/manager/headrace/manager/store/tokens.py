@@ -50,6 +50,12 @@ async def page(con: Connection, subject: UUID, *, after: UUID, limit: int) -> li
     return [_token(row) for row in await con.fetch(SQL.page, subject, after, limit)]
 
 
+async def hold(con: Connection, subject: UUID, token_id: UUID) -> Token | None:
+    """Return the token, locked until the transaction ends; None when there is no such token."""
+    row = await con.fetchrow(SQL.hold, subject, token_id)
+    return _token(row) if row else None
+
+
 async def update(
     con: Connection, subject: UUID, token_id: UUID, name: str | None, change: CallerChange
 ) -> Token | None:

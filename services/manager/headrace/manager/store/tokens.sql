@@ -12,6 +12,11 @@ select t.id, t.name, u.name as created_by, t.created_at, t.expires_at, t.revoked
 from tokens t join users u on u.id = t.created_by
 where (t.service_id = $1 or t.project_id = $1) and t.id > $2 order by t.id limit $3
 
+-- name: hold
+select t.id, t.name, u.name as created_by, t.created_at, t.expires_at, t.revoked_at, t.limits, t.share
+from tokens t join users u on u.id = t.created_by
+where (t.service_id = $1 or t.project_id = $1) and t.id = $2 for update of t
+
 -- name: update
 -- $3: limits to change (null: keep all; a null in it: remove that one). $4: whether those not in $3 are removed. $5:
 -- share, $6: name (null: keep).

@@ -92,6 +92,12 @@ async def keys(con: Connection, user_id: UserId, *, after: UUID, limit: int) -> 
     return [_key(row) for row in await con.fetch(SQL.keys, user_id, after, limit)]
 
 
+async def hold_key(con: Connection, user_id: UserId, key_id: UUID) -> Key | None:
+    """Return the user's key, locked until the transaction ends; None when the user has no such key."""
+    row = await con.fetchrow(SQL.hold_key, user_id, key_id)
+    return _key(row) if row else None
+
+
 async def update_key(con: Connection, user_id: UserId, key_id: UUID, change: KeyChange) -> Key | None:
     """Update a key; None when the user has no such key."""
     row = await con.fetchrow(

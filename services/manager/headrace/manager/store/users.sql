@@ -34,6 +34,11 @@ select id, name, created_at, expires_at, last_used_at, read_only,
     case when project_ids is not null then (select coalesce(array_agg(p.name order by p.name), '{}') from projects p where p.id = any(project_ids) and p.deleted_at is null) end as projects
 from api_keys where user_id = $1 and id > $2 order by id limit $3
 
+-- name: hold_key
+select id, name, created_at, expires_at, last_used_at, read_only,
+    case when project_ids is not null then (select coalesce(array_agg(p.name order by p.name), '{}') from projects p where p.id = any(project_ids) and p.deleted_at is null) end as projects
+from api_keys where user_id = $1 and id = $2 for update
+
 -- name: update_key
 -- $3: name (null: keep). $4: whether to set the expiry to $5 (null: never). $6: read-only (null: keep).
 -- $7: whether to set the projects to $8 (null: not limited to any).

@@ -9,6 +9,7 @@ from headrace.common.runtime.clock import Clock
 from headrace.manager.domain.access import Actor
 from headrace.manager.domain.lifecycle.agent_drain import decide
 from headrace.manager.store import agent_drains, agents, events, receipts
+from headrace.manager.usecases.agents import held_agent
 from headrace.manager.usecases.context import operators_only
 from headrace.manager.usecases.ports import Pokes
 from headrace.manager.views.agent_drains import drain_view
@@ -26,9 +27,7 @@ class AgentDrains:
         """Cordon the machine, and move its replicas elsewhere; one that is under way goes on. Raises Forbidden, NotFound."""
         operators_only(actor, "drain agents")
         async with transaction(self._pool) as con:
-            agent = await agents.one(con, agent_id) if await agents.lock(con, agent_id) else None
-            if agent is None:
-                raise NotFound(f"there is no agent {agent_id}")
+            agent = await held_agent(con, actor, agent_id)
             if agent.cordon is None or new.message:
                 await agents.cordon(con, agent_id, actor.name, new.message)
             if await agent_drains.start(con, agent_id, actor.name, new.message):

@@ -19,11 +19,13 @@ from headrace.common.contracts.wording import shown
 from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.manager.domain.access import Actor
 from headrace.manager.domain.addresses import AddressPolicy
+from headrace.manager.domain.entity_tags import tag_of_agent
 from headrace.manager.domain.machine_labels import ANY_LABELS, LabelSelector
 from headrace.manager.domain.machine_labels import changed as changed_labels
 from headrace.manager.domain.machine_removal import refusal
+from headrace.manager.domain.records.agents import Agent
 from headrace.manager.store import addresses, agent_drains, agents, events
-from headrace.manager.usecases.context import make_page, operators_only
+from headrace.manager.usecases.context import check_match, make_page, operators_only
 from headrace.manager.usecases.identities import Identities
 from headrace.manager.usecases.ports import Pokes
 from headrace.manager.views.agents import agent_detail, agent_view, removed_view
@@ -69,8 +71,8 @@ class Agents:
             if self._places.refuses(address) is not None:
                 raise InvalidRequest.of(f"addresses[{number}]", address, f"{self._places.allowed} (replica_networks)")
         async with transaction(self._pool) as con:
-            if not await addresses.set_allowed(con, agent_id, change.addresses):
-                raise NotFound(f"there is no agent {agent_id}")
+            await held_agent(con, actor, agent_id)
+            await addresses.set_allowed(con, agent_id, change.addresses)
             details = {"agent": agent_id, "addresses": change.addresses and list(change.addresses)}
             await events.record(con, actor, "agent.updated", details=details)
             return await _detail(con, agent_id)
@@ -79,10 +81,8 @@ class Agents:
         """Place nothing new on the machine; what runs there goes on. Raises Forbidden, NotFound."""
         operators_only(actor, "cordon agents")
         async with transaction(self._pool) as con:
-            changed = await agents.cordon(con, agent_id, actor.name, new.reason)
-            if changed is None:
-                raise NotFound(f"there is no agent {agent_id}")
-            if changed:
+            await held_agent(con, actor, agent_id)
+            if await agents.cordon(con, agent_id, actor.name, new.reason):
                 await events.record(con, actor, "agent.cordoned", message=new.reason or "", details={"agent": agent_id})
             detail = await _detail(con, agent_id)
         self._pokes.poke("placement")
@@ -92,9 +92,8 @@ class Agents:
         """Place sessions on the machine again, and cancel its drain. Raises Forbidden, NotFound."""
         operators_only(actor, "uncordon agents")
         async with transaction(self._pool) as con:
+            await held_agent(con, actor, agent_id)
             changed = await agents.uncordon(con, agent_id)
-            if changed is None:
-                raise NotFound(f"there is no agent {agent_id}")
             cancelled = await agent_drains.stop(con, agent_id, "cancelled")
             if changed:
                 details = {"agent": agent_id, "drain_cancelled": cancelled}
@@ -107,8 +106,7 @@ class Agents:
         """Set and take away labels of the machine. Raises Forbidden, NotFound, Conflict when there would be too many."""
         operators_only(actor, "label agents")
         async with transaction(self._pool) as con:
-            if not await agents.lock(con, agent_id):
-                raise NotFound(f"there is no agent {agent_id}")
+            await held_agent(con, actor, agent_id)
             before = await agents.labels(con, agent_id)
             after = changed_labels(before, change.labels)
             if len(after) > MAX_LABELS:
@@ -132,9 +130,9 @@ class Agents:
         operators_only(actor, "remove agents")
         keys = await self._identities.keys()
         async with transaction(self._pool) as con:
-            held = await agents.holdings(con, agent_id) if await agents.lock(con, agent_id) else None
-            if held is None:
-                raise NotFound(f"there is no agent {agent_id}")
+            await held_agent(con, actor, agent_id)
+            held = await agents.holdings(con, agent_id)
+            assert held is not None  # noqa: S101 - it is locked
             why = refusal(agent_id, held, force=force)
             if why is not None:
                 raise InUse(why, sessions=dict(held.sessions), holding=held.holding)
@@ -164,6 +162,15 @@ class Agents:
                 raise NotFound(f"no agent {agent_id} was removed")
             await events.record(con, actor, "agent.admitted", details={"agent": agent_id})
         self._pokes.poke("plans")
+
+
+async def held_agent(con: Connection, actor: Actor, agent_id: str) -> Agent:
+    """Lock the machine until the transaction ends. Raises NotFound, PreconditionFailed."""
+    agent = await agents.one(con, agent_id) if await agents.lock(con, agent_id) else None
+    if agent is None:
+        raise NotFound(f"there is no agent {agent_id}")
+    check_match(actor, f"agent {agent_id}", tag_of_agent(agent))
+    return agent
 
 
 async def _detail(con: Connection, agent_id: str) -> AgentDetail:

@@ -14,13 +14,14 @@ from headrace.common.contracts.problems import NotFound
 from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.manager.domain import object_limits
 from headrace.manager.domain.access import Actor
+from headrace.manager.domain.entity_tags import tag_of_client
 from headrace.manager.domain.object_limits import ObjectLimits
 from headrace.manager.domain.records.clients import Client
 from headrace.manager.domain.records.services import ServiceFacts
 from headrace.manager.signing import new_client_secret
 from headrace.manager.store import clients, events, tokens
 from headrace.manager.usecases.caller_bodies import caller_change
-from headrace.manager.usecases.context import locked_service, make_page, service_for
+from headrace.manager.usecases.context import check_match, locked_service, make_page, service_for
 from headrace.manager.usecases.idempotency import keep
 from headrace.manager.usecases.ports import Pokes
 from headrace.manager.usecases.revocations import Revocations
@@ -110,10 +111,13 @@ class Clients:
 
 
 async def _client(con: Connection, actor: Actor, reference: str, client: str) -> tuple[ServiceFacts, ClientId]:
+    """Lock the client until the transaction ends. Raises NotFound, Forbidden, PreconditionFailed."""
     facts = await service_for(con, actor, reference, "member")
     client_id = await clients.find(con, facts.service.id, client)
     if client_id is None:
         raise _missing(facts, client)
+    held = _there(await clients.hold(con, client_id), facts, client)
+    check_match(actor, f"client {held.name}", tag_of_client(held))
     return facts, client_id
 
 

@@ -10,11 +10,13 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from headrace.common.contracts.http.page import Page
-from headrace.common.contracts.problems import Forbidden, InvalidRequest, NotFound
+from headrace.common.contracts.problems import Forbidden, InvalidRequest, NotFound, PreconditionFailed, row
 from headrace.common.contracts.vocabulary import Role
+from headrace.common.contracts.wording import LONGEST_FOUND, cut
 from headrace.common.db.pool import Connection
 from headrace.manager.domain import access
 from headrace.manager.domain.access import Actor
+from headrace.manager.domain.entity_tags import tag_of_service
 from headrace.manager.domain.records.folders import Folder
 from headrace.manager.domain.records.projects import Project
 from headrace.manager.domain.records.services import ServiceFacts
@@ -43,6 +45,20 @@ def own_rights_only(actor: Actor, what: str) -> None:
     """Raise Forbidden for an API key that may less than its user: it could get the rest by what it makes."""
     if actor.limited:
         raise Forbidden(f"only API keys without limits may {what}; yours is limited")
+
+
+def check_match(actor: Actor, what: str, tag: str) -> None:
+    """Raise PreconditionFailed if the caller wants to change what it saw (If-Match), and `what` is another now.
+
+    The thing is locked, so that nobody changes it between this and the change.
+    """
+    if actor.if_match is None or tag in actor.if_match:
+        return
+    found = cut(", ".join(f'"{one}"' for one in sorted(actor.if_match)), LONGEST_FOUND) or "no strong entity tag"
+    raise PreconditionFailed(
+        f'If-Match: found {found}; allowed: "{tag}", as {what} was changed since; look at it, and decide again',
+        errors=[row("If-Match", found, f'"{tag}"')],
+    )
 
 
 async def user_for(con: Connection, actor: Actor, reference: str) -> User:
@@ -108,11 +124,13 @@ async def service_for(con: Connection, actor: Actor, reference: str, needed: Rol
 
 
 async def locked_service(con: Connection, actor: Actor, reference: str, needed: Role) -> ServiceFacts:
-    """Lock the service until the transaction ends and return it. Raises NotFound, Forbidden."""
+    """Lock the service until the transaction ends and return it. Raises NotFound, Forbidden, PreconditionFailed."""
     held = await services.hold(con, reference, actor)
     if held is None:
         raise NotFound(f"there is no service {reference}")
-    return await service_for(con, actor, str(held), needed)
+    facts = await service_for(con, actor, str(held), needed)
+    check_match(actor, f"service {facts.service.name}", tag_of_service(facts))
+    return facts
 
 
 def make_page(found: Sequence[T], limit: int, view: Callable[[T], V], cursor: Callable[[T], object]) -> Page[V]:

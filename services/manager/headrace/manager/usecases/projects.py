@@ -24,12 +24,13 @@ from headrace.common.contracts.wording import Refused
 from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.manager.domain import object_limits, quota, storage_usage
 from headrace.manager.domain.access import Actor
+from headrace.manager.domain.entity_tags import tag_of_project
 from headrace.manager.domain.object_limits import ObjectLimits
 from headrace.manager.domain.placement import known_slots
 from headrace.manager.domain.records.projects import Project
 from headrace.manager.domain.records.users import User
 from headrace.manager.store import agents, events, folders, projects, resource_presets, secrets, tokens, users
-from headrace.manager.usecases.context import make_page, operators_only, project_for
+from headrace.manager.usecases.context import check_match, make_page, operators_only, project_for
 from headrace.manager.usecases.idempotency import keep
 from headrace.manager.views.projects import member_view, project_view, usage_view
 from headrace.manager.views.whoami import whoami_view
@@ -94,6 +95,7 @@ class Projects:
             held = await projects.lock(con, project.id)
             if held is None:
                 raise NotFound(f"there is no project {reference}")
+            check_match(actor, f"project {held.name}", tag_of_project(held))
             given = change.model_fields_set
             description = (change.description or "") if "description" in given else held.description
             limits = _limits(held, change) if "quota" in given else held.quota
@@ -114,7 +116,10 @@ class Projects:
         """Delete a project that has no services and folders any more. Raises NotFound, Forbidden, InUse."""
         async with transaction(self._pool) as con:
             project = await project_for(con, actor, reference, "owner")
-            await projects.lock(con, project.id)
+            held = await projects.lock(con, project.id)
+            if held is None:
+                raise NotFound(f"there is no project {reference}")
+            check_match(actor, f"project {held.name}", tag_of_project(held))
             services, folders = await projects.in_use(con, project.id)
             if services or folders:
                 has = [

@@ -11,6 +11,7 @@ from headrace.common.contracts.problems import Conflict
 from headrace.common.db.pool import Connection, Pool
 from headrace.manager.domain import quota
 from headrace.manager.domain.access import Actor
+from headrace.manager.domain.entity_tags import tag_of_service
 from headrace.manager.domain.records.services import ServiceFacts
 from headrace.manager.domain.variants.resolved_spec import Resolution
 from headrace.manager.store import folders, revisions, services, traffic
@@ -116,6 +117,7 @@ class Resolutions:
             rolls_out=spec_changes(before_view, view) if rolls_out else (),
             quota=tuple(map(quota_view, needs)),
             problems=_views(findings),
+            etag=tag_of_service(facts),
             note=note,
         )
 

@@ -23,11 +23,12 @@ from headrace.common.contracts.wording import Refused
 from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.manager.domain import access, object_limits
 from headrace.manager.domain.access import Actor
+from headrace.manager.domain.entity_tags import tag_of_preset
 from headrace.manager.domain.object_limits import ObjectLimits
 from headrace.manager.domain.records.projects import Project
 from headrace.manager.domain.records.resource_presets import ResourcePreset
 from headrace.manager.store import events, projects, resource_presets
-from headrace.manager.usecases.context import authorise, make_page, operators_only, project_for
+from headrace.manager.usecases.context import authorise, check_match, make_page, operators_only, project_for
 from headrace.manager.usecases.idempotency import keep
 from headrace.manager.views.resource_presets import resource_preset_view
 
@@ -151,7 +152,9 @@ async def _held(con: Connection, actor: Actor, reference: str, project: str | No
     """Return a preset that the caller may change, locked until the transaction ends. Raises NotFound, Forbidden."""
     found = await _preset(con, actor, reference, project, change=True)
     await resource_presets.hold(con, found.id)
-    return await _found(con, str(found.id))
+    held = await _found(con, str(found.id))
+    check_match(actor, f"resource preset {held.name}", tag_of_preset(held))
+    return held
 
 
 async def _record(con: Connection, actor: Actor, action: str, preset: ResourcePreset, **details: Any) -> None:

@@ -16,11 +16,12 @@ from headrace.common.contracts.rule import RuleSpec
 from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.manager.domain import object_limits
 from headrace.manager.domain.access import Actor
+from headrace.manager.domain.entity_tags import tag_of_rule
 from headrace.manager.domain.object_limits import ObjectLimits
 from headrace.manager.domain.records.rules import Rule
 from headrace.manager.domain.records.services import ServiceFacts
 from headrace.manager.store import events, rules
-from headrace.manager.usecases.context import as_id, locked_service, make_page, service_for
+from headrace.manager.usecases.context import as_id, check_match, locked_service, make_page, service_for
 from headrace.manager.usecases.idempotency import keep
 from headrace.manager.usecases.ports import Pokes, RuleOutcomes
 from headrace.manager.views.rules import rule_view
@@ -60,9 +61,9 @@ class Rules:
         rule_id = as_id(rule, "rule")
         async with transaction(self._pool) as con:
             facts = await service_for(con, actor, reference, "member")
+            await self._held(con, actor, facts, rule_id)
             after = await rules.replace(con, facts.service.id, rule_id, spec)
-            if after is None:
-                raise NotFound(f"service {facts.service.name} has no rule {rule}")
+            assert after is not None  # noqa: S101 - it is locked
             await self._record(con, actor, facts, "rule.replaced", rule_id, spec)
         self._pokes.poke("rules", "plans")
         return self._view(facts.service.id, after)
@@ -75,9 +76,7 @@ class Rules:
         rule_id = as_id(rule, "rule")
         async with transaction(self._pool) as con:
             facts = await service_for(con, actor, reference, "member")
-            before = await rules.hold(con, facts.service.id, rule_id)
-            if before is None:
-                raise NotFound(f"service {facts.service.name} has no rule {rule}")
+            before = await self._held(con, actor, facts, rule_id)
             spec = _applied(change, before.spec)
             await rules.replace(con, facts.service.id, rule_id, spec)
             await self._record(con, actor, facts, "rule.replaced", rule_id, spec)
@@ -89,10 +88,18 @@ class Rules:
         rule_id = as_id(rule, "rule")
         async with transaction(self._pool) as con:
             facts = await service_for(con, actor, reference, "member")
-            if not await rules.delete(con, facts.service.id, rule_id):
-                raise NotFound(f"service {facts.service.name} has no rule {rule}")
+            await self._held(con, actor, facts, rule_id)
+            await rules.delete(con, facts.service.id, rule_id)
             await self._record(con, actor, facts, "rule.removed", rule_id, None)
         self._pokes.poke("rules", "plans")
+
+    async def _held(self, con: Connection, actor: Actor, facts: ServiceFacts, rule_id: UUID) -> Rule:
+        """Lock the rule until the transaction ends. Raises NotFound, PreconditionFailed."""
+        held = await rules.hold(con, facts.service.id, rule_id)
+        if held is None:
+            raise NotFound(f"service {facts.service.name} has no rule {rule_id}")
+        check_match(actor, f"rule {rule_id}", tag_of_rule(held))
+        return held
 
     def _view(self, service_id: ServiceId, rule: Rule) -> RuleView:
         return rule_view(rule, self._outcomes.of(service_id, rule.id))

@@ -19,12 +19,13 @@ from headrace.common.contracts.secret import SECRET_NAMES, is_secret_name
 from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.manager.domain import object_limits
 from headrace.manager.domain.access import Actor
+from headrace.manager.domain.entity_tags import tag_of_secret
 from headrace.manager.domain.object_limits import ObjectLimits
 from headrace.manager.domain.records.projects import Project
 from headrace.manager.domain.records.secrets import Secret, SecretUser
 from headrace.manager.secret_keys import SecretKeys
 from headrace.manager.store import events, projects, secrets
-from headrace.manager.usecases.context import make_page, project_for
+from headrace.manager.usecases.context import check_match, make_page, project_for
 from headrace.manager.views.secrets import secret_detail, secret_view
 
 KEPT: Final = 20
@@ -52,6 +53,8 @@ class Secrets:
             await projects.lock(con, project.id)  # one at a time, so that counts and versions hold
             found = await secrets.find(con, project.id, name)
             if found is None:
+                if actor.if_match is not None:
+                    raise NotFound(f"project {project.name} has no secret {name}, of which If-Match could hold")
                 if not is_secret_name(name):
                     raise InvalidRequest.of("secret", name, SECRET_NAMES)
                 there = await secrets.count(con, project.id)
@@ -60,6 +63,7 @@ class Secrets:
                 await self._store(con, actor, found.id, 1, body.value)
                 await _record(con, actor, "secret.created", project, found, version=1)
                 return secret_view(found), True
+            check_match(actor, f"secret {found.name}", tag_of_secret(found))
             if await self._has(con, found, body.value):
                 return secret_view(found), False
             version = found.version + 1
@@ -90,6 +94,7 @@ class Secrets:
             project = await project_for(con, actor, reference, "owner")
             await projects.lock(con, project.id)
             found = await _secret(con, project, secret)
+            check_match(actor, f"secret {found.name}", tag_of_secret(found))
             await secrets.lock_versions(con, found.id)
             users = await secrets.users(con, found.id)
             if users:

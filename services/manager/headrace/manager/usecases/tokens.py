@@ -17,11 +17,12 @@ from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.common.runtime.clock import Clock
 from headrace.manager.domain import object_limits
 from headrace.manager.domain.access import Actor
+from headrace.manager.domain.entity_tags import tag_of_token
 from headrace.manager.domain.object_limits import ObjectLimits
 from headrace.manager.signing import SigningKey, Vault
 from headrace.manager.store import events, projects, services, tokens
 from headrace.manager.usecases.caller_bodies import caller_change
-from headrace.manager.usecases.context import as_id, make_page, project_for, service_for
+from headrace.manager.usecases.context import as_id, check_match, make_page, project_for, service_for
 from headrace.manager.usecases.expiries import LONGEST, one_expiry
 from headrace.manager.usecases.idempotency import keep
 from headrace.manager.usecases.ports import Pokes
@@ -134,10 +135,10 @@ class Tokens:
         token_id = TokenId(as_id(token, "token"))
         async with transaction(self._pool) as con:
             target = await _target(con, actor, scope, reference, "member")
+            await _held(con, actor, target, token_id)
             name = (change.name or "") if "name" in change.model_fields_set else None
             after = await tokens.update(con, target.subject, token_id, name, caller_change(change))
-            if after is None:
-                raise NotFound(f"{target.words} has no token {token}")
+            assert after is not None  # noqa: S101 - it is locked
             if after.revoked_at is not None or after.expires_at <= self._clock():
                 over = "was revoked" if after.revoked_at is not None else "has expired"
                 raise Conflict(
@@ -154,11 +155,9 @@ class Tokens:
         async with transaction(self._pool) as con:
             target = await _target(con, actor, scope, reference, "member")
             await _hold(con, target)  # so that no service is made meanwhile
+            await _held(con, actor, target, token_id)
             following = await self._revocations.begin(con, target.subject)
-            fresh = await tokens.revoke(con, target.subject, token_id)
-            if fresh is None:
-                raise NotFound(f"{target.words} has no token {token}")
-            if fresh:
+            if await tokens.revoke(con, target.subject, token_id):
                 await following.note(con, token_id)
             await _record(con, actor, "token.revoked", target, token_id)
         self._pokes.poke("routes")
@@ -177,6 +176,14 @@ async def _hold(con: Connection, target: ScopedTarget) -> None:
         await projects.lock(con, target.project_id)
     else:
         await services.lock(con, target.service_id)
+
+
+async def _held(con: Connection, actor: Actor, target: ScopedTarget, token_id: TokenId) -> None:
+    """Lock the token until the transaction ends. Raises NotFound, PreconditionFailed."""
+    held = await tokens.hold(con, target.subject, token_id)
+    if held is None:
+        raise NotFound(f"{target.words} has no token {token_id}")
+    check_match(actor, f"token {token_id}", tag_of_token(held))
 
 
 async def _target(con: Connection, actor: Actor, scope: TokenScope, reference: str, needed: Role) -> ScopedTarget:

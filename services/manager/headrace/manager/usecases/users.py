@@ -14,11 +14,21 @@ from headrace.common.contracts.problems import Conflict, InvalidRequest, NotFoun
 from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.manager.domain import access, object_limits
 from headrace.manager.domain.access import Actor
+from headrace.manager.domain.entity_tags import tag_of_key, tag_of_user
 from headrace.manager.domain.object_limits import ObjectLimits
 from headrace.manager.domain.records.keys import KeyChange
+from headrace.manager.domain.records.users import User
 from headrace.manager.signing import Vault
 from headrace.manager.store import events, users
-from headrace.manager.usecases.context import as_id, make_page, operators_only, own_rights_only, project_for, user_for
+from headrace.manager.usecases.context import (
+    as_id,
+    check_match,
+    make_page,
+    operators_only,
+    own_rights_only,
+    project_for,
+    user_for,
+)
 from headrace.manager.usecases.expiries import AskedExpiry, end_of
 from headrace.manager.usecases.idempotency import keep
 from headrace.manager.views.keys import key_view, new_key_view
@@ -63,6 +73,7 @@ class Users:
             user = await users.find(con, reference)
             if user is None:
                 raise NotFound(f"there is no user {reference}")
+            check_match(actor, f"user {user.name}", tag_of_user(user))
             if not operator and operators == [user.id]:
                 raise Conflict(f"{user.name} is the last operator; make another one first")
             after = await users.update(con, user.id, operator=operator)
@@ -120,10 +131,11 @@ class Users:
         async with transaction(self._pool) as con:
             user = await user_for(con, actor, reference)
             await users.lock(con, user.id)
+            await _hold_key(con, actor, user, key_id)
             end = await users.ending(con, user.id, key_id)
             given = change.model_fields_set
             set_end, ends_at = bool(given & _EXPIRY), end_of(change, end.now, least_s=_MIN_LIFE_S)
-            if end.there and set_end and end.ends_at is not None:
+            if set_end and end.ends_at is not None:
                 _check_end(change, ends_at, access.latest_key_end(actor, user.id, end.ends_at), end.now)
             changed = KeyChange(
                 name=(change.name or CreateKey().name) if "name" in given else None,
@@ -134,8 +146,7 @@ class Users:
                 projects=await _projects(con, actor, change.projects),
             )
             after = await users.update_key(con, user.id, key_id, changed)
-            if after is None:
-                raise NotFound(f"{user.name} has no key {key}")
+            assert after is not None  # noqa: S101 - it is locked
             object_limits.check(
                 f"user {user.name}", "keys", await users.count_keys(con, user.id) - 1, self._limits.keys_per_user
             )
@@ -149,9 +160,17 @@ class Users:
         key_id = as_id(key, "key")
         async with transaction(self._pool) as con:
             user = await user_for(con, actor, reference)
-            if not await users.delete_key(con, user.id, key_id):
-                raise NotFound(f"{user.name} has no key {key}")
+            await _hold_key(con, actor, user, key_id)
+            await users.delete_key(con, user.id, key_id)
             await events.record(con, actor, "key.deleted", details={"user": user.name, "key_id": str(key_id)})
+
+
+async def _hold_key(con: Connection, actor: Actor, user: User, key_id: UUID) -> None:
+    """Lock the user's key until the transaction ends. Raises NotFound, PreconditionFailed."""
+    held = await users.hold_key(con, user.id, key_id)
+    if held is None:
+        raise NotFound(f"{user.name} has no key {key_id}")
+    check_match(actor, f"key {key_id}", tag_of_key(held))
 
 
 async def _projects(con: Connection, actor: Actor, references: tuple[str, ...] | None) -> tuple[ProjectId, ...] | None:

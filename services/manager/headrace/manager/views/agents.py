@@ -7,6 +7,7 @@ from typing import Any
 from headrace.common.contracts import stored
 from headrace.common.contracts.http.agents import AgentDetail, AgentView, Cordon
 from headrace.common.contracts.http.agents import RemovedAgent as RemovedAgentView
+from headrace.manager.domain.entity_tags import tag_of_agent
 from headrace.manager.domain.records.agents import Agent, RemovedAgent
 
 _UNKNOWN: dict[str, Any] = {"isolation": None, "disk": None, "engine_disk": None, "plan_problem": None, "checks": {}}
@@ -50,4 +51,5 @@ def _fields(agent: Agent) -> dict[str, Any]:
         "cordon": None if agent.cordon is None else Cordon(**vars(agent.cordon)),
         "labels": agent.labels,
         "draining": agent.draining,
+        "etag": tag_of_agent(agent),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from headrace.common.contracts.http.clients import ClientView, NewClient
+from headrace.manager.domain.entity_tags import tag_of_client
 from headrace.manager.domain.records.clients import Client
 
 
@@ -16,6 +17,7 @@ def client_view(client: Client) -> ClientView:
         created_by=client.created_by,
         created_at=client.created_at,
         rotated_at=client.rotated_at,
+        etag=tag_of_client(client),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from headrace.common.contracts.http.keys import KeyView, NewKey
+from headrace.manager.domain.entity_tags import tag_of_key
 from headrace.manager.domain.records.keys import Key
 
 
@@ -16,6 +17,7 @@ def key_view(key: Key) -> KeyView:
         last_used_at=key.last_used_at,
         read_only=key.read_only,
         projects=key.projects,
+        etag=tag_of_key(key),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from headrace.common.contracts.http.resource_presets import ResourcePresetView
+from headrace.manager.domain.entity_tags import tag_of_preset
 from headrace.manager.domain.records.resource_presets import ResourcePreset
 
 
@@ -18,4 +19,5 @@ def resource_preset_view(preset: ResourcePreset) -> ResourcePresetView:
         created_by=preset.created_by,
         created_at=preset.created_at,
         updated_at=preset.updated_at,
+        etag=tag_of_preset(preset),
     )

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from headrace.common.contracts.http.secrets import SecretDetail, SecretVersionView, SecretView
+from headrace.manager.domain.entity_tags import tag_of_secret
 from headrace.manager.domain.records.secrets import Secret, SecretUser, SecretVersion
 
 _NAMED: Final = 100
@@ -22,6 +23,7 @@ def secret_view(secret: Secret) -> SecretView:
         created_at=secret.created_at,
         updated_by=secret.updated_by,
         updated_at=secret.updated_at,
+        etag=tag_of_secret(secret),
     )
 
 

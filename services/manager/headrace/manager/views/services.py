@@ -11,6 +11,7 @@ from headrace.common.contracts.http.services import ServiceDetail, ServiceView
 from headrace.common.contracts.ids import FolderId
 from headrace.common.contracts.reasons import Reason
 from headrace.manager.domain.endpoint_urls import endpoint_urls
+from headrace.manager.domain.entity_tags import tag_of_service
 from headrace.manager.domain.lifecycle.status import Reachability, StatusOfService, status_of
 from headrace.manager.domain.model_import import Import
 from headrace.manager.domain.records.replicas import End, Replica, StartError
@@ -101,6 +102,7 @@ def _fields(facts: ServiceFacts, state: StatusOfService, reach: Reachability, pr
         "created_by": facts.creator,
         "created_at": service.created_at,
         "updated_at": service.updated_at,
+        "etag": tag_of_service(facts),
     }
 
 

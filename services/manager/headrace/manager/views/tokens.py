@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from headrace.common.contracts.http.tokens import NewToken, TokenView
+from headrace.manager.domain.entity_tags import tag_of_token
 from headrace.manager.domain.records.tokens import Token
 
 
@@ -17,6 +18,7 @@ def token_view(token: Token) -> TokenView:
         revoked_at=token.revoked_at,
         limits=token.limits,
         share=token.share,
+        etag=tag_of_token(token),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,8 +24,13 @@ from headrace.cli.text import number
 from headrace.common.contracts.http.decisions import ScaleDecisionView
 from headrace.common.contracts.http.history import HistoryEntry
 from headrace.common.contracts.http.revisions import RevisionView
-from headrace.common.contracts.http.services import UpdateService
+from headrace.common.contracts.http.services import ServiceDetail, UpdateService
+from headrace.common.contracts.problems import PreconditionFailed
 from headrace.common.contracts.revision import RevisionSpec
+from headrace.sdk.errors import ApiError
+
+_TRIES = 3
+"""How often a change is made of a service that others change at the same time."""
 
 _HISTORY: Columns[HistoryEntry] = (
     ("AT", lambda h: h.at),
@@ -120,6 +126,14 @@ def update(
         ),
     ] = None,
     message: Message = "",
+    if_match: Annotated[
+        str | None,
+        typer.Option(
+            "--if-match",
+            metavar="ETAG",
+            help="Refuse it if the service was changed since: what --dry-run prints, or `etag` of service show --json.",
+        ),
+    ] = None,
     dry_run: DryRun = False,
     wait: Wait = False,
     timeout: Timeout = 600.0,
@@ -135,7 +149,6 @@ def update(
     gone = unset or []
     emptied = unset_of_service(gone)
     changes = {
-        "spec": _new_spec(session, service, spec.given(), file, unset_env or [], gone, refresh=refresh),
         "refresh_secrets": refresh_secrets or None,
         "replicas": replicas,
         "open_to_public": public,
@@ -147,14 +160,33 @@ def update(
         **rollout.given(),
     }
     given = emptied | {name: value for name, value in changes.items() if value is not None}
-    if not given:
-        raise usage("nothing to change; see headrace service update --help")
-    body = UpdateService.model_validate({**given, "message": message})
+
+    def asked() -> tuple[UpdateService, str | None]:
+        """Return the change, and the entity tag of the service that it was made of."""
+        new, seen = _new_spec(session, service, spec.given(), file, unset_env or [], gone, refresh=refresh)
+        whole = given if new is None else {"spec": new, **given}
+        if not whole:
+            raise usage("nothing to change; see headrace service update --help")
+        return UpdateService.model_validate({**whole, "message": message}), if_match or seen
+
     if dry_run:
-        show_resolution(session, session.client.services.resolve_update(service, body))
+        show_resolution(session, session.client.services.resolve_update(service, asked()[0]))
         return
-    found = session.client.services.update(service, body)
-    finish(session, found, "healthy" if wait else None, timeout, rollout=body.spec is not None or refresh_secrets)
+    found, rolls_out = _change(session, service, asked, tries=1 if if_match else _TRIES)
+    finish(session, found, "healthy" if wait else None, timeout, rollout=rolls_out or refresh_secrets)
+
+
+def _change(
+    session: Session, service: str, asked: Callable[[], tuple[UpdateService, str | None]], *, tries: int
+) -> tuple[ServiceDetail, bool]:
+    """Change the service as it is read, again if it was changed in between. Return it, and whether its spec was changed."""
+    body, seen = asked()
+    try:
+        return session.client.services.update(service, body, if_match=seen), body.spec is not None
+    except ApiError as error:
+        if error.type != PreconditionFailed.type or tries <= 1:
+            raise
+    return _change(session, service, asked, tries=tries - 1)
 
 
 def _new_spec(
@@ -166,17 +198,19 @@ def _new_spec(
     unset: list[str],
     *,
     refresh: bool,
-) -> dict[str, Any] | None:
+) -> tuple[dict[str, Any] | None, str | None]:
     """Return the whole new spec: the file or the current revision, without `unset`, with the flags on it; None if
-    unchanged.
+    unchanged. With it the entity tag of the service whose revision was read, if one was.
     """
     of_spec = [item for item in unset if item.partition("=")[0] in OF_THE_SPEC]
     if file is None and not flags and not unset_env and not of_spec and not refresh:
-        return None
+        return None, None
+    seen = None
     if file is not None:
         below = document(file)
     else:
-        number = session.client.services.get(service).revision  # after a roll-back not the newest
+        found = session.client.services.get(service)
+        number, seen = found.revision, found.etag or None  # after a roll-back not the newest
         current = next(revision for revision in session.client.services.revisions(service) if revision.number == number)
         below = current.spec.model_dump(mode="json", exclude_defaults=True)
     new = overlaid(without(below, of_spec), flags)
@@ -186,7 +220,7 @@ def _new_spec(
         gone = (below.get("environ") or {}).keys() - environ.keys()
         new["masked"] = [name for name in new["masked"] if name not in gone]
     RevisionSpec.model_validate(new)  # so that errors name the field as it is in the file
-    return new
+    return new, seen
 
 
 def rollback(

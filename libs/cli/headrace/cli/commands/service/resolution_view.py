@@ -68,6 +68,8 @@ def show_resolution(session: Session, found: ResolutionView) -> None:
             output.note(f"note: {found.note.text}")
         for line in _problem_lines(found.problems):
             output.line(line)
+        if found.etag and not found.problems:
+            output.line(f"to change the service as it is now, or not at all: --if-match {found.etag}")
     if found.problems:
         raise typer.Exit(ExitCode.FAILED)
 

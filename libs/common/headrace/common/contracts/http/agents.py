@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints
 
 from headrace.common.contracts.addresses import canonical, is_host_name, parse_address
-from headrace.common.contracts.http.page import Body, Change, View
+from headrace.common.contracts.http.page import Body, Change, Changeable, View
 from headrace.common.contracts.ids import AgentId
 from headrace.common.contracts.messages.reports import Disk, Gpu, Isolation, KernelReport
 from headrace.common.contracts.slots import ResourceSlots
@@ -99,7 +99,7 @@ class RemovedAgent(View):
     """Time of the last report that was refused, to a minute; None: it has not reported since."""
 
 
-class AgentView(View):
+class AgentView(Changeable):
     """One machine: capacity, allocated slots, and whether its agent reports."""
 
     id: AgentId

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import AwareDatetime
 
-from headrace.common.contracts.http.page import Body, View
+from headrace.common.contracts.http.page import Body, Changeable
 from headrace.common.contracts.http.tokens import CallerLimits, Share
 from headrace.common.contracts.ids import ClientId, Slug
 from headrace.common.contracts.messages.routes import RateLimits
@@ -18,7 +18,7 @@ class CreateClient(Body):
     share: Share = 1
 
 
-class ClientView(View):
+class ClientView(Changeable):
     """A named client without its secret."""
 
     id: ClientId

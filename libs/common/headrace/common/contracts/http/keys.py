@@ -6,7 +6,7 @@ from typing import Annotated, Final
 
 from pydantic import AwareDatetime, Field, StringConstraints
 
-from headrace.common.contracts.http.page import Body, Change, GivenTime, View
+from headrace.common.contracts.http.page import Body, Change, Changeable, GivenTime
 from headrace.common.contracts.ids import KeyId, Slug
 
 MAX_PROJECTS: Final = 100
@@ -52,7 +52,7 @@ class UpdateKey(Change):
     """null: not limited to projects."""
 
 
-class KeyView(View):
+class KeyView(Changeable):
     """An API key without its secret."""
 
     id: KeyId

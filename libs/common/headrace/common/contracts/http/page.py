@@ -51,6 +51,14 @@ class View(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
 
+class Changeable(View):
+    """Base of response bodies of what can be changed."""
+
+    etag: str = ""
+    """Tag of what can be changed of it. Sent as `If-Match: "<etag>"` with a change, that is refused if it is another by then.
+    Empty: the manager's version has none."""
+
+
 class Page(View, Generic[T]):
     """One page of a list: `items` in creation order; `next` is the cursor of the next page, null at the end.
 

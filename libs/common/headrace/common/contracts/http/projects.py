@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, StringConstraints
 
-from headrace.common.contracts.http.page import Body, Change, View
+from headrace.common.contracts.http.page import Body, Change, Changeable, View
 from headrace.common.contracts.ids import ProjectId, Slug
 from headrace.common.contracts.reasons import Reason, said_of
 from headrace.common.contracts.slots import QuotaChange, QuotaSlots, ResourceSlots
@@ -37,7 +37,7 @@ class UpdateProject(Change):
     replicas stay if a limit is lowered; new ones are refused."""
 
 
-class ProjectView(View):
+class ProjectView(Changeable):
     """A project as its members see it."""
 
     id: ProjectId

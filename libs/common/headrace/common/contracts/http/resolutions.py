@@ -100,4 +100,6 @@ class ResolutionView(View):
     quota: tuple[QuotaNeed, ...] = ()
     problems: tuple[ResolutionProblem, ...] = ()
     """All that is wrong, the first 20 of each file."""
+    etag: str = ""
+    """Of an update: `etag` of the service that it would change. Sent with it as `If-Match`, it does what this says, or nothing."""
     note: Annotated[Reason | None, said_of("note")] = None

@@ -6,7 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import AwareDatetime, Field, StringConstraints, model_validator
 
-from headrace.common.contracts.http.page import Body, Change, View
+from headrace.common.contracts.http.page import Body, Change, Changeable
 from headrace.common.contracts.ids import ProjectId, ResourcePresetId, Slug
 from headrace.common.contracts.slots import RequestedSlots, RequestedSlotsChange, ResourceSlots
 from headrace.common.contracts.wording import Refused
@@ -38,7 +38,7 @@ class UpdateResourcePreset(Change):
         return self
 
 
-class ResourcePresetView(View):
+class ResourcePresetView(Changeable):
     """A resource preset."""
 
     id: ResourcePresetId

@@ -6,7 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import AwareDatetime, model_validator
 
-from headrace.common.contracts.http.page import Change, View
+from headrace.common.contracts.http.page import Change, Changeable
 from headrace.common.contracts.ids import RuleId
 from headrace.common.contracts.messages.rulestates import RuleOutcome
 from headrace.common.contracts.rule import (
@@ -52,7 +52,7 @@ class UpdateRule(Change):
         return RuleSpec.model_validate({name: value for name, value in changed.items() if value is not None})
 
 
-class RuleView(View):
+class RuleView(Changeable):
     """A rule and its last evaluation."""
 
     id: RuleId

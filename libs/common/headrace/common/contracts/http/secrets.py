@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import AwareDatetime, BeforeValidator, Field, PositiveInt, model_validator
 
-from headrace.common.contracts.http.page import Body, View
+from headrace.common.contracts.http.page import Body, Changeable, View
 from headrace.common.contracts.ids import SecretId
 from headrace.common.contracts.secret import MAX_VALUE_BYTES, checked_value
 from headrace.common.contracts.wording import Refused
@@ -43,7 +43,7 @@ class SecretVersionView(View):
     """Trial runs that have not ended and use this version."""
 
 
-class SecretView(View):
+class SecretView(Changeable):
     """A secret without its value."""
 
     id: SecretId

@@ -16,7 +16,7 @@ from pydantic import (
 from headrace.common.contracts.cors import Cors, CorsSettings
 from headrace.common.contracts.http.endpoint_urls import EndpointUrl
 from headrace.common.contracts.http.model_imports import ModelImport
-from headrace.common.contracts.http.page import Change, View
+from headrace.common.contracts.http.page import Change, Changeable, View
 from headrace.common.contracts.http.replicas import ReplicaEnd, ReplicaView, RouteError
 from headrace.common.contracts.http.revisions import EffectiveSpec
 from headrace.common.contracts.http.rollouts import FailedRollout, RolloutSettings
@@ -131,7 +131,7 @@ class UpdateService(Change):
         return self
 
 
-class ServiceView(View):
+class ServiceView(Changeable):
     """A service: status (can it serve), phase (has it reached its desired state), and reason."""
 
     id: ServiceId

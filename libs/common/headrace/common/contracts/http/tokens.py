@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import AwareDatetime, ConfigDict, Field, StringConstraints
 
-from headrace.common.contracts.http.page import Body, Change, GivenTime, View
+from headrace.common.contracts.http.page import Body, Change, Changeable, GivenTime
 from headrace.common.contracts.ids import TokenId
 from headrace.common.contracts.messages.routes import MIN_RATE, RateLimits
 
@@ -54,7 +54,7 @@ class UpdateToken(UpdateCaller):
     """null: none."""
 
 
-class TokenView(View):
+class TokenView(Changeable):
     """A token without its secret."""
 
     id: TokenId

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import AwareDatetime
 
-from headrace.common.contracts.http.page import Body, Change, View
+from headrace.common.contracts.http.page import Body, Change, Changeable
 from headrace.common.contracts.ids import Slug, UserId
 
 
@@ -22,7 +22,7 @@ class UpdateUser(Change):
     """null: no operator. The last operator cannot be demoted."""
 
 
-class UserView(View):
+class UserView(Changeable):
     """A user."""
 
     id: UserId
