@@ -2,6 +2,7 @@
 .DEFAULT_GOAL := help
 .PHONY: help setup demo up test unit nightly coverage check format bench bench-proxy compile wheel wheelhouse images chaos chaos-net fuzz lock contracts refusals console console-check console-dev clean
 BIN := .venv/bin
+PYTHON3 = $(or $(wildcard $(BIN)/python),python3)
 unexport PYTHONDONTWRITEBYTECODE # else each worker and each service compiles all anew, and each worker rewrites the assertions
 PARALLEL := -n auto --dist loadgroup --no-loadscope-reorder
 
@@ -73,13 +74,13 @@ fuzz: setup  ## Fuzz the framing, two processes, 5 million inputs each (FUZZ_RUN
 	@fuzz/run.sh $(or $(ARGS),long)
 
 console:  ## Build the web console into build/console, where managers of this checkout find it (nothing if it is current)
-	@python3 scripts/console.py build
+	@$(PYTHON3) scripts/console.py build
 
 console-check:  ## Lint, types and tests of the web console; installs its packages once
-	@python3 scripts/console.py check
+	@$(PYTHON3) scripts/console.py check
 
 console-dev:  ## Serve the web console's sources with hot reload, on a running manager (MANAGER=http://127.0.0.1:8080)
-	@MANAGER="$(MANAGER)" python3 scripts/console.py dev
+	@MANAGER="$(MANAGER)" $(PYTHON3) scripts/console.py dev
 
 contracts: setup  ## Write the contract snapshots and the generated docs (contracts, settings, reasons) anew
 	@$(BIN)/python -m tests.contracts.update

@@ -1,6 +1,7 @@
-"""Compiles the app-proxy's data plane into the wheel (mypyc), where HEADRACE_COMPILE asks for it: docs/adr/0012.
+"""Puts the web console into wheel and sdist (docs/adr/0044), and compiles the app-proxy's data plane into the wheel (docs/adr/0012).
 
-`1`: compiled; `profiled`: compiled by gcc with a profile of its own requests, as wheels and images of a release are. The sources
+The console is built where that of the sources is not there; HEADRACE_CONSOLE=none leaves it out. HEADRACE_COMPILE asks for compiling
+(mypyc), `1`: compiled; `profiled`: compiled by gcc with a profile of its own requests, as wheels and images of a release are. The sources
 stay beside what is made of them, and say the same: the interpreter runs them where nothing was compiled.
 """
 
@@ -22,6 +23,9 @@ ROOT = Path(__file__).parent
 SOURCES = ROOT / "services" / "appproxy"
 FOLDER = "dataplane"
 """What a request passes."""
+MANAGER = "services/manager"
+CONSOLE = "headrace/manager/console"
+"""Where managers find the files of the web console."""
 FLAGS = ["-fno-semantic-interposition", "-fvisibility=hidden"]
 """Nobody outside calls or replaces the functions of the compiled modules: so they call each other directly, and may be inlined."""
 KINDS = ("1", "profiled")
@@ -52,13 +56,20 @@ def modules() -> list[Path]:
     return [file for file, name in names.items() if name not in INTERPRETED and file.stem != "__init__"]
 
 
-class CompileHook(BuildHookInterface[Any]):
+class BuildHook(BuildHookInterface[Any]):
     """Called by hatchling for each build."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Compile, and name what goes into the wheel. An editable install stays as it is written."""
+        """Build, and name what goes into the wheel or the sdist. An editable install stays as it is written."""
+        if version == "editable":
+            return
+        if self.target_name == "wheel":
+            self._compile(build_data)
+        build_data["force_include"] |= _console(in_sdist=self.target_name == "sdist")
+
+    def _compile(self, build_data: dict[str, Any]) -> None:
         kind = os.environ.get("HEADRACE_COMPILE", "")
-        if version == "editable" or not kind:
+        if not kind:
             return
         if kind not in KINDS:
             raise SystemExit(f"HEADRACE_COMPILE is {kind!r} (allowed: {', '.join(KINDS)}, or unset)")
@@ -73,6 +84,24 @@ class CompileHook(BuildHookInterface[Any]):
     @cached_property
     def _made(self) -> TemporaryDirectory[str]:
         return TemporaryDirectory(prefix="headrace-compile-")
+
+
+def _console(*, in_sdist: bool) -> dict[str, str]:
+    """Return where the web console goes, built if it is not there. A checkout has its sources, an sdist what was built."""
+    if os.environ.get("HEADRACE_CONSOLE") == "none" or (ROOT / MANAGER / CONSOLE).is_dir():
+        return {}
+    built = ROOT / "build" / "console"
+    if (ROOT / "console" / "package.json").is_file():
+        done = subprocess.run(
+            [sys.executable, ROOT / "scripts" / "console.py", "build"], stdout=sys.stderr, check=False
+        )
+        if done.returncode:
+            raise SystemExit(
+                "the web console could not be built, as is said above; HEADRACE_CONSOLE=none leaves it out"
+            )
+    elif not (built / "index.html").is_file():  # an image is built with that of `make console`, and without its sources
+        raise SystemExit(f"found neither console/ nor {built}; HEADRACE_CONSOLE=none leaves the web console out")
+    return {str(built): f"{MANAGER}/{CONSOLE}" if in_sdist else CONSOLE}
 
 
 def _compile(into: Path, *, profiled: bool) -> dict[str, str]:

@@ -15,6 +15,7 @@ export default defineConfig({
   build: {
     outDir: process.env.CONSOLE_OUT ?? "../build/console",
     emptyOutDir: true,
+    license: { fileName: "licenses.md" },
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
     target: "es2023",

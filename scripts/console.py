@@ -88,7 +88,7 @@ class Console:
     def _files(self) -> list[Path]:
         files = []
         for top, folders, names in os.walk(self.sources):
-            folders[:] = [name for name in folders if name not in {"node_modules", "dist"}]
+            folders[:] = [name for name in folders if name not in {"node_modules", "build", "dist"}]
             files += [Path(top) / name for name in names if not name.endswith(".md")]
         return sorted(files)
 

@@ -135,6 +135,12 @@ async def test_a_crashed_app_proxy_serves_again_with_the_same_token(site: Site) 
         assert await eventually(served, within_s=60)
 
 
+async def test_the_images_have_the_web_console(site: Site) -> None:
+    async with httpx.AsyncClient(verify=False) as http:
+        page = await http.get(f"{site.url}/console/")
+    assert (page.status_code, "/console/assets/" in page.text) == (200, True), page.text
+
+
 async def test_the_api_answers_while_one_manager_after_the_other_is_stopped(site: Site) -> None:
     for service in ("manager-1", "manager-2"):
         await site.project.docker("stop", site.project.container(service))

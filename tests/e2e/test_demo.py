@@ -32,7 +32,13 @@ class Demo:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                env={**kept, "HOME": str(folder / "home"), "HEADRACE_DEMO_DATA": str(self.data), **environ},
+                env={
+                    **kept,
+                    "HOME": str(folder / "home"),
+                    "HEADRACE_DEMO_DATA": str(self.data),
+                    "HEADRACE_CONSOLE": "none",
+                    **environ,
+                },
             )
 
     @property

@@ -48,6 +48,7 @@ def _build(folder: Path) -> None:
     sources = folder / "sources"
     _unpack(sources)
     environ = {name: value for name, value in os.environ.items() if name not in {"HEADRACE_COMPILE", "PYTHONPATH"}}
+    environ["HEADRACE_CONSOLE"] = "none"  # which is no part of what is tried with it, and would need Node
     _runs(BIN / "python", "-m", "hatchling", "build", "-t", "wheel", "-d", folder, cwd=sources, environ=environ)
     (wheel,) = folder.glob("headrace-*.whl")
     pinned = _PINNED.findall((sources / "requirements.lock").read_text())

@@ -112,7 +112,7 @@ class FakeManagerApi:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         self.seen.append((request.method, request.path_qs))
         self.headers.append(dict(request.headers))
-        if request.headers.get("Authorization") != f"Bearer {KEY}":
+        if request.headers.get("Authorization") != f"Bearer {KEY}" and not request.path.startswith("/console/"):
             return problem("unauthenticated", 401)
         parts = request.path.strip("/").split("/")
         if parts[1:2] == ["folders"] and "uploads" in parts:

@@ -6,6 +6,7 @@ Its image is made of Debian's packages and kept in the engine; Headrace is insta
 from __future__ import annotations
 
 import io
+import os
 import re
 import subprocess
 import sys
@@ -196,6 +197,7 @@ def _wheel_with_dependencies(work: Path) -> Path:
         check=True,
         capture_output=True,
         timeout=120,
+        env={**os.environ, "HEADRACE_CONSOLE": "none"},
     )
     (wheel,) = work.glob("headrace-*.whl")
     pinned = re.findall(r"^([a-z0-9._-]+==\S+)(?: ;.*)? \\$", (ROOT / "requirements.lock").read_text(), re.MULTILINE)

@@ -31,7 +31,7 @@ def test_a_way_to_compile_that_does_not_exist_is_refused_with_those_that_do(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("HEADRACE_COMPILE", "yes")
-    hook = hatch_build.CompileHook(str(tmp_path), {}, None, None, str(tmp_path), "wheel")  # type: ignore[arg-type]
+    hook = hatch_build.BuildHook(str(tmp_path), {}, None, None, str(tmp_path), "wheel")  # type: ignore[arg-type]
     with pytest.raises(SystemExit, match=r"HEADRACE_COMPILE is 'yes' \(allowed: 1, profiled, or unset\)"):
         hook.initialize("standard", {})
 

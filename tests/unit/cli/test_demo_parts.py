@@ -6,18 +6,21 @@ import shlex
 import subprocess
 import sys
 import textwrap
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from headrace.cli.demo import deploying
 from headrace.cli.demo.calling import MODEL, call_with_curl, curl_line, similarity, vectors
 from headrace.cli.demo.children import Program, tail_of
+from headrace.cli.demo.console import ConsoleBuild
 from headrace.cli.demo.demo_output import DemoOutput
 from headrace.cli.errors import CliError
 from headrace.sdk import Client
 from tests.support.fakes.manager_api import KEY, NOW, FakeManagerApi, uid
-from tests.support.wait import eventually
+from tests.support.wait import eventually, until
 
 
 def test_similarity_is_the_cosine() -> None:
@@ -107,3 +110,57 @@ def test_the_demo_puts_its_folder_up_once_with_the_file_that_says_it_is_whole_la
         there.seen.clear()
         deploying.folder(client, source, tmp_path / "open.json", DemoOutput())
     assert {method for method, _ in there.seen} == {"GET"}
+
+
+def building(folder: Path, code: str) -> Path:
+    (folder / "scripts").mkdir()
+    (folder / "scripts" / "console.py").write_text(code)
+    return folder
+
+
+def lines_of(console: ConsoleBuild, capsys: pytest.CaptureFixture[str], last: str) -> list[str]:
+    """What the demo prints until a line has `last` in it."""
+    said: list[str] = []
+
+    def look() -> bool:
+        console.look()
+        said.extend(capsys.readouterr().out.splitlines())
+        return any(last in line for line in said)
+
+    until(look)
+    console.look()
+    return said + capsys.readouterr().out.splitlines()
+
+
+def test_the_demo_tells_the_console_s_link_once_it_is_built_and_served(
+    there: FakeManagerApi, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    there.on("GET", "/console/", lambda: web.Response(status=503), lambda: web.Response(text="page"))
+    code = {"code": "hrc_secret", "path": "/console/login#code=hrc_secret", "expires_at": NOW}
+    there.on("POST", "/v1/login-codes", {"title": "not now", "status": 500}, code, status=201)
+    root = building(tmp_path, "print('==> building the web console')")
+    with ExitStack() as processes:
+        console = ConsoleBuild(root, there.url, KEY, DemoOutput(), processes)
+        assert lines_of(console, capsys, "another link") == [
+            "          ==> building the web console",
+            f"Web console: {there.url}/console/login#code=hrc_secret",
+            "(logs you in once, within a minute; another link: headrace console)",
+        ]
+
+
+def test_a_console_that_cannot_be_built_does_not_end_the_demo(
+    there: FakeManagerApi, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = building(tmp_path, "raise SystemExit('error: no room')")
+    with ExitStack() as processes:
+        console = ConsoleBuild(root, there.url, KEY, DemoOutput(), processes)
+        assert lines_of(console, capsys, "was not built") == [
+            "          error: no room",
+            "The web console was not built, as is said above; `make console` tries it again.",
+        ]
+
+
+def test_the_demo_builds_no_console_where_none_is_wanted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADRACE_CONSOLE", "none")
+    with ExitStack() as processes:
+        ConsoleBuild(tmp_path, "http://127.0.0.1:1", KEY, DemoOutput(), processes).look()

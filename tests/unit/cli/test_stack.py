@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
+from headrace.cli.commands.stack_console import print_link, print_link_later
 from headrace.cli.config import Config, Login
 from headrace.embedded.proc import ProcessId
 from headrace.embedded.state import Phase, ProcessState, StackState, write_state
 from tests.support.fakes.manager_api import KEY, NOW, FakeManagerApi, service_view, uid
+from tests.support.wait import until
 from tests.support.worlds.cli import Cli
 
 AGENT: dict[str, Any] = {
@@ -223,3 +225,25 @@ def test_a_login_needs_a_server_or_a_stack(bare: Cli, home: Path) -> None:
     assert bare("login").code == 3
     ran = bare("login", "--key", KEY)
     assert (ran.code, "--key needs --url" in ran.err) == (2, True)
+
+
+CODE = {"code": "hrc_secret", "path": "/console/login#code=hrc_secret", "expires_at": NOW}
+
+
+def test_up_prints_a_link_that_logs_in_to_the_console_once(
+    stack: Path, there: FakeManagerApi, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(home))
+    there.on("POST", "/v1/login-codes", CODE, status=201)
+    lines: list[str] = []
+    print_link_later(stack, lines.append)
+    until(lambda: lines and not lines[-1])
+    assert lines == [
+        f"  console    {there.url}/console/login#code=hrc_secret",
+        "             (logs you in once, within a minute; another link: headrace console)",
+        "",
+    ]
+    there.on("POST", "/v1/login-codes", {"type": "about:blank", "title": "no", "status": 409}, status=409)
+    lines.clear()
+    print_link(stack, lines.append)
+    assert lines == ["  console    its link could not be made; `headrace console` makes one and says why not", ""]

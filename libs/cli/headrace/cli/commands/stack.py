@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from headrace.cli.command import Commands, command
+from headrace.cli.commands.stack_console import print_link, print_link_later
 from headrace.cli.commands.stack_exposure import open_to_others
 from headrace.cli.config import default_data
 from headrace.cli.errors import CliError, ExitCode
@@ -110,6 +111,7 @@ def up(
             )
         elif state is not None:
             _welcome(session, state)
+            print_link_later(state.data, output.line)
         else:
             output.line(f"  {detail}")
         if state is not None:
@@ -142,6 +144,7 @@ def _detached(session: Session, options: UpOptions) -> None:
         session.output.record(state)
     else:
         _welcome(session, state)
+        print_link(state.data, session.output.line)
 
 
 def down(
@@ -208,4 +211,3 @@ def _welcome(session: Session, state: StackState) -> None:
     line(f"  login      on this machine: not needed. From elsewhere: headrace login --url {state.api_url}")
     line(f"             with the key in {state.admin_key_file}")
     line("  next       headrace status; headrace folder create NAME; headrace service create --help")
-    line("")

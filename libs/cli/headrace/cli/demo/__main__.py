@@ -1,7 +1,7 @@
 """`python -m headrace.cli.demo`: a real model, served by everything that Headrace is, until Ctrl-C.
 
 HEADRACE_DEMO_EXIT=1 stops by itself after success: exit code 0 and `demo ok` as the last line.
-HEADRACE_DEMO_DATA is the data folder (default: .headrace/demo in the checkout).
+HEADRACE_DEMO_DATA is the data folder (default: .headrace/demo in the checkout). HEADRACE_CONSOLE=none leaves out the web console.
 Exit codes are those of `headrace`; see headrace.cli.errors.
 """
 
@@ -18,6 +18,7 @@ from types import FrameType
 
 from headrace.cli.demo import calling, deploying
 from headrace.cli.demo.children import Program
+from headrace.cli.demo.console import ConsoleBuild
 from headrace.cli.demo.demo_output import DemoOutput
 from headrace.cli.demo.stack import Stack
 from headrace.cli.errors import CliError, ExitCode
@@ -65,12 +66,14 @@ def _run(teller: DemoOutput, *, by_itself: bool) -> None:
             teller.step(f"Headrace runs: API {there.api_url}, endpoints {there.proxy_url}")
             if prepare.wait() != 0:
                 raise CliError("the model folder could not be built", log=prepare.tail)
-        with Client(there.api_url, there.admin_key_file.read_text(encoding="utf-8").strip()) as client:
+        key = there.admin_key_file.read_text(encoding="utf-8").strip()
+        with Client(there.api_url, key) as client:
             service, token = _deploy(client, folder, data, teller)
         _call(stack, service, token, teller)
         _summary(there, service, token, teller)
         if not by_itself:
-            _until_interrupted(stack, teller)
+            with ExitStack() as processes:
+                _until_interrupted(stack, ConsoleBuild(root, there.api_url, key, teller, processes), teller)
         teller.step("stopping everything")
         if (code := stack.stop()) != 0:
             raise CliError(f"the stack ended with {code}", log=stack.log("up"))
@@ -128,11 +131,12 @@ def _summary(there: StackState, service: ServiceDetail, token: str, teller: Demo
     )
 
 
-def _until_interrupted(stack: Stack, teller: DemoOutput) -> None:
+def _until_interrupted(stack: Stack, console: ConsoleBuild, teller: DemoOutput) -> None:
     teller.plain("Headrace keeps running; Ctrl-C stops everything.")
     try:
         while True:
             stack.check()
+            console.look()
             Event().wait(_CHECK_S)
     except KeyboardInterrupt:
         teller.plain()

@@ -48,7 +48,9 @@ async def _answer(console: WebConsole, asked: Asked) -> Answer:
     built = await console.files.built()
     if built is None:
         if console.files.soon:
-            return unbuilt(why="It is built by `make console` in the checkout of Headrace.", soon=True)
+            return unbuilt(
+                why="Its files are not there: `make console` builds them in a checkout of Headrace.", soon=True
+            )
         return unbuilt(why="This manager was installed without it.", soon=False)
     made = answer(built, asked, nonce=secrets.token_urlsafe(_NONCE_BYTES), chat_origins=console.chat_origins)
     if made is None:
