@@ -2,11 +2,12 @@
 
 import type { ComponentType } from "react";
 import type { Messages } from "@/i18n";
-import { MachinesIcon, ServicesIcon } from "@/ui/icons";
+import { FoldersIcon, MachinesIcon, ServicesIcon } from "@/ui/icons";
 
 type RailPage = { to: string; name: keyof Messages["rail"]; Icon: ComponentType; operators?: boolean };
 
 export const PAGES: readonly RailPage[] = [
   { to: "/services", name: "services", Icon: ServicesIcon },
+  { to: "/folders", name: "folders", Icon: FoldersIcon },
   { to: "/machines", name: "machines", Icon: MachinesIcon, operators: true },
 ];

@@ -9,3 +9,9 @@ export function useMayChange(project: string): boolean {
   const role = projects[project];
   return user.operator || role === "owner" || role === "member";
 }
+
+/** Whether he may change things of some project. */
+export function useMayChangeAny(): boolean {
+  const { user, projects, read_only: readOnly } = useLogin();
+  return !readOnly && (user.operator || Object.values(projects).some((role) => role !== "viewer"));
+}

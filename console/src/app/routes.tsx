@@ -48,6 +48,34 @@ const serviceHistory = createRoute({
   component: lazyRouteComponent(() => import("@/pages/service/history"), "HistoryTab"),
 });
 
+const serviceAccess = createRoute({
+  getParentRoute: () => service,
+  path: "/access",
+  component: lazyRouteComponent(() => import("@/pages/service/access"), "AccessTab"),
+});
+
+const newService = createRoute({
+  getParentRoute: () => root,
+  path: "/services/new",
+  validateSearch: (search: Record<string, unknown>): { folder?: string } =>
+    typeof search.folder === "string" ? { folder: search.folder } : {},
+  component: lazyRouteComponent(() => import("@/pages/new-service/new-service-page"), "NewServicePage"),
+});
+
+const folders = createRoute({
+  getParentRoute: () => root,
+  path: "/folders",
+  component: lazyRouteComponent(() => import("@/pages/folders/folders-page"), "FoldersPage"),
+});
+
+const folder = createRoute({
+  getParentRoute: () => root,
+  path: "/folders/$folder",
+  validateSearch: (search: Record<string, unknown>): { path?: string } =>
+    typeof search.path === "string" && search.path ? { path: search.path } : {},
+  component: lazyRouteComponent(() => import("@/pages/folder/folder-page"), "FolderPage"),
+});
+
 const machines = createRoute({
   getParentRoute: () => root,
   path: "/machines",
@@ -57,7 +85,10 @@ const machines = createRoute({
 const tree = root.addChildren([
   home,
   services,
-  service.addChildren([serviceOverview, serviceLogs, serviceHistory]),
+  service.addChildren([serviceOverview, serviceLogs, serviceHistory, serviceAccess]),
+  newService,
+  folders,
+  folder,
   machines,
 ]);
 

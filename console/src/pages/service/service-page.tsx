@@ -16,6 +16,7 @@ const TABS = [
   { to: "/services/$service", name: "overview", exact: true },
   { to: "/services/$service/logs", name: "logs", exact: false },
   { to: "/services/$service/history", name: "history", exact: false },
+  { to: "/services/$service/access", name: "access", exact: false },
 ] as const;
 
 export function ServicePage() {
@@ -79,7 +80,9 @@ function Head({ service }: { service: ServiceDetail }) {
         <Fact name={t.service.fleet}>
           <Copyable text={service.fleet_endpoint} label={t.service.fleet} />
         </Fact>
-        <Fact name={t.service.models}>{service.models.join(", ") || t.common.none}</Fact>
+        <Fact name={t.service.models}>
+          {service.models.join(", ") || service.effective?.model_name || t.common.none}
+        </Fact>
         <Fact name={t.service.revision}>
           {service.revision} · {service.runtime}
         </Fact>

@@ -1,22 +1,23 @@
 /** List of services, filtered, sorted and counted by the server. */
 
 import { useInfiniteQuery } from "@tanstack/react-query";
-import { useNavigate, useSearch } from "@tanstack/react-router";
+import { Link, useNavigate, useSearch } from "@tanstack/react-router";
 import { type ServiceFilter, servicesQuery } from "@/api/services";
+import { useMayChangeAny } from "@/app/rights";
 import { Page } from "@/app/shell";
 import { useT } from "@/i18n";
 import { isFiltered } from "@/pages/services/search";
 import { ServiceFilters } from "@/pages/services/service-filters";
 import { ServiceRows } from "@/pages/services/service-rows";
-import { Button } from "@/ui/button";
+import { Button, buttonClass } from "@/ui/button";
 import { Card, Empty, ProblemCard, Skeleton } from "@/ui/card";
-import { Copyable } from "@/ui/copy";
 import styles from "./services-page.module.css";
 
 export function ServicesPage() {
   const t = useT();
   const filter = useSearch({ from: "/services" });
   const navigate = useNavigate();
+  const mayChange = useMayChangeAny();
   const change = (changed: Partial<ServiceFilter>) =>
     void navigate({ to: "/services", search: { ...filter, ...changed }, replace: true });
   const found = useInfiniteQuery(servicesQuery(filter));
@@ -26,6 +27,11 @@ export function ServicesPage() {
       <div className={styles.head}>
         <h1>{t.services.title}</h1>
         {total !== undefined && total !== null && <span className={styles.quiet}>{t.services.count(total)}</span>}
+        {mayChange && (
+          <Link to="/services/new" search={{}} className={buttonClass("primary")}>
+            {t.services.new}
+          </Link>
+        )}
       </div>
       <ServiceFilters filter={filter} onChange={change} />
       {found.error && <ProblemCard error={found.error} onRetry={() => void found.refetch()} />}
@@ -55,7 +61,14 @@ function NoServices({ filtered, onClear }: { filtered: boolean; onClear: () => v
   if (filtered)
     return <Empty title={t.services.filtered} action={<Button onPress={onClear}>{t.common.clear}</Button>} />;
   return (
-    <Empty title={t.services.empty} action={<Copyable text="headrace service create chat --folder FOLDER" />}>
+    <Empty
+      title={t.services.empty}
+      action={
+        <Link to="/services/new" search={{}} className={buttonClass("primary")}>
+          {t.services.new}
+        </Link>
+      }
+    >
       {t.services.emptyHelp}
     </Empty>
   );
