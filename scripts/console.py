@@ -161,8 +161,10 @@ def check(console: Console, *, only_installed: bool) -> None:
         node = _node(console)
         _install(console, node, "all")
     steps = ("check",) if only_installed else ("check", "test")
+    environ = {**node.environ(), **({} if sys.stdout.isatty() else {"NO_COLOR": "1"})}
     for step in steps:
-        if subprocess.run([*node.npm, "run", step], cwd=console.sources, env=node.environ(), check=False).returncode:
+        words = [*node.npm, "run", "--silent", step]
+        if subprocess.run(words, cwd=console.sources, env=environ, check=False).returncode:
             raise ConsoleError(f"the web console's `npm run {step}` failed, as it says above")
 
 
