@@ -29,5 +29,5 @@ def _calls(group: object) -> dict[str, object]:
 
 def _is_twin(found: object, method: object) -> bool:
     assert callable(method)
-    yields = str(inspect.signature(method).return_annotation).startswith(("Iterator", "LogStream"))
+    yields = str(inspect.signature(method).return_annotation).startswith(("Iterator", "LogStream", "EventStream"))
     return isinstance(found, iterated if yields else awaited) and found.method == method

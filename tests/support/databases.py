@@ -110,6 +110,7 @@ async def _prepare(template: str) -> _Made:
                     f"insert into {table} overriding system value "
                     f"select * from jsonb_populate_recordset(null::{table}, {literal}::jsonb)"
                 )
+        statements.append("delete from live_changes")  # what triggers noted of these rows; the template has none
         for name in await con.fetch(_IDENTITIES):
             last, called = await con.fetchrow(f"select last_value, is_called from {name[0]}") or (1, False)
             statements.append(f"select setval('{name[0]}', {last}, {called})")

@@ -37,6 +37,7 @@ WITHOUT_PROJECT = {
     "/v1/services/available",
     "/v1/services/counts",
     "/v1/search",
+    "/v1/events",
     "/v1/validations",
     "/v1/users/{user}/keys",
     "/v1/users/{user}/keys/{key_id}",

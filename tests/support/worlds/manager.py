@@ -99,8 +99,8 @@ class ManagerWorld:
             await bus.close()
 
     @asynccontextmanager
-    async def whole_manager(self, name: str, *, killed: bool = False, **more: Any) -> AsyncIterator[None]:
-        """A manager with its API, which `status` asks (the first one that runs). `killed`: at the end it stops without a word."""
+    async def whole_manager(self, name: str, *, killed: bool = False, **more: Any) -> AsyncIterator[Api]:
+        """A manager, and a client of its API; `status` asks the first one that runs. `killed`: at the end it stops without a word."""
         user, password = self.servers.nats_user("manager")
         usual = {"nats_url": self.servers.nats_url, "nats_user": user, "nats_password": password, "id": name}
         settings = manager_settings(self._storage.root.parent, **REPLICAS_ANYWHERE, **(usual | more))
@@ -110,20 +110,18 @@ class ManagerWorld:
         await bootstrap(self.pool, vault, SigningKeys(vault), settings.admin_key_file)
         running = asyncio.create_task(run_tasks(manager.tasks, stop))
         await eventually(lambda: manager.inbox.check() is None and manager.api.started.is_set())
-        first, self.api = (
-            self.api,
-            self.api or Api(f"http://127.0.0.1:{manager.api.port}", settings.admin_key_file.read_text().strip()),
-        )
+        own = Api(f"http://127.0.0.1:{manager.api.port}", settings.admin_key_file.read_text().strip())
+        first, self.api = self.api, self.api or own
         try:
-            yield
+            yield own
         finally:
             if killed:
                 running.cancel()
             stop.set()
             await asyncio.gather(running, return_exceptions=killed)
             await bus.close()
-            if first is None and self.api is not None:
-                await self.api.close()
+            await own.close()
+            if first is None:
                 self.api = None
 
     async def status(self) -> Any:

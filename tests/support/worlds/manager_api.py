@@ -24,10 +24,12 @@ from headrace.manager.bus_authority import BusAuthority
 from headrace.manager.domain.lifecycle.receipts import LastReport
 from headrace.manager.domain.lifecycle.status import Presence
 from headrace.manager.folders.storage import open_storage
-from headrace.manager.settings import secret_bytes
+from headrace.manager.loops.live_changes import LiveChangesLoop
+from headrace.manager.settings import login_lifetimes, secret_bytes
 from headrace.manager.signing import Vault
 from headrace.manager.usecases.bootstrap import bootstrap
 from headrace.manager.usecases.facade import UseCases
+from headrace.manager.usecases.followers import Followers
 from headrace.manager.usecases.tokens import SigningKeys
 from headrace.manager.wiring import make_use_cases
 from headrace.manager.wiring_api import make_web_console
@@ -171,6 +173,9 @@ class ManagerApi:
     behind: FakePorts
     use: UseCases
     admin: Api
+    followers: Followers
+    live: LiveChangesLoop
+    """Loop that tells followers what changed, when the test lets it pass."""
     users: list[Api] = field(default_factory=list)
     """Clients of further users, closed with it."""
 
@@ -251,7 +256,10 @@ async def serving(
             own_ports=behind.proxies,
             authority=BusAuthority(known.bus_signing_file),
             own=behind,
+            followers=(followers := Followers()),
         )
+        live = LiveChangesLoop(pool, followers, idle=login_lifetimes(known).idle, monotonic=clocks.monotonic)
+        await live.one_pass()
         server = WebServer(
             make_api(use, make_web_console(known, clocks.monotonic)), host="127.0.0.1", port=0, drain_s=1
         )
@@ -259,7 +267,7 @@ async def serving(
         await server.started.wait()
         url = f"http://127.0.0.1:{server.port}"
         admin = Api(url, known.admin_key_file.read_text().strip())
-        api = ManagerApi(url, pool, known.folders_root, behind, use, admin)
+        api = ManagerApi(url, pool, known.folders_root, behind, use, admin, followers, live)
         try:
             yield api
         finally:

@@ -21,7 +21,8 @@ from headrace.common.text.logposition import LogPosition
 from headrace.sdk import ApiError, Client, UnreachableError
 from headrace.sdk.connections import BrokenError, ConnectFailedError, Pool, Response
 from headrace.sdk.errors import AnswerLostError
-from headrace.sdk.logs import RECONNECT_S, LogStream
+from headrace.sdk.logs import LogStream
+from headrace.sdk.reconnecting import RECONNECT_S
 from headrace.sdk.transport import Transport
 from tests.support.fakes.manager_api import KEY, fake_manager_api, service_view
 

@@ -13,6 +13,7 @@ from headrace.sdk.async_calls import PARALLEL, AsyncGroup, Calls, awaited, itera
 from headrace.sdk.audit import Audit
 from headrace.sdk.client import Client
 from headrace.sdk.clients import Clients
+from headrace.sdk.events import Events
 from headrace.sdk.folders import Folders
 from headrace.sdk.joining import Identities, JoinTokens
 from headrace.sdk.logins import Logins
@@ -62,6 +63,12 @@ class AsyncClients(AsyncGroup):
     revoke = awaited(Clients.revoke)
     revocation = awaited(Clients.revocation)
     wait_in_force = awaited(Clients.wait_in_force, long=True)
+
+
+class AsyncEvents(AsyncGroup):
+    """Twin of `Events`."""
+
+    follow = iterated(Events.follow, long=True)
 
 
 class AsyncFolders(AsyncGroup):
@@ -297,6 +304,7 @@ class AsyncClient(AsyncGroup):
         self.agents = AsyncAgents(calls, "agents")
         self.audit = AsyncAudit(calls, "audit")
         self.clients = AsyncClients(calls, "clients")
+        self.events = AsyncEvents(calls, "events")
         self.folders = AsyncFolders(calls, "folders")
         self.join_tokens = AsyncJoinTokens(calls, "join_tokens")
         self.identities = AsyncIdentities(calls, "identities")

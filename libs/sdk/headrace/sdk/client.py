@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from headrace.sdk.agents import Agents
     from headrace.sdk.audit import Audit
     from headrace.sdk.clients import Clients
+    from headrace.sdk.events import Events
     from headrace.sdk.folders import Folders
     from headrace.sdk.joining import Identities, JoinTokens
     from headrace.sdk.logins import Logins
@@ -204,6 +205,13 @@ class Client:
         from headrace.sdk.audit import Audit  # noqa: PLC0415
 
         return Audit(self._transport)
+
+    @cached_property
+    def events(self) -> Events:
+        """Live events: what changes, as it does."""
+        from headrace.sdk.events import Events  # noqa: PLC0415
+
+        return Events(self._transport)
 
     @cached_property
     def validations(self) -> Validations:

@@ -10,19 +10,14 @@ from contextlib import AbstractContextManager
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from types import TracebackType
-from typing import Final
 
 from headrace.common.text.logposition import LogPosition
 from headrace.sdk.connections import Response
 from headrace.sdk.errors import AnswerLostError, ApiError, UnexpectedAnswerError, UnreachableError
+from headrace.sdk.reconnecting import MAY_RECOVER, Reconnect
 from headrace.sdk.transport import Query, Transport
 
-RECONNECT_S: Final = 60.0
-"""How long a followed log may be without a connection."""
 _LINE_BYTES = 16 * 1024 * 1024
-_STEADY_S = 5.0
-"""A connection that lasted for so long ends a loss: the next one is counted anew."""
-_MAY_RECOVER = frozenset({429, 500, 502, 503, 504})
 
 
 class LogStream(AbstractContextManager["LogStream"], Iterator[str]):
@@ -60,50 +55,10 @@ class LogStream(AbstractContextManager["LogStream"], Iterator[str]):
         self.close()
 
 
-class _Reconnect:
-    """Reconnect state of a log stream: since when the connection is lost, how many attempts, and when to give up."""
-
-    def __init__(self, transport: Transport, on_notice: Callable[[str], None]) -> None:
-        self._transport = transport
-        self._on_notice = on_notice
-        self._opened_at: float | None = None
-        self._lost_at: float | None = None
-        self._tries = 0
-        self.away = False
-        self.ever = False
-        """True once there was a response."""
-        self.began = ""
-        """Server time of the first response."""
-
-    def opened(self, answer: Response) -> None:
-        """Record a successful reconnect."""
-        self._opened_at = self._transport.clock()
-        self.began = self.began or answer.headers.get("Date", "")
-        self.ever = True
-        if self.away:
-            self._on_notice("the connection is back; the log goes on")
-        self.away = False
-
-    def lost(self, error: Exception) -> None:
-        """Wait before the next attempt. Raises `error` once RECONNECT_S are over."""
-        now = self._transport.clock()
-        steady = self._opened_at is not None and now - self._opened_at >= _STEADY_S
-        if self._lost_at is None or steady:
-            self._lost_at, self._tries = now, 0
-        self._opened_at = None
-        if self._transport.closed or now - self._lost_at >= RECONNECT_S:
-            raise error
-        if not self.away:
-            self._on_notice(f"the connection was lost ({error}); trying for {RECONNECT_S:g} s to read on")
-        self.away = True
-        self._transport.sleep(min(0.2 * 2**self._tries, 2.0))
-        self._tries += 1
-
-
 def _followed(
     transport: Transport, path: str, query: Query, on_notice: Callable[[str], None]
 ) -> Generator[str, None, None]:
-    position, losses = LogPosition(), _Reconnect(transport, on_notice)
+    position, losses = LogPosition(), Reconnect(transport, on_notice, "the log")
     asked = dict(query)
     while True:
         try:
@@ -115,7 +70,7 @@ def _followed(
                 raise
             losses.lost(error)
         except ApiError as error:
-            if not losses.ever or error.status not in _MAY_RECOVER | {404}:
+            if not losses.ever or error.status not in MAY_RECOVER | {404}:
                 raise
             if error.status == 404:
                 return  # the followed replica or run ended meanwhile

@@ -193,11 +193,14 @@ class Transport:
         query: Query | None = None,
         headers: Mapping[str, str] | None = None,
         endless: bool = False,
+        silence_s: float | None = None,
         patience_s: float | None = None,
     ) -> Iterator[Response]:
-        """Yield the response of a GET with its body unread; `endless` bodies may be silent for any time."""
+        """Yield the response of a GET with its body unread; `endless` bodies may be silent for any time, others
+        for `silence_s` (by default the client's time-out).
+        """
         target, sent = _target(path, query), self._headers | dict(headers or {})
-        timeout_s = None if endless else self._timeout_s
+        timeout_s = None if endless else silence_s or self._timeout_s
 
         def once() -> Response:
             with self._translated(path), self._slow():

@@ -6,6 +6,7 @@ from typing import get_args
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from headrace.common.contracts.vocabulary import FollowEnd
 from headrace.manager.domain.lifecycle.replica_state import EndCause
 
 SESSIONS = Gauge("headrace_manager_sessions", "Sessions of the installation by status, without ended ones.", ["status"])
@@ -58,6 +59,14 @@ SNAPSHOT_BYTES = Counter(
 SNAPSHOT_REQUESTS = Gauge(
     "headrace_manager_snapshot_requests", "Requests of agents for parts of model folders that are answered now."
 )
+FOLLOWERS = Gauge("headrace_manager_followers", "Streams of live events that are open.")
+FOLLOWERS_ENDED = Counter(
+    "headrace_manager_ended_followers_total",
+    "Streams of live events that the manager ended.",
+    ["reason"],  # vocabulary.FollowEnd
+)
+for _reason in get_args(FollowEnd):
+    FOLLOWERS_ENDED.labels(_reason)
 TABLES_PUBLISHED = Counter(
     "headrace_manager_published_total", "Plans, route tables and rule tables published on the bus.", ["message"]
 )

@@ -65,11 +65,13 @@ from headrace.manager.usecases.facade import UseCases
 from headrace.manager.usecases.failed_attempts import FailedAttempts
 from headrace.manager.usecases.files import Files
 from headrace.manager.usecases.folders import Folders
+from headrace.manager.usecases.followers import Followers
 from headrace.manager.usecases.history import History
 from headrace.manager.usecases.idempotency import Idempotency
 from headrace.manager.usecases.identities import Identities
 from headrace.manager.usecases.join_tokens import JoinTokens
 from headrace.manager.usecases.joining import Joining
+from headrace.manager.usecases.live_events import LiveEvents
 from headrace.manager.usecases.logins import Logins
 from headrace.manager.usecases.logs import Logs
 from headrace.manager.usecases.model_sources import ModelSources
@@ -171,11 +173,12 @@ async def build(settings: Settings) -> AsyncIterator[Sequence[Task]]:
 def make_manager(settings: Settings, edges: Edges) -> Manager:
     """Return a manager on these edges; it opens nothing."""
     pool, bus = edges.pool, edges.bus
+    followers = Followers()
     pokes, outcomes = LoopPokes(), LastRuleOutcomes(monotonic=edges.clocks.monotonic)
     proxies = AppProxyReports(edges.clocks.utc, pokes.poke, connected=lambda: bus.connected)
     agents = AgentLiveness(pool, bus, pokes.poke, lost_after=settings.lost_after, monotonic=edges.clocks.monotonic)
     authority = BusAuthority(settings.bus_signing_file)
-    loops = make_loops(settings, edges, proxies, agents, authority, pokes)
+    loops = make_loops(settings, edges, proxies, agents, authority, pokes, followers)
     heard = HeardInstances(edges.clocks.monotonic)
     started_at = edges.clocks.utc()
     instances = InstancesLoop(
@@ -195,6 +198,7 @@ def make_manager(settings: Settings, edges: Edges) -> Manager:
         own_ports=BusOwnPorts(bus, proxies),
         authority=authority,
         own=instances,
+        followers=followers,
     )
     inbox = BusInbox(
         bus,
@@ -247,6 +251,7 @@ def make_use_cases(
     own_ports: OwnPortQuestions,
     authority: BusAuthority,
     own: ManagerState,
+    followers: Followers,
 ) -> UseCases:
     """Return all use cases on these edges and ports."""
     pool, storage, clock = edges.pool, edges.storage, edges.clocks.utc
@@ -297,6 +302,7 @@ def make_use_cases(
         history=History(pool, snapshots),
         audit=Audit(pool),
         logs=Logs(pool, reader, clock),
+        live_events=LiveEvents(pool, followers, idle=lifetimes.idle),
         validations=Validations(pool, resolver, pokes, limits),
         agents=Agents(pool, address_policy(settings), identities, pokes),
         agent_drains=AgentDrains(pool, pokes, clock),

@@ -16,6 +16,7 @@ from headrace.manager.loops.counting import CountingLoop
 from headrace.manager.loops.definitions import DefinitionsLoop
 from headrace.manager.loops.drains import DrainsLoop
 from headrace.manager.loops.housekeeping import HousekeepingLoop, Retention
+from headrace.manager.loops.live_changes import LiveChangesLoop
 from headrace.manager.loops.measuring import MeasuringLoop
 from headrace.manager.loops.placement import PlacementLoop
 from headrace.manager.loops.pokes import LoopPokes
@@ -31,6 +32,7 @@ from headrace.manager.settings import (
 )
 from headrace.manager.store import tables
 from headrace.manager.usecases.definition_reader import DefinitionReader
+from headrace.manager.usecases.followers import Followers
 from headrace.manager.usecases.parsing import ParserPool
 from headrace.manager.usecases.ports import LoopName
 from headrace.manager.wiring_edges import Edges
@@ -42,6 +44,8 @@ HOUSEKEEPING_EVERY = timedelta(minutes=1)
 COUNTING_EVERY = timedelta(seconds=10)
 SNAPSHOTS_EVERY = timedelta(minutes=5)
 DEFINITIONS_EVERY = timedelta(seconds=1)
+LIVE_CHANGES_EVERY = timedelta(seconds=0.25)
+"""A thing is told of once a pass, so at most four times a second."""
 REST = 1.0
 """A loop that is poked all the time works at most half of the time, so that pokes meanwhile are handled in one pass."""
 
@@ -53,6 +57,7 @@ def make_loops(
     agents: AgentLiveness,
     authority: BusAuthority,
     pokes: LoopPokes,
+    followers: Followers,
 ) -> LoopRunner:
     """Return the runner of all loops but those that import model URIs and tell of this process."""
     pool, bus, clock, monotonic = edges.pool, edges.bus, edges.clocks.utc, edges.clocks.monotonic
@@ -81,6 +86,7 @@ def make_loops(
     revocations = RevocationsLoop(
         pool, bus, authority, pokes.poke, url=settings.nats_url, ca_file=settings.ca_file, monotonic=monotonic
     )
+    live = LiveChangesLoop(pool, followers, idle=settings.login_idle, monotonic=monotonic)
     passes: dict[LoopName, Callable[[], Awaitable[None]]] = {
         "services": services.one_pass,
         "placement": PlacementLoop(pool, clock, pokes.poke).one_pass,
@@ -96,6 +102,7 @@ def make_loops(
         "measuring": measuring.one_pass,
         "definitions": DefinitionsLoop(definitions, pokes.poke, monotonic=monotonic).one_pass,
         "snapshots": SnapshotsLoop(pool, edges.storage).one_pass,
+        "live-changes": live.one_pass,
         "counting": CountingLoop(pool).one_pass,
     }
     periods: dict[LoopName, timedelta] = {
@@ -105,6 +112,7 @@ def make_loops(
         "definitions": DEFINITIONS_EVERY,
         "secrets": HOUSEKEEPING_EVERY,
         "snapshots": SNAPSHOTS_EVERY,
+        "live-changes": LIVE_CHANGES_EVERY,
         "counting": COUNTING_EVERY,
     }
     return LoopRunner(

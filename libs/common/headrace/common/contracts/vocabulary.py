@@ -81,6 +81,29 @@ SortOrder = Literal["asc", "desc"]
 FoundKind = Literal["service", "folder", "project", "machine", "user"]
 """What a search finds."""
 
+LiveKind = Literal[
+    "service",
+    "validation",
+    "token",
+    "client",
+    "rule",
+    "secret",
+    "folder",
+    "resource-preset",
+    "resource-group",
+    "project",
+    "user",
+    "agent",
+    "join-token",
+    "identity",
+]
+"""Of what live events tell that it changed. service: also its replicas, revisions and rollout. folder: also what the model store
+says of it. project: also its members. user: also its keys and logins. agent: also its drains."""
+
+FollowEnd = Literal["too-slow", "no-access", "stopping"]
+"""Why a manager ends a stream of live events. too-slow: the reader takes less than there is. no-access: its key or login has ended,
+or it may not see the project any more. stopping: the manager stops."""
+
 SessionStatus = Literal["pending", "placed", "running", "draining", "stopping", "ended"]
 """pending: waits for a machine. placed: in a machine's plan. running: its main kernel runs. draining, stopping, ended:
 on the way out."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from functools import lru_cache
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from aiohttp import web
@@ -23,6 +22,7 @@ from headrace.manager.api import (
     console,
     decisions,
     definitions,
+    events,
     files,
     folders,
     history,
@@ -60,6 +60,7 @@ from headrace.manager.api.conditions import tagged, wanted_tags
 from headrace.manager.api.console import WebConsole
 from headrace.manager.api.idempotency import created
 from headrace.manager.api.incoming import MAX_BODY_BYTES, check_encoding, check_path, read_body, read_query
+from headrace.manager.api.installed import installed_version
 from headrace.manager.api.openapi import make_document
 from headrace.manager.api.presented import presented
 from headrace.manager.api.routing import Call, Endpoint, Reply, Routes, json_reply
@@ -121,6 +122,7 @@ ENDPOINTS: tuple[Endpoint, ...] = tuple(
         identities.routes,
         joining.routes,
         logs.routes,
+        events.routes,
         validations.routes,
         agents.routes,
         targets.routes,
@@ -129,14 +131,6 @@ ENDPOINTS: tuple[Endpoint, ...] = tuple(
     for endpoint in routes.endpoints
 )
 """Every route; /v1/services/available comes before /v1/services/{service}."""
-
-
-def installed_version() -> str:
-    """Return the installed version of Headrace."""
-    try:
-        return version("headrace")
-    except PackageNotFoundError:
-        return "0"
 
 
 @lru_cache(maxsize=1)
@@ -158,6 +152,11 @@ def make_api(
         app.router.add_route(endpoint.method, endpoint.path, _handler(endpoint, use))
     agent_files.add_routes(app, use.snapshot_files)
     console.add_routes(app, web_console)
+
+    async def stop(_: web.Application) -> None:
+        use.live_events.stop()  # before open requests are waited for
+
+    app.on_shutdown.append(stop)
     return app
 
 

@@ -34,6 +34,7 @@ class Retention:
     deleted: timedelta = timedelta(days=30)
     revocations: timedelta = timedelta(days=1)
     logins: timedelta = timedelta(minutes=10)
+    live_changes: timedelta = timedelta(minutes=10)
 
 
 class HousekeepingLoop:
@@ -60,6 +61,7 @@ class HousekeepingLoop:
             "logins": kept.logins,
             "login_codes": kept.logins,
             "login_attempts": kept.logins,
+            "live_changes": kept.live_changes,
             "machines": kept.deleted,
             "join_tokens": kept.deleted,
             "bus_identities": kept.deleted,

@@ -63,6 +63,10 @@ delete from idempotency_keys where (credential, key) in (
 delete from login_attempts where subject in (
     select subject from login_attempts where began_at < now() - $1::interval order by began_at limit $2 for update skip locked)
 
+-- name: live_changes
+delete from live_changes where id in (
+    select id from live_changes where at < now() - $1::interval order by at limit $2 for update skip locked)
+
 -- name: join_tokens
 delete from join_tokens where id in (
     select id from join_tokens where expires_at < now() - $1::interval order by expires_at limit $2 for update skip locked)

@@ -25,6 +25,7 @@ from headrace.manager.usecases.idempotency import Idempotency
 from headrace.manager.usecases.identities import Identities
 from headrace.manager.usecases.join_tokens import JoinTokens
 from headrace.manager.usecases.joining import Joining
+from headrace.manager.usecases.live_events import LiveEvents
 from headrace.manager.usecases.logins import Logins
 from headrace.manager.usecases.logs import Logs
 from headrace.manager.usecases.model_store import ModelStore
@@ -85,6 +86,7 @@ class UseCases:
     history: History
     audit: Audit
     logs: Logs
+    live_events: LiveEvents
     validations: Validations
     resolutions: Resolutions
     agents: Agents

@@ -31,6 +31,7 @@ LoopName = Literal[
     "counting",
     "snapshots",
     "imports",
+    "live-changes",
 ]
 
 

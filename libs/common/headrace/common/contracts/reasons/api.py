@@ -35,6 +35,7 @@ class ApiReason(ReasonCode):
         "the source of a model URI does not answer, or not as it should",
     )
     PASSWORDS_BUSY = "passwords-busy", "too many passwords are being checked"
+    FOLLOWERS_FULL = "followers-full", "the manager has as many streams of live events as it may have, or it stops"
     SECRET_KEY_CHANGED = (
         "secret-key-changed",
         "stored secrets were encrypted with another secret key than this manager's",
