@@ -7,12 +7,14 @@ import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
 import structlog
 
 from headrace.manager.domain.console_answers import ENCODINGS, PAGE, BuiltConsole, ConsoleFile, media_type
+from headrace.manager.threads import in_thread
 
 log = structlog.get_logger()
 PACKAGED: Final = Path(__file__).parent / "console"
@@ -37,9 +39,12 @@ class ConsoleFiles:
         self._seen: tuple[int, ...] | None = None
         self._built: BuiltConsole | None = None
         self._one = asyncio.Lock()
+        self._thread = ThreadPoolExecutor(1, "console-files")  # of its own: a disk that hangs holds up nobody else
 
     async def built(self) -> BuiltConsole | None:
         """Return the console as it was built last; None where there is none."""
+        if self._built is not None and self._one.locked():
+            return self._built
         async with self._one:
             now = self._monotonic()
             if self._looked_at is None or now - self._looked_at >= _LOOK_EVERY_S:
@@ -49,12 +54,11 @@ class ConsoleFiles:
 
     async def _look(self) -> None:
         try:
-            async with asyncio.timeout(_READ_S):
-                found = await asyncio.to_thread(_identity, self.folder)
-                if found is None or found == self._seen:
-                    return
-                self._built = await asyncio.to_thread(read_console, self.folder)
-                self._seen = found
+            found = await in_thread(self._thread, lambda: _identity(self.folder), timeout_s=_READ_S)
+            if found is None or found == self._seen:
+                return
+            self._built = await in_thread(self._thread, lambda: read_console(self.folder), timeout_s=_READ_S)
+            self._seen = found
         except (OSError, ValueError) as error:  # of a slow file system TimeoutError, too
             log.warning("console_unreadable", folder=str(self.folder), why=str(error) or "it takes too long")
 
