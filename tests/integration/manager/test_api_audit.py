@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
+import httpx
 import pytest
 
 from headrace.common.contracts.ids import new_uuid
 from headrace.common.db.pool import Pool
+from headrace.manager.api import audit as audit_api
 from headrace.manager.store import events
 from tests.support.api import Api
 from tests.support.worlds.manager_api import ManagerApi
@@ -136,3 +141,80 @@ async def test_a_wrong_question_is_refused(api: ManagerApi, wrong: dict[str, str
 async def _insert(pool: Pool, action: str, number: int) -> None:
     for _ in range(number):
         await pool.execute("insert into events (id, actor, action) values ($1, 'ada', $2)", new_uuid(), action)
+
+
+async def test_one_change_is_read_by_its_id_by_operators_and_the_owners_of_its_project(api: ManagerApi) -> None:
+    await api.admin.call("POST", "/v1/projects", {"name": "search", "quota": {"cpu": 4}})
+    owner = await api.user("ada", search="owner")
+    member = await api.user("bob", search="member")
+    await owner.call("PATCH", "/v1/projects/search", {"description": "finds things"})
+    (entry,) = await listed(owner, project="search", action="project.updated")
+    assert entry == await owner.call("GET", f"/v1/audit/{entry['id']}")
+    assert (entry["before"], entry["after"]) == ({"description": ""}, {"description": "finds things"})
+    (key,) = (await owner.call("GET", "/v1/users/ada/keys"))["items"]
+    assert (entry["key_id"], entry["key"]) == (key["id"], key["name"])
+    assert (await api.admin.call("GET", f"/v1/audit/{entry['id']}"))["actor"] == "ada"
+    await member.call("GET", f"/v1/audit/{entry['id']}", expect=404)
+    (of_all,) = await listed(api.admin, action="installation.created", limit="1")
+    await owner.call("GET", f"/v1/audit/{of_all['id']}", expect=404)
+    await api.admin.call("GET", f"/v1/audit/{new_uuid()}", expect=404)
+    await api.admin.call("GET", "/v1/audit/x", expect=404)
+
+
+@pytest.mark.parametrize("sent", [b"caf\xe9", b"x" * 1001, b"a\tb"])
+async def test_a_message_that_is_none_is_refused_and_nothing_is_changed(api: ManagerApi, sent: bytes) -> None:
+    answer = await api.admin.http.post("/v1/projects", json={"name": "search"}, headers={b"X-Headrace-Message": sent})
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, "X-Headrace-Message")
+    await api.admin.call("GET", "/v1/projects/search", expect=404)
+
+
+async def test_as_csv_it_is_a_file_that_no_spreadsheet_runs(api: ManagerApi) -> None:
+    formula = '=HYPERLINK("http://evil.example","x")'
+    await api.admin.call("POST", "/v1/projects", {"name": "search", "description": formula})
+    headers = {b"X-Headrace-Message": "=1+1, für „alle“".encode()}
+    await api.admin.http.patch("/v1/projects/search", json={"description": "b"}, headers=headers)
+    answer = await api.admin.http.get("/v1/audit?format=csv&action=project.*")
+    assert answer.headers["Content-Type"] == "text/csv; charset=utf-8"
+    assert "attachment" in answer.headers["Content-Disposition"]
+    updated, created = csv.DictReader(io.StringIO(answer.text, newline=""))
+    assert (updated["actor"], updated["message"]) == ("admin", "'=1+1, für „alle“")
+    assert json.loads(created["after"])["description"] == json.loads(updated["before"])["description"] == formula
+    assert not [cell for cell in (*updated.values(), *created.values()) if cell.startswith(("=", "+", "-", "@"))]
+
+
+async def test_a_file_that_is_not_complete_says_where_it_goes_on(
+    api: ManagerApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await _insert(api.pool, "often.again", 12)
+    monkeypatch.setattr(audit_api, "PAGE_LINES", 2)
+    monkeypatch.setattr(audit_api, "MAX_CSV_PAGES", 3)
+
+    async def rows(**query: str) -> list[list[str]]:
+        answer = await api.admin.http.get("/v1/audit?" + urlencode({"format": "csv", "action": "often.again"} | query))
+        return list(csv.reader(io.StringIO(answer.text, newline="")))[1:]
+
+    first = await rows()
+    assert [row[0] for row in first[6:]] == ["more"]
+    second = await rows(cursor=first[6][1])
+    assert len({row[0] for row in [*first[:6], *second[:6]]}) == 12
+    assert [row[0] for row in (await rows(limit="3"))[3:]] == ["more"]
+    monkeypatch.setattr(audit_api, "MAX_CSV_PAGES", 100)
+    assert len(await rows()) == 12
+    assert await refused(api.admin, 400, format="xml")
+
+
+async def test_a_file_that_breaks_off_does_not_look_whole(api: ManagerApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    await _insert(api.pool, "often.again", 6)
+    monkeypatch.setattr(audit_api, "PAGE_LINES", 2)
+    read, pages = events.audit, []
+
+    async def once(*given: Any, **more: Any) -> Any:
+        pages.append(1)
+        if len(pages) == 2:
+            raise ConnectionError("the database is away")
+        return await read(*given, **more)
+
+    monkeypatch.setattr(events, "audit", once)
+    with pytest.raises(httpx.HTTPError):
+        await api.admin.http.get("/v1/audit?format=csv")
+    assert len(pages) == 2

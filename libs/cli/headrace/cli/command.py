@@ -24,6 +24,7 @@ from headrace.cli.session import current
 F = TypeVar("F", bound=Callable[..., None])
 _MAX_NAMED = 5
 """Commands that the error about an option names."""
+_MESSAGE = Annotated[str, typer.Option("--message", "-m", help="Why; kept in the audit log.")]
 _JSON = Annotated[bool, typer.Option("--json", help="Print JSON: objects, arrays for lists, a line each for streams.")]
 
 
@@ -95,6 +96,12 @@ class Commands(typer.Typer):
         return made
 
 
+def changing(function: F) -> F:
+    """Decorator of a command that changes something: it has `--message`, which goes with each of its requests."""
+    function.changing = True  # type: ignore[attr-defined]  # read by _make
+    return function
+
+
 def command(where: Commands, name: str) -> Callable[[F], F]:
     """Decorator that registers a function as the command `name`; its first parameter gets the Session."""
 
@@ -137,14 +144,21 @@ def _make(name: str, function: Callable[..., None], where: typer.Typer) -> None:
     parameters = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
     shared: dict[str, Any] = {p.name: p.annotation for p in parameters if is_dataclass(p.annotation)}
 
+    says_why = hasattr(function, "changing")
+
     def call(ctx: typer.Context, json: bool, **values: Any) -> None:
         session = current(ctx)
+        if says_why:
+            session.message = values.pop("message")
         session.output.as_json = session.output.as_json or json
         for parameter, flags in shared.items():
             values[parameter] = flags(**{field.name: values.pop(field.name) for field in fields(flags)})
         function(session, **values)
 
-    _copy_signature(call, function, [*_spread(parameters)])
+    shown = [*_spread(parameters)]
+    if says_why:
+        shown.append(inspect.Parameter("message", inspect.Parameter.KEYWORD_ONLY, default="", annotation=_MESSAGE))
+    _copy_signature(call, function, shown)
     where.command(name)(call)
 
 

@@ -33,6 +33,8 @@ class Session:
         """`--url`."""
         self.data: Path | None = None
         """`--data`: data folder of the stack to use."""
+        self.message = ""
+        """`--message`: why this command changes something."""
         self.patient = True
         """Wait for a manager that restarts; off for commands that check if it is reachable."""
         self._config = config
@@ -92,10 +94,11 @@ class Session:
                 target.key,
                 verify=str(target.ca_file) if target.ca_file else True,
                 on_wait=self.output.note,
+                message=self.message,
                 patience_s=PATIENCE_S if patient else 0.0,
                 timeout_s=ANSWER_S if patient else THERE_S,
             )
-        except ValueError as error:  # the key, or the file of the CA
+        except ValueError as error:  # the key, the message, or the file of the CA
             raise usage(str(error)) from None
 
     def close(self) -> None:

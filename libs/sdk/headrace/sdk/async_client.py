@@ -51,6 +51,8 @@ class AsyncAudit(AsyncGroup):
     """Twin of `Audit`."""
 
     list = iterated(Audit.list)
+    show = awaited(Audit.show)
+    csv = iterated(Audit.csv, long=True)
 
 
 class AsyncClients(AsyncGroup):
@@ -285,6 +287,7 @@ class AsyncClient(AsyncGroup):
         verify: bool | str = True,
         patience_s: float = 0.0,
         on_wait: Callable[[str], None] | None = None,
+        message: str = "",
         parallel: int = PARALLEL,
     ) -> None:
         """As Client. `parallel`: calls at once; further ones wait. Callbacks (`on_wait`, `progress`, …) are called in threads."""
@@ -297,6 +300,7 @@ class AsyncClient(AsyncGroup):
             verify=verify,
             patience_s=patience_s,
             on_wait=on_wait,
+            message=message,
         )
         calls = Calls(client, parallel=parallel)
         super().__init__(calls, "")

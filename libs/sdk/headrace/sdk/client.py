@@ -60,14 +60,16 @@ class Client:
         verify: bool | str = True,
         patience_s: float = 0.0,
         on_wait: Callable[[str], None] | None = None,
+        message: str = "",
     ) -> None:
         """`url`: the manager's, for example http://127.0.0.1:8080. `key`: an API key, or the token of a login; empty to log in by
         `logins.start()`. `timeout_s`: longest silence within one response.
 
         `verify`: True to check the server's certificate, or the path of the CA file. `patience_s`: how long each
         request, also one that is not repeated otherwise, waits for a server that accepts no connections, such as one
-        that restarts; `on_wait` is called after a second of it. Raises ValueError if `url` is not an http(s) URL, `key` cannot be one, or
-        the CA file cannot be used.
+        that restarts; `on_wait` is called after a second of it. `message`: why this client makes changes, a line of at most 1,000
+        characters for the audit log; one that a call has itself counts instead. Raises ValueError if `url` is not an http(s) URL,
+        `key` or `message` cannot be one, or the CA file cannot be used.
         """
         self._transport = Transport(
             url,
@@ -78,6 +80,7 @@ class Client:
             verify=verify,
             patience_s=patience_s,
             on_wait=on_wait,
+            message=message,
         )
 
     @cached_property

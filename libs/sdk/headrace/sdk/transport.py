@@ -17,6 +17,7 @@ from uuid import uuid4
 from pydantic import BaseModel, ValidationError
 
 from headrace.common.contracts.http.page import Page
+from headrace.common.contracts.message_header import MESSAGE_HEADER, why_no_message
 from headrace.sdk.connections import BrokenError, ConnectFailedError, Pool, Response, SilentError
 from headrace.sdk.errors import AnswerLostError, ApiError, HeadraceError, UnexpectedAnswerError, UnreachableError
 
@@ -55,17 +56,20 @@ class Transport:
         verify: bool | str,
         patience_s: float = 0.0,
         on_wait: Callable[[str], None] | None = None,
+        message: str = "",
         sleep: Callable[[float], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`patience_s`: how long a request waits for a server that refuses connections; `on_wait` is called after a
-        second of it.
+        second of it. `message`: why changes are made.
         """
         if not url.startswith(("http://", "https://")):
             raise ValueError(f"{url!r} is not a URL of a server; allowed: http://… or https://…")
         key = key.strip()  # a key from a file ends with its line
         if not (key.isascii() and key.isprintable()):
             raise ValueError("the API key has characters that no key has; allowed: printable ASCII")
+        if (wrong := why_no_message(message)) is not None:
+            raise ValueError(f"message: found {wrong[0]}; allowed: {wrong[1]}")
         self.url = url.rstrip("/")
         self.retries = retries
         self.sleep = sleep or self._pause
@@ -83,6 +87,7 @@ class Transport:
             verify=verify,
             patience_s=patience_s,
             on_wait=on_wait,
+            message=message,
             clock=clock,
         )
         self._said_slow = False
@@ -91,6 +96,8 @@ class Transport:
         self._headers = {"User-Agent": "headrace-sdk", "Accept": "*/*"}
         if key:
             self._headers["Authorization"] = f"Bearer {key}"
+        # field values are written as Latin-1, and servers read this one as UTF-8
+        self._why = {MESSAGE_HEADER: message.encode().decode("latin-1")} if message else {}
         self.pool = Pool(self.url, connect_timeout_s=connect_timeout_s, verify=verify)
 
     def close(self) -> None:
@@ -143,7 +150,7 @@ class Transport:
 
         Generated `content` needs a Content-Length.
         """
-        sent = dict(headers or {})
+        sent = dict(headers or {}) | ({} if method in _SAFE else self._why)
         if if_match is not None:
             sent["If-Match"] = f'"{if_match}"'
         if body is not None:

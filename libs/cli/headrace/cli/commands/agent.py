@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from headrace.cli.command import Commands, commands
+from headrace.cli.command import Commands, changing, commands
 from headrace.cli.commands.agent_drain import drain_lines
 from headrace.cli.commands.flags import Yes, confirmed
 from headrace.cli.commands.suggestions import complete_agent
@@ -139,6 +139,7 @@ def show(session: Session, agent: Agent) -> None:
     _parts(session, found)
 
 
+@changing
 def address(
     session: Session,
     agent: Agent,
@@ -160,6 +161,7 @@ def address(
     session.output.facts(found, (("agent", found.id), *_allowed(found)))
 
 
+@changing
 def label(
     session: Session,
     agent: Agent,
@@ -195,6 +197,7 @@ def cordon(
     session.output.facts(found, (("agent", found.id), *_cordoned(found)))
 
 
+@changing
 def uncordon(session: Session, agent: Agent) -> None:
     """Place replicas on an agent's machine again; a drain that is under way is cancelled."""
     found = session.client.agents.uncordon(agent)
@@ -217,6 +220,7 @@ def remove(
     session.output.note(f"{agent} is removed; should it come back: headrace agent admit {agent}")
 
 
+@changing
 def admit(session: Session, agent: Agent) -> None:
     """Accept reports of a removed agent again; it is a new one then."""
     session.client.agents.admit(agent)

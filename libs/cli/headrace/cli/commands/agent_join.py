@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from headrace.cli.command import Commands, commands
+from headrace.cli.command import Commands, changing, commands
 from headrace.cli.commands.join_token import Ttl, Uses, create_join_token
 from headrace.cli.commands.suggestions import complete_group
 from headrace.cli.parsing import pairs
@@ -18,6 +18,7 @@ def register(app: Commands) -> None:
     commands(app, {"join-token": join_token})
 
 
+@changing
 def join_token(
     session: Session,
     group: Annotated[

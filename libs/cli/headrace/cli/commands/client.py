@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from headrace.cli.command import Commands, commands
+from headrace.cli.command import Commands, changing, commands
 from headrace.cli.commands.callers import CallerFlags, Unlimited, UnsetCaller, limits_text
 from headrace.cli.commands.flags import Service, Yes, confirmed
 from headrace.cli.commands.in_force import NoWait, print_revocation, words
@@ -37,6 +37,7 @@ def register(app: Commands) -> None:
     commands(app, {"create": create, "ls": ls, "update": update, "rotate": rotate, "rm": rm})
 
 
+@changing
 def create(
     session: Session,
     service: Service,
@@ -54,6 +55,7 @@ def ls(session: Session, service: Service) -> None:
     session.output.table(session.client.clients.list(service), _COLUMNS, empty="no clients")
 
 
+@changing
 def update(
     session: Session,
     service: Service,
@@ -71,6 +73,7 @@ def update(
     session.output.facts(client, facts)
 
 
+@changing
 def rotate(session: Session, service: Service, name: Name, yes: Yes = False) -> None:
     """Replace a client's secret and show the new one, only this once. Prints at which app-proxies the old one is
     refused.
@@ -84,6 +87,7 @@ def rotate(session: Session, service: Service, name: Name, yes: Yes = False) -> 
         session.output.note(f"the old secret: {words(seen)}")
 
 
+@changing
 def rm(session: Session, service: Service, name: Name, yes: Yes = False, no_wait: NoWait = False) -> None:
     """Delete a client, end its open requests, and print at which app-proxies that is in force."""
     confirmed(f"end the client {name} of {service}?", yes=yes)

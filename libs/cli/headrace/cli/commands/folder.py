@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from headrace.cli.command import Commands, commands
+from headrace.cli.command import Commands, changing, commands
 from headrace.cli.commands.flags import Folder, OfProject, Project, Yes, confirmed
 from headrace.cli.commands.manifest import show_manifest
 from headrace.cli.config import state_folder
@@ -71,6 +71,7 @@ def register(app: Commands) -> None:
     )
 
 
+@changing
 def create(
     session: Session,
     name: Annotated[str, typer.Argument(metavar="NAME", help="Unique in its project.")],
@@ -100,6 +101,7 @@ def show(session: Session, folder: Folder, project: Project = None) -> None:
     _show(session, session.client.folders.get(folder, project=session.project(project, of=folder)))
 
 
+@changing
 def rename(
     session: Session,
     folder: Folder,
@@ -132,6 +134,7 @@ def manifest(session: Session, folder: Folder, project: Project = None) -> None:
     show_manifest(session, session.client.folders.manifest(folder, project=session.project(project, of=folder)))
 
 
+@changing
 def upload(
     session: Session,
     folder: Folder,
@@ -280,6 +283,7 @@ def uploads(
         raise CliError(f"there is no upload {', '.join(gone)} into {there.name}")
 
 
+@changing
 def mkdir(
     session: Session,
     folder: Folder,
@@ -291,6 +295,7 @@ def mkdir(
     session.output.done(f"{made.path} is a directory of {folder}", directory=made.path)
 
 
+@changing
 def mv(
     session: Session,
     folder: Folder,
@@ -318,6 +323,7 @@ def _print_left_out(left_out: Sequence[LeftOut]) -> None:
         sys.stderr.write(f"… and {len(left_out) - _MAX_SHOWN:,} more; --json names all\n")
 
 
+@changing
 def rm(
     session: Session,
     folder: Folder,

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from headrace.cli.command import Commands, commands
+from headrace.cli.command import Commands, changing, commands
 from headrace.cli.output import Columns
 from headrace.cli.parsing import lifetime_s
 from headrace.cli.session import Session
@@ -43,6 +43,7 @@ def ls(session: Session) -> None:
     session.output.table(session.client.join_tokens.list(), _COLUMNS, empty="no join tokens")
 
 
+@changing
 def revoke(
     session: Session, token_id: Annotated[str, typer.Argument(metavar="ID", help="See: headrace join-token ls.")]
 ) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from headrace.cli.command import Commands, commands
+from headrace.cli.command import Commands, changing, commands
 from headrace.cli.commands.flags import Yes, confirmed
 from headrace.cli.commands.suggestions import complete_project, complete_user
 from headrace.cli.commands.unset import emptied, unset_flag
@@ -65,6 +65,7 @@ def register(app: Commands) -> None:
     )
 
 
+@changing
 def create(
     session: Session,
     name: Annotated[str, typer.Argument(metavar="NAME", help="Unique in the installation.")],
@@ -100,6 +101,7 @@ def show(session: Session, project: Name) -> None:
     _show(session, found, session.client.projects.usage(str(found.id)))
 
 
+@changing
 def update(
     session: Session,
     project: Name,
@@ -140,6 +142,7 @@ def _changes(
     return given if description is None else given | {"description": description}
 
 
+@changing
 def rm(session: Session, project: Name, yes: Yes = False) -> None:
     """Delete a project that has no services and no folders."""
     confirmed(f"delete the project {project}?", yes=yes)
@@ -180,6 +183,7 @@ def members(session: Session, project: Name) -> None:
     session.output.table(session.client.projects.members(project), _MEMBERS, empty="no members")
 
 
+@changing
 def add_member(
     session: Session,
     project: Name,
@@ -191,6 +195,7 @@ def add_member(
     session.output.facts(member, (("user", member.user), ("role", member.role)))
 
 
+@changing
 def rm_member(session: Session, project: Name, user: User) -> None:
     """Remove a user from the project."""
     session.client.projects.remove_member(project, user)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from headrace.cli.command import Commands, commands
+from headrace.cli.command import Commands, changing, commands
 from headrace.cli.commands.join_token import Ttl, Uses, create_join_token
 from headrace.cli.session import Session
 
@@ -12,6 +12,7 @@ def register(app: Commands) -> None:
     commands(app, {"join-token": join_token})
 
 
+@changing
 def join_token(session: Session, ttl: Ttl = "1h", uses: Uses = 1) -> None:
     """Print the line to run on a new machine, by which an app-proxy joins the installation."""
     create_join_token(session, "proxy", ttl, uses)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from headrace.cli.command import Commands, commands
+from headrace.cli.command import Commands, changing, commands
 from headrace.cli.commands.flags import Yes, confirmed
 from headrace.cli.commands.suggestions import complete_group
 from headrace.cli.output import Columns
@@ -26,6 +26,7 @@ def register(app: Commands) -> None:
     commands(app, {"create": create, "ls": ls, "rm": rm})
 
 
+@changing
 def create(session: Session, name: Name) -> None:
     """Create a resource group (operators). Machines join it: headrace agent join-token --group GROUP."""
     made = session.client.resource_groups.create(name)
@@ -37,6 +38,7 @@ def ls(session: Session) -> None:
     session.output.table(session.client.resource_groups.list(), _COLUMNS, empty="no resource groups")
 
 
+@changing
 def rm(session: Session, name: Existing, yes: Yes = False) -> None:
     """Delete a resource group without machines and services (operators)."""
     confirmed(f"delete the resource group {name}?", yes=yes)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from headrace.cli.command import Commands, commands
+from headrace.cli.command import Commands, changing, commands
 from headrace.cli.commands.flags import Message, Service
 from headrace.cli.session import Session
 from headrace.cli.text import cell
@@ -28,11 +28,13 @@ def pause(session: Session, service: Service, message: Message = "") -> None:
     _print(session, session.client.rollouts.pause(service, message=message))
 
 
+@changing
 def resume(session: Session, service: Service) -> None:
     """Let a paused rollout go on."""
     _print(session, session.client.rollouts.resume(service))
 
 
+@changing
 def promote(
     session: Session,
     service: Service,

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import typer
 
-from headrace.cli.command import Commands, commands
+from headrace.cli.command import Commands, changing, commands
 from headrace.cli.commands.flags import Service, Yes, confirmed
 from headrace.cli.commands.suggestions import complete_rule
 from headrace.cli.commands.unset import emptied, unset_flag
@@ -69,6 +69,7 @@ _UNSET = {"min": "min_replicas", "cooldown": "cooldown_s", "disabled": "enabled"
 """Field by flag, of those with a default."""
 
 
+@changing
 def add(
     session: Session,
     service: Service,
@@ -99,6 +100,7 @@ def add(
     _show(session, session.client.rules.create(service, spec))
 
 
+@changing
 def update(
     session: Session,
     service: Service,
@@ -150,6 +152,7 @@ def ls(session: Session, service: Service) -> None:
             session.output.line(cell(f"{rule.id}: {fired} at {cell(rule.outcome.at)}: {rule.outcome.reason.text}"))
 
 
+@changing
 def rm(session: Session, service: Service, rule_id: RuleId, yes: Yes = False) -> None:
     """Remove a rule."""
     confirmed(f"remove the rule {rule_id} of {service}?", yes=yes)

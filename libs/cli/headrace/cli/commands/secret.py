@@ -8,7 +8,7 @@ from typing import Annotated, Final
 
 import typer
 
-from headrace.cli.command import Commands, commands
+from headrace.cli.command import Commands, changing, commands
 from headrace.cli.commands.flags import Project, Yes, confirmed
 from headrace.cli.commands.suggestions import complete_secret
 from headrace.cli.errors import CliError
@@ -50,6 +50,7 @@ def register(app: Commands) -> None:
     commands(app, {"set": set_value, "ls": ls, "show": show, "rm": rm})
 
 
+@changing
 def set_value(
     session: Session,
     name: Annotated[
@@ -113,6 +114,7 @@ def show(session: Session, name: Name, project: Project = None) -> None:
     session.output.table(found.versions, _VERSIONS, empty="no versions")
 
 
+@changing
 def rm(session: Session, name: Name, project: Project = None, yes: Yes = False) -> None:
     """Delete a secret with all its versions (owners). Refused while services use it."""
     of = _project(session, project)

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from headrace.cli.command import Commands, commands
+from headrace.cli.command import Commands, changing, commands
 from headrace.cli.commands.flags import Yes, confirmed
 from headrace.cli.commands.suggestions import complete_project, complete_size
 from headrace.cli.commands.unset import emptied, unset_flag
@@ -52,6 +52,7 @@ def register(app: Commands) -> None:
     commands(app, {"create": create, "ls": ls, "show": show, "update": update, "rm": rm})
 
 
+@changing
 def create(
     session: Session,
     name: Annotated[
@@ -89,6 +90,7 @@ def show(session: Session, size: Name, project: OwnOf = None) -> None:
     _show(session, session.client.resource_presets.get(size, project=project))
 
 
+@changing
 def update(
     session: Session,
     size: Name,
@@ -120,6 +122,7 @@ def update(
     )
 
 
+@changing
 def rm(session: Session, size: Name, project: OwnOf = None, yes: Yes = False) -> None:
     """Delete a size. Services that have it stay as they are; their next revision needs another one, or slots."""
     confirmed(f"delete the size {size} {f'of {project}' if project else 'for all projects'}?", yes=yes)

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from headrace.cli.command import Commands, commands
+from headrace.cli.command import Commands, changing, commands
 from headrace.cli.commands.flags import OfProject, Project, Timeout
 from headrace.cli.commands.service.core import Wait, create_service
 from headrace.cli.commands.service.resolution_view import DryRun
@@ -72,6 +72,7 @@ def show(session: Session, model: Model, resource_group: Group = None, project: 
     session.output.facts(found, _facts(found))
 
 
+@changing
 def run(
     session: Session,
     model: Model,

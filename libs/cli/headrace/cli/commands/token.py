@@ -8,7 +8,7 @@ from uuid import UUID
 
 import typer
 
-from headrace.cli.command import Commands, commands
+from headrace.cli.command import Commands, changing, commands
 from headrace.cli.commands.callers import UNSET_CALLER, CallerFlags, Unlimited, limits_text
 from headrace.cli.commands.flags import WHEN
 from headrace.cli.commands.in_force import NoWait, print_revocation
@@ -60,6 +60,7 @@ def register(app: Commands) -> None:
     commands(app, {"create": create, "ls": ls, "update": update, "revoke": revoke})
 
 
+@changing
 def create(
     session: Session,
     limits: CallerFlags,
@@ -84,6 +85,7 @@ def ls(session: Session, service: Service = None, project: Project = None) -> No
     session.output.table(tokens.list(of), _COLUMNS, empty="no tokens")
 
 
+@changing
 def update(
     session: Session,
     words: Words,
@@ -108,6 +110,7 @@ def update(
     session.output.facts(token, facts)
 
 
+@changing
 def revoke(session: Session, words: Words, project: Project = None, no_wait: NoWait = False) -> None:
     """Revoke a token, end its open requests, and print at which app-proxies that is in force."""
     tokens, of, token_id = _one(session, words, project)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from headrace.cli.command import Commands, commands
+from headrace.cli.command import Commands, changing, commands
 from headrace.cli.commands.flags import User
 from headrace.cli.commands.unset import emptied, unset_flag
 from headrace.cli.output import Columns
@@ -35,6 +35,7 @@ def register(app: Commands) -> None:
     )
 
 
+@changing
 def create(
     session: Session,
     name: Annotated[str, typer.Argument(metavar="NAME", help="Unique in the installation.")],
@@ -53,6 +54,7 @@ def ls(session: Session) -> None:
     session.output.table(session.client.users.list(), _COLUMNS, empty="no users")
 
 
+@changing
 def update(
     session: Session,
     user: User,

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import typer
 
-from headrace.cli.command import Commands, commands
+from headrace.cli.command import Commands, changing, commands
 from headrace.cli.commands.flags import WHEN, User, Yes, confirmed
 from headrace.cli.commands.suggestions import complete_project
 from headrace.cli.commands.unset import emptied, unset_flag
@@ -51,6 +51,7 @@ def register(app: Commands) -> None:
     commands(app, {"key": key, "keys": keys, "update-key": update_key, "rm-key": rm_key})
 
 
+@changing
 def key(
     session: Session,
     user: User,
@@ -89,6 +90,7 @@ def keys(session: Session, user: User) -> None:
     session.output.table(session.client.users.keys(user), _KEYS, empty="no keys")
 
 
+@changing
 def update_key(
     session: Session,
     user: User,
@@ -128,6 +130,7 @@ def update_key(
     )
 
 
+@changing
 def rm_key(
     session: Session,
     user: User,

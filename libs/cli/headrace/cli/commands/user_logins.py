@@ -8,7 +8,7 @@ from uuid import UUID
 
 import typer
 
-from headrace.cli.command import Commands, commands
+from headrace.cli.command import Commands, changing, commands
 from headrace.cli.commands.flags import User, secret
 from headrace.cli.output import Columns
 from headrace.cli.session import Session
@@ -33,6 +33,7 @@ def register(app: Commands) -> None:
     commands(app, {"password": password, "logins": logins, "end-login": end_login})
 
 
+@changing
 def password(
     session: Session,
     user: User,
@@ -58,6 +59,7 @@ def logins(session: Session, user: User) -> None:
     session.output.table(session.client.logins.list(user), _LOGINS, empty="no logins")
 
 
+@changing
 def end_login(
     session: Session,
     user: User,

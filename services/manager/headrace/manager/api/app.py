@@ -59,7 +59,14 @@ from headrace.manager.api import (
 from headrace.manager.api.conditions import tagged, wanted_tags
 from headrace.manager.api.console import WebConsole
 from headrace.manager.api.idempotency import created
-from headrace.manager.api.incoming import MAX_BODY_BYTES, check_encoding, check_path, read_body, read_query
+from headrace.manager.api.incoming import (
+    MAX_BODY_BYTES,
+    check_encoding,
+    check_path,
+    read_body,
+    read_message,
+    read_query,
+)
 from headrace.manager.api.installed import installed_version
 from headrace.manager.api.openapi import make_document
 from headrace.manager.api.presented import presented
@@ -170,6 +177,8 @@ def _handler(endpoint: Endpoint, use: UseCases) -> Callable[[web.Request], Await
             actor = await use.auth.actor(presented(request))
             if not endpoint.reads and (why := access.write_refusal(actor)) is not None:
                 raise Forbidden(why)
+        if endpoint.changes:
+            actor = replace(actor, message=read_message(request))
         query = read_query(request, endpoint.query)
         body = await read_body(request, endpoint.body) if endpoint.body is not None else None
         if endpoint.conditional:

@@ -13,6 +13,7 @@ from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
 from headrace.common.contracts import wording
+from headrace.common.contracts.message_header import MESSAGE_HEADER, why_no_message
 from headrace.common.contracts.problems import InvalidRequest, NotFound, TooLarge, UnsupportedMediaType, row
 from headrace.manager.api.routing import Query
 from headrace.manager.domain.jsontext import too_much
@@ -51,6 +52,17 @@ def read_query(request: web.Request, model: type[Query]) -> Query:
         return model.model_validate(values)
     except ValidationError as error:
         raise _wrong(error, model) from None
+
+
+def read_message(request: web.Request) -> str:
+    """Return why the caller makes this change, as it says. Raises InvalidRequest."""
+    values = request.headers.getall(MESSAGE_HEADER, ())
+    if len(values) > 1:
+        raise InvalidRequest.of(MESSAGE_HEADER, "given twice", "once")
+    text = "".join(values).strip()
+    if (passed := why_no_message(text)) is not None:
+        raise InvalidRequest.of(MESSAGE_HEADER, *passed)
+    return text
 
 
 async def read_body(request: web.Request, model: type[BaseModel]) -> BaseModel:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from headrace.common.contracts.http.page import Changeable
+from headrace.common.contracts.message_header import MAX_MESSAGE, MESSAGE_HEADER
 from headrace.common.contracts.problems import Problem
 from headrace.common.contracts.reasons.api import ApiReason
 from headrace.common.contracts.reasons.catalogue import CATALOGUES
@@ -18,9 +19,15 @@ from headrace.manager.api.conditions import ETAG, IF_MATCH, IF_NONE_MATCH
 from headrace.manager.api.idempotency import KEY, LOCATION, REPLAYED
 from headrace.manager.api.routing import Endpoint, Header
 
+_MESSAGE = "Message"
+_WHY = Header(
+    MESSAGE_HEADER,
+    "Why this is changed, for the audit log: a line of text, as UTF-8. Where the body says why, that counts.",
+    schema={"type": "string", "maxLength": MAX_MESSAGE},
+)
 _REF = "#/components/schemas/{model}"
 References: TypeAlias = Mapping[tuple[Any, JsonSchemaMode], Any]
-_IDS = frozenset({"key_id", "login_id", "token_id", "rule_id", "upload", "validation", "replica"})
+_IDS = frozenset({"key_id", "login_id", "token_id", "rule_id", "upload", "validation", "replica", "audit_entry"})
 _PLACES = {
     "project": "Name or id of the project",
     "folder": "Name or id of the folder",
@@ -73,6 +80,7 @@ def make_document(endpoints: Sequence[Endpoint], *, version: str) -> dict[str, A
         "paths": dict(paths),
         "components": {
             "schemas": schemas,
+            "parameters": {_MESSAGE: _header(_WHY)},
             "securitySchemes": {
                 "api_key": {"type": "http", "scheme": "bearer", "description": "An API key: `hr_<id>_<secret>`"}
             },
@@ -136,7 +144,8 @@ def _parameters(endpoint: Endpoint) -> list[dict[str, Any]]:
         described.pop("title", None)
         required = name in schema.get("required", ())
         found.append({"name": name, "in": "query", "required": required, "schema": described})
-    return found + [_header(header) for header in (*endpoint.headers, *_common_headers(endpoint))]
+    found += [_header(header) for header in (*endpoint.headers, *_common_headers(endpoint))]
+    return [*found, {"$ref": f"#/components/parameters/{_MESSAGE}"}] if endpoint.changes else found
 
 
 def _common_headers(endpoint: Endpoint) -> list[Header]:
@@ -176,10 +185,13 @@ def _reply(endpoint: Endpoint, status: int, references: References) -> dict[str,
     has_tag = endpoint.tagged or (changeable and status == 200)
     headers = (*reply.headers, *([LOCATION, REPLAYED] if endpoint.creates else []), *([ETAG] if has_tag else []))
     answer: dict[str, Any] = {"description": reply.description}
+    content: dict[str, Any] = {}
     if reply.model is not None:
-        answer["content"] = {"application/json": {"schema": references[reply.model, "serialization"]}}
+        content["application/json"] = {"schema": references[reply.model, "serialization"]}
     if reply.media_type is not None:
-        answer["content"] = {reply.media_type: {"schema": {}}}
+        content[reply.media_type] = {"schema": {}}
+    if content:
+        answer["content"] = content
     if headers:
         answer["headers"] = {
             header.name: {"description": header.description, "schema": dict(header.schema)} for header in headers

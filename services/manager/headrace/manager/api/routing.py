@@ -80,7 +80,7 @@ class Header:
 
 @dataclass(frozen=True)
 class Reply:
-    """A successful answer: JSON of a model, or bytes of a media type, or nothing."""
+    """A successful answer: JSON of a model, or bytes of a media type, or either as the request says, or nothing."""
 
     description: str
     model: type[BaseModel] | None = None
@@ -149,6 +149,11 @@ class Endpoint:
     def reads(self) -> bool:
         """Whether a read-only key may call it."""
         return self.any_key or self.method in READING
+
+    @property
+    def changes(self) -> bool:
+        """Whether it changes something in a user's name, so that the user may say why."""
+        return not self.public and not self.reads
 
     @property
     def places(self) -> list[str]:

@@ -19,12 +19,14 @@ _MAY: dict[Role, str] = {"viewer": "see", "member": "change things in", "owner":
 
 @dataclass(frozen=True)
 class Actor:
-    """Authenticated caller, and the address of the request (for the audit log)."""
+    """Authenticated caller, with what the audit log keeps of the request: its address, and why it was made."""
 
     user_id: UserId
     name: str
     operator: bool
     source_address: str = ""
+    message: str = ""
+    """Why, as the caller says; empty: the caller says nothing."""
     key_ends_at: datetime | None = None
     """Expiry of the API key that the caller uses, or that the login came from; None: it has none."""
     key_id: KeyId | None = None

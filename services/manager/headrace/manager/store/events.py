@@ -11,7 +11,8 @@ from headrace.common.contracts.ids import ProjectId, ServiceId, new_uuid
 from headrace.common.db.pool import Connection
 from headrace.common.db.queries import Queries
 from headrace.manager.domain.access import Actor
-from headrace.manager.domain.records.events import AuditedEvent, AuditFilter, Event
+from headrace.manager.domain.audit_change import StateChange, bounded
+from headrace.manager.domain.records.events import AuditedEvent, AuditFilter, Event, Scope
 
 SQL = Queries.beside(__file__)
 MAX_SCANNED: Final = 20_000
@@ -26,25 +27,30 @@ async def record(
     con: Connection,
     actor: Actor,
     action: str,
+    scope: Scope,
+    change: StateChange,
     *,
-    project_id: ProjectId | None = None,
-    service_id: ServiceId | None = None,
     message: str = "",
     details: Mapping[str, Any] | None = None,
 ) -> None:
-    """Insert the event that `actor` did `action` (`noun.verb-in-the-past`). Never put a secret into `details`."""
+    """Insert the event that `actor` did `action` (`noun.verb-in-the-past`); use cases call `context.record_of`.
+
+    Never put a secret into `details`.
+    """
     await con.execute(
         SQL.insert,
         new_uuid(),
         actor.name,
         actor.source_address,
-        project_id,
-        service_id,
+        scope.project_id,
+        scope.service_id,
         action,
-        message,
-        dict(details or {}),
+        message or actor.message,
+        bounded(details or {}),
         actor.key_id,
         actor.login_id,
+        change.before,
+        change.after,
     )
 
 
@@ -59,7 +65,7 @@ async def note(
     by: str = "headrace",
 ) -> None:
     """Insert an event caused by Headrace itself, or by the component that `by` names."""
-    facts = (by, "", project_id, service_id, action, message, dict(details or {}), None, None)
+    facts = (by, "", project_id, service_id, action, message, bounded(details or {}), None, None, None, None)
     await con.execute(SQL.insert, new_uuid(), *facts)
 
 
@@ -99,6 +105,12 @@ async def audit(
     if len(found) == limit:
         return found, found[-1].id
     return found, last_scanned if scanned == MAX_SCANNED else None
+
+
+async def audited(con: Connection, event_id: UUID) -> AuditedEvent | None:
+    """Return one event of the audit log."""
+    row = await con.fetchrow(SQL.one, event_id)
+    return AuditedEvent(**row) if row else None
 
 
 def _id_at(moment: datetime) -> UUID:

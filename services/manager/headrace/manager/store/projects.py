@@ -119,6 +119,12 @@ async def put_member(con: Connection, project_id: ProjectId, user_id: UserId, ro
     await con.execute(SQL.put_member, project_id, user_id, role)
 
 
+async def role(con: Connection, project_id: ProjectId, user_id: UserId) -> Role | None:
+    """Return the user's role; None: not a member."""
+    found: Role | None = await con.fetchval(SQL.role, project_id, user_id)
+    return found
+
+
 async def remove_member(con: Connection, project_id: ProjectId, user_id: UserId) -> bool:
     """Delete the user's role; False when there was none."""
     return await con.fetchval(SQL.remove_member, project_id, user_id) is not None

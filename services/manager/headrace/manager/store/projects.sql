@@ -77,6 +77,9 @@ update projects set deleted_at = now() where id = $1
 insert into memberships (project_id, user_id, role) values ($1, $2, $3)
 on conflict (project_id, user_id) do update set role = excluded.role
 
+-- name: role
+select role from memberships where project_id = $1 and user_id = $2
+
 -- name: remove_member
 delete from memberships where project_id = $1 and user_id = $2 returning role
 

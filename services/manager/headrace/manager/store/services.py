@@ -16,6 +16,8 @@ from headrace.common.contracts.slots import read_slots
 from headrace.common.db.pool import Connection
 from headrace.common.db.queries import Queries
 from headrace.manager.domain.access import Actor
+from headrace.manager.domain.audit_change import bounded, change_of
+from headrace.manager.domain.audit_states import ServiceState
 from headrace.manager.domain.records.replicas import Replica, StartError
 from headrace.manager.domain.records.services import Goal, NewService, ScaleTarget, Service, ServiceChange, ServiceFacts
 from headrace.manager.domain.variants.resolved_spec import ResolvedSpec
@@ -61,7 +63,7 @@ def port_taken(port: int | None) -> Conflict:
 
 async def create(con: Connection, new: NewService, actor: Actor) -> ServiceFacts:
     """Insert the service, its first revision and its history event. Raises NameTaken, Conflict, InvalidRequest."""
-    details = {"revision": 1, "service": new.asked}
+    details = bounded({"revision": 1, "service": new.asked})
     try:
         row = await con.fetchrow(
             SQL.create,
@@ -87,6 +89,8 @@ async def create(con: Connection, new: NewService, actor: Actor) -> ServiceFacts
             actor.key_id,
             actor.login_id,
             *documents_of(new.resolution),
+            actor.message,
+            change_of(None, ServiceState.made(new)).after,
         )
     except asyncpg.UniqueViolationError as error:
         raise _taken(error, new) from None

@@ -12,8 +12,8 @@ with made as (
     insert into revisions (id, service_id, number, spec, message, created_by, resolved, origins, model_metadata)
     values ($8, $1, 1, $20, '', $12, $27, $28, $29)
 ), noted as (
-    insert into events (id, actor, source_address, project_id, service_id, action, details, key_id, login_id)
-    values ($21, $22, $23, $2, $1, 'service.created', $24, $25, $26)
+    insert into events (id, actor, source_address, project_id, service_id, action, details, key_id, login_id, message, after)
+    values ($21, $22, $23, $2, $1, 'service.created', $24, $25, $26, $30, $31)
 )
 select * from made
 

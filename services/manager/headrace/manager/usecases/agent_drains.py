@@ -7,10 +7,12 @@ from headrace.common.contracts.problems import NotFound
 from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.common.runtime.clock import Clock
 from headrace.manager.domain.access import Actor
+from headrace.manager.domain.audit_states import AgentState
 from headrace.manager.domain.lifecycle.agent_drain import decide
-from headrace.manager.store import agent_drains, agents, events, receipts
+from headrace.manager.domain.records.events import INSTALLATION
+from headrace.manager.store import agent_drains, agents, receipts
 from headrace.manager.usecases.agents import held_agent
-from headrace.manager.usecases.context import operators_only
+from headrace.manager.usecases.context import operators_only, record_of
 from headrace.manager.usecases.ports import Pokes
 from headrace.manager.views.agent_drains import drain_view
 
@@ -28,10 +30,22 @@ class AgentDrains:
         operators_only(actor, "drain agents")
         async with transaction(self._pool) as con:
             agent = await held_agent(con, actor, agent_id)
-            if agent.cordon is None or new.message:
-                await agents.cordon(con, agent_id, actor.name, new.message)
-            if await agent_drains.start(con, agent_id, actor.name, new.message):
-                await events.record(con, actor, "agent.drain-started", message=new.message, details={"agent": agent_id})
+            cordoned = (agent.cordon is None or bool(new.message)) and await agents.cordon(
+                con, agent_id, actor.name, new.message
+            )
+            started = await agent_drains.start(con, agent_id, actor.name, new.message)
+            if started or cordoned:
+                after = await agents.one(con, agent_id)
+                await record_of(
+                    con,
+                    actor,
+                    "agent.drain-started" if started else "agent.cordoned",
+                    INSTALLATION,
+                    before=AgentState.seen(agent),
+                    after=AgentState.seen(after) if after is not None else None,
+                    message=new.message,
+                    agent=agent_id,
+                )
             view = await self._newest(con, agent_id)
         self._pokes.poke("drains", "placement")
         return view

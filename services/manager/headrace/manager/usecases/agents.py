@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from headrace.common.contracts.http.agents import (
     MAX_LABELS,
     AgentDetail,
@@ -19,13 +21,15 @@ from headrace.common.contracts.wording import shown
 from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.manager.domain.access import Actor
 from headrace.manager.domain.addresses import AddressPolicy
+from headrace.manager.domain.audit_states import AgentState, RemovedAgentState
 from headrace.manager.domain.entity_tags import tag_of_agent
 from headrace.manager.domain.machine_labels import ANY_LABELS, LabelSelector
 from headrace.manager.domain.machine_labels import changed as changed_labels
 from headrace.manager.domain.machine_removal import refusal
 from headrace.manager.domain.records.agents import Agent
-from headrace.manager.store import addresses, agent_drains, agents, events
-from headrace.manager.usecases.context import check_match, make_page, operators_only
+from headrace.manager.domain.records.events import INSTALLATION
+from headrace.manager.store import addresses, agent_drains, agents
+from headrace.manager.usecases.context import check_match, make_page, operators_only, record_of
 from headrace.manager.usecases.identities import Identities
 from headrace.manager.usecases.ports import Pokes
 from headrace.manager.views.agents import agent_detail, agent_view, removed_view
@@ -71,43 +75,38 @@ class Agents:
             if self._places.refuses(address) is not None:
                 raise InvalidRequest.of(f"addresses[{number}]", address, f"{self._places.allowed} (replica_networks)")
         async with transaction(self._pool) as con:
-            await held_agent(con, actor, agent_id)
+            before = await held_agent(con, actor, agent_id)
             await addresses.set_allowed(con, agent_id, change.addresses)
-            details = {"agent": agent_id, "addresses": change.addresses and list(change.addresses)}
-            await events.record(con, actor, "agent.updated", details=details)
-            return await _detail(con, agent_id)
+            return agent_detail(await _changed(con, actor, "agent.updated", before))
 
     async def cordon(self, actor: Actor, agent_id: str, new: CordonAgent) -> AgentDetail:
         """Place nothing new on the machine; what runs there goes on. Raises Forbidden, NotFound."""
         operators_only(actor, "cordon agents")
         async with transaction(self._pool) as con:
-            await held_agent(con, actor, agent_id)
+            agent = await held_agent(con, actor, agent_id)
             if await agents.cordon(con, agent_id, actor.name, new.reason):
-                await events.record(con, actor, "agent.cordoned", message=new.reason or "", details={"agent": agent_id})
-            detail = await _detail(con, agent_id)
+                agent = await _changed(con, actor, "agent.cordoned", agent, message=new.reason or "")
         self._pokes.poke("placement")
-        return detail
+        return agent_detail(agent)
 
     async def uncordon(self, actor: Actor, agent_id: str) -> AgentDetail:
         """Place sessions on the machine again, and cancel its drain. Raises Forbidden, NotFound."""
         operators_only(actor, "uncordon agents")
         async with transaction(self._pool) as con:
-            await held_agent(con, actor, agent_id)
+            agent = await held_agent(con, actor, agent_id)
             changed = await agents.uncordon(con, agent_id)
             cancelled = await agent_drains.stop(con, agent_id, "cancelled")
-            if changed:
-                details = {"agent": agent_id, "drain_cancelled": cancelled}
-                await events.record(con, actor, "agent.uncordoned", details=details)
-            detail = await _detail(con, agent_id)
+            if changed or cancelled:
+                agent = await _changed(con, actor, "agent.uncordoned", agent, drain_cancelled=cancelled)
         self._pokes.poke("placement", "services")
-        return detail
+        return agent_detail(agent)
 
     async def label(self, actor: Actor, agent_id: str, change: ChangeLabels) -> AgentDetail:
         """Set and take away labels of the machine. Raises Forbidden, NotFound, Conflict when there would be too many."""
         operators_only(actor, "label agents")
         async with transaction(self._pool) as con:
-            await held_agent(con, actor, agent_id)
-            before = await agents.labels(con, agent_id)
+            agent = await held_agent(con, actor, agent_id)
+            before = agent.labels
             after = changed_labels(before, change.labels)
             if len(after) > MAX_LABELS:
                 raise Conflict(
@@ -117,8 +116,8 @@ class Agents:
                 )
             if after != before:
                 await agents.set_labels(con, agent_id, after)
-                await events.record(con, actor, "agent.labelled", details={"agent": agent_id, "labels": change.labels})
-            return await _detail(con, agent_id)
+                agent = await _changed(con, actor, "agent.labelled", agent)
+            return agent_detail(agent)
 
     async def remove(self, actor: Actor, agent_id: str, *, force: bool, reason: str) -> None:
         """Remove a machine: its identity on the bus is revoked, its reports are refused from now on, and should it run something,
@@ -130,7 +129,7 @@ class Agents:
         operators_only(actor, "remove agents")
         keys = await self._identities.keys()
         async with transaction(self._pool) as con:
-            await held_agent(con, actor, agent_id)
+            before = AgentState.seen(await held_agent(con, actor, agent_id))
             held = await agents.holdings(con, agent_id)
             assert held is not None  # noqa: S101 - it is locked
             why = refusal(agent_id, held, force=force)
@@ -143,8 +142,19 @@ class Agents:
             await agent_drains.stop(con, agent_id, "removed")
             await agents.remove(con, agent_id, actor.name, reason)
             revoked = await self._identities.revoke_named(con, actor, agent_id, reason, keys)
-            details = {"agent": agent_id, "force": force, "sessions": ended, "identity_revoked": revoked}
-            await events.record(con, actor, "agent.removed", message=reason, details=details)
+            await record_of(
+                con,
+                actor,
+                "agent.removed",
+                INSTALLATION,
+                before=before,
+                after=None,
+                message=reason,
+                agent=agent_id,
+                force=force,
+                sessions=ended,
+                identity_revoked=revoked,
+            )
         self._pokes.poke("revocations", "plans", "services", "routes", "rules", "placement")
 
     async def removed(self, actor: Actor, *, after: str, limit: int) -> Page[RemovedAgent]:
@@ -160,7 +170,8 @@ class Agents:
         async with transaction(self._pool) as con:
             if not await agents.admit(con, agent_id):
                 raise NotFound(f"no agent {agent_id} was removed")
-            await events.record(con, actor, "agent.admitted", details={"agent": agent_id})
+            was, now = RemovedAgentState(refused=True), RemovedAgentState(refused=False)
+            await record_of(con, actor, "agent.admitted", INSTALLATION, before=was, after=now, agent=agent_id)
         self._pokes.poke("plans")
 
 
@@ -173,8 +184,13 @@ async def held_agent(con: Connection, actor: Actor, agent_id: str) -> Agent:
     return agent
 
 
-async def _detail(con: Connection, agent_id: str) -> AgentDetail:
-    """Return a machine that this transaction has changed."""
-    agent = await agents.one(con, agent_id)
-    assert agent is not None  # noqa: S101 - it was just changed
-    return agent_detail(agent)
+async def _changed(
+    con: Connection, actor: Actor, action: str, before: Agent, *, message: str = "", **details: Any
+) -> Agent:
+    """Record the change of a machine that is held, and return it as it is now."""
+    after = await agents.one(con, before.id)
+    assert after is not None  # noqa: S101 - it is held
+    was, now = AgentState.seen(before), AgentState.seen(after)
+    named: dict[str, Any] = {"agent": before.id} | details
+    await record_of(con, actor, action, INSTALLATION, before=was, after=now, message=message, **named)
+    return after

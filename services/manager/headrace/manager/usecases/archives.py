@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -16,14 +17,16 @@ from headrace.common.contracts.problems import QuotaExceeded
 from headrace.common.db.pool import Pool, transaction
 from headrace.common.runtime.clock import Monotonic
 from headrace.manager.domain.access import Actor
+from headrace.manager.domain.audit_states import FilesState
 from headrace.manager.domain.paths import split_path
+from headrace.manager.domain.records.events import Scope
 from headrace.manager.domain.records.folders import Folder
 from headrace.manager.domain.storage_usage import StorageUsage
 from headrace.manager.folders.file_identity import FileIdentity
 from headrace.manager.folders.packing import Packer
 from headrace.manager.folders.storage import FolderStorage
 from headrace.manager.folders.unpacking import Unpacker
-from headrace.manager.store import events
+from headrace.manager.usecases.context import record_of
 from headrace.manager.usecases.folders import Folders
 from headrace.manager.usecases.project_limiter import ProjectLimiter
 from headrace.manager.usecases.receiving import receive
@@ -160,7 +163,7 @@ class Archives:
     async def _record(self, actor: Actor, folder: Folder, reservation: UUID, path: str, taken: Unpacker) -> None:
         if not taken.granted:
             return
-        details = {
+        details: dict[str, Any] = {
             "folder": folder.name,
             "folder_id": str(folder.id),
             "path": path,
@@ -172,7 +175,8 @@ class Archives:
         async with transaction(self._pool) as con:
             await self._account.settle(con, folder, reservation, taken.change)
             if taken.files or taken.directories:
-                await events.record(con, actor, "files.uploaded", project_id=folder.project_id, details=details)
+                after, scope = FilesState(path=path, files=taken.files, bytes=taken.bytes), Scope(folder.project_id)
+                await record_of(con, actor, "files.uploaded", scope, before=None, after=after, **details)
 
 
 def _step(length: int | None) -> StorageUsage:

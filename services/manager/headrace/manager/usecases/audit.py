@@ -11,10 +11,10 @@ from headrace.common.contracts.http.audit import AuditEntry
 from headrace.common.contracts.http.page import Page
 from headrace.common.contracts.problems import Forbidden, NotFound
 from headrace.common.db.pool import Connection, Pool
-from headrace.manager.domain.access import Actor
+from headrace.manager.domain.access import Actor, may
 from headrace.manager.domain.records.events import AuditFilter
-from headrace.manager.store import events
-from headrace.manager.usecases.context import project_for, service_for
+from headrace.manager.store import events, projects
+from headrace.manager.usecases.context import as_id, project_for, service_for
 from headrace.manager.views.history import audit_entry
 
 
@@ -43,6 +43,15 @@ class Audit:
             found, cursor = await events.audit(con, wanted, before=before, limit=limit)
         return Page(items=tuple(map(audit_entry, found)), next=str(cursor) if cursor else None)
 
+    async def show(self, actor: Actor, event: str) -> AuditEntry:
+        """Return one change, to operators and to owners of the project that it belongs to. Raises NotFound."""
+        event_id = as_id(event, "audit entry")
+        async with self._pool.acquire() as con:
+            found = await events.audited(con, event_id)
+            if found is None or not (actor.operator or await _owns(con, actor, found.project_id)):
+                raise NotFound(f"there is no audit entry {event}")
+        return audit_entry(found)
+
     async def _narrowed(
         self, con: Connection, actor: Actor, wanted: AuditFilter, project: str | None, service: str | None
     ) -> AuditFilter:
@@ -53,6 +62,14 @@ class Audit:
         if service is not None:
             wanted = replace(wanted, service_id=await _id_of(actor, service, _service_id(con, actor, service)))
         return wanted
+
+
+async def _owns(con: Connection, actor: Actor, project_id: UUID | None) -> bool:
+    """Return whether the caller may read what belongs to this project."""
+    if project_id is None:
+        return False
+    found = await projects.find(con, str(project_id), actor)
+    return found is not None and may(actor, found[1], "owner")
 
 
 async def _id_of(actor: Actor, reference: str, look: Awaitable[UUID]) -> UUID:

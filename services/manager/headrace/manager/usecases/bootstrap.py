@@ -13,9 +13,12 @@ from headrace.common.contracts.keyform import API_KEY
 from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.common.runtime.files import write_atomically
 from headrace.manager.domain.access import Actor
+from headrace.manager.domain.audit_states import KeyState, ProjectState
+from headrace.manager.domain.records.events import INSTALLATION, Scope
 from headrace.manager.domain.records.users import User
 from headrace.manager.signing import Vault
-from headrace.manager.store import events, installation, projects, users
+from headrace.manager.store import installation, projects, users
+from headrace.manager.usecases.context import record_of
 from headrace.manager.usecases.tokens import SigningKeys
 
 ADMIN = "admin"
@@ -40,12 +43,14 @@ async def bootstrap(pool: Pool, vault: Vault, keys: SigningKeys, admin_key_file:
         if first:
             project = await projects.insert(con, DEFAULT_PROJECT, "The first project", None)
             await projects.put_member(con, project.id, admin.id, "owner")
-            await events.record(con, actor, "installation.created", project_id=project.id)
+            after = ProjectState.of(project)
+            await record_of(con, actor, "installation.created", Scope(project.id), before=None, after=after)
         if admin_key_file and not await _is_known(con, vault, present):
             if not (first and await _adopted(con, vault, admin, present)):
                 key = await _new_key(con, vault, admin)
                 await asyncio.to_thread(_write, admin_key_file, key)
-            await events.record(con, actor, "key.created", details={"user": ADMIN, "name": _KEY_NAME})
+            made = KeyState(name=_KEY_NAME)
+            await record_of(con, actor, "key.created", INSTALLATION, before=None, after=made, user=ADMIN)
 
 
 async def _is_known(con: Connection, vault: Vault, text: str | None) -> bool:

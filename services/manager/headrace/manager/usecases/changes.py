@@ -5,6 +5,8 @@ Each one transaction with an event.
 
 from __future__ import annotations
 
+from typing import Any, TypeAlias
+
 from headrace.common.contracts.http.revisions import Rollback
 from headrace.common.contracts.http.services import ServiceDetail, UpdateService
 from headrace.common.contracts.ids import RevisionId, new_uuid
@@ -16,6 +18,7 @@ from headrace.common.contracts.revision import RevisionSpec
 from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.manager.domain import masking
 from headrace.manager.domain.access import Actor
+from headrace.manager.domain.audit_states import ServiceState
 from headrace.manager.domain.object_limits import ObjectLimits
 from headrace.manager.domain.records.revisions import Revision
 from headrace.manager.domain.records.services import ServiceFacts
@@ -29,6 +32,8 @@ from headrace.manager.usecases.ports import Pokes
 from headrace.manager.usecases.resolution import hold_parts
 from headrace.manager.usecases.service_bodies import check_rollout, documents, service_change
 from headrace.manager.usecases.services import Services
+
+_Specs: TypeAlias = tuple[RevisionSpec | None, RevisionSpec | None]
 
 
 class Changes:
@@ -72,8 +77,11 @@ class Changes:
             if facts.running and (resolution is not None or after > wanted):
                 await self._check_quota(con, facts, resolution.spec if resolution else facts.resolved, after)
             number, revision_id, note = facts.revision, None, None
+            specs: _Specs = (None, None)
             if spec is not None and resolution is not None:
                 number, revision_id, note = await self._revise(con, actor, facts, spec, resolution, change.message)
+                if revision_id is not None:
+                    specs = (await _current_spec(con, facts), spec)
             await services.update(
                 con, facts.service.id, service_change(change), revision_id=revision_id, forgive=resolution is not None
             )
@@ -85,31 +93,31 @@ class Changes:
             changes = change.model_dump(mode="json", exclude_unset=True, exclude={"message"})
             if change.spec is not None:
                 changes["spec"] = masking.masked_document(changes["spec"])
-            await record_of(con, actor, facts, "service.updated", change.message, revision=number, changes=changes)
+            named: dict[str, Any] = {"revision": number, "changes": changes}
+            detail = await self._recorded(con, actor, "service.updated", facts, change.message, specs=specs, **named)
             if note is None and resolution is not None:
                 note = await self._services.slots_note(con, resolution.spec.slots)
-            detail = await self._services.read(con, actor, facts.service.id)
         return self._done(detail, note)
 
     async def start(self, actor: Actor, reference: str) -> ServiceDetail:
         """Start the wanted replicas of a stopped service. Raises NotFound, Forbidden, Conflict, QuotaExceeded."""
         async with transaction(self._pool) as con:
             facts = await self._hold(con, actor, reference)
-            if not facts.running:
-                await self._check_quota(con, facts, facts.resolved, starts=True)
-                await services.update(con, facts.service.id, goal="running", forgive=True)
-                await record_of(con, actor, facts, "service.started", revision=facts.revision)
-            detail = await self._services.read(con, actor, facts.service.id)
+            if facts.running:
+                return self._done(await self._services.shown(con, facts))
+            await self._check_quota(con, facts, facts.resolved, starts=True)
+            await services.update(con, facts.service.id, goal="running", forgive=True)
+            detail = await self._recorded(con, actor, "service.started", facts, revision=facts.revision)
         return self._done(detail)
 
     async def stop(self, actor: Actor, reference: str) -> ServiceDetail:
         """Stop all replicas and keep the configuration. Raises NotFound, Forbidden, Conflict."""
         async with transaction(self._pool) as con:
             facts = await self._hold(con, actor, reference)
-            if facts.running:
-                await services.update(con, facts.service.id, goal="stopped")
-                await record_of(con, actor, facts, "service.stopped", revision=facts.revision)
-            detail = await self._services.read(con, actor, facts.service.id)
+            if not facts.running:
+                return self._done(await self._services.shown(con, facts))
+            await services.update(con, facts.service.id, goal="stopped")
+            detail = await self._recorded(con, actor, "service.stopped", facts, revision=facts.revision)
         return self._done(detail)
 
     async def restart(self, actor: Actor, reference: str) -> ServiceDetail:
@@ -128,8 +136,8 @@ class Changes:
                 con, actor, facts, current.spec, current.resolution, "restart"
             )
             await services.update(con, facts.service.id, revision_id=revision_id, forgive=True)
-            await record_of(con, actor, facts, "service.restarted", revision=number, from_revision=facts.revision)
-            detail = await self._services.read(con, actor, facts.service.id)
+            named: dict[str, Any] = {"revision": number, "from_revision": facts.revision}
+            detail = await self._recorded(con, actor, "service.restarted", facts, **named)
         return self._done(detail)
 
     async def retry(self, actor: Actor, reference: str) -> ServiceDetail:
@@ -152,8 +160,7 @@ class Changes:
             await services.update(con, facts.service.id, revision_id=revision_id, forgive=True)
             if facts.resolved.importing is not None:
                 await imports.retry(con, facts.resolved.importing)
-            await record_of(con, actor, facts, "service.retried", revision=number)
-            detail = await self._services.read(con, actor, facts.service.id)
+            detail = await self._recorded(con, actor, "service.retried", facts, revision=number)
         return self._done(detail, note)
 
     async def _read_again(self, actor: Actor, reference: str) -> tuple[int, RevisionSpec, Resolution | None]:
@@ -179,9 +186,9 @@ class Changes:
             number, revision_id, note = await self._revise(con, actor, facts, old.spec, old.resolution, body.message)
             await services.update(con, facts.service.id, revision_id=revision_id, forgive=True)
             spec = masking.masked_spec(old.spec).model_dump(mode="json")
-            facts_for_history = {"revision": number, "from_revision": body.revision, "changes": {"spec": spec}}
-            await record_of(con, actor, facts, "service.rolled-back", body.message, **facts_for_history)
-            detail = await self._services.read(con, actor, facts.service.id)
+            named: dict[str, Any] = {"revision": number, "from_revision": body.revision, "changes": {"spec": spec}}
+            specs = (await _current_spec(con, facts), old.spec)
+            detail = await self._recorded(con, actor, "service.rolled-back", facts, body.message, specs=specs, **named)
         return self._done(detail, note)
 
     async def delete(self, actor: Actor, reference: str) -> ServiceDetail | None:
@@ -197,8 +204,11 @@ class Changes:
             elif facts.service.goal != "deleting":
                 await services.update(con, facts.service.id, goal="deleting")
             if facts.service.goal != "deleting":
-                await record_of(con, actor, facts, "service.deleted", revision=facts.revision)
-            detail = None if gone else await self._services.read(con, actor, facts.service.id)
+                before, number = ServiceState.seen(facts), facts.revision
+                await record_of(con, actor, "service.deleted", facts.scope, before=before, after=None, revision=number)
+            if not gone:
+                facts = await service_for(con, actor, str(facts.service.id), "viewer")
+            detail = None if gone else await self._services.shown(con, facts)
         self._pokes.poke("services", "routes", "rules")
         return detail
 
@@ -208,6 +218,23 @@ class Changes:
         if facts.service.goal == "deleting":
             raise Conflict(f"service {facts.service.name} is being deleted")
         return facts
+
+    async def _recorded(
+        self,
+        con: Connection,
+        actor: Actor,
+        action: str,
+        before: ServiceFacts,
+        message: str = "",
+        *,
+        specs: _Specs = (None, None),
+        **details: Any,
+    ) -> ServiceDetail:
+        """Record the change of a service that is held, and return it as it is now. `specs`: where its revision changed."""
+        after = await service_for(con, actor, str(before.service.id), "viewer")
+        was, now = (ServiceState.seen(facts, spec) for facts, spec in zip((before, after), specs, strict=True))
+        await record_of(con, actor, action, before.scope, before=was, after=now, message=message, **details)
+        return await self._services.shown(con, after)
 
     async def _check_quota(
         self,
@@ -268,3 +295,9 @@ class Changes:
         """Poke the loops after the commit, and return what the transaction read."""
         self._pokes.poke("services", "routes", "rules", "imports")
         return detail if note is None else detail.model_copy(update={"note": note})
+
+
+async def _current_spec(con: Connection, facts: ServiceFacts) -> RevisionSpec | None:
+    """Return the spec of the service's current revision, as far as it can be read."""
+    found = await revisions.page(con, facts.service.id, after=facts.revision - 1, limit=1)
+    return found[0].spec if found else None

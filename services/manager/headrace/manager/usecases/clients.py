@@ -14,14 +14,15 @@ from headrace.common.contracts.problems import NotFound
 from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.manager.domain import object_limits
 from headrace.manager.domain.access import Actor
+from headrace.manager.domain.audit_states import ClientState
 from headrace.manager.domain.entity_tags import tag_of_client
 from headrace.manager.domain.object_limits import ObjectLimits
 from headrace.manager.domain.records.clients import Client
 from headrace.manager.domain.records.services import ServiceFacts
 from headrace.manager.signing import new_client_secret
-from headrace.manager.store import clients, events, tokens
+from headrace.manager.store import clients, tokens
 from headrace.manager.usecases.caller_bodies import caller_change
-from headrace.manager.usecases.context import check_match, locked_service, make_page, service_for
+from headrace.manager.usecases.context import check_match, locked_service, make_page, record_of, service_for
 from headrace.manager.usecases.idempotency import keep
 from headrace.manager.usecases.ports import Pokes
 from headrace.manager.usecases.revocations import Revocations
@@ -56,8 +57,8 @@ class Clients:
                 user_id=actor.user_id,
                 creator=actor.name,
             )
-            details = {"name": new.name, "limits": tokens.plain(new.limits), "share": new.share}
-            await _record(con, actor, "client.created", facts, client_id, **details)
+            details = {"limits": tokens.plain(new.limits), "share": new.share}
+            await _record(con, actor, "client.created", facts, None, made, **details)
             await keep(con, actor, client_view(made), whole=False)
         self._pokes.poke("routes")
         return new_client_view(made, secret)
@@ -73,21 +74,22 @@ class Clients:
         """Replace a client's secret, returned only here; the old one is refused within a second. Raises NotFound, Forbidden."""
         secret, digest = new_client_secret()
         async with transaction(self._pool) as con:
-            facts, client_id = await _client(con, actor, reference, client)
+            facts, before = await _client(con, actor, reference, client)
+            client_id = before.id
             following = await self._revocations.begin(con, facts.service.id)
             rotated = _there(await clients.rotate(con, client_id, digest), facts, client)
             await following.note(con, client_id)
-            await _record(con, actor, "client.rotated", facts, client_id, name=rotated.name)
+            await _record(con, actor, "client.rotated", facts, before, rotated)
         self._pokes.poke("routes")
         return new_client_view(rotated, secret)
 
     async def update(self, actor: Actor, reference: str, client: str, change: UpdateCaller) -> ClientView:
         """Update limits and share. Raises NotFound, Forbidden."""
         async with transaction(self._pool) as con:
-            facts, client_id = await _client(con, actor, reference, client)
-            after = _there(await clients.update(con, client_id, caller_change(change)), facts, client)
+            facts, before = await _client(con, actor, reference, client)
+            after = _there(await clients.update(con, before.id, caller_change(change)), facts, client)
             details = change.model_dump(mode="json", exclude_unset=True)
-            await _record(con, actor, "client.updated", facts, client_id, name=after.name, **details)
+            await _record(con, actor, "client.updated", facts, before, after, **details)
         self._pokes.poke("routes")
         return client_view(after)
 
@@ -99,18 +101,17 @@ class Clients:
         Raises NotFound, Forbidden.
         """
         async with transaction(self._pool) as con:
-            facts, client_id = await _client(con, actor, reference, client)
+            facts, before = await _client(con, actor, reference, client)
+            client_id = before.id
             following = await self._revocations.begin(con, facts.service.id)
-            name = await clients.revoke(con, client_id)
-            if name is None:
-                raise _missing(facts, client)
+            await clients.revoke(con, client_id)
             await following.note(con, client_id)
-            await _record(con, actor, "client.revoked", facts, client_id, name=name)
+            await _record(con, actor, "client.revoked", facts, before, None)
         self._pokes.poke("routes")
         return await self._revocations.look(client_id, facts.service.id)
 
 
-async def _client(con: Connection, actor: Actor, reference: str, client: str) -> tuple[ServiceFacts, ClientId]:
+async def _client(con: Connection, actor: Actor, reference: str, client: str) -> tuple[ServiceFacts, Client]:
     """Lock the client until the transaction ends. Raises NotFound, Forbidden, PreconditionFailed."""
     facts = await service_for(con, actor, reference, "member")
     client_id = await clients.find(con, facts.service.id, client)
@@ -118,7 +119,7 @@ async def _client(con: Connection, actor: Actor, reference: str, client: str) ->
         raise _missing(facts, client)
     held = _there(await clients.hold(con, client_id), facts, client)
     check_match(actor, f"client {held.name}", tag_of_client(held))
-    return facts, client_id
+    return facts, held
 
 
 def _there(found: Client | None, facts: ServiceFacts, client: str) -> Client:
@@ -132,13 +133,16 @@ def _missing(facts: ServiceFacts, client: str) -> NotFound:
 
 
 async def _record(
-    con: Connection, actor: Actor, action: str, facts: ServiceFacts, client_id: ClientId, **details: Any
+    con: Connection,
+    actor: Actor,
+    action: str,
+    facts: ServiceFacts,
+    before: Client | None,
+    after: Client | None,
+    **details: Any,
 ) -> None:
-    await events.record(
-        con,
-        actor,
-        action,
-        project_id=facts.service.project_id,
-        service_id=facts.service.id,
-        details={"client_id": str(client_id), **details},
-    )
+    client = after or before
+    assert client is not None  # noqa: S101 - it was there before, or is now
+    was, now = (ClientState.of(one) if one else None for one in (before, after))
+    which, name = str(client.id), client.name
+    await record_of(con, actor, action, facts.scope, before=was, after=now, client_id=which, name=name, **details)

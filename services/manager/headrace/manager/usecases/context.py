@@ -1,4 +1,4 @@
-"""Look-up and authorisation, the first step of every use case, and the record of a service's change, its last.
+"""Look-up and authorisation, the first step of every use case, and the record of a change, its last.
 
 What a caller may not see is not found; what may be seen but not done is forbidden.
 """
@@ -16,7 +16,10 @@ from headrace.common.contracts.wording import LONGEST_FOUND, cut
 from headrace.common.db.pool import Connection
 from headrace.manager.domain import access
 from headrace.manager.domain.access import Actor
+from headrace.manager.domain.audit_change import change_of
+from headrace.manager.domain.audit_states import State
 from headrace.manager.domain.entity_tags import tag_of_service
+from headrace.manager.domain.records.events import Scope
 from headrace.manager.domain.records.folders import Folder
 from headrace.manager.domain.records.projects import Project
 from headrace.manager.domain.records.services import ServiceFacts
@@ -148,15 +151,18 @@ def as_id(text: str, what: str) -> UUID:
 
 
 async def record_of(
-    con: Connection, actor: Actor, facts: ServiceFacts, action: str, message: str = "", **details: Any
+    con: Connection,
+    actor: Actor,
+    action: str,
+    scope: Scope,
+    *,
+    before: State | None,
+    after: State | None,
+    message: str = "",
+    **details: Any,
 ) -> None:
-    """Record a change of a service in its history."""
-    await events.record(
-        con,
-        actor,
-        action,
-        project_id=facts.service.project_id,
-        service_id=facts.service.id,
-        message=message,
-        details=details,
-    )
+    """Record a change in the history of what it belongs to, and in the audit log; in the transaction of the change.
+
+    `before` and `after`: states of what was changed; None: it was not there, or is gone. `details` say which it is.
+    """
+    await events.record(con, actor, action, scope, change_of(before, after), message=message, details=details)

@@ -14,14 +14,14 @@ from headrace.common.contracts.ids import new_uuid
 from headrace.common.contracts.problems import InvalidRequest
 from headrace.common.db.pool import Pool, transaction
 from headrace.manager.domain.access import Actor
+from headrace.manager.domain.audit_states import FilesState
 from headrace.manager.domain.paths import split_path
 from headrace.manager.domain.records.folders import Folder
 from headrace.manager.domain.storage_usage import StorageUsage
 from headrace.manager.folders import moving
 from headrace.manager.folders.storage import FolderStorage
 from headrace.manager.folders.tree import OpenFile, Tree
-from headrace.manager.store import events
-from headrace.manager.usecases.folders import Folders
+from headrace.manager.usecases.folders import Folders, record_of_folder
 from headrace.manager.usecases.storage_account import StorageAccount
 from headrace.manager.views.folders import file_view
 
@@ -93,7 +93,7 @@ class Files:
             end()
             raise
         await self._change(folder, tree, reservation, partial(tree.delete, names), ended=end)
-        await self._record(actor, folder, "file.deleted", path=path)
+        await self._record(actor, folder, "file.deleted", FilesState(path=path), None, path=path)
 
     async def make_directory(
         self, actor: Actor, reference: str, project: str | None, path: str
@@ -108,7 +108,8 @@ class Files:
         await self._account.reserve(folder, reservation, StorageUsage(files=len(names)), step=StorageUsage())
         new = await self._change(folder, tree, reservation, partial(moving.make_directory, tree, names))
         if new:
-            await self._record(actor, folder, "directory.created", path="/".join(names))
+            made = FilesState(path="/".join(names))
+            await self._record(actor, folder, "directory.created", None, made, path=made.path)
         return file_view(await self._storage.call(partial(tree.entry, names))), new
 
     async def move(self, actor: Actor, reference: str, project: str | None, asked: Move) -> FileView:
@@ -123,7 +124,8 @@ class Files:
         tree, reservation = self._storage.tree(folder.id), new_uuid()
         await self._account.reserve(folder, reservation, StorageUsage(files=len(to) - 1), step=StorageUsage())
         await self._change(folder, tree, reservation, partial(moving.move, tree, names, to))
-        await self._record(actor, folder, "file.moved", path="/".join(names), to="/".join(to))
+        was, now = FilesState(path="/".join(names)), FilesState(path="/".join(to))
+        await self._record(actor, folder, "file.moved", was, now, path=was.path, to=now.path)
         return file_view(await self._storage.call(partial(tree.entry, to)))
 
     async def _change(
@@ -142,7 +144,14 @@ class Files:
             async with transaction(self._pool) as con:
                 await self._account.settle(con, folder, reservation, tree.change)
 
-    async def _record(self, actor: Actor, folder: Folder, action: str, **more: Any) -> None:
+    async def _record(
+        self,
+        actor: Actor,
+        folder: Folder,
+        action: str,
+        before: FilesState | None,
+        after: FilesState | None,
+        **details: Any,
+    ) -> None:
         async with transaction(self._pool) as con:
-            details = {"folder": folder.name, "folder_id": str(folder.id), **more}
-            await events.record(con, actor, action, project_id=folder.project_id, details=details)
+            await record_of_folder(con, actor, action, folder, before, after, **details)

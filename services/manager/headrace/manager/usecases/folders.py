@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 from uuid import UUID
 
 from headrace.common.contracts.http.folders import CreateFolder, FolderView, UpdateFolder
@@ -10,15 +11,17 @@ from headrace.common.contracts.http.page import Page
 from headrace.common.contracts.ids import FolderId
 from headrace.common.contracts.problems import Conflict, InUse, NotFound, Problem
 from headrace.common.contracts.vocabulary import Role, UsageMode
-from headrace.common.db.pool import Pool, transaction
+from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.manager.domain import object_limits
 from headrace.manager.domain.access import Actor
+from headrace.manager.domain.audit_states import FolderState, State
 from headrace.manager.domain.object_limits import ObjectLimits
+from headrace.manager.domain.records.events import Scope
 from headrace.manager.domain.records.folders import Folder
 from headrace.manager.domain.variants.inputs import HOME
 from headrace.manager.folders.storage import FolderStorage
-from headrace.manager.store import events, folders, projects
-from headrace.manager.usecases.context import folder_for, make_page, project_for, project_or_only
+from headrace.manager.store import folders, projects
+from headrace.manager.usecases.context import folder_for, make_page, project_for, project_or_only, record_of
 from headrace.manager.usecases.idempotency import forget, keep
 from headrace.manager.usecases.project_limiter import ProjectLimiter
 from headrace.manager.usecases.snapshots import FolderSnapshots
@@ -55,8 +58,7 @@ class Folders:
             _, there = await projects.in_use(con, project.id)
             object_limits.check(f"project {project.name}", "folders", there, self._limits.folders_per_project)
             folder = await folders.insert(con, project.id, new.name, new.usage_mode)
-            details = {"folder": new.name, "folder_id": str(folder.id), "usage_mode": new.usage_mode}
-            await events.record(con, actor, "folder.created", project_id=project.id, details=details)
+            await record_of_folder(con, actor, "folder.created", folder, None, FolderState.of(folder))
             view = folder_view(folder)
             await keep(con, actor, view)
         try:
@@ -64,6 +66,7 @@ class Folders:
         except Problem:
             async with transaction(self._pool) as con:  # a folder without a place for its files is none
                 await folders.mark_deleted(con, folder.id)
+                await record_of_folder(con, actor, "folder.deleted", folder, FolderState.of(folder), None)
                 await forget(con, actor)
             raise
         return view
@@ -105,8 +108,8 @@ class Folders:
             if before.name == change.name:
                 return folder_view(before)
             after = await folders.rename(con, before, change.name, home=HOME)
-            details = {"folder": after.name, "folder_id": str(after.id), "before": before.name}
-            await events.record(con, actor, "folder.renamed", project_id=after.project_id, details=details)
+            was, now = FolderState.of(before), FolderState.of(after)
+            await record_of_folder(con, actor, "folder.renamed", after, was, now)
         return folder_view(after)
 
     async def delete(self, actor: Actor, reference: str, project: str | None, *, force: bool = False) -> None:
@@ -125,8 +128,7 @@ class Folders:
                 text = f"without folder {folder.name} these cannot be rolled back to: {', '.join(older)}"
                 raise InUse(f"{text}; with force it is deleted all the same")
             uploads = await folders.mark_deleted(con, folder.id)
-            details = {"folder": folder.name, "folder_id": str(folder.id)}
-            await events.record(con, actor, "folder.deleted", project_id=folder.project_id, details=details)
+            await record_of_folder(con, actor, "folder.deleted", folder, FolderState.of(folder), None)
         for upload_id in uploads:
             await self._storage.call(partial(self._storage.partials.remove, upload_id))
         await self._remove(folder.id)
@@ -158,3 +160,17 @@ class Folders:
     async def _remove(self, folder_id: FolderId) -> None:
         await self._storage.call(self._storage.tree(folder_id).remove, timeout_s=_REMOVAL_S)
         await self._storage.call(partial(self._storage.snapshots.remove_all, folder_id), timeout_s=_REMOVAL_S)
+
+
+async def record_of_folder(
+    con: Connection,
+    actor: Actor,
+    action: str,
+    folder: Folder,
+    before: State | None,
+    after: State | None,
+    **details: Any,
+) -> None:
+    """Record a change of a folder, or of files in it."""
+    named: dict[str, Any] = {"folder": folder.name, "folder_id": str(folder.id)} | details
+    await record_of(con, actor, action, Scope(folder.project_id), before=before, after=after, **named)

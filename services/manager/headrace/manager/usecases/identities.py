@@ -9,8 +9,10 @@ from headrace.common.contracts.problems import Conflict, NotFound
 from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.manager.bus_authority import BusAuthority
 from headrace.manager.domain.access import Actor
-from headrace.manager.store import bus_identities, events
-from headrace.manager.usecases.context import make_page, operators_only
+from headrace.manager.domain.audit_states import IdentityState
+from headrace.manager.domain.records.events import INSTALLATION
+from headrace.manager.store import bus_identities
+from headrace.manager.usecases.context import make_page, operators_only, record_of
 from headrace.manager.usecases.ports import Pokes
 from headrace.manager.views.joining import identity_view
 
@@ -38,7 +40,10 @@ class Identities:
         async with transaction(self._pool) as con:
             if not await self.revoke_named(con, actor, name, reason, keys):
                 raise NotFound(f"there is no identity {name} that is not revoked; see: headrace identity ls")
-            await events.record(con, actor, "identity.revoked", message=reason, details={"name": name})
+            was, now = IdentityState(revoked=False), IdentityState(revoked=True)
+            await record_of(
+                con, actor, "identity.revoked", INSTALLATION, before=was, after=now, message=reason, name=name
+            )
         self._pokes.poke("revocations")
 
     async def keys(self) -> BusSigning | None:

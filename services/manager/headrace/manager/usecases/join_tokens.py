@@ -13,11 +13,13 @@ from headrace.common.contracts.problems import Conflict, InvalidRequest, NotFoun
 from headrace.common.db.pool import Pool, transaction
 from headrace.manager.bus_authority import BusAuthority
 from headrace.manager.domain.access import Actor
+from headrace.manager.domain.audit_states import JoinTokenState
 from headrace.manager.domain.join_command import join_command
 from headrace.manager.domain.joining import NOUNS
+from headrace.manager.domain.records.events import INSTALLATION
 from headrace.manager.signing import Vault
-from headrace.manager.store import events, join_tokens, services
-from headrace.manager.usecases.context import as_id, make_page, no_group, operators_only
+from headrace.manager.store import join_tokens, services
+from headrace.manager.usecases.context import as_id, make_page, no_group, operators_only, record_of
 from headrace.manager.usecases.idempotency import keep
 from headrace.manager.usecases.joining import Installation
 from headrace.manager.views.joining import join_token_view
@@ -74,8 +76,8 @@ class JoinTokens:
                 created_by=actor.name,
                 ttl_s=new.ttl_s,
             )
-            details = {"join_token": str(token_id), **new.model_dump(mode="json")}
-            await events.record(con, actor, "join-token.created", details=details)
+            after, which = JoinTokenState.seen(made), str(token_id)
+            await record_of(con, actor, "join-token.created", INSTALLATION, before=None, after=after, join_token=which)
             await keep(con, actor, join_token_view(made), whole=False)
         url = self._installation.url
         return NewJoinToken(
@@ -98,8 +100,11 @@ class JoinTokens:
         operators_only(actor, "revoke join tokens")
         token_id = as_id(token, "join token")
         async with transaction(self._pool) as con:
-            fresh = await join_tokens.revoke(con, token_id)
-            if fresh is None:
+            held = await join_tokens.lock(con, token_id)
+            if held is None:
                 raise NotFound(f"there is no join token {token}")
-            if fresh:
-                await events.record(con, actor, "join-token.revoked", details={"join_token": token})
+            if await join_tokens.revoke(con, token_id):
+                was, now = JoinTokenState.seen(held.token), JoinTokenState.seen(held.token, revoked=True)
+                await record_of(
+                    con, actor, "join-token.revoked", INSTALLATION, before=was, after=now, join_token=str(token_id)
+                )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from importlib.metadata import version
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from headrace.common.contracts.http.logins import CurrentLogin, LoginView, NewLogin, NewLoginCode, StartLogin
@@ -16,14 +16,16 @@ from headrace.common.contracts.problems import Conflict, Forbidden, NotFound, Un
 from headrace.common.contracts.vocabulary import LoginMethod
 from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.manager.domain.access import Actor
+from headrace.manager.domain.audit_states import LoginCodeState, LoginState
 from headrace.manager.domain.console import ConsolePolicy
 from headrace.manager.domain.logins import Lifetimes
+from headrace.manager.domain.records.events import INSTALLATION
 from headrace.manager.domain.records.keys import KeyLimits
 from headrace.manager.domain.records.users import User
 from headrace.manager.signing import Vault
-from headrace.manager.store import events, logins, projects, users
+from headrace.manager.store import logins, projects, users
 from headrace.manager.usecases.auth import Authentication, Presented, actor_of
-from headrace.manager.usecases.context import as_id, make_page, user_for
+from headrace.manager.usecases.context import as_id, make_page, record_of, user_for
 from headrace.manager.usecases.failed_attempts import FailedAttempts
 from headrace.manager.usecases.passwords import Passwords
 from headrace.manager.views.logins import current_login, login_view
@@ -108,7 +110,10 @@ class Logins:
                 lifetime=self._lifetimes.whole,
                 idle=self._lifetimes.idle,
             )
-            await events.record(con, actor, "login.started", details={"user": found.user.name, "method": method})
+            after, name = LoginState.of(made), found.user.name
+            await record_of(
+                con, actor, "login.started", INSTALLATION, before=None, after=after, user=name, method=method
+            )
         idle_s = int(self._lifetimes.idle.total_seconds())
         return NewLogin(id=made.id, user=user_view(found.user), token=token, ends_at=made.ends_at, idle_s=idle_s)
 
@@ -127,8 +132,9 @@ class Logins:
         if actor.login_id is None:
             raise Conflict("found an API key, which is no login; allowed: a login. A key is ended by deleting it")
         async with transaction(self._pool) as con:
+            before = await self._state(con, actor.login_id)
             if await logins.delete(con, actor.login_id, actor.user_id):
-                await events.record(con, actor, "login.ended", details={"user": actor.name})
+                await record_of(con, actor, "login.ended", INSTALLATION, before=before, after=None, user=actor.name)
 
     async def page(self, actor: Actor, reference: str, *, after: UUID, limit: int) -> Page[LoginView]:
         """Return the logins of a user that have not ended. Raises NotFound."""
@@ -142,9 +148,12 @@ class Logins:
         login_id = as_id(login, "login")
         async with transaction(self._pool) as con:
             user = await user_for(con, actor, reference)
+            before, name = await self._state(con, LoginId(login_id)), user.name
             if not await logins.delete(con, login_id, user.id):
-                raise NotFound(f"{user.name} has no login {login}")
-            await events.record(con, actor, "login.ended", details={"user": user.name, "login": login})
+                raise NotFound(f"{name} has no login {login}")
+            await record_of(
+                con, actor, "login.ended", INSTALLATION, before=before, after=None, user=name, login=str(login_id)
+            )
 
     async def new_code(self, actor: Actor) -> NewLoginCode:
         """Create a code that logs its user in once, with the rights of the caller's key. Raises Conflict at the limit of codes."""
@@ -157,8 +166,13 @@ class Logins:
             ends_at = await logins.insert_code(
                 con, code_id, actor.user_id, self._vault.hash(secret), actor.key_id, CODE_LIFETIME
             )
-            await events.record(con, actor, "login-code.created", details={"user": actor.name})
+            after, name = LoginCodeState(expires_at=ends_at), actor.name
+            await record_of(con, actor, "login-code.created", INSTALLATION, before=None, after=after, user=name)
         return NewLoginCode(code=code, path=f"/console/login#code={code}", expires_at=ends_at)
+
+    async def _state(self, con: Connection, login_id: LoginId) -> LoginState | None:
+        login = await logins.find(con, login_id, idle=self._lifetimes.idle)
+        return LoginState.of(login) if login else None
 
     async def _replace(self, con: Connection, presented: Presented) -> None:
         """End the login that the browser had: what somebody else put there ends with it."""
@@ -215,5 +229,5 @@ class Logins:
         who = Actor(user.id, user.name, operator=False, source_address=address, key_id=key_id) if user else None
         actor = who or Actor(_NOBODY, "unknown user", operator=False, source_address=address)
         async with transaction(self._pool) as con:
-            details = {"method": method, "why": why} | ({"user": user.name} if user else {})
-            await events.record(con, actor, "login.failed", details=details)
+            details: dict[str, Any] = {"method": method, "why": why} | ({"user": user.name} if user else {})
+            await record_of(con, actor, "login.failed", INSTALLATION, before=None, after=None, **details)

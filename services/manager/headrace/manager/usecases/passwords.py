@@ -9,12 +9,14 @@ from headrace.common.contracts.http.logins import PutPassword
 from headrace.common.contracts.problems import Forbidden, InvalidRequest, TooManyRequests, Unavailable
 from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.manager.domain.access import Actor
+from headrace.manager.domain.audit_states import PasswordState
 from headrace.manager.domain.logins import WINDOW, Tries, needs_current, outlives, tries
+from headrace.manager.domain.records.events import INSTALLATION
 from headrace.manager.domain.records.logins import StoredPassword
 from headrace.manager.domain.records.users import User
 from headrace.manager.signing import Vault
-from headrace.manager.store import events, logins, users
-from headrace.manager.usecases.context import own_rights_only, user_for
+from headrace.manager.store import logins, users
+from headrace.manager.usecases.context import own_rights_only, record_of, user_for
 from headrace.manager.usecases.password_hashes import PasswordHashes
 
 
@@ -75,10 +77,12 @@ class Passwords:
         hashed = await self._hashes.make(body.password) if body.password is not None else None
         async with transaction(self._pool) as con:
             await users.lock(con, user.id)
+            before = PasswordState(password=(await user_for(con, actor, str(user.id))).has_password)
             await self._write(con, user, hashed)
             ended = await logins.delete_others(con, user.id, actor.login_id)
             action = "password.removed" if hashed is None else "password.set"
-            await events.record(con, actor, action, details={"user": user.name, "ended_logins": ended})
+            after, name = PasswordState(password=hashed is not None), user.name
+            await record_of(con, actor, action, INSTALLATION, before=before, after=after, user=name, ended_logins=ended)
 
     async def _check_current(self, user: User, body: PutPassword, address: str) -> None:
         if body.current is None:

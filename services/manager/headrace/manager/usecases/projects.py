@@ -20,17 +20,20 @@ from headrace.common.contracts.http.projects import (
 from headrace.common.contracts.http.whoami import WhoAmI
 from headrace.common.contracts.problems import Conflict, InUse, InvalidRequest, NotFound
 from headrace.common.contracts.reasons import Reason
+from headrace.common.contracts.vocabulary import Role
 from headrace.common.contracts.wording import Refused
 from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.manager.domain import object_limits, quota, storage_usage
 from headrace.manager.domain.access import Actor
+from headrace.manager.domain.audit_states import MemberState, ProjectState
 from headrace.manager.domain.entity_tags import tag_of_project
 from headrace.manager.domain.object_limits import ObjectLimits
 from headrace.manager.domain.placement import known_slots
+from headrace.manager.domain.records.events import Scope
 from headrace.manager.domain.records.projects import Project
 from headrace.manager.domain.records.users import User
-from headrace.manager.store import agents, events, folders, projects, resource_presets, secrets, tokens, users
-from headrace.manager.usecases.context import check_match, make_page, operators_only, project_for
+from headrace.manager.store import agents, folders, projects, resource_presets, secrets, tokens, users
+from headrace.manager.usecases.context import check_match, make_page, operators_only, project_for, record_of
 from headrace.manager.usecases.idempotency import keep
 from headrace.manager.views.projects import member_view, project_view, usage_view
 from headrace.manager.views.whoami import whoami_view
@@ -44,6 +47,10 @@ def _limits(project: Project, change: UpdateProject) -> dict[str, Decimal] | Non
         return quota.changed(project.quota, change.quota)
     except Refused as refused:
         raise InvalidRequest.of("quota", refused.found, refused.allowed) from None
+
+
+def _member_state(role: Role | None) -> MemberState | None:
+    return None if role is None else MemberState(role=role)
 
 
 class Projects:
@@ -68,9 +75,8 @@ class Projects:
         async with transaction(self._pool) as con:
             project = await projects.insert(con, new.name, new.description, new.quota)
             await projects.put_member(con, project.id, actor.user_id, "owner")
-            await events.record(
-                con, actor, "project.created", project_id=project.id, details=new.model_dump(mode="json")
-            )
+            after, scope = ProjectState.of(project), Scope(project.id)
+            await record_of(con, actor, "project.created", scope, before=None, after=after, project=project.name)
             view = project_view(project, await self._quota_note(con, new.quota or {}))
             await keep(con, actor, view)
         return view
@@ -100,8 +106,8 @@ class Projects:
             description = (change.description or "") if "description" in given else held.description
             limits = _limits(held, change) if "quota" in given else held.quota
             after = await projects.update(con, project.id, description, limits)
-            details = change.model_dump(mode="json", exclude_unset=True)
-            await events.record(con, actor, "project.updated", project_id=project.id, details=details)
+            was, now, scope = ProjectState.of(held), ProjectState.of(after), Scope(project.id)
+            await record_of(con, actor, "project.updated", scope, before=was, after=now, project=project.name)
             note = await self._quota_note(con, [name for name in change.quota or {} if name in (limits or {})])
         return project_view(after, note)
 
@@ -132,7 +138,8 @@ class Projects:
             await tokens.revoke_all(con, project.id)
             await secrets.delete_all(con, project.id)
             await resource_presets.delete_all(con, project.id)
-            await events.record(con, actor, "project.deleted", project_id=project.id)
+            before, scope = ProjectState.of(project), Scope(project.id)
+            await record_of(con, actor, "project.deleted", scope, before=before, after=None, project=project.name)
 
     async def usage(self, actor: Actor, reference: str) -> Usage:
         """Return usage and limits per slot: what running services want, what folders hold. Raises NotFound."""
@@ -161,9 +168,9 @@ class Projects:
                 await self._keep_an_owner(con, project, user)
             there = await projects.other_members(con, project.id, user.id)
             object_limits.check(f"project {project.name}", "members", there, self._limits.members_per_project)
+            was, now = _member_state(await projects.role(con, project.id, user.id)), _member_state(body.role)
             await projects.put_member(con, project.id, user.id, body.role)
-            details = {"user": user.name, "role": body.role}
-            await events.record(con, actor, "member.put", project_id=project.id, details=details)
+            await record_of(con, actor, "member.put", Scope(project.id), before=was, after=now, user=user.name)
         return member_view(user.name, body.role)
 
     async def remove_member(self, actor: Actor, reference: str, user_reference: str) -> None:
@@ -171,9 +178,11 @@ class Projects:
         async with transaction(self._pool) as con:
             project, user = await self._member(con, actor, reference, user_reference)
             await self._keep_an_owner(con, project, user)
+            before = _member_state(await projects.role(con, project.id, user.id))
             if not await projects.remove_member(con, project.id, user.id):
                 raise NotFound(f"{user.name} is not a member of project {project.name}")
-            await events.record(con, actor, "member.removed", project_id=project.id, details={"user": user.name})
+            scope = Scope(project.id)
+            await record_of(con, actor, "member.removed", scope, before=before, after=None, user=user.name)
 
     async def _member(self, con: Connection, actor: Actor, reference: str, user_reference: str) -> tuple[Project, User]:
         project = await project_for(con, actor, reference, "owner")

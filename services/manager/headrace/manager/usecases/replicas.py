@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from headrace.common.contracts.http.replicas import ReplicaView
 from headrace.common.contracts.ids import SessionId
 from headrace.common.contracts.problems import Conflict, NotFound
 from headrace.common.db.pool import Pool, transaction
 from headrace.manager.domain.access import Actor
+from headrace.manager.domain.audit_states import ReplicaState
 from headrace.manager.domain.lifecycle import states
-from headrace.manager.store import events, rollouts, services, traffic
-from headrace.manager.usecases.context import as_id, locked_service, service_for
+from headrace.manager.store import rollouts, services, traffic
+from headrace.manager.usecases.context import as_id, locked_service, record_of, service_for
 from headrace.manager.usecases.ports import Pokes
 from headrace.manager.views.replicas import replica_view
 
@@ -38,21 +41,17 @@ class Replicas:
         """
         session_id = SessionId(as_id(replica, "replica"))
         async with transaction(self._pool) as con:
-            service = (await service_for(con, actor, reference, "member")).service
+            facts = await service_for(con, actor, reference, "member")
+            service = facts.service
             before = await traffic.put_weight(con, service.id, session_id, weight)
             found = await services.replica(con, session_id, service.id)
             if found is None or not states.live(found.status):
                 raise NotFound(f"service {service.name} has no replica {replica}")
             if before is None:
                 raise Conflict(f"replica {replica} is {found.status}: it takes no new requests")
-            await events.record(
-                con,
-                actor,
-                "replica.weighted",
-                project_id=service.project_id,
-                service_id=service.id,
-                details={"replica": str(session_id), "from": before, "to": weight},
-            )
+            was, now = ReplicaState(weight=before), ReplicaState(weight=weight)
+            which: dict[str, Any] = {"replica": str(session_id), "from": before, "to": weight}
+            await record_of(con, actor, "replica.weighted", facts.scope, before=was, after=now, **which)
         self._pokes.poke("routes")
         return replica_view(found)
 
@@ -76,14 +75,16 @@ class Replicas:
                 raise Conflict(f"replica {replica} is {found.status}: it leaves already")
             if found.replace_asked_at is None:
                 await rollouts.replace(con, service.id, session_id)
-                await events.record(
+                await record_of(
                     con,
                     actor,
                     "replica.replace-asked",
-                    project_id=service.project_id,
-                    service_id=service.id,
+                    facts.scope,
+                    before=ReplicaState(replacing=False),
+                    after=ReplicaState(replacing=True),
                     message=message,
-                    details={"replica": str(session_id), "revision": found.revision},
+                    replica=str(session_id),
+                    revision=found.revision,
                 )
             found = await services.replica(con, session_id, service.id) or found
         self._pokes.poke("services")

@@ -11,8 +11,10 @@ from headrace.common.db.pool import Pool, transaction
 from headrace.common.text.counting import count
 from headrace.manager.domain import object_limits
 from headrace.manager.domain.access import Actor
-from headrace.manager.store import events, resource_groups
-from headrace.manager.usecases.context import make_page, operators_only
+from headrace.manager.domain.audit_states import ResourceGroupState
+from headrace.manager.domain.records.events import INSTALLATION
+from headrace.manager.store import resource_groups
+from headrace.manager.usecases.context import make_page, operators_only, record_of
 from headrace.manager.usecases.idempotency import keep
 from headrace.manager.views.resource_groups import resource_group_view
 
@@ -36,7 +38,10 @@ class ResourceGroups:
             made = await resource_groups.insert(con, new.name)
             if made is None:
                 raise NameTaken(f"there is a resource group {new.name} already")
-            await events.record(con, actor, "resource-group.created", details={"resource_group": made.name})
+            after, name = ResourceGroupState.of(made), made.name
+            await record_of(
+                con, actor, "resource-group.created", INSTALLATION, before=None, after=after, resource_group=name
+            )
             view = resource_group_view(made)
             await keep(con, actor, view)
         return view
@@ -61,7 +66,10 @@ class ResourceGroups:
                     count(number, what) for number, what in ((machines, "machine"), (services, "service")) if number
                 )
                 raise InUse(f"resource group {name} has {has}; remove them first")
-            await events.record(con, actor, "resource-group.deleted", details={"resource_group": name})
+            before = ResourceGroupState(name=name)
+            await record_of(
+                con, actor, "resource-group.deleted", INSTALLATION, before=before, after=None, resource_group=name
+            )
             if not await resource_groups.delete(con, name):
                 raise InUse(
                     f"resource group {name} is named by what is kept of deleted services, ended replicas, join tokens or "

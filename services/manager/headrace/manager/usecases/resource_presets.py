@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any
 from uuid import UUID
 
 from headrace.common.contracts.http.page import Page
@@ -23,12 +22,14 @@ from headrace.common.contracts.wording import Refused
 from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.manager.domain import access, object_limits
 from headrace.manager.domain.access import Actor
+from headrace.manager.domain.audit_states import ResourcePresetState
 from headrace.manager.domain.entity_tags import tag_of_preset
 from headrace.manager.domain.object_limits import ObjectLimits
+from headrace.manager.domain.records.events import Scope
 from headrace.manager.domain.records.projects import Project
 from headrace.manager.domain.records.resource_presets import ResourcePreset
-from headrace.manager.store import events, projects, resource_presets
-from headrace.manager.usecases.context import authorise, check_match, make_page, operators_only, project_for
+from headrace.manager.store import projects, resource_presets
+from headrace.manager.usecases.context import authorise, check_match, make_page, operators_only, project_for, record_of
 from headrace.manager.usecases.idempotency import keep
 from headrace.manager.views.resource_presets import resource_preset_view
 
@@ -53,8 +54,7 @@ class ResourcePresets:
                 con, preset_id, project_id, new.name, new.description, new.slots, actor.user_id
             )
             made = await _found(con, str(preset_id))
-            details = new.model_dump(mode="json", include={"description", "slots"})
-            await _record(con, actor, "resource-preset.created", made, **details)
+            await _record(con, actor, "resource-preset.created", None, made)
             view = resource_preset_view(made)
             await keep(con, actor, view)
         return view
@@ -82,16 +82,16 @@ class ResourcePresets:
                 description = change.description or ""
             slots = _changed(held.slots, change.slots or {})
             await resource_presets.update(con, held.id, description, slots)
-            changes = change.model_dump(mode="json", exclude_unset=True)
-            await _record(con, actor, "resource-preset.updated", held, changes=changes)
-            return resource_preset_view(await _found(con, str(held.id)))
+            after = await _found(con, str(held.id))
+            await _record(con, actor, "resource-preset.updated", held, after)
+            return resource_preset_view(after)
 
     async def delete(self, actor: Actor, reference: str, project: str | None) -> None:
         """Delete a preset; revisions that name it stay as they are. Raises NotFound, Forbidden."""
         async with transaction(self._pool) as con:
             held = await _held(con, actor, reference, project)
             await resource_presets.delete(con, held.id)
-            await _record(con, actor, "resource-preset.deleted", held)
+            await _record(con, actor, "resource-preset.deleted", held, None)
 
     async def _scope(self, con: Connection, actor: Actor, reference: str | None) -> Project | None:
         """Return the project of a new preset, None: for all; it is locked, so that the number of presets holds."""
@@ -157,6 +157,13 @@ async def _held(con: Connection, actor: Actor, reference: str, project: str | No
     return held
 
 
-async def _record(con: Connection, actor: Actor, action: str, preset: ResourcePreset, **details: Any) -> None:
-    facts = {"resource_preset": preset.name, "resource_preset_id": str(preset.id), **details}
-    await events.record(con, actor, action, project_id=preset.project_id, details=facts)
+async def _record(
+    con: Connection, actor: Actor, action: str, before: ResourcePreset | None, after: ResourcePreset | None
+) -> None:
+    preset = after or before
+    assert preset is not None  # noqa: S101 - it was there before, or is now
+    was, now = (ResourcePresetState.of(one) if one else None for one in (before, after))
+    scope, which = Scope(preset.project_id), str(preset.id)
+    await record_of(
+        con, actor, action, scope, before=was, after=now, resource_preset=preset.name, resource_preset_id=which
+    )

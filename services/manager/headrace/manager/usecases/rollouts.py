@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from headrace.common.contracts.http.rollouts import RolloutView
 from headrace.common.contracts.problems import Conflict
 from headrace.common.contracts.reasons import Reason
@@ -9,6 +11,7 @@ from headrace.common.contracts.reasons.rollout import RolloutReason
 from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.common.runtime.clock import Clock
 from headrace.manager.domain.access import Actor
+from headrace.manager.domain.audit_states import RolloutProgress
 from headrace.manager.domain.lifecycle.rollout_gates import gates
 from headrace.manager.domain.lifecycle.rollout_status import desired_of, standing
 from headrace.manager.domain.records.services import ServiceFacts
@@ -39,7 +42,8 @@ class Rollouts:
                 raise Conflict(f"the rollout of revision {facts.revision} has failed: retry or abort it")
             if facts.rollout.paused_replicas is None:
                 await rollouts.pause(con, facts.service.id, facts.service.revision_id, actor.name)
-                await record_of(con, actor, facts, "rollout.paused", message, revision=facts.revision)
+                after = RolloutProgress(revision=facts.revision, paused=True)
+                await _record(con, actor, "rollout.paused", facts, after, message)
             return await self._changed(con, actor, facts)
 
     async def resume(self, actor: Actor, reference: str) -> RolloutView:
@@ -48,7 +52,8 @@ class Rollouts:
             facts = await self._hold(con, actor, reference, "resume")
             if facts.rollout.paused_replicas is not None:
                 await rollouts.resume(con, facts.service.id, facts.service.revision_id)
-                await record_of(con, actor, facts, "rollout.resumed", revision=facts.revision)
+                after = RolloutProgress(revision=facts.revision, paused=False)
+                await _record(con, actor, "rollout.resumed", facts, after)
             return await self._changed(con, actor, facts)
 
     async def promote(self, actor: Actor, reference: str, *, full: bool) -> RolloutView:
@@ -76,7 +81,8 @@ class Rollouts:
             await rollouts.advance(con, facts.service.id, facts.service.revision_id, step)
             if facts.rollout.paused_replicas is not None:
                 await rollouts.resume(con, facts.service.id, facts.service.revision_id)
-            await record_of(con, actor, facts, "rollout.promoted", revision=facts.revision, step=step)
+            after = RolloutProgress(revision=facts.revision, step=step, paused=False)
+            await _record(con, actor, "rollout.promoted", facts, after, step=step)
             return await self._changed(con, actor, facts)
 
     async def abort(self, actor: Actor, reference: str, message: str) -> RolloutView:
@@ -90,9 +96,8 @@ class Rollouts:
             )
             await rollouts.fail(con, facts.service.id, facts.service.revision_id, why)
             await sessions.roll_back(con, facts.service.id, before)
-            await record_of(
-                con, actor, facts, "rollout.aborted", message, revision=facts.revision, back_to=facts.served
-            )
+            after = RolloutProgress(revision=facts.served)
+            await _record(con, actor, "rollout.aborted", facts, after, message, back_to=facts.served)
             return await self._changed(con, actor, facts)
 
     async def _hold(self, con: Connection, actor: Actor, reference: str, what: str) -> ServiceFacts:
@@ -114,3 +119,22 @@ class Rollouts:
         live = await services.replicas(con, [facts.service.id])
         last_failed = await rollouts.last_failed(con, facts.service.id)
         return rollout_view(facts, standing(facts, live[facts.service.id], self._clock()), last_failed)
+
+
+async def _record(
+    con: Connection,
+    actor: Actor,
+    action: str,
+    facts: ServiceFacts,
+    after: RolloutProgress,
+    message: str = "",
+    **details: Any,
+) -> None:
+    """Record a change of the current revision's rollout; `after` has what changes of it."""
+    was = RolloutProgress(
+        revision=facts.revision,
+        step=facts.rollout.step if after.step is not None else None,
+        paused=facts.rollout.paused_replicas is not None if after.paused is not None else None,
+    )
+    named: dict[str, Any] = {"revision": facts.revision} | details
+    await record_of(con, actor, action, facts.scope, before=was, after=after, message=message, **named)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 from uuid import UUID
 
 from pydantic import ValidationError
@@ -16,12 +17,13 @@ from headrace.common.contracts.rule import RuleSpec
 from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.manager.domain import object_limits
 from headrace.manager.domain.access import Actor
+from headrace.manager.domain.audit_states import RuleState
 from headrace.manager.domain.entity_tags import tag_of_rule
 from headrace.manager.domain.object_limits import ObjectLimits
 from headrace.manager.domain.records.rules import Rule
 from headrace.manager.domain.records.services import ServiceFacts
-from headrace.manager.store import events, rules
-from headrace.manager.usecases.context import as_id, check_match, locked_service, make_page, service_for
+from headrace.manager.store import rules
+from headrace.manager.usecases.context import as_id, check_match, locked_service, make_page, record_of, service_for
 from headrace.manager.usecases.idempotency import keep
 from headrace.manager.usecases.ports import Pokes, RuleOutcomes
 from headrace.manager.views.rules import rule_view
@@ -43,7 +45,7 @@ class Rules:
             there = await rules.count(con, facts.service.id)
             object_limits.check(f"service {facts.service.name}", "rules", there, self._limits.rules_per_service)
             made = await rules.insert(con, facts.service.id, spec, actor.user_id)
-            await self._record(con, actor, facts, "rule.added", made.id, spec)
+            await _record(con, actor, facts, "rule.added", None, made)
             view = rule_view(made)
             await keep(con, actor, view)
         self._pokes.poke("rules", "plans")
@@ -61,10 +63,10 @@ class Rules:
         rule_id = as_id(rule, "rule")
         async with transaction(self._pool) as con:
             facts = await service_for(con, actor, reference, "member")
-            await self._held(con, actor, facts, rule_id)
+            before = await self._held(con, actor, facts, rule_id)
             after = await rules.replace(con, facts.service.id, rule_id, spec)
             assert after is not None  # noqa: S101 - it is locked
-            await self._record(con, actor, facts, "rule.replaced", rule_id, spec)
+            await _record(con, actor, facts, "rule.replaced", before, after)
         self._pokes.poke("rules", "plans")
         return self._view(facts.service.id, after)
 
@@ -79,18 +81,19 @@ class Rules:
             before = await self._held(con, actor, facts, rule_id)
             spec = _applied(change, before.spec)
             await rules.replace(con, facts.service.id, rule_id, spec)
-            await self._record(con, actor, facts, "rule.replaced", rule_id, spec)
+            after = replace(before, spec=spec)
+            await _record(con, actor, facts, "rule.replaced", before, after)
         self._pokes.poke("rules", "plans")
-        return self._view(facts.service.id, replace(before, spec=spec))
+        return self._view(facts.service.id, after)
 
     async def remove(self, actor: Actor, reference: str, rule: str) -> None:
         """Remove a rule. Raises NotFound, Forbidden."""
         rule_id = as_id(rule, "rule")
         async with transaction(self._pool) as con:
             facts = await service_for(con, actor, reference, "member")
-            await self._held(con, actor, facts, rule_id)
+            before = await self._held(con, actor, facts, rule_id)
             await rules.delete(con, facts.service.id, rule_id)
-            await self._record(con, actor, facts, "rule.removed", rule_id, None)
+            await _record(con, actor, facts, "rule.removed", before, None)
         self._pokes.poke("rules", "plans")
 
     async def _held(self, con: Connection, actor: Actor, facts: ServiceFacts, rule_id: UUID) -> Rule:
@@ -104,13 +107,15 @@ class Rules:
     def _view(self, service_id: ServiceId, rule: Rule) -> RuleView:
         return rule_view(rule, self._outcomes.of(service_id, rule.id))
 
-    async def _record(
-        self, con: Connection, actor: Actor, facts: ServiceFacts, action: str, rule_id: UUID, spec: RuleSpec | None
-    ) -> None:
-        details = {"rule_id": str(rule_id)} | ({"spec": spec.model_dump(mode="json")} if spec else {})
-        await events.record(
-            con, actor, action, project_id=facts.service.project_id, service_id=facts.service.id, details=details
-        )
+
+async def _record(
+    con: Connection, actor: Actor, facts: ServiceFacts, action: str, before: Rule | None, after: Rule | None
+) -> None:
+    rule = after or before
+    assert rule is not None  # noqa: S101 - it was there before, or is now
+    was, now = (RuleState(rule=one.spec) if one else None for one in (before, after))
+    which: dict[str, Any] = {"rule_id": str(rule.id)} | ({"spec": after.spec.model_dump(mode="json")} if after else {})
+    await record_of(con, actor, action, facts.scope, before=was, after=now, **which)
 
 
 def _applied(change: UpdateRule, spec: RuleSpec) -> RuleSpec:

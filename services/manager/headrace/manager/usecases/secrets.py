@@ -8,7 +8,7 @@ from __future__ import annotations
 import hmac
 import json
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from headrace.common.contracts.http.page import Page
@@ -19,13 +19,15 @@ from headrace.common.contracts.secret import SECRET_NAMES, is_secret_name
 from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.manager.domain import object_limits
 from headrace.manager.domain.access import Actor
+from headrace.manager.domain.audit_states import SecretState
 from headrace.manager.domain.entity_tags import tag_of_secret
 from headrace.manager.domain.object_limits import ObjectLimits
+from headrace.manager.domain.records.events import Scope
 from headrace.manager.domain.records.projects import Project
 from headrace.manager.domain.records.secrets import Secret, SecretUser
 from headrace.manager.secret_keys import SecretKeys
-from headrace.manager.store import events, projects, secrets
-from headrace.manager.usecases.context import check_match, make_page, project_for
+from headrace.manager.store import projects, secrets
+from headrace.manager.usecases.context import check_match, make_page, project_for, record_of
 from headrace.manager.views.secrets import secret_detail, secret_view
 
 KEPT: Final = 20
@@ -61,7 +63,7 @@ class Secrets:
                 object_limits.check(f"project {project.name}", "secrets", there, self._limits.secrets_per_project)
                 found = await secrets.insert(con, SecretId(new_uuid()), project.id, name, actor.user_id)
                 await self._store(con, actor, found.id, 1, body.value)
-                await _record(con, actor, "secret.created", project, found, version=1)
+                await _record(con, actor, "secret.created", project, None, found)
                 return secret_view(found), True
             check_match(actor, f"secret {found.name}", tag_of_secret(found))
             if await self._has(con, found, body.value):
@@ -69,9 +71,9 @@ class Secrets:
             version = found.version + 1
             await self._make_room(con, found)
             await self._store(con, actor, found.id, version, body.value)
-            await _record(con, actor, "secret.updated", project, found, version=version)
             after = await secrets.find(con, project.id, str(found.id))
-        assert after is not None  # noqa: S101 - its project is locked
+            assert after is not None  # noqa: S101 - its project is locked
+            await _record(con, actor, "secret.updated", project, found, after)
         return secret_view(after), False
 
     async def page(self, actor: Actor, reference: str, *, after: UUID, limit: int) -> Page[SecretView]:
@@ -103,7 +105,7 @@ class Secrets:
                     services=_services(users)[:_NAMED],
                 )
             await secrets.delete(con, found.id)
-            await _record(con, actor, "secret.deleted", project, found)
+            await _record(con, actor, "secret.deleted", project, found, None)
 
     async def _has(self, con: Connection, secret: Secret, value: str) -> bool:
         key = (secret.id, secret.version)
@@ -152,11 +154,11 @@ def _in_words(users: Sequence[SecretUser]) -> str:
     return " and ".join([*words, *([f"{trials} trial run{'' if trials == 1 else 's'}"] if trials else [])])
 
 
-async def _record(con: Connection, actor: Actor, action: str, project: Project, secret: Secret, **details: Any) -> None:
-    await events.record(
-        con,
-        actor,
-        action,
-        project_id=project.id,
-        details={"secret": secret.name, "secret_id": str(secret.id), **details},
-    )
+async def _record(
+    con: Connection, actor: Actor, action: str, project: Project, before: Secret | None, after: Secret | None
+) -> None:
+    secret = after or before
+    assert secret is not None  # noqa: S101 - it was there before, or is now
+    was, now = (SecretState.of(one) if one else None for one in (before, after))
+    scope, named = Scope(project.id), str(secret.id)
+    await record_of(con, actor, action, scope, before=was, after=now, secret=secret.name, secret_id=named)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from headrace.common.contracts.http.services import CreateService, NameAvailability, ServiceDetail
-from headrace.common.contracts.ids import FolderId, ServiceId
+from headrace.common.contracts.ids import FolderId
 from headrace.common.contracts.problems import NotFound
 from headrace.common.contracts.reasons import Reason
 from headrace.common.contracts.reasons.service import NameReason
@@ -127,18 +127,15 @@ class Services:
         """Return one service with its replicas. Raises NotFound."""
         async with self._pool.acquire() as con:
             facts = await service_for(con, actor, reference, "viewer")
-            detail = await self._detail(con, facts)
+            detail = await self.shown(con, facts)
         resolved = facts.resolved
         if resolved.folder_id is None or resolved.snapshot_id is None or resolved.source is not None:
             return detail
         changed = await self._snapshots.is_changed(resolved.folder_id, resolved.snapshot_id)
         return detail.model_copy(update={"folder_changed": changed})
 
-    async def read(self, con: Connection, actor: Actor, service_id: ServiceId) -> ServiceDetail:
-        """Return the service within the caller's transaction, for the answer to a change."""
-        return await self._detail(con, await service_for(con, actor, str(service_id), "viewer"))
-
-    async def _detail(self, con: Connection, facts: ServiceFacts) -> ServiceDetail:
+    async def shown(self, con: Connection, facts: ServiceFacts) -> ServiceDetail:
+        """Return the service with its replicas, within the caller's transaction."""
         replicas = await services.replicas(con, [facts.service.id])
         errors = await services.errors(con, facts.service.id)
         ended = await ends.newest(con, facts.service.id, _SHOWN_ENDS)

@@ -17,12 +17,15 @@ from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.common.runtime.clock import Clock
 from headrace.manager.domain import object_limits
 from headrace.manager.domain.access import Actor
+from headrace.manager.domain.audit_states import TokenState
 from headrace.manager.domain.entity_tags import tag_of_token
 from headrace.manager.domain.object_limits import ObjectLimits
+from headrace.manager.domain.records.events import Scope
+from headrace.manager.domain.records.tokens import Token
 from headrace.manager.signing import SigningKey, Vault
-from headrace.manager.store import events, projects, services, tokens
+from headrace.manager.store import projects, services, tokens
 from headrace.manager.usecases.caller_bodies import caller_change
-from headrace.manager.usecases.context import as_id, check_match, make_page, project_for, service_for
+from headrace.manager.usecases.context import as_id, check_match, make_page, project_for, record_of, service_for
 from headrace.manager.usecases.expiries import LONGEST, one_expiry
 from headrace.manager.usecases.idempotency import keep
 from headrace.manager.usecases.ports import Pokes
@@ -108,7 +111,8 @@ class Tokens:
                 expires_at=expires_at,
             )
             details = {"name": new.name, "expires_at": expires_at.isoformat(), "limits": tokens.plain(new.limits)}
-            await _record(con, actor, "token.created", target, token_id, **details, share=new.share)
+            after = TokenState.seen(made)
+            await _record(con, actor, "token.created", target, made, None, after, **details, share=new.share)
             await keep(con, actor, token_view(made), whole=False)
         token = key.token(
             target.subject, token_id, issued_at=now, expires_at=expires_at, limits=new.limits, share=new.share
@@ -135,7 +139,7 @@ class Tokens:
         token_id = TokenId(as_id(token, "token"))
         async with transaction(self._pool) as con:
             target = await _target(con, actor, scope, reference, "member")
-            await _held(con, actor, target, token_id)
+            before = await _held(con, actor, target, token_id)
             name = (change.name or "") if "name" in change.model_fields_set else None
             after = await tokens.update(con, target.subject, token_id, name, caller_change(change))
             assert after is not None  # noqa: S101 - it is locked
@@ -145,7 +149,8 @@ class Tokens:
                     f"token {token} of {target.words} {over}: nothing of it counts any more; make another one"
                 )
             details = change.model_dump(mode="json", exclude_unset=True)
-            await _record(con, actor, "token.updated", target, token_id, **details)
+            was, now = TokenState.seen(before), TokenState.seen(after)
+            await _record(con, actor, "token.updated", target, after, was, now, **details)
         self._pokes.poke("routes")
         return token_view(after)
 
@@ -155,11 +160,13 @@ class Tokens:
         async with transaction(self._pool) as con:
             target = await _target(con, actor, scope, reference, "member")
             await _hold(con, target)  # so that no service is made meanwhile
-            await _held(con, actor, target, token_id)
+            held = await _held(con, actor, target, token_id)
             following = await self._revocations.begin(con, target.subject)
             if await tokens.revoke(con, target.subject, token_id):
                 await following.note(con, token_id)
-            await _record(con, actor, "token.revoked", target, token_id)
+            if held.revoked_at is None:
+                revoked = TokenState.seen(held, revoked=True)
+                await _record(con, actor, "token.revoked", target, held, TokenState.seen(held), revoked)
         self._pokes.poke("routes")
         return await self._revocations.look(token_id, target.subject)
 
@@ -178,12 +185,13 @@ async def _hold(con: Connection, target: ScopedTarget) -> None:
         await services.lock(con, target.service_id)
 
 
-async def _held(con: Connection, actor: Actor, target: ScopedTarget, token_id: TokenId) -> None:
+async def _held(con: Connection, actor: Actor, target: ScopedTarget, token_id: TokenId) -> Token:
     """Lock the token until the transaction ends. Raises NotFound, PreconditionFailed."""
     held = await tokens.hold(con, target.subject, token_id)
     if held is None:
         raise NotFound(f"{target.words} has no token {token_id}")
     check_match(actor, f"token {token_id}", tag_of_token(held))
+    return held
 
 
 async def _target(con: Connection, actor: Actor, scope: TokenScope, reference: str, needed: Role) -> ScopedTarget:
@@ -195,16 +203,17 @@ async def _target(con: Connection, actor: Actor, scope: TokenScope, reference: s
 
 
 async def _record(
-    con: Connection, actor: Actor, action: str, target: ScopedTarget, token_id: TokenId, **details: Any
+    con: Connection,
+    actor: Actor,
+    action: str,
+    target: ScopedTarget,
+    token: Token,
+    before: TokenState | None,
+    after: TokenState,
+    **details: Any,
 ) -> None:
-    await events.record(
-        con,
-        actor,
-        action,
-        project_id=target.project_id,
-        service_id=target.service_id,
-        details={"token_id": str(token_id), **details},
-    )
+    scope, which = Scope(target.project_id, target.service_id), str(token.id)
+    await record_of(con, actor, action, scope, before=before, after=after, token_id=which, **details)
 
 
 def _expiry(new: CreateToken, now: datetime) -> datetime:

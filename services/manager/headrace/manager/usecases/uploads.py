@@ -6,6 +6,7 @@ import re
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from functools import partial
+from typing import Any
 from uuid import UUID
 
 from headrace.common.contracts.http.folders import UploadView
@@ -15,16 +16,18 @@ from headrace.common.contracts.problems import ChecksumMismatch, Conflict, Inval
 from headrace.common.db.pool import Pool, transaction
 from headrace.manager.domain import object_limits
 from headrace.manager.domain.access import Actor
+from headrace.manager.domain.audit_states import FilesState
 from headrace.manager.domain.object_limits import DEFAULT_LIMITS, ObjectLimits
 from headrace.manager.domain.paths import modified_ns, split_path
+from headrace.manager.domain.records.events import Scope
 from headrace.manager.domain.records.folders import Folder
 from headrace.manager.domain.records.uploads import Upload
 from headrace.manager.domain.storage_usage import StorageUsage
 from headrace.manager.folders.listing import moment
 from headrace.manager.folders.partials import Appender
 from headrace.manager.folders.storage import FolderStorage
-from headrace.manager.store import events, folders
-from headrace.manager.usecases.context import as_id, make_page
+from headrace.manager.store import folders
+from headrace.manager.usecases.context import as_id, make_page, record_of
 from headrace.manager.usecases.folders import Folders
 from headrace.manager.usecases.receiving import receive
 from headrace.manager.usecases.storage_account import StorageAccount
@@ -206,13 +209,14 @@ class Uploads:
         async with transaction(self._pool) as con:
             await folders.delete_upload(con, upload.id)
             await self._account.settle(con, folder, reservation, tree.change)
-            details = {
+            details: dict[str, Any] = {
                 "folder": folder.name,
                 "folder_id": str(folder.id),
                 "path": upload.path,
                 "bytes": upload.size_bytes,
             }
-            await events.record(con, actor, "file.uploaded", project_id=folder.project_id, details=details)
+            after, scope = FilesState(path=upload.path, bytes=upload.size_bytes), Scope(folder.project_id)
+            await record_of(con, actor, "file.uploaded", scope, before=None, after=after, **details)
         if (sha256 := appender.known_sha256()) is not None and folder.usage_mode == "model":
             await self._storage.call(partial(self._storage.snapshots.known.add, folder.id, [(identity, sha256)]))
 

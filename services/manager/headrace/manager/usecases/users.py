@@ -14,12 +14,14 @@ from headrace.common.contracts.problems import Conflict, InvalidRequest, NotFoun
 from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.manager.domain import access, object_limits
 from headrace.manager.domain.access import Actor
+from headrace.manager.domain.audit_states import KeyState, UserState
 from headrace.manager.domain.entity_tags import tag_of_key, tag_of_user
 from headrace.manager.domain.object_limits import ObjectLimits
-from headrace.manager.domain.records.keys import KeyChange
+from headrace.manager.domain.records.events import INSTALLATION
+from headrace.manager.domain.records.keys import Key, KeyChange
 from headrace.manager.domain.records.users import User
 from headrace.manager.signing import Vault
-from headrace.manager.store import events, users
+from headrace.manager.store import users
 from headrace.manager.usecases.context import (
     as_id,
     check_match,
@@ -27,6 +29,7 @@ from headrace.manager.usecases.context import (
     operators_only,
     own_rights_only,
     project_for,
+    record_of,
     user_for,
 )
 from headrace.manager.usecases.expiries import AskedExpiry, end_of
@@ -52,7 +55,8 @@ class Users:
         operators_only(actor, "create users")
         async with transaction(self._pool) as con:
             user = await users.insert(con, new.name, operator=new.operator)
-            await events.record(con, actor, "user.created", details={"user": new.name, "operator": new.operator})
+            after = UserState.of(user)
+            await record_of(con, actor, "user.created", INSTALLATION, before=None, after=after, user=user.name)
             view = user_view(user)
             await keep(con, actor, view)
         return view
@@ -77,7 +81,8 @@ class Users:
             if not operator and operators == [user.id]:
                 raise Conflict(f"{user.name} is the last operator; make another one first")
             after = await users.update(con, user.id, operator=operator)
-            await events.record(con, actor, "user.updated", details={"user": user.name, "operator": operator})
+            was, now = UserState.of(user), UserState.of(after)
+            await record_of(con, actor, "user.updated", INSTALLATION, before=was, after=now, user=user.name)
         return user_view(after)
 
     async def create_key(self, actor: Actor, reference: str, new: CreateKey) -> NewKey:
@@ -108,8 +113,7 @@ class Users:
                 read_only=new.read_only,
                 projects=await _projects(con, actor, new.projects),
             )
-            details = {"user": user.name, "key_id": str(key_id), **new.model_dump(mode="json")}
-            await events.record(con, actor, "key.created", details=details)
+            await _record(con, actor, "key.created", user, key_id, None, made)
             await keep(con, actor, key_view(made), whole=False)
         return new_key_view(made, key)
 
@@ -131,7 +135,7 @@ class Users:
         async with transaction(self._pool) as con:
             user = await user_for(con, actor, reference)
             await users.lock(con, user.id)
-            await _hold_key(con, actor, user, key_id)
+            before = await _hold_key(con, actor, user, key_id)
             end = await users.ending(con, user.id, key_id)
             given = change.model_fields_set
             set_end, ends_at = bool(given & _EXPIRY), end_of(change, end.now, least_s=_MIN_LIFE_S)
@@ -150,8 +154,7 @@ class Users:
             object_limits.check(
                 f"user {user.name}", "keys", await users.count_keys(con, user.id) - 1, self._limits.keys_per_user
             )
-            details = {"user": user.name, "key_id": str(key_id), **change.model_dump(mode="json", exclude_unset=True)}
-            await events.record(con, actor, "key.updated", details=details)
+            await _record(con, actor, "key.updated", user, key_id, before, after)
         return key_view(after)
 
     async def delete_key(self, actor: Actor, reference: str, key: str) -> None:
@@ -160,17 +163,25 @@ class Users:
         key_id = as_id(key, "key")
         async with transaction(self._pool) as con:
             user = await user_for(con, actor, reference)
-            await _hold_key(con, actor, user, key_id)
+            before = await _hold_key(con, actor, user, key_id)
             await users.delete_key(con, user.id, key_id)
-            await events.record(con, actor, "key.deleted", details={"user": user.name, "key_id": str(key_id)})
+            await _record(con, actor, "key.deleted", user, key_id, before, None)
 
 
-async def _hold_key(con: Connection, actor: Actor, user: User, key_id: UUID) -> None:
+async def _record(
+    con: Connection, actor: Actor, action: str, user: User, key_id: UUID, before: Key | None, after: Key | None
+) -> None:
+    was, now = (KeyState.of(key) if key else None for key in (before, after))
+    await record_of(con, actor, action, INSTALLATION, before=was, after=now, user=user.name, key_id=str(key_id))
+
+
+async def _hold_key(con: Connection, actor: Actor, user: User, key_id: UUID) -> Key:
     """Lock the user's key until the transaction ends. Raises NotFound, PreconditionFailed."""
     held = await users.hold_key(con, user.id, key_id)
     if held is None:
         raise NotFound(f"{user.name} has no key {key_id}")
     check_match(actor, f"key {key_id}", tag_of_key(held))
+    return held
 
 
 async def _projects(con: Connection, actor: Actor, references: tuple[str, ...] | None) -> tuple[ProjectId, ...] | None:

@@ -14,12 +14,13 @@ from headrace.common.contracts.vocabulary import Role
 from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.manager.domain import object_limits, quota
 from headrace.manager.domain.access import Actor
+from headrace.manager.domain.audit_states import ValidationState, spec_state
 from headrace.manager.domain.lifecycle import states
-from headrace.manager.domain.masking import masked_spec
 from headrace.manager.domain.object_limits import ObjectLimits
+from headrace.manager.domain.records.events import Scope
 from headrace.manager.domain.records.validations import TrialRun
-from headrace.manager.store import events, projects, services, sessions, validations
-from headrace.manager.usecases.context import as_id, authorise, no_group, project_or_only
+from headrace.manager.store import projects, services, sessions, validations
+from headrace.manager.usecases.context import as_id, authorise, no_group, project_or_only, record_of
 from headrace.manager.usecases.findings import Findings
 from headrace.manager.usecases.idempotency import keep
 from headrace.manager.usecases.ports import Pokes
@@ -81,9 +82,11 @@ class Validations:
                 resource_group=new.resource_group,
                 created_by=actor.user_id,
             )
-            details = {"validation": str(session_id), "spec": masked_spec(spec).model_dump(mode="json")}
-            await events.record(con, actor, "validation.started", project_id=project.id, details=details)
-            view = validation_view(await trial_run(con, actor, session_id, "viewer"))
+            started = await trial_run(con, actor, session_id, "viewer")
+            after, which = ValidationState(status=started.status, spec=spec_state(spec)), str(session_id)
+            scope = Scope(project.id)
+            await record_of(con, actor, "validation.started", scope, before=None, after=after, validation=which)
+            view = validation_view(started)
             await keep(con, actor, view)
         self._pokes.poke("placement", "imports")
         return view
@@ -99,6 +102,8 @@ class Validations:
             found = await trial_run(con, actor, as_id(reference, "validation"), "member")
             if found.status in states.ACTIVE:
                 await sessions.stop(con, found.id, Reason.of(SessionReason.STOPPED_BY_USER, f"stopped by {actor.name}"))
-                details = {"validation": str(found.id)}
-                await events.record(con, actor, "validation.stopped", project_id=found.project_id, details=details)
+                after = await trial_run(con, actor, found.id, "viewer")
+                was, now = ValidationState(status=found.status), ValidationState(status=after.status)
+                scope, which = Scope(found.project_id), str(found.id)
+                await record_of(con, actor, "validation.stopped", scope, before=was, after=now, validation=which)
         self._pokes.poke("services", "plans")

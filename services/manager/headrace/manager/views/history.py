@@ -35,5 +35,8 @@ def audit_entry(event: AuditedEvent) -> AuditEntry:
         message=event.message,
         details=event.details,
         key_id=KeyId(event.key_id) if event.key_id else None,
+        key=event.key,
         login_id=LoginId(event.login_id) if event.login_id else None,
+        before=event.before,
+        after=event.after,
     )

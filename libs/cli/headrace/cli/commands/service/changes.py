@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from headrace.cli.command import Commands, commands
+from headrace.cli.command import Commands, changing, commands
 from headrace.cli.commands.flags import Message, Service, Timeout
 from headrace.cli.commands.service.core import Wait, finish
 from headrace.cli.commands.service.resolution_view import DryRun, show_resolution
@@ -241,12 +241,14 @@ def rollback(
     finish(session, found, "healthy" if wait else None, timeout, rollout=True)
 
 
+@changing
 def restart(session: Session, service: Service, wait: Wait = False, timeout: Timeout = 600.0) -> None:
     """Replace all replicas without downtime, for example after files in the folder changed."""
     found = session.client.services.restart(service)
     finish(session, found, "healthy" if wait else None, timeout, rollout=True)
 
 
+@changing
 def retry(session: Session, service: Service, wait: Wait = False, timeout: Timeout = 600.0) -> None:
     """Clear the errors of failed starts and start again at once. Definition files are read again."""
     finish(session, session.client.services.retry(service), "healthy" if wait else None, timeout)

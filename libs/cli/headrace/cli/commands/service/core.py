@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from headrace.cli.command import Commands, commands
+from headrace.cli.command import Commands, changing, commands
 from headrace.cli.commands.flags import Message, Project, Service, Timeout, Yes, confirmed
 from headrace.cli.commands.manifest import show_manifest
 from headrace.cli.commands.service.receipts import receipt_line
@@ -48,6 +48,7 @@ def register(app: Commands) -> None:
     )
 
 
+@changing
 def create(
     session: Session,
     spec: SpecFlags,
@@ -211,16 +212,19 @@ def scale(
     finish(session, found, "healthy" if wait else None, timeout)
 
 
+@changing
 def start(session: Session, service: Service, wait: Wait = False, timeout: Timeout = 600.0) -> None:
     """Start a stopped service."""
     finish(session, session.client.services.start(service), "healthy" if wait else None, timeout)
 
 
+@changing
 def stop(session: Session, service: Service, wait: Wait = False, timeout: Timeout = 600.0) -> None:
     """Drain and stop all replicas; everything else is kept."""
     finish(session, session.client.services.stop(service), "stopped" if wait else None, timeout)
 
 
+@changing
 def rm(session: Session, service: Service, yes: Yes = False, wait: Wait = False, timeout: Timeout = 600.0) -> None:
     """Delete a service with its tokens, rules and history; its name is free once its replicas have stopped."""
     confirmed(f"delete the service {service}, with its tokens, rules and history?", yes=yes)

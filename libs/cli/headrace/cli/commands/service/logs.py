@@ -11,7 +11,7 @@ from uuid import UUID
 
 import typer
 
-from headrace.cli.command import Commands, command
+from headrace.cli.command import Commands, changing, command
 from headrace.cli.commands.flags import Project, Service, Timeout
 from headrace.cli.commands.service.spec_flags import SpecFlags, overlaid
 from headrace.cli.commands.suggestions import complete_group, complete_replica
@@ -70,6 +70,7 @@ def logs(
         _print(session, lines)
 
 
+@changing
 def validate(
     session: Session,
     spec: SpecFlags,

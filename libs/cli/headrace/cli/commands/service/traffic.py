@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from headrace.cli.command import Commands, commands
+from headrace.cli.command import Commands, changing, commands
 from headrace.cli.commands.flags import Message, Service
 from headrace.cli.commands.service.traffic_flags import TrafficFlags, traffic_facts
 from headrace.cli.commands.service.view import replica_lines
@@ -47,6 +47,7 @@ def traffic(
     _show(session, session.client.services.update(service, change))
 
 
+@changing
 def weight(
     session: Session,
     service: Service,

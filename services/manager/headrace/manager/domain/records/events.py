@@ -4,8 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
+
+from headrace.common.contracts.ids import ProjectId, ServiceId
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What a change belongs to: the installation, a project, or a service of a project."""
+
+    project_id: ProjectId | None = None
+    service_id: ServiceId | None = None
+
+
+INSTALLATION: Final = Scope()
 
 
 @dataclass(frozen=True)
@@ -36,7 +49,10 @@ class AuditedEvent:
     message: str
     details: dict[str, Any]
     key_id: UUID | None
+    key: str | None
     login_id: UUID | None
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from headrace.common.contracts.ids import (
 from headrace.common.contracts.model import ModelMetadata
 from headrace.common.contracts.revision import RevisionSpec
 from headrace.common.contracts.vocabulary import Role
+from headrace.manager.domain.records.events import Scope
 from headrace.manager.domain.records.projects import Project
 from headrace.manager.domain.records.rollouts import RolloutState
 from headrace.manager.domain.variants.resolved_spec import Resolution, ResolvedSpec
@@ -87,6 +88,11 @@ class ServiceFacts:
     """State of the rollout of its current revision."""
     metadata: ModelMetadata | None = None
     """What its model definition says of the model, where it is asked for alone."""
+
+    @property
+    def scope(self) -> Scope:
+        """What changes of it belong to."""
+        return Scope(self.service.project_id, self.service.id)
 
     @property
     def running(self) -> bool:
