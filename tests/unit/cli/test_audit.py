@@ -111,6 +111,7 @@ READING = frozenset(
         "down",
         "download",
         "errors",
+        "events",
         "files",
         "history",
         "init",
