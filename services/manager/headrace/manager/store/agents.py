@@ -87,11 +87,6 @@ def _changed(row: Mapping[str, Any] | None) -> bool | None:
     return None if row is None else bool(row["changed"])
 
 
-async def labels(con: Connection, agent_id: str) -> dict[str, str]:
-    """Return the labels that operators gave a machine."""
-    return dict(await con.fetchval(SQL.labels, agent_id))
-
-
 async def set_labels(con: Connection, agent_id: str, labels: Mapping[str, str]) -> None:
     """Store the labels that operators give a machine."""
     await con.execute(SQL.set_labels, agent_id, dict(labels))

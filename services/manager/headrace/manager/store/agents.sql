@@ -25,9 +25,6 @@ returning b.cordoned_at is null or b.cordoned_by <> $2 or b.cordon_reason <> coa
 update agents a set cordoned_at = null, cordoned_by = '', cordon_reason = ''
 from agents b where a.id = $1 and b.id = a.id returning b.cordoned_at is not null as changed
 
--- name: labels
-select labels from agents where id = $1
-
 -- name: set_labels
 update agents set labels = $2 where id = $1
 
