@@ -137,6 +137,14 @@ def test_new_replicas_that_are_not_ready_for_long_enough_are_not_deployed() -> N
     assert status(facts, OLD, young).phase == "deploying"
 
 
+def test_a_service_without_wanted_replicas_is_deployed_also_where_its_revision_has_never_served() -> None:
+    facts = rolls_out(0)
+    assert (status(facts).phase, status(facts).reason.code) == ("deployed", "scaled-to-zero")
+    assert (shown(facts).phase, shown(facts).new, shown(facts).old) == ("progressing", Side(0, 0, 0), Side(0, 0, 0))
+    assert "revision 2 is tried when one is, with revision 1 to go back to" in shown(facts).reason.text
+    assert status(rolls_out(0, state=RolloutState(failed=LATE))).phase == "failed"
+
+
 def test_five_failed_starts_are_told_once() -> None:
     facts = rolls_out(failed_starts=5)
     assert (shown(facts, OLD).phase, shown(facts, OLD).new.wanted, shown(facts, OLD).old.wanted) == ("failed", 0, 2)

@@ -100,6 +100,9 @@ def _phase(
     if facts.rollout.paused_replicas is not None:
         by = f"paused by {facts.rollout.paused_by} at {count(facts.rollout.paused_replicas, 'replica')}"
         return "paused", Reason.of(RolloutReason.ROLLOUT_PAUSED, f"{who}; {by}: resume or abort it")
+    if want.replicas == 0:
+        text = f"no replica is wanted: revision {facts.revision} is tried when one is, with revision {facts.served} to go back to"
+        return "progressing", Reason.of(RolloutReason.ROLLOUT_PROGRESSING, text)
     gate = want.gate
     if gate is None or new.ready < gate.new:
         return "progressing", Reason.of(

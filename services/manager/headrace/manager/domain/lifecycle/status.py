@@ -127,7 +127,9 @@ def with_rollout(state: StatusOfService, rollout: Standing) -> StatusOfService:
         return replace(state, phase="failed", reason=Reason.of(ServiceReason.ROLLOUT_FAILED, why))
     if rollout.phase in {"paused", "waiting"}:
         return replace(state, phase="deploying", reason=rollout.reason)
-    return replace(state, phase="deploying", reason=rollout.reason) if state.phase == "deployed" else state
+    if state.phase != "deployed" or rollout.new.wanted == 0:  # where none is wanted there is nothing to deploy
+        return state
+    return replace(state, phase="deploying", reason=rollout.reason)
 
 
 def with_own_port(state: StatusOfService, port: int, unopened: Mapping[ProxyId, str]) -> StatusOfService:
