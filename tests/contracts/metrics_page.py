@@ -153,6 +153,8 @@ WATCH: Final[Mapping[str, str]] = {
     "headrace_proxy_route_tables": "0, or fewer than there are services",
     "headrace_proxy_bus_connected": "0 for a minute: changes and revocations do not arrive",
     "headrace_proxy_table_store_failures_total": "any: the disk is full, and a restart without the bus would serve old tables",
+    "headrace_proxy_usage_batches": "grows for an hour: no manager stores usage (`usage_not_acknowledged`)",
+    "headrace_proxy_usage_lost_requests_total": "any: these requests are missing in the usage of callers",
     "headrace_autoscaler_samples_total": "`dropped`; any `foreign` (an agent lies); or no `kept` while there are rules",
     "headrace_autoscaler_services": "0 while rules exist: the rule tables do not arrive",
     "headrace_autoscaler_leased_services": "the sum over all autoscalers is below the number of services with rules",

@@ -38,6 +38,8 @@ WITHOUT_PROJECT = {
     "/v1/services/counts",
     "/v1/search",
     "/v1/events",
+    "/v1/usage",
+    "/v1/usage.csv",
     "/v1/validations",
     "/v1/users/{user}/keys",
     "/v1/users/{user}/keys/{key_id}",
@@ -58,6 +60,9 @@ OF_OPERATORS = (
     "/v1/resource-groups/",
 )
 """Beginnings of the paths that are refused to everybody else, whatever they name."""
+USED = """
+insert into request_usage select date_trunc('hour', now()), id, revision_id, 'public', id, project_id, null, 1, 0, 0, 1, 1, 0, 0, now() from services
+"""
 BODIES = {
     "put_secret": {"value": "x"},
     "resolve": {"service": "red-service", "update": {"replicas": 2}},
@@ -219,13 +224,18 @@ async def test_two_projects_do_not_see_each_other_on_any_route(api: ManagerApi) 
                 assert "a secret line" not in answer.text
                 looked_at += 1
     assert looked_at > 100
-    await limited.close()
     await blue.call("GET", "/v1/resource-presets?project=red", expect=404)
     for path in ("/v1/projects", "/v1/folders", "/v1/services", "/v1/resource-presets"):
         names = [item["name"] for item in (await blue.call("GET", path))["items"]]
         assert names in ([], ["blue"]), path
     assert (await blue.call("GET", "/v1/search?q=red"))["items"] == []
     assert (await blue.call("GET", "/v1/services/counts"))["counted"] == 0
+    await api.pool.execute(USED)
+    for reader in (blue, limited):
+        assert (await reader.call("GET", "/v1/usage?by=service"))["items"] == []
+        await reader.call("GET", "/v1/usage?project=red", expect=404)
+        await reader.call("GET", "/v1/usage.csv?service=red-service", expect=404)
+    await limited.close()
     await blue.call("GET", "/v1/users", expect=403)
     await blue.call("GET", "/v1/users/red-user/keys", expect=404)
     await blue.call("POST", "/v1/users/red-user/keys", {}, expect=404)

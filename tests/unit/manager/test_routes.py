@@ -9,6 +9,8 @@ from headrace.manager.api.app import ENDPOINTS
 
 _FILES = {path.stem for path in Path(api.__path__[0]).glob("*.py")}
 _OF_OTHER_NOUNS = {
+    "GET /v1/projects/{project}/usage",
+    "GET /v1/usage.csv",
     "GET /v1/openapi.json",
     "GET /v1/version",
     "GET /v1/services",  # lists have a file of their own

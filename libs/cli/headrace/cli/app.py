@@ -94,6 +94,7 @@ ENTRIES: Mapping[str, Entry] = {
         "List changes: who, from where, when, what; newest first (operators; owners with --project or --service).",
     ),
     "events": Entry("events", "Print what changes: kind, id and project of each thing, and the id of the event."),
+    "usage": Entry("usage", "Show usage: requests and tokens of callers, hours of GPUs, cores and memory of replicas."),
     "search": Entry("search", "Search services, folders, projects, machines and users that one may see."),
     "version": Entry("version", "Show the version of this program, and of the server if it is reachable."),
     "completion": Entry(

@@ -26,6 +26,7 @@ from headrace.sdk.rules import Rules
 from headrace.sdk.secrets import Secrets
 from headrace.sdk.services import Services
 from headrace.sdk.tokens import Tokens
+from headrace.sdk.usage import Usage
 from headrace.sdk.users import Users
 from headrace.sdk.validations import Validations
 
@@ -241,6 +242,12 @@ class AsyncTokens(AsyncGroup):
     wait_in_force = awaited(Tokens.wait_in_force, long=True)
 
 
+class AsyncUsage(AsyncGroup):
+    """Twin of `Usage`."""
+
+    report = awaited(Usage.report)
+
+
 class AsyncUsers(AsyncGroup):
     """Twin of `Users`."""
 
@@ -323,6 +330,7 @@ class AsyncClient(AsyncGroup):
         self.services = AsyncServices(calls, "services")
         self.tokens = AsyncTokens(calls, "tokens")
         self.project_tokens = AsyncTokens(calls, "project_tokens")
+        self.usage = AsyncUsage(calls, "usage")
         self.users = AsyncUsers(calls, "users")
         self.validations = AsyncValidations(calls, "validations")
 

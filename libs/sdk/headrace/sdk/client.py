@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from headrace.sdk.secrets import Secrets
     from headrace.sdk.services import Services
     from headrace.sdk.tokens import Tokens
+    from headrace.sdk.usage import Usage
     from headrace.sdk.users import Users
     from headrace.sdk.validations import Validations
 
@@ -201,6 +202,13 @@ class Client:
         from headrace.sdk.joining import Identities  # noqa: PLC0415
 
         return Identities(self._transport)
+
+    @cached_property
+    def usage(self) -> Usage:
+        """Usage of callers and of machines."""
+        from headrace.sdk.usage import Usage  # noqa: PLC0415
+
+        return Usage(self._transport)
 
     @cached_property
     def audit(self) -> Audit:

@@ -6,8 +6,8 @@ A worker's data plane is constructed in dataplane/wiring.py.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -22,12 +22,16 @@ from headrace.appproxy.control.listeners import Listeners
 from headrace.appproxy.control.reporting import EVERY, Reporter
 from headrace.appproxy.control.socket_activation import InheritedSockets
 from headrace.appproxy.control.tables_on_disk import FOLDER, TableStore
+from headrace.appproxy.control.usage import UsageSender
 from headrace.appproxy.control.workers.pool import WorkerPool
 from headrace.appproxy.dataplane import route_table
 from headrace.appproxy.dataplane.route_table import RouteTables
 from headrace.appproxy.dataplane.telemetry.stats import StatsRegistry
 from headrace.appproxy.file_limit import ConnectionCapacity, descriptor_limit
 from headrace.appproxy.ipc.handover import Handover
+from headrace.appproxy.ipc.usage import UsageSums
+from headrace.appproxy.ipc.usage_files import FOLDER as USAGE_FOLDER
+from headrace.appproxy.ipc.usage_files import UsageFiles
 from headrace.appproxy.settings import Settings, identity_file
 from headrace.common.bus.connect import Bus, Login
 from headrace.common.bus.link import Link
@@ -85,7 +89,8 @@ async def build(
         stack.push_async_callback(bus.close)
         stats = StatsRegistry()
         forgetting = exposition.StatsExpiry(stats)
-        traffic = _traffic(settings, tables, stats, clocks)
+        sums = UsageSums()
+        traffic = _traffic(settings, tables, stats, sums, clocks)
         listeners = Listeners(
             settings,
             tables,
@@ -128,6 +133,14 @@ async def build(
             with exposition.STORE_FAILURES.count_exceptions():
                 await store.save(tables)
 
+        usage = UsageSender(
+            proxy_id=settings.id,
+            bus=bus,
+            sums=sums,
+            collect=traffic.snapshot,
+            files=await _usage_files(settings),
+            monotonic=clocks.monotonic,
+        )
         traffic.notify = reporter.poke
         samples = Loop("metrics-report", sample, every=EVERY)
         saving = Loop("tables-on-disk", save, every=timedelta(seconds=30), pause=_SAVE_PAUSE)
@@ -166,14 +179,13 @@ async def build(
             port=settings.admin_port,
             name="admin",
         )
-        collector = exposition.TrafficCollector(stats, traffic.snapshot, tables, traffic.alive)
-        REGISTRY.register(collector)
-        stack.callback(REGISTRY.unregister, collector)
+        stack.enter_context(_exposed(exposition.TrafficCollector(stats, traffic.snapshot, tables, traffic.alive)))
         tasks: list[Task] = [
             admin,
             saving,
             *_identity(settings, bus, clocks),
             link,
+            usage,
             samples,
             reporter,
             traffic,
@@ -184,6 +196,16 @@ async def build(
             await store.save(tables)
         except OSError as error:  # the bus still has them
             log.warning("tables_not_saved", error=str(error))
+
+
+@contextmanager
+def _exposed(collector: exposition.TrafficCollector) -> Iterator[None]:
+    """Have what it collects on the page of metrics."""
+    REGISTRY.register(collector)
+    try:
+        yield
+    finally:
+        REGISTRY.unregister(collector)
 
 
 def _identity(settings: Settings, bus: Bus, clocks: Clocks) -> tuple[Loop, ...]:
@@ -213,6 +235,13 @@ async def _stored(settings: Settings, tables: RouteTables) -> TableStore:
     return store
 
 
+async def _usage_files(settings: Settings) -> UsageFiles:
+    """Return the folder of usage. Raises OSError."""
+    files = UsageFiles(settings.data_dir / USAGE_FOLDER)
+    await asyncio.to_thread(files.prepare)
+    return files
+
+
 def _capacity(settings: Settings) -> ConnectionCapacity:
     """Log a warning if the descriptor limit allows fewer connections than configured; return the capacity."""
     capacity = ConnectionCapacity.of(
@@ -223,13 +252,15 @@ def _capacity(settings: Settings) -> ConnectionCapacity:
     return capacity
 
 
-def _traffic(settings: Settings, tables: RouteTables, registry: StatsRegistry, clocks: Clocks) -> Traffic:
+def _traffic(
+    settings: Settings, tables: RouteTables, registry: StatsRegistry, usage: UsageSums, clocks: Clocks
+) -> Traffic:
     """Return the worker pool, or the inline worker where `workers` is 0."""
     if settings.workers:
-        return WorkerPool(settings, list(tables), registry)
+        return WorkerPool(settings, list(tables), registry, usage)
     from headrace.appproxy.worker.inline import InlineWorker  # noqa: PLC0415 - a parent of workers does not need the data plane's modules
 
-    return InlineWorker(settings, list(tables), registry, clocks)
+    return InlineWorker(settings, list(tables), registry, usage, clocks)
 
 
 def _checks(

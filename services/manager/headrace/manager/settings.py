@@ -193,6 +193,10 @@ class Settings(ServiceSettings):
     """Receipts of drains are kept so long."""
     forget_events_after: timedelta = timedelta(days=365)
     """History and scale decisions are kept so long."""
+    forget_usage_after: timedelta = timedelta(days=366)
+    """Usage is kept so long, also of what is gone."""
+    usage_hours_kept: timedelta = timedelta(days=62)
+    """Usage of callers is kept by hour so long, and by day from then on."""
     forget_deleted_after: timedelta = timedelta(days=30)
     """Services that were deleted (with all that is theirs), tokens, clients and keys that are over, and machines that are away."""
 

@@ -109,6 +109,7 @@ from headrace.manager.usecases.storage_account import StorageAccount
 from headrace.manager.usecases.targets import Targets
 from headrace.manager.usecases.tokens import SigningKeys, Tokens
 from headrace.manager.usecases.uploads import Uploads
+from headrace.manager.usecases.usage import Usage
 from headrace.manager.usecases.users import Users
 from headrace.manager.usecases.validations import Validations
 from headrace.manager.usecases.wheels import Wheels
@@ -217,6 +218,7 @@ def make_manager(settings: Settings, edges: Edges) -> Manager:
         ),
         scale=Scaling(pool, pokes).answer,
         folder_access=use_cases.snapshot_files.grant,
+        usage=use_cases.usage.store,
         poke=pokes.poke,
     )
     api = make_api_server(
@@ -319,6 +321,7 @@ def make_use_cases(
         wheels=Wheels(settings.wheels_dir),
         identities=identities,
         snapshot_files=SnapshotFiles(pool, storage, FolderAccessTokens(secret_bytes(settings)), clock),
+        usage=Usage(pool, clock),
         targets=Targets(pool, auth, proxies, address_policy(settings), scrape_key(settings)),
         status=Status(pool, auth, NatsServers(edges.bus, copies=settings.nats_replicas), own, edges.clocks.monotonic),
     )

@@ -68,6 +68,8 @@ def make_loops(
         receipts=settings.forget_receipts_after,
         events=settings.forget_events_after,
         deleted=settings.forget_deleted_after,
+        usage=settings.forget_usage_after,
+        usage_hours=settings.usage_hours_kept,
     )
 
     keys = secret_keys(settings)

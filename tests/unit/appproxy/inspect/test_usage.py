@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.appproxy.dataplane.inspect.usage import TAIL_BYTES, UsageFormat, UsageReader, cost, tokens_of, usage_kind
+from headrace.appproxy.dataplane.inspect.usage import (
+    TAIL_BYTES,
+    UsageFormat,
+    UsageReader,
+    audio_ms_of,
+    cost,
+    tokens_of,
+    usage_kind,
+)
 
 NAMES = ("prompt_tokens", "completion_tokens", "total_tokens")
 USAGE = {"prompt_tokens": 11, "total_tokens": 18, "completion_tokens": 7, "prompt_tokens_details": {"cached_tokens": 3}}
@@ -170,3 +178,36 @@ def test_blanks_and_order_change_nothing(
 @pytest.mark.parametrize("cut", range(len(b'"usage":{"prompt_tokens":12,"completion_tokens":34}')))
 def test_of_a_cut_off_object_no_wrong_number_is_told(cut: int) -> None:
     assert tokens_of(b'"usage":{"prompt_tokens":12,"completion_tokens":34}'[:cut]) == (None, None, None)
+
+
+def test_the_messages_api_tells_the_prompt_first_and_the_completion_last() -> None:
+    begin = event(type="message_start", message={"id": "m", "usage": {"input_tokens": 25, "output_tokens": 1}})
+    end = event(type="message_delta", delta={"stop_reason": "end_turn"}, usage={"output_tokens": 1500})
+    short, long = begin + event(x="y") + end, begin + event(text="x" * 3 * TAIL_BYTES) + end
+    assert read("events", short).tokens == read("events", long, 100, 9000, 20_000).tokens == (25, 1500, None)
+    cut = begin + event(text="x" * 3 * TAIL_BYTES)
+    assert read("events", cut).tokens == (None, None, None)
+
+
+def test_what_the_messages_api_read_from_its_cache_is_of_the_prompt() -> None:
+    usage = {"input_tokens": 5, "cache_creation_input_tokens": 100, "cache_read_input_tokens": 2000, "output_tokens": 7}
+    assert tokens_of(json.dumps({"type": "message", "usage": usage}).encode()) == (2105, 7, None)
+    assert tokens_of(json.dumps({"usage": usage | {"cache_read_input_tokens": None}}).encode()) == (105, 7, None)
+
+
+@pytest.mark.parametrize(
+    ("usage", "milliseconds"),
+    [
+        ({"type": "duration", "seconds": 12}, 12_000),
+        ({"type": "duration", "seconds": 0.25}, 250),
+        ({"type": "duration", "seconds": -1}, 0),
+        ({"type": "duration", "seconds": True}, 0),
+        ({"type": "duration", "seconds": 10**7}, 0),
+        ({"type": "duration"}, 0),
+        ({"type": "tokens", "input_tokens": 14, "output_tokens": 45, "total_tokens": 59}, 0),
+    ],
+)
+def test_a_transcription_tells_seconds_of_audio(usage: dict[str, Any], milliseconds: int) -> None:
+    for body in ({"text": "hello", "usage": usage}, {"usage": usage, "text": "x" * 2 * TAIL_BYTES}):
+        content = json.dumps(body).encode()
+        assert audio_ms_of(content) == read("json", content).audio_ms == milliseconds

@@ -36,6 +36,7 @@ from headrace.appproxy.ipc.messages import (
 )
 from headrace.appproxy.ipc.snapshot import DrainCounts, QueueDepth, TrafficSnapshot
 from headrace.appproxy.ipc.stats import HistogramCounts, ReplicaCounts, ServiceCounts, StatsDelta
+from headrace.appproxy.ipc.usage import UsageCounts
 from headrace.appproxy.settings import Settings
 from headrace.common.contracts.messages.routes import NamedClient, RateLimits, Revocation
 from tests.support.effort import examples
@@ -80,6 +81,26 @@ services = st.builds(
     ejections=counts,
     preflights=counts,
     queue_seconds=histograms,
+)
+usages = st.builds(
+    UsageCounts,
+    service_id=ids,
+    revision_id=st.none() | ids,
+    caller=words,
+    last_s=seconds,
+    **dict.fromkeys(
+        (
+            "hour",
+            "requests",
+            "errors",
+            "refused",
+            "prompt_tokens",
+            "completion_tokens",
+            "estimated_tokens",
+            "audio_ms",
+        ),
+        counts,
+    ),
 )
 snapshots = st.builds(
     TrafficSnapshot,
@@ -135,7 +156,7 @@ parents: dict[Any, st.SearchStrategy[Any]] = {
     Drain: st.builds(Drain, grace_s=seconds),
 }
 workers: dict[Any, st.SearchStrategy[Any]] = {
-    Report: st.builds(Report, sequence=counts, snapshot=snapshots, stats=deltas),
+    Report: st.builds(Report, sequence=counts, snapshot=snapshots, stats=deltas, usage=several(usages)),
     Leaving: st.builds(Leaving),
 }
 directions: list[tuple[Codec[Any], Any, dict[Any, st.SearchStrategy[Any]]]] = [

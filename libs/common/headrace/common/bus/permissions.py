@@ -28,6 +28,7 @@ from headrace.common.contracts.messages.routes import RouteTable
 from headrace.common.contracts.messages.rules import RuleTable
 from headrace.common.contracts.messages.rulestates import RuleReport
 from headrace.common.contracts.messages.scaling import ScaleRequest
+from headrace.common.contracts.messages.usage import UsageBatch
 
 
 class UserKind(StrEnum):
@@ -89,6 +90,7 @@ _FROM_STORE = (
     *(AccountExport("service", direct_get(stream, kind.wildcard())) for stream, kind in STREAMS.items()),
     AccountExport("service", ScaleRequest.subject),
     AccountExport("service", FolderAccessRequest.wildcard()),
+    AccountExport("service", UsageBatch.wildcard()),
     AccountExport("service", LogChunk.wildcard()),
 )
 _FROM_EDGE = (
@@ -125,6 +127,7 @@ def permissions(user: BusUser) -> Permissions:
                     ProxyMetrics.subject_for(proxy_id=user.id),
                     ProxyReport.subject_for(proxy_id=user.id),
                     HeldReport.subject_for(proxy_id=user.id),
+                    UsageBatch.subject_for(proxy_id=user.id),
                     *_stored(RouteTable),
                 ),
                 (RouteTable.wildcard(), _any_question(OwnPortRequest.subject_for(proxy_id=user.id)), inbox),

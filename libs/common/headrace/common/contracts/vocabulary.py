@@ -104,6 +104,17 @@ FollowEnd = Literal["too-slow", "no-access", "stopping"]
 """Why a manager ends a stream of live events. too-slow: the reader takes less than there is. no-access: its key or login has ended,
 or it may not see the project any more. stopping: the manager stops."""
 
+CallerKind = Literal["token", "client", "public", "other"]
+"""By what a caller was known: a token, a named client, nothing at a public service. `other`: callers beyond those that an
+app-proxy counts apart.
+"""
+
+UsageBy = Literal["project", "service", "revision", "token", "client", "user"]
+"""What usage is summed by. `user`: who made the token or client that called, and the service whose replicas ran."""
+
+UsageStep = Literal["hour", "day", "month"]
+"""Length of the intervals of usage, in UTC."""
+
 SessionStatus = Literal["pending", "placed", "running", "draining", "stopping", "ended"]
 """pending: waits for a machine. placed: in a machine's plan. running: its main kernel runs. draining, stopping, ended:
 on the way out."""

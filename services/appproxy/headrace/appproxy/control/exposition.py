@@ -28,6 +28,13 @@ CONNECTION_LIMIT = Gauge(
     "Most downstream connections that may be open: `max_connections`, or what the limit of open files allows.",
 )
 STORE_FAILURES = Counter("headrace_proxy_table_store_failures_total", "Failed writes of the route tables to disk.")
+USAGE_BATCHES = Gauge(
+    "headrace_proxy_usage_batches", "Batches of callers' usage on disk that no manager has stored yet."
+)
+USAGE_LOST = Counter(
+    "headrace_proxy_usage_lost_requests_total",
+    "Requests that are missing in the usage of callers, since neither managers nor the disk took more of it.",
+)
 
 _PER_REPLICA = ("service", "revision", "replica")
 _HISTOGRAMS = (

@@ -23,6 +23,7 @@ from headrace.appproxy.dataplane.server import DataPlane
 from headrace.appproxy.dataplane.telemetry.access_log import AccessLog
 from headrace.appproxy.dataplane.telemetry.stats import ReplicaStats, StatsRegistry
 from headrace.appproxy.dataplane.telemetry.tracing import NoTracing, SpanTracer, Tracer
+from headrace.appproxy.dataplane.telemetry.usage import UsageMeter
 from headrace.appproxy.dataplane.upstream.replica import Replica
 from headrace.appproxy.settings import Settings
 from headrace.common.contracts.cors import Cors
@@ -82,6 +83,7 @@ def build_data_plane(
             wall=clocks.epoch,
         ),
         stats=stats,
+        usage=UsageMeter(now, clocks.epoch),
         tracer=_tracer(settings),
         access_log=AccessLog(
             share=settings.access_log_share,

@@ -23,6 +23,7 @@ from pydantic import (
 from headrace.appproxy.ipc.codec import MAX_DESCRIPTORS, Codec, ControlMessage
 from headrace.appproxy.ipc.snapshot import TrafficSnapshot
 from headrace.appproxy.ipc.stats import StatsDelta
+from headrace.appproxy.ipc.usage import UsageCounts
 from headrace.appproxy.settings import Settings
 from headrace.common.contracts.ids import SessionId
 from headrace.common.contracts.messages.routes import RouteTable
@@ -145,6 +146,8 @@ class Report(ControlMessage):
     """True if there is a change that the manager should get at once."""
     snapshot: TrafficSnapshot
     stats: StatsDelta
+    usage: tuple[UsageCounts, ...]
+    """Usage of callers since the last report."""
     kind: Literal["report"] = "report"
 
 

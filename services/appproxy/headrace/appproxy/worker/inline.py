@@ -15,6 +15,7 @@ from headrace.appproxy.dataplane.telemetry.stats import StatsRegistry
 from headrace.appproxy.dataplane.wiring import build_data_plane
 from headrace.appproxy.file_limit import descriptor_limit
 from headrace.appproxy.ipc.snapshot import TrafficSnapshot
+from headrace.appproxy.ipc.usage import UsageSums
 from headrace.appproxy.settings import Settings
 from headrace.appproxy.worker.shares import settings_for
 from headrace.common.contracts.ids import ServiceId
@@ -23,13 +24,17 @@ from headrace.common.runtime.clock import Clocks
 
 
 class InlineWorker:
-    """Worker inside the parent process: one data plane. Its counters are added to `registry` with each snapshot."""
+    """Worker inside the parent process: one data plane. Its counters are added to `registry` and `usage` with each
+    snapshot."""
 
     name = "traffic"
 
-    def __init__(self, settings: Settings, tables: list[RouteTable], registry: StatsRegistry, clocks: Clocks) -> None:
+    def __init__(
+        self, settings: Settings, tables: list[RouteTable], registry: StatsRegistry, usage: UsageSums, clocks: Clocks
+    ) -> None:
         self._settings = settings
         self._registry = registry
+        self._usage = usage
         self._stop = asyncio.Event()
         self.notify: Callable[[], None] = lambda: None
         """Called at changes that are to be reported at once."""
@@ -71,6 +76,7 @@ class InlineWorker:
     def snapshot(self) -> TrafficSnapshot:
         """Return open, queued and draining requests, and add the counters to the registry."""
         self._registry.merge(self.plane.context.stats.take())
+        self._usage.add(self.plane.context.usage.take())
         return self.plane.snapshot()
 
     def generations(self) -> dict[ServiceId, int]:

@@ -39,10 +39,12 @@ from headrace.appproxy.ipc.messages import (
     Synced,
     Unlisten,
 )
+from headrace.appproxy.ipc.usage_files import FOLDER, UsageFiles, batch_of
 from headrace.appproxy.worker.shares import settings_for, table_for
 from headrace.appproxy.worker.waker import QueueWaker
-from headrace.common.contracts.ids import ServiceId, SessionId
+from headrace.common.contracts.ids import ServiceId, SessionId, new_uuid
 from headrace.common.contracts.messages.routes import RouteTable
+from headrace.common.contracts.messages.usage import MAX_ROWS
 from headrace.common.obs.logging import configure_logging
 
 log = structlog.get_logger()
@@ -83,6 +85,7 @@ class Worker:
         self._sequence = 0
         """Sequence number of the parent's last change that is applied."""
         self._ready = False
+        self._parent_lost = False
         self._changed = asyncio.Event()
         """Set at changes that the parent should get at once."""
         self._grace: asyncio.Future[float] = asyncio.get_running_loop().create_future()
@@ -114,6 +117,7 @@ class Worker:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_LAST_REPORT_S):
                     await self._channel.flushed()
+            await self._store_usage()
             loop.remove_reader(wakeup_fd)
             self._channel.close()
 
@@ -190,8 +194,20 @@ class Worker:
             changed=changed,
             snapshot=self._plane.snapshot(),
             stats=self._plane.context.stats.take(),
+            usage=() if self._parent_lost else self._plane.context.usage.take(),
         )
         self._channel.send(WORKER_MESSAGES.encode(report))
+
+    async def _store_usage(self) -> None:
+        """Write to disk what was counted since the parent died, for the next parent to send."""
+        counts = self._plane.context.usage.take()
+        files, writer = UsageFiles(self._settings.data_dir / FOLDER), new_uuid()
+        for sequence, begin in enumerate(range(0, len(counts), MAX_ROWS), 1):
+            some = counts[begin : begin + MAX_ROWS]
+            try:
+                await asyncio.to_thread(files.write, batch_of(self._settings.id, writer, sequence, some))
+            except OSError as error:
+                log.warning("usage_not_stored", why=error.strerror, requests=sum(one.requests for one in some))
 
     # --- the end
 
@@ -206,6 +222,7 @@ class Worker:
             self._parent_exited()
 
     def _parent_exited(self) -> None:
+        self._parent_lost = True
         log.warning("parent_lost")
         if self._handover:
             self._succession = asyncio.get_running_loop().create_task(self._wait_for_successor())

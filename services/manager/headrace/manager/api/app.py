@@ -52,6 +52,7 @@ from headrace.manager.api import (
     targets,
     tokens,
     uploads,
+    usage,
     users,
     validations,
     whoami,
@@ -133,6 +134,7 @@ ENDPOINTS: tuple[Endpoint, ...] = tuple(
         validations.routes,
         agents.routes,
         targets.routes,
+        usage.routes,
         status.routes,
     )
     for endpoint in routes.endpoints

@@ -21,6 +21,7 @@ from headrace.common.contracts.messages.folder_access import FolderAccess, Folde
 from headrace.common.contracts.messages.reports import NodeReport, ProxyReport
 from headrace.common.contracts.messages.rulestates import RuleReport
 from headrace.common.contracts.messages.scaling import ScaleReply, ScaleRequest
+from headrace.common.contracts.messages.usage import UsageBatch, UsageStored
 from headrace.manager.inbox.app_proxies import AppProxyReports
 from headrace.manager.inbox.instances import HeardInstances
 from headrace.manager.inbox.reports import NodeReports
@@ -54,6 +55,7 @@ class BusInbox:
         instances: HeardInstances,
         scale: Callable[[ScaleRequest], Awaitable[ScaleReply]],
         folder_access: Callable[[FolderAccessRequest], Awaitable[FolderAccess]],
+        usage: Callable[[UsageBatch], Awaitable[UsageStored]],
         poke: Callable[..., None],
     ) -> None:
         self._bus = bus
@@ -65,6 +67,7 @@ class BusInbox:
         self._instances = instances
         self._scale = scale
         self._folder_access = folder_access
+        self._usage = usage
         self._poke = poke
         self._replicas = replicas
         self._ready = False
@@ -92,6 +95,7 @@ class BusInbox:
             await stack.enter_async_context(subscribed(self._bus, RuleReport, self._outcomes.heard))
             await stack.enter_async_context(answering(self._bus, ScaleRequest, self._scale, queue=GROUP))
             await stack.enter_async_context(answering(self._bus, FolderAccessRequest, self._folder_access, queue=GROUP))
+            await stack.enter_async_context(answering(self._bus, UsageBatch, self._usage, queue=GROUP))
             self._proxies.listening()
             while True:  # noqa: ASYNC110 - the streams tell nobody that they are gone
                 await asyncio.sleep(CHECK_STREAMS_S if await self._ensure_streams() else RETRY_S)

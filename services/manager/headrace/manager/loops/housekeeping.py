@@ -12,7 +12,7 @@ import structlog
 from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.manager.domain.idempotency import KEPT_FOR
 from headrace.manager.metrics import DELETED_ROWS
-from headrace.manager.store import retention
+from headrace.manager.store import retention, usage
 
 log = structlog.get_logger()
 BATCH = 500
@@ -32,6 +32,8 @@ class Retention:
     receipts: timedelta = timedelta(days=90)
     events: timedelta = timedelta(days=365)
     deleted: timedelta = timedelta(days=30)
+    usage: timedelta = timedelta(days=366)
+    usage_hours: timedelta = timedelta(days=62)
     revocations: timedelta = timedelta(days=1)
     logins: timedelta = timedelta(minutes=10)
     live_changes: timedelta = timedelta(minutes=10)
@@ -66,10 +68,15 @@ class HousekeepingLoop:
             "join_tokens": kept.deleted,
             "bus_identities": kept.deleted,
             "revocations": kept.revocations,
+            "request_usage": kept.usage,
+            "replica_usage": kept.usage,
+            "usage_writers": kept.usage,
+            "gone_names": kept.usage,
             "idempotency_keys": KEPT_FOR,
         }
         self._steps: dict[str, Step] = {
             **{kind: partial(_drop, kind, age) for kind, age in ages.items()},
+            "usage_hours": lambda con, most: usage.sum_up_days(con, kept.usage_hours, most),
             "leftovers": lambda con, most: retention.drop_leftovers(con, kept.deleted, most),
             "services": partial(_drop, "services", kept.deleted),
         }

@@ -29,6 +29,10 @@ Kind = Literal[
     "machines",
     "join_tokens",
     "bus_identities",
+    "request_usage",
+    "replica_usage",
+    "usage_writers",
+    "gone_names",
     "idempotency_keys",
     "services",
 ]
@@ -51,6 +55,10 @@ _STATEMENTS: dict[Kind, str] = {
     "machines": SQL.machines,
     "join_tokens": SQL.join_tokens,
     "bus_identities": SQL.bus_identities,
+    "request_usage": SQL.request_usage,
+    "replica_usage": SQL.replica_usage,
+    "usage_writers": SQL.usage_writers,
+    "gone_names": SQL.gone_names,
     "idempotency_keys": SQL.idempotency_keys,
     "services": SQL.services,
 }

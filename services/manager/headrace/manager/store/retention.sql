@@ -136,3 +136,20 @@ with due as (
     delete from publications p using due where p.subject in ('route.' || due.id::text, 'rules.' || due.id::text)
 )
 delete from services s using due where s.id = due.id
+
+-- name: request_usage
+delete from request_usage where (at, service_id, revision_id, caller, caller_id) in (
+    select at, service_id, revision_id, caller, caller_id from request_usage
+    where at < now() - $1::interval order by at limit $2 for update skip locked)
+
+-- name: replica_usage
+delete from replica_usage where kernel_id in (
+    select kernel_id from replica_usage where until_at < now() - $1::interval order by until_at limit $2 for update skip locked)
+
+-- name: usage_writers
+delete from usage_writers where (proxy_id, writer) in (
+    select proxy_id, writer from usage_writers where at < now() - $1::interval order by at limit $2 for update skip locked)
+
+-- name: gone_names
+delete from gone_names where id in (
+    select id from gone_names where at < now() - $1::interval order by at limit $2 for update skip locked)

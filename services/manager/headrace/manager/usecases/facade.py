@@ -47,6 +47,7 @@ from headrace.manager.usecases.status import Status
 from headrace.manager.usecases.targets import Targets
 from headrace.manager.usecases.tokens import Tokens
 from headrace.manager.usecases.uploads import Uploads
+from headrace.manager.usecases.usage import Usage
 from headrace.manager.usecases.users import Users
 from headrace.manager.usecases.validations import Validations
 from headrace.manager.usecases.wheels import Wheels
@@ -97,6 +98,7 @@ class UseCases:
     identities: Identities
     snapshot_files: SnapshotFiles
     targets: Targets
+    usage: Usage
     status: Status
 
     async def clean(self) -> None:

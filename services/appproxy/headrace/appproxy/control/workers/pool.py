@@ -33,6 +33,7 @@ from headrace.appproxy.ipc.messages import (
     WorkerMessage,
 )
 from headrace.appproxy.ipc.snapshot import TrafficSnapshot, merge_snapshots
+from headrace.appproxy.ipc.usage import UsageSums
 from headrace.appproxy.settings import Settings
 from headrace.common.contracts.ids import ServiceId, SessionId
 from headrace.common.contracts.messages.routes import RouteTable
@@ -58,17 +59,18 @@ _CLOSE_S = 5.0
 class WorkerPool:
     """Supervisor of the worker processes, with the same interface as InlineWorker.
 
-    Their counters are added to `registry` with each report. A worker that dies is replaced on the same sockets, which
+    Their counters are added to `registry` and `usage` with each report. A worker that dies is replaced on the same sockets, which
     are held here: connections in the accept queue are served by its successor. A worker that got SIGTERM serves until
     its successor is ready, then drains and exits.
     """
 
     name = "traffic"
 
-    def __init__(self, settings: Settings, tables: list[RouteTable], registry: StatsRegistry) -> None:
+    def __init__(self, settings: Settings, tables: list[RouteTable], registry: StatsRegistry, usage: UsageSums) -> None:
         self._settings = settings
         self._count = settings.workers
         self._registry = registry
+        self._usage = usage
         self.notify: Callable[[], None] = lambda: None
         """Called at changes that are to be reported at once."""
         self.ready = asyncio.Event()
@@ -314,6 +316,7 @@ class WorkerPool:
                 worker.mark_leaving()
             case Report():
                 self._registry.merge(message.stats)
+                self._usage.add(message.usage)
                 worker.snapshot = message.snapshot
                 worker.acknowledged = max(worker.acknowledged, message.sequence)
                 if message.ready and not worker.ready:

@@ -1,9 +1,11 @@
 """Token usage and event times of a response, read while it is relayed, without delaying it. Never raises.
 
 Engines report `usage` as OpenAI does: in a JSON response, or in one of a stream's last events (`data:
-{…,"usage":{…}}`); the names of the Responses and Messages APIs (`input_tokens`, `output_tokens`) count as well. Of
-several the last one counts; earlier ones fill in the numbers that it lacks. Generated text cannot be mistaken for it:
-inside JSON strings its quotes are escaped. Only responses without Content-Encoding can be read.
+{…,"usage":{…}}`); the names of the Responses and Messages APIs (`input_tokens`, `output_tokens`) count as well, and what
+the Messages API counts apart of a prompt, for its cache. Of several the last one counts; earlier ones fill in the numbers
+that it lacks, also the first event of a stream (`message_start`). Transcriptions may tell seconds of audio instead.
+Generated text cannot be mistaken for it: inside JSON strings its quotes are escaped. Only responses without
+Content-Encoding can be read.
 """
 
 from __future__ import annotations
@@ -15,7 +17,10 @@ from typing import Any, Final, Literal
 UsageFormat = Literal["json", "events"]
 TAIL_BYTES: Final = 16_384
 """Bytes searched at a response's end, and at a JSON response's beginning."""
+_FIRST_EVENT_BYTES: Final = 2048
+"""Bytes kept of a stream's beginning: its first event has the prompt's tokens, in the Messages API."""
 _MAX_TOKENS: Final = 10**9
+_MAX_AUDIO_S: Final = 10**6
 _MAX_OBJECT: Final = 8192
 _MAX_OBJECTS: Final = 16
 _USAGE: Final = re.compile(rb'"usage"[ \t\r\n]*:[ \t\r\n]*(?=\{)')
@@ -33,6 +38,8 @@ _LINE_FEED: Final = 0x0A
 _CARRIAGE_RETURN: Final = 0x0D
 _MAX_DIGITS: Final = 9
 _value: Final = json.JSONDecoder().raw_decode
+_CACHED: Final[tuple[str, ...]] = ("cache_creation_input_tokens", "cache_read_input_tokens")
+"""Parts of a prompt that the Messages API does not count in `input_tokens`."""
 _NAMES: Final[tuple[tuple[str, str], ...]] = (
     ("prompt_tokens", "input_tokens"),
     ("completion_tokens", "output_tokens"),
@@ -54,7 +61,7 @@ class UsageReader:
     def __init__(self, kind: UsageFormat) -> None:
         self._kind = kind
         self._head = b""
-        """First bytes of a JSON response."""
+        """First bytes of the response."""
         self._tail = b""
         self._kept: list[bytes] = []
         """Bytes after the tail."""
@@ -81,6 +88,8 @@ class UsageReader:
                     self.first_s = now_s
                 self.events += ended
                 self.last_s = now_s
+            if len(self._head) < _FIRST_EVENT_BYTES:
+                self._head += content[: _FIRST_EVENT_BYTES - len(self._head)]
         elif len(self._head) < TAIL_BYTES:
             self._head += content[: TAIL_BYTES - len(self._head)]
         if self._size > 2 * TAIL_BYTES:
@@ -115,10 +124,20 @@ class UsageReader:
         if self._kept:
             self._shorten()
         if self._tokens is None:
-            self._tokens = tokens_in(self._tail)
-            if self._tokens == NOTHING and self._kind == "json":
-                self._tokens = tokens_in(self._head)
+            found = tokens_in(self._tail)
+            if self._kind == "json":
+                found = tokens_in(self._head) if found == NOTHING else found
+            elif found[0] is None and found[1] is not None:
+                found = tokens_in(self._head)[0], found[1], found[2]
+            self._tokens = found
         return self._tokens
+
+    @property
+    def audio_ms(self) -> int:
+        """Milliseconds of audio that the response tells, or 0."""
+        if self._kept:
+            self._shorten()
+        return audio_ms_in(self._tail) or audio_ms_in(self._head)
 
     @property
     def seconds_per_event(self) -> float | None:
@@ -165,18 +184,40 @@ def tokens_in(content: bytes) -> Tokens:
         prompt, total, completion, total_last = usual.groups()
         total = total_last or total
         return int(prompt), int(completion), None if total is None else int(total)
-    ends = [match.end() for match in _USAGE.finditer(content)]
     found: dict[str, int] = {}
-    for at in reversed(ends[-_MAX_OBJECTS:]):
-        try:
-            usage, _ = _value(content[at : at + _MAX_OBJECT].decode("utf-8", "replace"))
-        except (ValueError, RecursionError):  # cut off
-            continue
+    for usage in _usages(content):
         for name, other in _NAMES:
             number = _number(usage, name, other)
             if number is not None:
                 found.setdefault(name, number)
     return found.get("prompt_tokens"), found.get("completion_tokens"), found.get("total_tokens")
+
+
+def audio_ms_of(content: bytes) -> int:
+    """Return the milliseconds of audio that a complete JSON response tells, or 0."""
+    return audio_ms_in(content[-TAIL_BYTES:]) or audio_ms_in(content[:TAIL_BYTES])
+
+
+def audio_ms_in(content: bytes) -> int:
+    """Return the milliseconds of audio in the last `usage` object that has `seconds`, as transcriptions do; 0 without one."""
+    for usage in _usages(content):
+        seconds = usage.get("seconds")
+        if type(seconds) in {int, float} and 0 <= seconds < _MAX_AUDIO_S:  # type: ignore[operator]
+            return round(seconds * 1000)  # type: ignore[operator]
+    return 0
+
+
+def _usages(content: bytes) -> list[dict[str, Any]]:
+    """Return the last `usage` objects of a text that are whole, the last one first."""
+    ends = [match.end() for match in _USAGE.finditer(content)]
+    found: list[dict[str, Any]] = []
+    for at in reversed(ends[-_MAX_OBJECTS:]):
+        try:
+            usage, _ = _value(content[at : at + _MAX_OBJECT].decode("utf-8", "replace"))
+        except (ValueError, RecursionError):  # cut off
+            continue
+        found.append(usage)
+    return found
 
 
 def _compact(usage: bytes) -> Tokens | None:
@@ -216,5 +257,9 @@ def _digits(text: bytes, begin: int) -> tuple[int, int]:
 
 
 def _number(usage: dict[str, Any], name: str, other: str) -> int | None:
-    number = usage.get(name, usage.get(other))
+    number = usage.get(name)
+    if number is None:
+        number = usage.get(other)
+        if name == "prompt_tokens" and type(number) is int:
+            number += sum(part for cached in _CACHED if type(part := usage.get(cached)) is int and part > 0)
     return number if type(number) is int and 0 <= number < _MAX_TOKENS else None

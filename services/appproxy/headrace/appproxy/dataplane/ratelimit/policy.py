@@ -134,6 +134,11 @@ class Reservation:
         """Its lease in Redis; empty for local limits."""
         self.open = True
 
+    @property
+    def estimate(self) -> int:
+        """Tokens that count if nobody tells how many were used: of the day, else of the minute."""
+        return self.day_tokens or self.minute_tokens
+
 
 class Verdict:
     """Decision of the rate limiter (`code` None: allowed), with the numbers for the response. Limits that are not set

@@ -1,11 +1,11 @@
-"""Request accounting: updates statistics, drain counts, rate limits, access log and spans after a request has ended."""
+"""Request accounting: updates statistics, usage, drain counts, rate limits, access log and spans after a request has ended."""
 
 from __future__ import annotations
 
 from typing import Final
 
 from headrace.appproxy.dataplane.auth.access import DENIALS
-from headrace.appproxy.dataplane.inspect.usage import NOTHING, UsageReader, cost, tokens_of
+from headrace.appproxy.dataplane.inspect.usage import NOTHING, UsageReader, audio_ms_of, cost, tokens_of
 from headrace.appproxy.dataplane.ratelimit.policy import Reservation
 from headrace.appproxy.dataplane.request.context import WorkerContext
 from headrace.appproxy.dataplane.telemetry.record import RequestRecord
@@ -41,7 +41,7 @@ def settle(
     *,
     was_sent: bool,
 ) -> None:
-    """Account for an ended request in statistics, rate limits, access log and spans.
+    """Account for an ended request in statistics, rate limits, usage, access log and spans.
 
     `service`: None if it was never known; `usage`, `json_response`: where the response's token usage is found;
     `was_sent`: a replica got it.
@@ -49,15 +49,30 @@ def settle(
     seconds = record.ended_s - record.started_s
     if json_response:
         record.tokens = tokens_of(json_response)
+        if record.tokens is not NOTHING and cost(record.tokens) is None:
+            record.audio_ms = audio_ms_of(json_response)
     if record.stats is not None:
         _count(record, record.stats, usage, seconds)
     if record.reason:
         _count_reason(context, record, service)
+    tokens = _cost(record, was_sent=was_sent)
     if reservation is not None:
-        context.settle(reservation, _cost(record, was_sent=was_sent))
+        context.settle(reservation, tokens)
+    if record.principal is not None and service is not None:
+        estimated = reservation.estimate if tokens is None and reservation is not None else 0
+        _meter(context, record, record.principal.key, service, estimated)
     context.access_log.ended(record, seconds)
     if record.trace is not None:
         context.tracer.ended(record.trace, record)
+
+
+def _meter(
+    context: WorkerContext, record: RequestRecord, caller: str, service: ServiceStats, estimated_tokens: int
+) -> None:
+    if record.stats is not None:
+        context.usage.served(record, record.stats, caller, estimated_tokens)
+    elif record.reason:
+        context.usage.refused(record, service, caller)
 
 
 def _count_reason(context: WorkerContext, record: RequestRecord, service: ServiceStats | None) -> None:
@@ -85,6 +100,8 @@ def _count(record: RequestRecord, stats: ReplicaStats, usage: UsageReader | None
         stats.cut += 1
     if usage is not None:
         record.tokens = usage.tokens
+        if record.tokens is not NOTHING and cost(record.tokens) is None:
+            record.audio_ms = usage.audio_ms
         if usage.events > 1 and (per_event := usage.seconds_per_event) is not None:
             stats.per_event.observe(per_event)
     if record.tokens is not NOTHING:

@@ -22,6 +22,7 @@ from headrace.appproxy.dataplane.request.limits import ProxyLimits
 from headrace.appproxy.dataplane.telemetry.access_log import AccessLog
 from headrace.appproxy.dataplane.telemetry.stats import StatsRegistry
 from headrace.appproxy.dataplane.telemetry.tracing import Tracer
+from headrace.appproxy.dataplane.telemetry.usage import UsageMeter
 from headrace.common.contracts.reasons.proxy import ProxyReason
 
 
@@ -125,6 +126,7 @@ class WorkerContext:
         "tasks",
         "tracer",
         "traces",
+        "usage",
     )
 
     def __init__(
@@ -135,6 +137,7 @@ class WorkerContext:
         authenticator: Authenticator,
         rate_limiter: RateLimiter,
         stats: StatsRegistry,
+        usage: UsageMeter,
         tracer: Tracer,
         access_log: AccessLog,
         now: Callable[[], float],
@@ -151,6 +154,7 @@ class WorkerContext:
         self.authenticator = authenticator
         self.rate_limiter = rate_limiter
         self.stats = stats
+        self.usage = usage
         self.tracer = tracer
         self.traces: bool = tracer.traces
         """True if the tracer must be called for every request."""

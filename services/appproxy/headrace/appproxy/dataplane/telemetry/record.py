@@ -41,6 +41,8 @@ class RequestRecord:
     retries = 0
     tokens: Tokens = NOTHING
     """Prompt, completion and total tokens of the response, once it has ended."""
+    audio_ms = 0
+    """Milliseconds of audio that the response tells."""
     upgraded = False
     """True if it became a WebSocket."""
     caller_gone = False

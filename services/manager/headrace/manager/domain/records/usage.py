@@ -1,0 +1,44 @@
+"""Records of usage."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from headrace.common.contracts.ids import ProjectId, ServiceId
+from headrace.common.contracts.vocabulary import UsageBy, UsageStep
+
+
+@dataclass(frozen=True)
+class UsageFilter:
+    """What usage is asked for: an interval, its steps, by what, and of which projects (None: all) and service."""
+
+    since: datetime
+    until: datetime
+    step: UsageStep | None
+    by: UsageBy | None
+    projects: Sequence[ProjectId] | None = None
+    service_id: ServiceId | None = None
+
+
+@dataclass(frozen=True)
+class UsageSum:
+    """Usage of one thing in one interval. Seconds are those of one GPU, one core, one byte."""
+
+    at: datetime
+    id: UUID | None
+    name: str | None
+    service: str | None
+    requests: int
+    errors: int
+    refused: int
+    prompt_tokens: int
+    completion_tokens: int
+    estimated_tokens: int
+    audio_ms: int
+    last_at: datetime | None
+    gpu_s: float
+    cpu_s: float
+    memory_byte_s: float

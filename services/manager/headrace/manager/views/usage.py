@@ -1,0 +1,46 @@
+"""Views of usage."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from headrace.common.contracts.http.usage import UsageItem, UsageReport
+from headrace.manager.domain.records.usage import UsageFilter, UsageSum
+
+_HOUR_S: Final = 3600
+_GIB: Final = 2**30
+_DIGITS: Final = 6
+
+
+def usage_report(wanted: UsageFilter, found: Sequence[UsageSum]) -> UsageReport:
+    """Return usage as it is shown."""
+    of_replicas = wanted.by not in {"token", "client"}
+    return UsageReport(
+        since=wanted.since,
+        until=wanted.until,
+        step=wanted.step,
+        by=wanted.by,
+        items=tuple(_item(one, of_replicas=of_replicas) for one in found),
+    )
+
+
+def _item(one: UsageSum, *, of_replicas: bool) -> UsageItem:
+    return UsageItem(
+        at=one.at,
+        id=one.id,
+        name=one.name,
+        service=one.service,
+        requests=one.requests,
+        errors=one.errors,
+        refused=one.refused,
+        prompt_tokens=one.prompt_tokens,
+        completion_tokens=one.completion_tokens,
+        estimated_tokens=one.estimated_tokens,
+        tokens=one.prompt_tokens + one.completion_tokens + one.estimated_tokens,
+        audio_seconds=one.audio_ms / 1000,
+        last_at=one.last_at,
+        gpu_hours=round(one.gpu_s / _HOUR_S, _DIGITS) if of_replicas else None,
+        cpu_hours=round(one.cpu_s / _HOUR_S, _DIGITS) if of_replicas else None,
+        memory_gib_hours=round(one.memory_byte_s / _HOUR_S / _GIB, _DIGITS) if of_replicas else None,
+    )
