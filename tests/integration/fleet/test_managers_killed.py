@@ -205,16 +205,30 @@ async def test_rollouts_end_right_whenever_a_manager_is_killed(fleet: Fleet) -> 
         assert load.failures == []
         assert len(load.answers) == load.sent
 
+    for name, load in zip(("steady", "failing", "crowded"), loads, strict=True):
+        await _usage_is(fleet, name, len(load.answers))
     await _numbers_were_kept(fleet)
     await _recorded_once(fleet, asked)
     await _nothing_is_left_over(fleet)
     for name in ("steady", "failing", "crowded"):
         await fleet.ask("DELETE", f"/v1/services/{name}", done=(404,))
     await eventually(lambda: _nothing_runs(fleet), every_s=0.1)
+    placed = await fleet.pool.fetchval("select count(distinct session_id) from moves where status = 'placed'")
+    assert await fleet.pool.fetchval("select count(*) from replica_usage where until_at > from_at") == placed
 
 
 async def _rolled_back(fleet: Fleet) -> bool:
     return bool(await fleet.pool.fetchval("select count(*) from events where action = 'service.rolled-back'"))
+
+
+async def _usage_is(fleet: Fleet, name: str, requests: int) -> None:
+    """Wait until the usage of a service is what its callers counted."""
+
+    async def counted() -> bool:
+        (item,) = (await fleet.ask("GET", f"/v1/usage?service={name}"))["items"]
+        return bool(item["requests"] == requests and item["errors"] == item["refused"] == 0)
+
+    await eventually(counted, every_s=0.5, what=f"{name} has {requests} requests")
 
 
 async def _numbers_were_kept(fleet: Fleet) -> None:

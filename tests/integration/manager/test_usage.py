@@ -194,3 +194,37 @@ async def test_csv_has_the_same_rows_and_no_formulas(api: ManagerApi) -> None:
     assert answer.headers["content-type"].startswith("text/csv")
     (line,) = csv.DictReader(io.StringIO(answer.text))
     assert (line["name"], line["requests"], line["tokens"], line["gpu_hours"]) == ("'=1+1", "1", "10", "")
+
+
+async def test_callers_of_a_service_know_what_they_have_left(api: ManagerApi) -> None:
+    chat = (await services(api))["chat"]["id"]
+    await api.admin.call("PATCH", "/v1/services/chat", {"caller_limits": {"tokens_per_day": 100}})
+    own = await api.admin.call("POST", "/v1/services/chat/tokens", {"name": "app", "limits": {"tokens_per_day": 15}})
+    client = await api.admin.call("POST", "/v1/services/chat/clients", {"name": "robot"})
+    everywhere = await api.admin.call("POST", "/v1/projects/default/tokens", {"name": "all"})
+    gone = await api.admin.call("POST", "/v1/services/chat/tokens", {"name": "gone"})
+    await api.admin.call("DELETE", f"/v1/services/chat/tokens/{gone['id']}")
+    await api.use.usage.store(
+        batch(
+            row(chat, "token", own["id"]),
+            row(chat, "token", own["id"], refused=4, requests=0, estimated_tokens=6),
+            row(chat, "client", client["id"]),
+            row(chat, "client", client["id"], hour=NOW - 2 * DAY, last_at=NOW - 2 * DAY),
+            row(chat, "token", gone["id"]),
+        )
+    )
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    found = (await api.admin.call("GET", "/v1/services/chat/callers"))["items"]
+    assert [(one["kind"], one["name"], one["requests"], one["refused"], one["tokens"]) for one in found] == [
+        ("token", "app", 1, 4, 26),
+        ("client", "robot", 1, 0, 10),
+        ("token", "all", 0, 0, 0),
+    ]
+    assert [one["left_today"] for one in found] == [0, 90, 100]
+    assert {datetime.fromisoformat(one["resets_at"]) for one in found} == {today + DAY}
+    assert [one["last_used_at"] is not None for one in found] == [True, True, False]
+    assert found[2]["id"] == everywhere["id"]
+    week = await api.admin.call("GET", f"/v1/services/chat/callers?window_s={7 * 86_400}&limit=2")
+    assert [one["tokens"] for one in week["items"]] == [26, 20]
+    (last,) = (await api.admin.call("GET", f"/v1/services/chat/callers?cursor={week['next']}"))["items"]
+    assert last["id"] == everywhere["id"]

@@ -118,6 +118,7 @@ ENTRIES: Mapping[str, Entry] = {
             "service.changes": "update rollback restart retry history revisions decisions errors",
             "service.traffic": "traffic weight replace",
             "service.receipts": "receipts",
+            "service.callers": "callers",
             "service.logs": "logs validate",
         },
     ),

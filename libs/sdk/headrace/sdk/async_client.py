@@ -246,6 +246,7 @@ class AsyncUsage(AsyncGroup):
     """Twin of `Usage`."""
 
     report = awaited(Usage.report)
+    callers = iterated(Usage.callers)
 
 
 class AsyncUsers(AsyncGroup):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Iterator
+from datetime import datetime, timedelta
 from typing import Any
 
-from headrace.common.contracts.http.usage import UsageReport
+from headrace.common.contracts.http.usage import CallerUsage, UsageReport
 from headrace.common.contracts.vocabulary import UsageBy, UsageStep
-from headrace.sdk.transport import Transport
+from headrace.sdk.transport import Transport, segment
 
 
 class Usage:
@@ -38,3 +39,8 @@ class Usage:
         return self._transport.one(
             UsageReport, "GET", "/v1/usage", query={name: value for name, value in query.items() if value is not None}
         )
+
+    def callers(self, service: object, *, window: timedelta = timedelta(days=1)) -> Iterator[CallerUsage]:
+        """Yield the tokens and clients that may call a service, with what each used in the window and has left today."""
+        query = {"window_s": int(window.total_seconds())}
+        return self._transport.items(CallerUsage, f"/v1/services/{segment(service)}/callers", query)

@@ -56,6 +56,7 @@ from headrace.manager.usecases.archives import Archives
 from headrace.manager.usecases.audit import Audit
 from headrace.manager.usecases.auth import Authentication
 from headrace.manager.usecases.bootstrap import bootstrap
+from headrace.manager.usecases.caller_usage import CallersUsage
 from headrace.manager.usecases.changes import Changes
 from headrace.manager.usecases.clients import Clients
 from headrace.manager.usecases.definition_reader import DefinitionReader
@@ -322,6 +323,7 @@ def make_use_cases(
         identities=identities,
         snapshot_files=SnapshotFiles(pool, storage, FolderAccessTokens(secret_bytes(settings)), clock),
         usage=Usage(pool, clock),
+        callers=CallersUsage(pool, clock),
         targets=Targets(pool, auth, proxies, address_policy(settings), scrape_key(settings)),
         status=Status(pool, auth, NatsServers(edges.bus, copies=settings.nats_replicas), own, edges.clocks.monotonic),
     )

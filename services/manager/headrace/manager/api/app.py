@@ -18,6 +18,7 @@ from headrace.manager.api import (
     agents,
     archives,
     audit,
+    callers,
     clients,
     console,
     decisions,
@@ -135,6 +136,7 @@ ENDPOINTS: tuple[Endpoint, ...] = tuple(
         agents.routes,
         targets.routes,
         usage.routes,
+        callers.routes,
         status.routes,
     )
     for endpoint in routes.endpoints

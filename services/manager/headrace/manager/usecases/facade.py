@@ -15,6 +15,7 @@ from headrace.manager.usecases.agents import Agents
 from headrace.manager.usecases.archives import Archives
 from headrace.manager.usecases.audit import Audit
 from headrace.manager.usecases.auth import Authentication
+from headrace.manager.usecases.caller_usage import CallersUsage
 from headrace.manager.usecases.changes import Changes
 from headrace.manager.usecases.clients import Clients
 from headrace.manager.usecases.definitions import Definitions
@@ -99,6 +100,7 @@ class UseCases:
     snapshot_files: SnapshotFiles
     targets: Targets
     usage: Usage
+    callers: CallersUsage
     status: Status
 
     async def clean(self) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Final
 
-from headrace.common.contracts.http.usage import UsageItem, UsageReport
-from headrace.manager.domain.records.usage import UsageFilter, UsageSum
+from headrace.common.contracts.http.usage import CallerUsage, UsageItem, UsageReport
+from headrace.common.contracts.messages.routes import RateLimits
+from headrace.manager.domain.records.usage import UsageFilter, UsageOfCaller, UsageSum
+from headrace.manager.domain.token_budget import token_budget
 
 _HOUR_S: Final = 3600
 _GIB: Final = 2**30
@@ -22,6 +25,24 @@ def usage_report(wanted: UsageFilter, found: Sequence[UsageSum]) -> UsageReport:
         step=wanted.step,
         by=wanted.by,
         items=tuple(_item(one, of_replicas=of_replicas) for one in found),
+    )
+
+
+def caller_usage_view(caller: UsageOfCaller, of_service: RateLimits, now: datetime) -> CallerUsage:
+    """Return what a caller used and has left. `of_service`: limits of callers without any of their own."""
+    budget = token_budget(caller.limits, of_service, caller.tokens_today, now)
+    return CallerUsage(
+        id=caller.id,
+        kind=caller.kind,
+        name=caller.name,
+        requests=caller.requests,
+        refused=caller.refused,
+        tokens=caller.tokens,
+        tokens_today=caller.tokens_today,
+        limits=budget.limits,
+        left_today=budget.left_today,
+        resets_at=budget.resets_at,
+        last_used_at=caller.last_used_at,
     )
 
 

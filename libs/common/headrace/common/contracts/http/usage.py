@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Literal
 from uuid import UUID
 
 from pydantic import AwareDatetime
 
 from headrace.common.contracts.http.page import View
+from headrace.common.contracts.messages.routes import RateLimits
 from headrace.common.contracts.vocabulary import UsageBy, UsageStep
 
 
@@ -40,6 +42,31 @@ class UsageItem(View):
     """Hours times GPUs that replicas held; null by token and client, to which replicas do not belong."""
     cpu_hours: float | None = None
     memory_gib_hours: float | None = None
+
+
+class CallerUsage(View):
+    """What a token or named client used of a service, and what it has left."""
+
+    id: UUID
+    kind: Literal["token", "client"]
+    name: str
+    """Empty for a token without one."""
+    requests: int
+    """Requests in the window for which a replica was chosen."""
+    refused: int
+    """Requests in the window that were refused before that, as by a limit."""
+    tokens: int
+    """Tokens in the window, as limits count them."""
+    tokens_today: int
+    """The same of today (UTC)."""
+    limits: RateLimits
+    """Limits in force: its own, else the service's for callers without any."""
+    left_today: int | None = None
+    """What is left of `tokens_per_day`, but for requests that are open and the last seconds; null: they are not limited."""
+    resets_at: AwareDatetime | None = None
+    """When the day's tokens begin anew."""
+    last_used_at: AwareDatetime | None = None
+    """End of its last request, as far back as usage is kept."""
 
 
 class UsageReport(View):

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 from uuid import UUID
 
 from headrace.common.contracts.ids import ProjectId, ServiceId
+from headrace.common.contracts.messages.routes import RateLimits
 from headrace.common.contracts.vocabulary import UsageBy, UsageStep
 
 
@@ -21,6 +23,21 @@ class UsageFilter:
     by: UsageBy | None
     projects: Sequence[ProjectId] | None = None
     service_id: ServiceId | None = None
+
+
+@dataclass(frozen=True)
+class UsageOfCaller:
+    """What a token or client used of a service: in a window, and today (UTC). `limits`: its own."""
+
+    id: UUID
+    kind: Literal["token", "client"]
+    name: str
+    limits: RateLimits
+    requests: int
+    refused: int
+    tokens: int
+    tokens_today: int
+    last_used_at: datetime | None
 
 
 @dataclass(frozen=True)

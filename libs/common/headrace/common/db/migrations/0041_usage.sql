@@ -23,6 +23,8 @@ create table request_usage (
 ) with (fillfactor = 70);
 create index request_usage_project on request_usage (project_id, at);
 create index request_usage_service on request_usage (service_id, at);
+-- when a token or client called a service last
+create index request_usage_caller on request_usage (caller_id, service_id, at desc) where caller in ('token', 'client');
 create index request_usage_hours on request_usage (at) where extract(hour from at at time zone 'UTC') <> 0;
 
 -- The last batch of each process of an app-proxy: one that is sent again is known by its number.
