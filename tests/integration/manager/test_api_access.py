@@ -67,6 +67,7 @@ BODIES = {
     "put_secret": {"value": "x"},
     "resolve": {"service": "red-service", "update": {"replicas": 2}},
     "check_definition": {"path": "model-definition.yaml", "text": "models: []"},
+    "update_resource_group": {"projects": None},
     "update_resource_preset": {"description": "x"},
     "start_login": {"key": "hr_x", "token": True},
     "put_password": {"password": "correct horse battery"},
@@ -470,5 +471,9 @@ async def test_an_unknown_resource_group_is_refused_with_those_that_there_are(ap
     for path, body in (("/v1/services", {"name": "x", **spec}), ("/v1/validations", spec)):
         refused = await api.admin.call("POST", path, {**body, "resource_group": "gpu"}, expect=400)
         assert refused["errors"] == [
-            {"field": "resource_group", "found": "gpu", "allowed": "one of default, gpu-large"}
+            {
+                "field": "resource_group",
+                "found": "gpu",
+                "allowed": "one of default, gpu-large, the groups that project default may use",
+            }
         ]

@@ -31,7 +31,7 @@ from headrace.common.contracts.http.logins import PutPassword, StartLogin
 from headrace.common.contracts.http.projects import CreateProject, PutMember, UpdateProject
 from headrace.common.contracts.http.replicas import PutWeight
 from headrace.common.contracts.http.resolutions import Resolve
-from headrace.common.contracts.http.resource_groups import CreateResourceGroup
+from headrace.common.contracts.http.resource_groups import CreateResourceGroup, UpdateResourceGroup
 from headrace.common.contracts.http.resource_presets import CreateResourcePreset, UpdateResourcePreset
 from headrace.common.contracts.http.revisions import Rollback
 from headrace.common.contracts.http.rollouts import Promote, RolloutMessage
@@ -57,6 +57,7 @@ FIXED: Final[Mapping[tuple[str, str], str]] = {
     ("token", "expires_at"): "it is signed into the token; revoke it and make another",
     ("token", "expires_in_s"): "as expires_at",
     ("client", "name"): "it is half of what the app sends, and what replicas are told",
+    ("group", "name"): "services and machines name it; make another",
     ("size", "name"): "services name it; make another",
     ("size", "project"): "services of the project name it; make another",
     ("service", "name"): "callers have its endpoint",
@@ -82,7 +83,6 @@ ONCE: Final[Mapping[type[BaseModel], str]] = {
     UpdateFolder: "a name is replaced by the same request (test_api_files.py)",
     CreateDirectory: "a directory has a path only, moves, and is taken away by DELETE (test_api_files.py)",
     Move: "says what moves where, and is taken back by the same request (test_api_files.py)",
-    CreateResourceGroup: "it has a name only, and is taken away by DELETE (test_api_resource_groups.py)",
     PutSecret: "a value is replaced by the same request, and taken away by DELETE (test_api_secrets.py)",
     StartLogin: "makes a login, which is ended by DELETE (test_api_logins.py)",
     PutPassword: "a password is replaced by the same request, and taken away by null (test_api_logins.py)",
@@ -161,6 +161,7 @@ RULE = {
 
 async def _project(api: ManagerApi) -> str:
     await api.admin.call("POST", "/v1/projects", {"name": "vision"})
+    await _group(api)
     return "vision"
 
 
@@ -209,7 +210,13 @@ TOKEN = {**CALLER, "name": Field("for the app", ("--name", "for the app"), unset
 
 async def _agent(api: ManagerApi) -> str:
     await api.machine("m-1")
+    await _group(api)
     return "m-1"
+
+
+async def _group(api: ManagerApi) -> str:
+    await api.admin.call("POST", "/v1/resource-groups", {"name": "lab"})
+    return "lab"
 
 
 RESOURCES: Final[Mapping[str, Resource]] = {
@@ -221,7 +228,10 @@ RESOURCES: Final[Mapping[str, Resource]] = {
         "/v1/agents/{0}",
         lambda client, name, body: client.agents.update(name, body),
         ("agent", "address", "{0}"),
-        {"addresses": Field(["10.0.0.7", "gpu-1.lan"], ("10.0.0.7", "gpu-1.lan"), ("--unset",), None)},
+        {
+            "addresses": Field(["10.0.0.7", "gpu-1.lan"], ("10.0.0.7", "gpu-1.lan"), ("--unset",), None),
+            "resource_group": Field("lab", ("move", "lab"), ("move", "default"), "default"),
+        },
     ),
     "project": Resource(
         CreateProject,
@@ -233,6 +243,7 @@ RESOURCES: Final[Mapping[str, Resource]] = {
         ("project", "update", "{0}"),
         {
             "description": Field("eyes", ("--description", "eyes"), unset("description"), ""),
+            "resource_group": Field("lab", ("--resource-group", "lab"), unset("resource-group"), None),
             "quota": Field(
                 {"cpu": 8, "mem": "1g"},
                 ("--quota", "cpu=8", "--quota", "mem=1g"),
@@ -241,6 +252,16 @@ RESOURCES: Final[Mapping[str, Resource]] = {
                 {"cpu": "8", "mem": "1073741824"},
             ),
         },
+    ),
+    "resource group": Resource(
+        CreateResourceGroup,
+        UpdateResourceGroup,
+        _group,
+        "/v1/resource-groups/{0}",
+        "/v1/resource-groups",
+        lambda client, name, body: client.resource_groups.update(name, body),
+        ("resource-group", "update", "{0}"),
+        {"projects": Field(["default"], ("--project", "default"), unset("projects"), None)},
     ),
     "size": Resource(
         CreateResourcePreset,
@@ -466,9 +487,7 @@ class Person:
         """Return the fields as they are read."""
         found = await self.api.admin.call("GET", resource.seen.format(thing))
         if "items" in found:
-            found = next(
-                item for item in found["items"] if thing in (item["id"], item["name" if "name" in item else "id"])
-            )
+            found = next(item for item in found["items"] if thing in (item.get("id"), item.get("name")))
         return found[resource.inside] if resource.inside else found
 
 
@@ -547,14 +566,20 @@ async def _walk(
     await holds(wanted, "set by Python")
     await through(empties)
     await holds(empty, "emptied by Python")
-    typed = [words[0], "traffic", thing, *how.flags[1:]] if how.flags[0] == "traffic" else [*words, *how.flags]
-    await person.types(*typed)
+    await person.types(*_typed(words, thing, how.flags))
     await holds(wanted, "set by the command line")
     if always:
         await person.api.admin.call("PATCH", path, {field_name: before})
     else:
-        await person.types(*words, *how.unset)
+        await person.types(*_typed(words, thing, how.unset))
         await holds(empty, "emptied by the command line")
+
+
+def _typed(words: list[str], thing: str, flags: tuple[str, ...]) -> list[str]:
+    """Return a command line; some fields have a command of their own."""
+    if flags[0] in {"traffic", "move"}:
+        return [words[0], flags[0], thing, *flags[1:]]
+    return [*words, *flags]
 
 
 @pytest.mark.parametrize("name", SPEC)

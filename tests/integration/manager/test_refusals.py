@@ -76,7 +76,7 @@ CASES: tuple[tuple[str, str, Any], ...] = (
     ("GET", "/v1/services/chat/logs?tail=x", None),
     ("GET", "/v1/services?status=best", None),
     ("GET", "/v1/services?limit=0", None),
-    ("GET", "/v1/services?sort=status", None),
+    ("GET", "/v1/services?sort=best", None),
     ("GET", "/v1/services?sort=name&cursor=c2VydmljZQ", None),
     ("GET", "/v1/services?folder=nowhere", None),
     ("GET", "/v1/search?q=", None),
@@ -98,6 +98,9 @@ CASES: tuple[tuple[str, str, Any], ...] = (
     ("PATCH", "/v1/resource-presets/small", {"slots": {"cpu": None}}),
     ("DELETE", "/v1/resource-presets/absent?project=default", None),
     ("POST", "/v1/validations", {"runtime": "cmd", "image": "img", "project": "absent"}),
+    ("PATCH", "/v1/resource-groups/absent", {"projects": None}),
+    ("POST", "/v1/resource-groups", {"name": "lab", "projects": []}),
+    ("PATCH", "/v1/projects/default", {"resource_group": "absent"}),
     ("GET", "/v1/absent", None),
     ("PUT", "/v1/services", {}),
 )

@@ -161,3 +161,30 @@ def test_a_removal_asks_first(cli: Cli, there: FakeManagerApi) -> None:
     assert "headrace agent admit m-1" in ran.err
     there.on("DELETE", "/v1/removed-agents/m-1", {}, status=204)
     assert cli("agent", "admit", "m-1").code == 0
+
+
+def test_moving_a_machine_says_first_what_becomes_of_what_runs_there(cli: Cli, there: FakeManagerApi) -> None:
+    kernel = {
+        "kernel_id": uid(7),
+        "session_id": uid(8),
+        "service_id": uid(1),
+        "state": "running",
+        "health": "healthy",
+        "reason": {"code": "healthy", "text": "GET /health: answered 200"},
+    }
+    busy = {**AGENT, "kernels": [kernel, {**kernel, "kernel_id": uid(9), "state": "exited"}]}
+    there.on("GET", "/v1/agents/m-1", busy)
+    there.on("PATCH", "/v1/agents/m-1", {**busy, "resource_group": "lab"})
+    there.on("POST", "/v1/agents/m-1/drain", drain())
+    asked = cli("agent", "move", "m-1", "lab")
+    assert asked.code == 2
+    assert "move m-1 from default to lab? 1 replica there will go on" in asked.err
+    assert not [method for method, _ in there.seen if method == "PATCH"]
+    moved = cli("agent", "move", "m-1", "lab", "--yes")
+    assert "resource group  lab" in moved.out
+    assert there.bodies[-1] == {"resource_group": "lab"}
+    drained = cli("agent", "move", "m-1", "lab", "--drain", "--yes")
+    assert there.bodies[-1] == {"message": "moved to resource group lab"}
+    assert "afterwards: headrace agent uncordon m-1" in drained.err
+    there.on("GET", "/v1/agents/m-1", AGENT)
+    assert cli("agent", "move", "m-1", "lab").code == 0, "nothing runs there, so nothing is asked"

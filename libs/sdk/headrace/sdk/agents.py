@@ -43,7 +43,7 @@ class Agents:
         return self._transport.one(AgentDetail, "GET", f"/v1/agents/{segment(agent)}")
 
     def update(self, agent: str, body: UpdateAgent, *, if_match: str | None = None) -> AgentDetail:
-        """Set the addresses at which the agent's replicas may be (operators). Applies from its next report on."""
+        """Set the resource group of the agent's machine, and the addresses of its replicas from its next report on (operators)."""
         return self._transport.one(AgentDetail, "PATCH", f"/v1/agents/{segment(agent)}", body=body, if_match=if_match)
 
     def cordon(self, agent: str, *, reason: str | None = None, if_match: str | None = None) -> AgentDetail:

@@ -154,6 +154,7 @@ class AsyncResourceGroups(AsyncGroup):
 
     create = awaited(ResourceGroups.create)
     list = iterated(ResourceGroups.list)
+    update = awaited(ResourceGroups.update)
     delete = awaited(ResourceGroups.delete)
 
 

@@ -300,7 +300,7 @@ def make_use_cases(
         clients=Clients(pool, pokes, limits, revocations),
         secrets=Secrets(pool, keys, limits),
         resource_presets=ResourcePresets(pool, limits),
-        resource_groups=ResourceGroups(pool),
+        resource_groups=ResourceGroups(pool, pokes),
         rules=Rules(pool, outcomes, pokes, limits),
         history=History(pool, snapshots),
         audit=Audit(pool),

@@ -87,6 +87,7 @@ def register(app: Commands) -> None:
     )
     app.add("headrace.cli.commands.agent_drain")
     app.add("headrace.cli.commands.agent_join")
+    app.add("headrace.cli.commands.agent_move")
 
 
 def ls(

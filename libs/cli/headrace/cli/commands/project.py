@@ -9,7 +9,7 @@ import typer
 
 from headrace.cli.command import Commands, changing, commands
 from headrace.cli.commands.flags import Yes, confirmed
-from headrace.cli.commands.suggestions import complete_project, complete_user
+from headrace.cli.commands.suggestions import complete_group, complete_project, complete_user
 from headrace.cli.commands.unset import emptied, unset_flag
 from headrace.cli.output import Columns
 from headrace.cli.parsing import pairs
@@ -28,6 +28,15 @@ from headrace.common.contracts.vocabulary import Role
 
 Name = Annotated[str, typer.Argument(metavar="PROJECT", help="Name or id.", autocompletion=complete_project)]
 User = Annotated[str, typer.Argument(metavar="USER", help="Name or id.", autocompletion=complete_user)]
+Group = Annotated[
+    str | None,
+    typer.Option(
+        "--resource-group",
+        metavar="GROUP",
+        help="Group of its services that name none (without it: default).",
+        autocompletion=complete_group,
+    ),
+]
 
 _COLUMNS: Columns[ProjectView] = (
     ("NAME", lambda p: p.name),
@@ -35,7 +44,7 @@ _COLUMNS: Columns[ProjectView] = (
     ("CREATED", lambda p: p.created_at),
     ("DESCRIPTION", lambda p: p.description[:40]),
 )
-_UNSET = ("description", "quota")
+_UNSET = ("description", "quota", "resource-group")
 _HOLDERS: Columns[UsageHolder] = (
     ("WHAT", lambda h: h.kind),
     ("NAME", lambda h: h.name or h.id),
@@ -79,9 +88,12 @@ def create(
             "of services that run: services=5 (0: none may). Repeatable.",
         ),
     ] = None,
+    resource_group: Group = None,
 ) -> None:
     """Create a project (operators)."""
-    limits = {"quota": pairs(quota, "--quota")} if quota else {}
+    limits: dict[str, Any] = {"quota": pairs(quota, "--quota")} if quota else {}
+    if resource_group is not None:
+        limits["resource_group"] = resource_group
     _show(
         session,
         session.client.projects.create(
@@ -114,12 +126,15 @@ def update(
             help="Limit over all live replicas (operators). Repeatable; the others stay.",
         ),
     ] = None,
+    resource_group: Group = None,
     unset: Annotated[list[str] | None, unset_flag(_UNSET, of_several="quota=SLOT")] = None,
 ) -> None:
-    """Change a project's description and quota. Running replicas stay if a limit is lowered; new ones are refused."""
+    """Change a project's description, default resource group and quota. Running replicas stay if a limit is lowered; new ones are refused."""
     given = _changes(session, project, description, quota or [], unset or [])
+    if resource_group is not None:
+        given["resource_group"] = resource_group
     if not given:
-        raise wrong("found nothing to change; allowed: --description, --quota, --unset")
+        raise wrong("found nothing to change; allowed: --description, --quota, --resource-group, --unset")
     _show(session, session.client.projects.update(project, UpdateProject.model_validate(given)))
 
 
@@ -127,7 +142,9 @@ def _changes(
     session: Session, project: str, description: str | None, quota: list[str], unset: list[str]
 ) -> dict[str, Any]:
     slots_away = [item.removeprefix("quota=") for item in unset if item.startswith("quota=")]
-    gone = emptied([item for item in unset if not item.startswith("quota=")], {name: name for name in _UNSET})
+    gone = emptied(
+        [item for item in unset if not item.startswith("quota=")], {name: name.replace("-", "_") for name in _UNSET}
+    )
     set_now = (session.client.projects.get(project).quota or {}) if slots_away or ("quota" in gone and quota) else {}
     for name in slots_away:
         if name not in set_now:
@@ -225,6 +242,7 @@ def _show(session: Session, project: ProjectView, usage: Usage | None = None) ->
             ("id", project.id),
             ("description", project.description),
             ("quota", slots(project.quota) if project.quota else "unlimited"),
+            ("resource group", project.resource_group or "default"),
             ("created", project.created_at),
             *((f"{name} held", text) for name, text in (_used(usage) if usage is not None else ())),
         ),

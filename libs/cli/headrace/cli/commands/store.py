@@ -97,7 +97,7 @@ def run(
         typer.Option(
             "--resource-group",
             metavar="GROUP",
-            help="Machines to use (default: default).",
+            help="Machines to use (default: the group of the project, else default).",
             autocompletion=complete_group,
         ),
     ] = None,

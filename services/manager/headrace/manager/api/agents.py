@@ -70,7 +70,7 @@ async def show_agent(call: Call) -> web.Response:
     conditional=True,
 )
 async def update_agent(call: Call) -> web.Response:
-    """Set the addresses that a machine's replicas may have (operators).
+    """Set a machine's resource group, and the addresses that its replicas may have (operators).
 
     A reported address that is not among them gets no traffic, and the machine no replicas (`address-not-allowed`).
     """

@@ -8,7 +8,11 @@ from aiohttp import web
 from pydantic import Field, StringConstraints
 
 from headrace.common.contracts.http.page import Page
-from headrace.common.contracts.http.resource_groups import CreateResourceGroup, ResourceGroupView
+from headrace.common.contracts.http.resource_groups import (
+    CreateResourceGroup,
+    ResourceGroupView,
+    UpdateResourceGroup,
+)
 from headrace.common.contracts.problems import Conflict, Forbidden, InUse, NameTaken
 from headrace.manager.api.routing import Call, Query, Reply, Routes, json_reply, no_content
 
@@ -27,7 +31,7 @@ class GroupsQuery(Query):
 async def list_resource_groups(call: Call) -> web.Response:
     """List the resource groups, by name: sets of machines that services name."""
     page = call.query(GroupsQuery)
-    return json_reply(await call.use.resource_groups.page(after=page.cursor or "", limit=page.limit))
+    return json_reply(await call.use.resource_groups.page(call.actor, after=page.cursor or "", limit=page.limit))
 
 
 @routes.on(
@@ -44,7 +48,30 @@ async def create_resource_group(call: Call) -> web.Response:
     return json_reply(made, status=201)
 
 
-@routes.on("DELETE", f"{ALL}/{{group}}", replies={204: Reply("Deleted.")}, problems=(Forbidden, InUse, Conflict))
+@routes.on(
+    "PATCH",
+    f"{ALL}/{{group}}",
+    body=UpdateResourceGroup,
+    replies={200: Reply("The resource group.", ResourceGroupView)},
+    problems=(Forbidden,),
+    conditional=True,
+)
+async def update_resource_group(call: Call) -> web.Response:
+    """Set the projects that may use a resource group (operators).
+
+    What runs there goes on; replicas of other projects that start later wait (`group-not-allowed`).
+    """
+    found = await call.use.resource_groups.update(call.actor, call["group"], call.body(UpdateResourceGroup))
+    return json_reply(found)
+
+
+@routes.on(
+    "DELETE",
+    f"{ALL}/{{group}}",
+    replies={204: Reply("Deleted.")},
+    problems=(Forbidden, InUse, Conflict),
+    conditional=True,
+)
 async def delete_resource_group(call: Call) -> web.Response:
     """Delete a resource group (operators). 409 `in-use` while machines or services are in it."""
     await call.use.resource_groups.delete(call.actor, call["group"])

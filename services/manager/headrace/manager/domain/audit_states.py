@@ -77,6 +77,7 @@ class ProjectState(State):
     name: str
     description: str
     quota: Mapping[str, Decimal] | None
+    resource_group: str | None = None
 
 
 class MemberState(State):
@@ -213,6 +214,7 @@ class ResourceGroupState(State):
     """A resource group."""
 
     name: str
+    projects: tuple[str, ...] | None = None
 
 
 class AgentState(State):

@@ -14,6 +14,7 @@ from headrace.manager.domain.records.agents import Agent
 from headrace.manager.domain.records.clients import Client
 from headrace.manager.domain.records.keys import Key
 from headrace.manager.domain.records.projects import Project
+from headrace.manager.domain.records.resource_groups import ResourceGroup
 from headrace.manager.domain.records.resource_presets import ResourcePreset
 from headrace.manager.domain.records.rules import Rule
 from headrace.manager.domain.records.secrets import Secret
@@ -46,8 +47,13 @@ def tag_of_service(facts: ServiceFacts) -> str:
 
 
 def tag_of_project(project: Project) -> str:
-    """Return the tag of a project: description and quota."""
-    return _tag(project.id, project.description, project.quota)
+    """Return the tag of a project: description, quota and default group."""
+    return _tag(project.id, project.description, project.quota, project.resource_group)
+
+
+def tag_of_group(group: ResourceGroup) -> str:
+    """Return the tag of a resource group: the projects that may use it."""
+    return _tag(group.name, group.created_at, group.projects)
 
 
 def tag_of_preset(preset: ResourcePreset) -> str:
@@ -61,9 +67,9 @@ def tag_of_secret(secret: Secret) -> str:
 
 
 def tag_of_agent(agent: Agent) -> str:
-    """Return the tag of a machine: labels, allowed addresses, cordon and drain."""
+    """Return the tag of a machine: group, labels, allowed addresses, cordon and drain."""
     cordon = None if agent.cordon is None else vars(agent.cordon)
-    return _tag(agent.id, dict(agent.labels), agent.addresses, cordon, agent.draining)
+    return _tag(agent.id, agent.resource_group, dict(agent.labels), agent.addresses, cordon, agent.draining)
 
 
 def tag_of_rule(rule: Rule) -> str:

@@ -56,6 +56,7 @@ class PlacementLoop:
             placed, waiting = await asyncio.to_thread(place_all, machines, pending.requests, self._clock())
         waiting += [_not_placeable(ill_id, facts[ill_id][1], error) for ill_id, error in pending.unreadable.items()]
         waiting += [Unplaced(one, *wait_reason(models.get(model))) for one, model in pending.importing.items()]
+        waiting += [_not_allowed(one, group) for one, group in pending.not_allowed.items()]
         UNPLACED.set(len(waiting))
         for batch in _batches([(placement, facts[placement.id][0]) for placement in placed]):
             await self._commit(batch)
@@ -98,6 +99,13 @@ def _not_placeable(session_id: SessionId, reason: str, error: Exception, where: 
     text = code.bounded(f"it cannot be placed{where} with what is stored: {error_text(error)}")
     skip_row("placement", error, known=text == reason, session_id=str(session_id))
     return Unplaced(session_id, code, text)
+
+
+def _not_allowed(session_id: SessionId, group: str) -> Unplaced:
+    """Return the placement failure of a session whose project may not use its resource group."""
+    then = "an operator lets it (headrace resource-group update), or it is made in another group"
+    text = f"its project may not use resource group {group}, so it waits until {then}"
+    return Unplaced(session_id, PlacementReason.GROUP_NOT_ALLOWED, text)
 
 
 def _batches(rows: Sequence[T]) -> Iterator[Sequence[T]]:

@@ -87,6 +87,11 @@ def _changed(row: Mapping[str, Any] | None) -> bool | None:
     return None if row is None else bool(row["changed"])
 
 
+async def move(con: Connection, agent_id: str, group: str) -> bool:
+    """Put a machine that lock() holds into another resource group. False when there is no such group."""
+    return await con.fetchval(SQL.move, agent_id, group) is not None
+
+
 async def set_labels(con: Connection, agent_id: str, labels: Mapping[str, str]) -> None:
     """Store the labels that operators give a machine."""
     await con.execute(SQL.set_labels, agent_id, dict(labels))

@@ -25,6 +25,10 @@ returning b.cordoned_at is null or b.cordoned_by <> $2 or b.cordon_reason <> coa
 update agents a set cordoned_at = null, cordoned_by = '', cordon_reason = ''
 from agents b where a.id = $1 and b.id = a.id returning b.cordoned_at is not null as changed
 
+-- name: move
+-- Puts a locked machine into another group. No row: there is no such group.
+update agents a set resource_group = g.name from resource_groups g where a.id = $1 and g.name = $2 returning a.id
+
 -- name: set_labels
 update agents set labels = $2 where id = $1
 

@@ -28,6 +28,7 @@ def _project(row: Mapping[str, Any]) -> Project:
         description=row["description"],
         quota=rows.slots(row["quota"]),
         created_at=row["created_at"],
+        resource_group=row["resource_group"],
     )
 
 
@@ -69,7 +70,7 @@ async def lock(con: Connection, project_id: ProjectId) -> Project | None:
 async def room(con: Connection, project_id: ProjectId, resource_group: str) -> ProjectCapacity | None:
     """Lock the project against change (shared) until the transaction ends; return its capacity, None when it is gone."""
     row = await con.fetchrow(SQL.room, project_id, resource_group)
-    return ProjectCapacity(_project(row), row["services"], row["has_group"]) if row else None
+    return ProjectCapacity(_project(row), row["services"], row["group_allowed"]) if row else None
 
 
 async def used(
@@ -103,10 +104,14 @@ async def in_use(con: Connection, project_id: ProjectId) -> tuple[int, int]:
 
 
 async def update(
-    con: Connection, project_id: ProjectId, description: str, quota: Mapping[str, Decimal] | None
+    con: Connection,
+    project_id: ProjectId,
+    description: str,
+    quota: Mapping[str, Decimal] | None,
+    resource_group: str | None,
 ) -> Project:
-    """Update description and quota. The caller holds the project by lock()."""
-    return _project(await con.fetchrow(SQL.update, project_id, description, rows.plain(quota)))
+    """Update description, quota and default group. The caller holds the project by lock()."""
+    return _project(await con.fetchrow(SQL.update, project_id, description, rows.plain(quota), resource_group))
 
 
 async def mark_deleted(con: Connection, project_id: ProjectId) -> None:

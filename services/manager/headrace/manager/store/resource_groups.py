@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import asyncpg
 
+from headrace.common.contracts.ids import ProjectId
 from headrace.common.db.pool import Connection
 from headrace.common.db.queries import Queries
+from headrace.manager.domain.access import Actor
 from headrace.manager.domain.records.resource_groups import ResourceGroup
+from headrace.manager.store import rows
 
 SQL = Queries.beside(__file__)
 
@@ -21,15 +27,40 @@ async def count(con: Connection) -> int:
     return int(await con.fetchval(SQL.count))
 
 
-async def insert(con: Connection, name: str) -> ResourceGroup | None:
-    """Insert a group; None when there is one of that name."""
-    row = await con.fetchrow(SQL.insert, name)
-    return ResourceGroup(**row) if row else None
+async def insert(con: Connection, name: str, projects: Sequence[ProjectId] | None) -> bool:
+    """Insert a group for these projects (None: for all); False when there is one of that name."""
+    return await con.fetchval(SQL.insert, name, projects) is not None
 
 
-async def page(con: Connection, *, after: str, limit: int) -> list[ResourceGroup]:
+async def set_projects(con: Connection, name: str, projects: Sequence[ProjectId] | None) -> None:
+    """Set the projects that may use a group (None: all)."""
+    await con.execute(SQL.set_projects, name, projects)
+
+
+async def page(con: Connection, actor: Actor, *, after: str, limit: int) -> list[ResourceGroup]:
     """Return a page of groups, by name."""
-    return [ResourceGroup(**row) for row in await con.fetch(SQL.page, after, limit)]
+    return [_group(row) for row in await con.fetch(SQL.page, after, limit, *rows.visibility(actor), None)]
+
+
+async def one(con: Connection, actor: Actor, name: str) -> ResourceGroup | None:
+    """Return one group."""
+    row = await con.fetchrow(SQL.page, "", 1, *rows.visibility(actor), name)
+    return _group(row) if row else None
+
+
+def _group(row: Mapping[str, Any]) -> ResourceGroup:
+    return ResourceGroup(row["name"], row["created_at"], None if row["projects"] is None else tuple(row["projects"]))
+
+
+async def allowed(con: Connection, name: str, project_id: ProjectId) -> bool | None:
+    """Return whether the project may use the group; None when there is no such group."""
+    found: bool | None = await con.fetchval(SQL.allowed, name, project_id)
+    return found
+
+
+async def usable(con: Connection, project_id: ProjectId | None, *, most: int) -> list[str]:
+    """Return the first names of the groups that the project may use (None: of all)."""
+    return [row["name"] for row in await con.fetch(SQL.usable, project_id, most)]
 
 
 async def hold(con: Connection, name: str) -> bool:
@@ -37,10 +68,10 @@ async def hold(con: Connection, name: str) -> bool:
     return await con.fetchval(SQL.hold, name) is not None
 
 
-async def users(con: Connection, name: str) -> tuple[int, int]:
-    """Return how many machines and living services are in the group."""
+async def users(con: Connection, name: str) -> tuple[int, int, int]:
+    """Return how many machines and living services are in the group, and how many projects have it as their default."""
     row = await con.fetchrow(SQL.users, name)
-    return row["machines"], row["services"]
+    return row["machines"], row["services"], row["projects"]
 
 
 async def delete(con: Connection, name: str) -> bool:

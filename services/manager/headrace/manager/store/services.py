@@ -193,11 +193,6 @@ async def group_exists(con: Connection, name: str) -> bool:
     return bool(await con.fetchval(SQL.group_exists, name))
 
 
-async def group_names(con: Connection, *, most: int) -> list[str]:
-    """Return the first names of resource groups."""
-    return [row["name"] for row in await con.fetch(SQL.group_names, most)]
-
-
 async def live_sessions(con: Connection, service_id: ServiceId) -> int:
     """Return the number of its live sessions."""
     return int(await con.fetchval(SQL.live_sessions, service_id))

@@ -55,9 +55,6 @@ where s.id = $1 and s.deleted_at is null for no key update of s
 -- name: set_wanted
 update services set wanted = $2, rev = rev + 1, updated_at = now() where id = $1
 
--- name: group_names
-select name from resource_groups order by name limit $1
-
 -- name: group_exists
 select exists (select 1 from resource_groups where name = $1)
 

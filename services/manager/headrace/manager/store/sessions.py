@@ -187,6 +187,8 @@ class Pending:
     requests: list[Request]
     importing: dict[SessionId, ImportId]
     """Those that wait for the import of their model."""
+    not_allowed: dict[SessionId, str]
+    """Those whose project may not use their resource group, and the group."""
     facts: dict[SessionId, tuple[int, str]]
     """(rev, present reason) of each."""
     unreadable: dict[SessionId, Exception]
@@ -195,11 +197,13 @@ class Pending:
 
 async def pending(con: Connection, limit: int) -> Pending:
     """Return pending sessions."""
-    found = Pending([], {}, {}, {})
+    found = Pending([], {}, {}, {}, {})
     for row in await con.fetch(SQL.pending, limit):
         found.facts[row["id"]] = (row["rev"], row["reason_text"])
         try:
-            if (import_id := _importing(row["resolved"])) is not None:
+            if not row["group_allowed"]:
+                found.not_allowed[row["id"]] = row["resource_group"]
+            elif (import_id := _importing(row["resolved"])) is not None:
                 found.importing[row["id"]] = import_id
             else:
                 found.requests.append(_request(row))

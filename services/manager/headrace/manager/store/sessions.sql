@@ -160,7 +160,8 @@ returning s.id
 
 -- name: pending
 select x.id, x.resource_group, coalesce(r.resolved, x.resolved) as resolved, x.created_at, x.rev, x.reason_text,
-       octet_length(coalesce(r.resolved, x.resolved)::text) + coalesce((coalesce(r.resolved, x.resolved) ->> 'secret_bytes')::integer, 0) as bytes
+       octet_length(coalesce(r.resolved, x.resolved)::text) + coalesce((coalesce(r.resolved, x.resolved) ->> 'secret_bytes')::integer, 0) as bytes,
+       (select g.project_ids is null or x.project_id = any(g.project_ids) from resource_groups g where g.name = x.resource_group) as group_allowed
 from (
   -- In turns, of projects and in them of services: what one asks for beyond all machines must not fill the limit for good.
   select t.*, row_number() over (partition by t.project_id order by t.turn, t.id) as project_turn

@@ -28,8 +28,9 @@ from headrace.manager.domain.machine_labels import changed as changed_labels
 from headrace.manager.domain.machine_removal import refusal
 from headrace.manager.domain.records.agents import Agent
 from headrace.manager.domain.records.events import INSTALLATION
+from headrace.manager.domain.records.projects import DEFAULT_GROUP
 from headrace.manager.store import addresses, agent_drains, agents
-from headrace.manager.usecases.context import check_match, make_page, operators_only, record_of
+from headrace.manager.usecases.context import check_match, make_page, no_group, operators_only, record_of
 from headrace.manager.usecases.identities import Identities
 from headrace.manager.usecases.ports import Pokes
 from headrace.manager.views.agents import agent_detail, agent_view, removed_view
@@ -66,9 +67,9 @@ class Agents:
         return agent_detail(agent)
 
     async def update(self, actor: Actor, agent_id: str, change: UpdateAgent) -> AgentDetail:
-        """Set the allowed addresses of the machine's replicas, from its next report on.
+        """Set the allowed addresses of the machine's replicas, from its next report on, and its resource group.
 
-        Raises Forbidden, NotFound, InvalidRequest for an address at which no machine may be.
+        Raises Forbidden, NotFound, InvalidRequest for an address at which no machine may be, or a group that is not there.
         """
         operators_only(actor, "change agents")
         for number, address in enumerate(change.addresses or ()):
@@ -76,8 +77,15 @@ class Agents:
                 raise InvalidRequest.of(f"addresses[{number}]", address, f"{self._places.allowed} (replica_networks)")
         async with transaction(self._pool) as con:
             before = await held_agent(con, actor, agent_id)
-            await addresses.set_allowed(con, agent_id, change.addresses)
-            return agent_detail(await _changed(con, actor, "agent.updated", before))
+            if "addresses" in change.model_fields_set:
+                await addresses.set_allowed(con, agent_id, change.addresses)
+            if "resource_group" in change.model_fields_set:
+                group = change.resource_group or DEFAULT_GROUP
+                if not await agents.move(con, agent_id, group):
+                    raise await no_group(con, group)
+            detail = agent_detail(await _changed(con, actor, "agent.updated", before))
+        self._pokes.poke("placement")
+        return detail
 
     async def cordon(self, actor: Actor, agent_id: str, new: CordonAgent) -> AgentDetail:
         """Place nothing new on the machine; what runs there goes on. Raises Forbidden, NotFound."""

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from headrace.common.contracts.http.page import Page
+from headrace.common.contracts.ids import ProjectId
 from headrace.common.contracts.problems import Forbidden, InvalidRequest, NotFound, PreconditionFailed, row
 from headrace.common.contracts.vocabulary import Role
 from headrace.common.contracts.wording import LONGEST_FOUND, cut
@@ -24,18 +25,26 @@ from headrace.manager.domain.records.folders import Folder
 from headrace.manager.domain.records.projects import Project
 from headrace.manager.domain.records.services import ServiceFacts
 from headrace.manager.domain.records.users import User
-from headrace.manager.store import events, folders, projects, services, users
+from headrace.manager.store import events, folders, projects, resource_groups, services, users
 
 T = TypeVar("T")
 V = TypeVar("V")
 _MAX_LISTED_NAMES = 20
 
 
-async def no_group(con: Connection, name: str) -> InvalidRequest:
-    """Return the problem of a resource group that does not exist, with those that do."""
-    names = await services.group_names(con, most=_MAX_LISTED_NAMES + 1)
+async def no_group(con: Connection, name: str, project: Project | None = None) -> InvalidRequest:
+    """Return the problem of a resource group that is not there, or not for the project, with those that are."""
+    names = await resource_groups.usable(con, project.id if project else None, most=_MAX_LISTED_NAMES + 1)
     more = ", …" if len(names) > _MAX_LISTED_NAMES else ""
-    return InvalidRequest.of("resource_group", name, f"one of {', '.join(names[:_MAX_LISTED_NAMES])}{more}")
+    whose = f", the groups that project {project.name} may use" if project else ""
+    listed = f"{', '.join(names[:_MAX_LISTED_NAMES])}{more}"
+    return InvalidRequest.of("resource_group", name, f"one of {listed}{whose}" if names else f"none{whose}")
+
+
+async def check_group(con: Connection, project: Project, name: str) -> None:
+    """Raise InvalidRequest unless the project may use the resource group."""
+    if not await resource_groups.allowed(con, name, project.id):
+        raise await no_group(con, name, project)
 
 
 def operators_only(actor: Actor, what: str) -> None:
@@ -86,6 +95,14 @@ async def project_for(con: Connection, actor: Actor, reference: str, needed: Rol
     project, role = found
     authorise(actor, project.name, role, needed)
     return project
+
+
+async def project_ids(con: Connection, actor: Actor, references: Sequence[str] | None) -> tuple[ProjectId, ...] | None:
+    """Return the ids of the projects that something is limited to, each once; None: to none. Raises NotFound for one that the caller does not see."""
+    if references is None:
+        return None
+    found = [(await project_for(con, actor, reference, "viewer")).id for reference in references]
+    return tuple(dict.fromkeys(found))
 
 
 async def project_or_only(con: Connection, actor: Actor, reference: str | None, needed: Role) -> Project:

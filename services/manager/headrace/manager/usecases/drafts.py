@@ -26,8 +26,8 @@ from headrace.manager.domain.records.projects import Project
 from headrace.manager.domain.records.revisions import Revision
 from headrace.manager.domain.records.services import ServiceFacts
 from headrace.manager.domain.variants.resolved_spec import Resolution, ResolvedSpec
-from headrace.manager.store import projects, revisions, services
-from headrace.manager.usecases.context import no_group, project_for, project_or_only
+from headrace.manager.store import projects, revisions
+from headrace.manager.usecases.context import check_group, project_for, project_or_only
 from headrace.manager.usecases.findings import Findings
 from headrace.manager.usecases.ports import OwnPortQuestions
 from headrace.manager.usecases.resolution import Resolver, SpecParts, find_parts
@@ -159,8 +159,8 @@ class Drafts:
 
         Whoever creates it holds the project by a lock.
         """
-        if not await services.group_exists(con, resource_group):
-            findings.add(await no_group(con, resource_group))
+        with findings.noted():
+            await check_group(con, project, resource_group)
         there, _ = await projects.in_use(con, project.id)
         with findings.noted():
             whose = f"project {project.name}"

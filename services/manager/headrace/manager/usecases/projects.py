@@ -33,7 +33,14 @@ from headrace.manager.domain.records.events import Scope
 from headrace.manager.domain.records.projects import Project
 from headrace.manager.domain.records.users import User
 from headrace.manager.store import agents, folders, projects, resource_presets, secrets, tokens, users
-from headrace.manager.usecases.context import check_match, make_page, operators_only, project_for, record_of
+from headrace.manager.usecases.context import (
+    check_group,
+    check_match,
+    make_page,
+    operators_only,
+    project_for,
+    record_of,
+)
 from headrace.manager.usecases.idempotency import keep
 from headrace.manager.views.projects import member_view, project_view, usage_view
 from headrace.manager.views.whoami import whoami_view
@@ -74,6 +81,9 @@ class Projects:
         operators_only(actor, "create projects")
         async with transaction(self._pool) as con:
             project = await projects.insert(con, new.name, new.description, new.quota)
+            if (group := new.resource_group) is not None:
+                await check_group(con, project, group)
+                project = await projects.update(con, project.id, new.description, new.quota, group)
             await projects.put_member(con, project.id, actor.user_id, "owner")
             after, scope = ProjectState.of(project), Scope(project.id)
             await record_of(con, actor, "project.created", scope, before=None, after=after, project=project.name)
@@ -93,7 +103,7 @@ class Projects:
             return project_view(await project_for(con, actor, reference, "viewer"))
 
     async def update(self, actor: Actor, reference: str, change: UpdateProject) -> ProjectView:
-        """Change description (owners) and quota (operators). Raises NotFound, Forbidden, InvalidRequest for too many limits."""
+        """Change description and default group (owners) and quota (operators). Raises NotFound, Forbidden, InvalidRequest for too many limits."""
         async with transaction(self._pool) as con:
             project = await project_for(con, actor, reference, "owner")
             if "quota" in change.model_fields_set:
@@ -105,7 +115,10 @@ class Projects:
             given = change.model_fields_set
             description = (change.description or "") if "description" in given else held.description
             limits = _limits(held, change) if "quota" in given else held.quota
-            after = await projects.update(con, project.id, description, limits)
+            group = change.resource_group if "resource_group" in given else held.resource_group
+            if change.resource_group is not None:
+                await check_group(con, project, change.resource_group)
+            after = await projects.update(con, project.id, description, limits, group)
             was, now, scope = ProjectState.of(held), ProjectState.of(after), Scope(project.id)
             await record_of(con, actor, "project.updated", scope, before=was, after=now, project=project.name)
             note = await self._quota_note(con, [name for name in change.quota or {} if name in (limits or {})])

@@ -12,6 +12,7 @@ from headrace.common.db.pool import Connection, Pool
 from headrace.manager.domain import quota
 from headrace.manager.domain.access import Actor
 from headrace.manager.domain.entity_tags import tag_of_service
+from headrace.manager.domain.records.projects import group_of
 from headrace.manager.domain.records.services import ServiceFacts
 from headrace.manager.domain.variants.resolved_spec import Resolution
 from headrace.manager.store import folders, revisions, services, traffic
@@ -48,7 +49,9 @@ class Resolutions:
         project, resolution = await self._drafts.creation(actor, new, findings)
         spec = resolution.spec if resolution else None
         async with self._pool.acquire() as con, con.transaction(readonly=True):
-            needs = await self._drafts.check_room(con, project, new.resource_group, new.replicas, spec, findings)
+            needs = await self._drafts.check_room(
+                con, project, group_of(new.resource_group, project), new.replicas, spec, findings
+            )
             if await traffic.service_has(con, new.name):
                 findings.add(services.name_taken(new.name), "name")
             for name in await traffic.names_taken(con, project.id, [new.name, *new.models]):

@@ -13,7 +13,7 @@ from headrace.common.contracts.ids import RevisionId, ServiceId, new_uuid
 from headrace.common.contracts.problems import InvalidRequest
 from headrace.common.contracts.revision import RevisionSpec
 from headrace.manager.domain.masking import masked_document
-from headrace.manager.domain.records.projects import Project
+from headrace.manager.domain.records.projects import Project, group_of
 from headrace.manager.domain.records.services import Documents, NewService, ServiceChange
 from headrace.manager.domain.variants.resolved_spec import Resolution
 
@@ -29,7 +29,7 @@ def new_service(body: CreateService, project: Project, resolution: Resolution) -
         description=body.description,
         wanted=body.replicas,
         open_to_public=body.open_to_public,
-        resource_group=body.resource_group,
+        resource_group=group_of(body.resource_group, project),
         metadata=body.metadata,
         tags=body.tags,
         drain_grace_s=body.drain_grace_s,

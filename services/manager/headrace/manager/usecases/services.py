@@ -89,8 +89,8 @@ class Services:
         room = await projects.room(con, new.project.id, new.resource_group)
         if room is None:
             raise NotFound(f"there is no project {new.project.name}")
-        if not room.has_group:
-            raise await no_group(con, new.resource_group)
+        if not room.group_allowed:
+            raise await no_group(con, new.resource_group, room.project)
         if room.project.quota is not None or room.services + _AT_ONCE > self._limits.services_per_project:
             return None
         await hold_parts(con, new.resolved)

@@ -8,7 +8,7 @@ from uuid import UUID
 from headrace.common.contracts.http.keys import CreateKey, KeyView, NewKey, UpdateKey
 from headrace.common.contracts.http.page import Page
 from headrace.common.contracts.http.users import CreateUser, UpdateUser, UserView
-from headrace.common.contracts.ids import KeyId, ProjectId, new_uuid
+from headrace.common.contracts.ids import KeyId, new_uuid
 from headrace.common.contracts.keyform import API_KEY
 from headrace.common.contracts.problems import Conflict, InvalidRequest, NotFound
 from headrace.common.db.pool import Connection, Pool, transaction
@@ -28,7 +28,7 @@ from headrace.manager.usecases.context import (
     make_page,
     operators_only,
     own_rights_only,
-    project_for,
+    project_ids,
     record_of,
     user_for,
 )
@@ -111,7 +111,7 @@ class Users:
                 self._vault.hash(secret),
                 ends_at=ends_at,
                 read_only=new.read_only,
-                projects=await _projects(con, actor, new.projects),
+                projects=await project_ids(con, actor, new.projects),
             )
             await _record(con, actor, "key.created", user, key_id, None, made)
             await keep(con, actor, key_view(made), whole=False)
@@ -147,7 +147,7 @@ class Users:
                 ends_at=ends_at,
                 read_only=bool(change.read_only) if "read_only" in given else None,
                 set_projects="projects" in given,
-                projects=await _projects(con, actor, change.projects),
+                projects=await project_ids(con, actor, change.projects),
             )
             after = await users.update_key(con, user.id, key_id, changed)
             assert after is not None  # noqa: S101 - it is locked
@@ -182,14 +182,6 @@ async def _hold_key(con: Connection, actor: Actor, user: User, key_id: UUID) -> 
         raise NotFound(f"{user.name} has no key {key_id}")
     check_match(actor, f"key {key_id}", tag_of_key(held))
     return held
-
-
-async def _projects(con: Connection, actor: Actor, references: tuple[str, ...] | None) -> tuple[ProjectId, ...] | None:
-    """Return the ids of the projects that a key is limited to. Raises NotFound for one that the caller does not see."""
-    if references is None:
-        return None
-    found = [(await project_for(con, actor, reference, "viewer")).id for reference in references]
-    return tuple(dict.fromkeys(found))
 
 
 def _check_end(asked: AskedExpiry, ends_at: datetime | None, latest: datetime | None, now: datetime) -> None:

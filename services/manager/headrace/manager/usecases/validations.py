@@ -18,9 +18,10 @@ from headrace.manager.domain.audit_states import ValidationState, spec_state
 from headrace.manager.domain.lifecycle import states
 from headrace.manager.domain.object_limits import ObjectLimits
 from headrace.manager.domain.records.events import Scope
+from headrace.manager.domain.records.projects import group_of
 from headrace.manager.domain.records.validations import TrialRun
-from headrace.manager.store import projects, services, sessions, validations
-from headrace.manager.usecases.context import as_id, authorise, no_group, project_or_only, record_of
+from headrace.manager.store import projects, sessions, validations
+from headrace.manager.usecases.context import as_id, authorise, check_group, project_or_only, record_of
 from headrace.manager.usecases.findings import Findings
 from headrace.manager.usecases.idempotency import keep
 from headrace.manager.usecases.ports import Pokes
@@ -60,8 +61,8 @@ class Validations:
             locked = await projects.lock(con, project.id)
             if locked is None:
                 raise NotFound(f"there is no project {project.name}")
-            if not await services.group_exists(con, new.resource_group):
-                raise await no_group(con, new.resource_group)
+            group = group_of(new.resource_group, locked)
+            await check_group(con, locked, group)
             there = await validations.living(con, project.id)
             object_limits.check(
                 f"project {project.name}",
@@ -79,7 +80,7 @@ class Validations:
                 service_id=None,
                 revision_id=None,
                 resolved=resolved,
-                resource_group=new.resource_group,
+                resource_group=group,
                 created_by=actor.user_id,
             )
             started = await trial_run(con, actor, session_id, "viewer")

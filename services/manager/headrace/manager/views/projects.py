@@ -22,6 +22,7 @@ def project_view(project: Project, note: Reason | None = None) -> ProjectView:
         name=project.name,
         description=project.description,
         quota=project.quota,
+        resource_group=project.resource_group,
         created_at=project.created_at,
         note=note,
         etag=tag_of_project(project),

@@ -64,7 +64,11 @@ def create(
     description: Annotated[str | None, typer.Option("--description", help="What it is for, in words.")] = None,
     resource_group: Annotated[
         str | None,
-        typer.Option("--resource-group", help="Machines to use (default: default).", autocompletion=complete_group),
+        typer.Option(
+            "--resource-group",
+            help="Machines to use (default: the group of the project, else default).",
+            autocompletion=complete_group,
+        ),
     ] = None,
     metadata: Annotated[list[str] | None, typer.Option("--metadata", metavar="A=B", help="Repeatable.")] = None,
     tag: Annotated[list[str] | None, typer.Option("--tag", help="Repeatable.")] = None,

@@ -80,7 +80,11 @@ def validate(
     project: Project = None,
     resource_group: Annotated[
         str | None,
-        typer.Option("--resource-group", help="Machines to use (default: default).", autocompletion=complete_group),
+        typer.Option(
+            "--resource-group",
+            help="Machines to use (default: the group of the project, else default).",
+            autocompletion=complete_group,
+        ),
     ] = None,
     timeout: Timeout = 600.0,
 ) -> None:

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints
 
 from headrace.common.contracts.addresses import canonical, is_host_name, parse_address
 from headrace.common.contracts.http.page import Body, Change, Changeable, View
-from headrace.common.contracts.ids import AgentId
+from headrace.common.contracts.ids import AgentId, Slug
 from headrace.common.contracts.messages.reports import Disk, Gpu, Isolation, KernelReport
 from headrace.common.contracts.slots import ResourceSlots
 from headrace.common.contracts.wording import Refused, pattern
@@ -42,6 +42,9 @@ class UpdateAgent(Change):
     ) = None
     """Addresses at which its replicas may be, replacing all earlier ones: replicas at another address get no requests.
     They may belong to another machine too. null: the next one that it reports, as for a new agent."""
+    resource_group: Slug | None = None
+    """Moves the machine to this resource group: services of it are placed there from now on. What runs there goes on; a drain moves
+    it away. null: `default`."""
 
 
 LabelKey = Annotated[

@@ -26,12 +26,16 @@ class CreateProject(Body):
     """Limit per slot over all live replicas; a missing slot is unlimited. One of cuda.device and cuda.shares limits
     both together; with both, each limits its own. `services` limits those that run, trial runs included: 0 switches services
     off."""
+    resource_group: Slug | None = None
+    """Group of its services and trial runs that name none; null: `default`."""
 
 
 class UpdateProject(Change):
     """Changes of a project. Its name is part of model names (`<project>/<service>`), and fixed."""
 
     description: Description | None = None
+    resource_group: Slug | None = None
+    """Group of services and trial runs that are made from now on and name none; null: `default`."""
     quota: QuotaChange | None = None
     """Named slots change, null removes a slot's limit; null for all of it: unlimited. Only operators change it. Running
     replicas stay if a limit is lowered; new ones are refused."""
@@ -44,6 +48,8 @@ class ProjectView(Changeable):
     name: str
     description: str
     quota: ResourceSlots | None
+    resource_group: str | None = None
+    """Group of its services that name none; null: `default`."""
     created_at: AwareDatetime
     note: Annotated[Reason | None, said_of("note")] = None
     """Remarks on a change of the quota, in its response: a slot that no machine has."""

@@ -60,7 +60,8 @@ class CreateService(RevisionSpec):
     description: Annotated[str, StringConstraints(max_length=4000)] = ""
     replicas: Annotated[int, Field(ge=0, le=MAX_REPLICAS)] = 1
     open_to_public: bool = False
-    resource_group: Slug = "default"
+    resource_group: Slug | None = None
+    """Machines to use; null: the group that is the project's default, else `default`."""
     metadata: Metadata = {}
     tags: Tags = ()
     drain_grace_s: Annotated[float, Field(ge=0, le=86_400)] = 60.0

@@ -18,7 +18,8 @@ class StartValidation(RevisionSpec):
     """Start a trial run of a spec, without creating a service."""
 
     project: str | None = None
-    resource_group: Slug = "default"
+    resource_group: Slug | None = None
+    """Machines to use; null: the group that is the project's default, else `default`."""
 
 
 class ValidationView(View):

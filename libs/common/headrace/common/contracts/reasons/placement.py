@@ -23,6 +23,7 @@ class PlacementReason(CodeOfOne):
     )
     KEPT_FOR_OLDER = "kept-for-older", "the machine that fits is reserved for a session that has waited longer"
     OTHER_GROUP = "other-group", "the machines are in other resource groups"
+    GROUP_NOT_ALLOWED = "group-not-allowed", "its project may not use its resource group (any more)"
     OTHER_ARCHITECTURE = "other-architecture", "the machines are of another architecture than the image"
     NO_IMAGE = "no-image", "the machines run containers only, and the service names no image"
     NO_PLAN_KEY = "no-plan-key", "the service has secrets, and the machines' agents report no key to encrypt them to"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import Final
 from uuid import UUID
 
 from headrace.common.contracts.ids import (
@@ -12,6 +13,9 @@ from headrace.common.contracts.ids import (
     UserId,
 )
 from headrace.common.contracts.vocabulary import HolderKind, Role
+
+DEFAULT_GROUP: Final = "default"
+"""Resource group of what names none."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,13 @@ class Project:
     description: str
     quota: dict[str, Decimal] | None
     created_at: datetime
+    resource_group: str | None = None
+    """Group of its services that name none; None: the default one."""
+
+
+def group_of(asked: str | None, project: Project) -> str:
+    """Return the resource group of what is made in the project and asks for this one (None: for none)."""
+    return asked or project.resource_group or DEFAULT_GROUP
 
 
 @dataclass(frozen=True)
@@ -32,8 +43,8 @@ class ProjectCapacity:
     project: Project
     services: int
     """Number of live services."""
-    has_group: bool
-    """Whether the resource group exists."""
+    group_allowed: bool | None
+    """Whether the project may use the resource group; None: there is no such group."""
 
 
 @dataclass(frozen=True)

@@ -12,3 +12,5 @@ class ResourceGroup:
 
     name: str
     created_at: datetime
+    projects: tuple[str, ...] | None = None
+    """Names of the projects that may use it, as far as the caller sees them; None: all may."""
