@@ -63,18 +63,36 @@ export async function answered<T>(call: Promise<Answer<T>>): Promise<T> {
   throw new ApiProblem(answer.response.status, found, answer.response.headers.get("Retry-After"));
 }
 
-/** Yield the lines of a text answer as they come, until it ends. Raises ApiProblem. */
-export async function* lines(path: string, signal: AbortSignal): AsyncGenerator<string[]> {
+/** Yield the lines of a text answer as they come, until it ends. `heard` gets the answer's head first. Raises ApiProblem. */
+export async function* lines(
+  path: string,
+  signal: AbortSignal,
+  {
+    body,
+    heard,
+    headers,
+  }: { body?: string; heard?: (response: Response) => void; headers?: Record<string, string> } = {},
+): AsyncGenerator<string[]> {
+  const post = body === undefined ? {} : { method: "POST", body };
+  const fields = {
+    ...headers,
+    ...(body === undefined ? {} : { "Content-Type": "application/json", "X-Headrace-Console": "1" }),
+  };
   let response: Response;
   try {
-    response = await fetch(path, { signal, headers: { Accept: "text/plain" } });
+    response = await fetch(path, { ...post, signal, headers: fields });
   } catch (error) {
     if (signal.aborted) throw error;
     throw new ApiProblem(0, {}, null);
   }
+  heard?.(response);
   if (!response.ok) {
     const found = await response.json().catch(() => ({}));
-    throw new ApiProblem(response.status, found, response.headers.get("Retry-After"));
+    throw new ApiProblem(
+      response.status,
+      typeof found === "object" && found !== null ? found : {},
+      response.headers.get("Retry-After"),
+    );
   }
   if (!response.body) return;
   let rest = "";
@@ -83,7 +101,7 @@ export async function* lines(path: string, signal: AbortSignal): AsyncGenerator<
     const { done, value } = await reader.read();
     const found = (rest + (value ?? "")).split("\n");
     rest = done ? "" : (found.pop() ?? "");
-    if (found.length > 0) yield found.filter((line) => line !== "");
+    if (found.length > 0) yield found;
     if (done) return;
   }
 }

@@ -2,12 +2,13 @@
 
 import type { ComponentType } from "react";
 import type { Messages } from "@/i18n";
-import { FoldersIcon, MachinesIcon, ServicesIcon } from "@/ui/icons";
+import { ChatIcon, FoldersIcon, MachinesIcon, ServicesIcon } from "@/ui/icons";
 
 type RailPage = { to: string; name: keyof Messages["rail"]; Icon: ComponentType; operators?: boolean };
 
 export const PAGES: readonly RailPage[] = [
   { to: "/services", name: "services", Icon: ServicesIcon },
   { to: "/folders", name: "folders", Icon: FoldersIcon },
+  { to: "/chat", name: "chat", Icon: ChatIcon },
   { to: "/machines", name: "machines", Icon: MachinesIcon, operators: true },
 ];

@@ -76,6 +76,16 @@ const folder = createRoute({
   component: lazyRouteComponent(() => import("@/pages/folder/folder-page"), "FolderPage"),
 });
 
+const chat = createRoute({
+  getParentRoute: () => root,
+  path: "/chat",
+  validateSearch: (search: Record<string, unknown>): { service?: string; model?: string } => ({
+    ...(typeof search.service === "string" ? { service: search.service } : {}),
+    ...(typeof search.model === "string" ? { model: search.model } : {}),
+  }),
+  component: lazyRouteComponent(() => import("@/pages/chat/chat-page"), "ChatPage"),
+});
+
 const machines = createRoute({
   getParentRoute: () => root,
   path: "/machines",
@@ -89,6 +99,7 @@ const tree = root.addChildren([
   newService,
   folders,
   folder,
+  chat,
   machines,
 ]);
 

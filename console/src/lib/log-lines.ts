@@ -27,7 +27,7 @@ export class LogLines {
   }
 
   add(found: readonly string[]): void {
-    const added = found.map((line) => this.parsed(line));
+    const added = found.filter((line) => line !== "").map((line) => this.parsed(line));
     const lines = this.lines.concat(added);
     const over = Math.max(0, lines.length - MOST_LINES);
     this.dropped += over;

@@ -105,3 +105,8 @@ export const DownIcon = () => (
     <path d="M4 6l4 4 4-4" />
   </Icon>
 );
+export const ChatIcon = () => (
+  <Icon>
+    <path d="M2 3h12v8.5H7l-3 2.5v-2.5H2z" />
+  </Icon>
+);

@@ -1,12 +1,12 @@
 /** Actions on a service: start or stop, and what is dangerous behind a menu. */
 
 import { useQueryClient } from "@tanstack/react-query";
-import { useNavigate } from "@tanstack/react-router";
+import { Link, useNavigate } from "@tanstack/react-router";
 import { useState } from "react";
 import { type ServiceDetail, serviceActions } from "@/api/services";
 import { useMayChange } from "@/app/rights";
 import { useT } from "@/i18n";
-import { Button } from "@/ui/button";
+import { Button, buttonClass } from "@/ui/button";
 import { ProblemCard } from "@/ui/card";
 import { Confirm, Dialog } from "@/ui/dialog";
 import { MoreIcon } from "@/ui/icons";
@@ -27,6 +27,9 @@ export function Actions({ service }: { service: ServiceDetail }) {
   const stopped = service.phase === "stopped" || service.phase === "stopping";
   return (
     <>
+      <Link to="/chat" search={{ service: name }} className={buttonClass()}>
+        {t.chat.title}
+      </Link>
       {stopped ? (
         <Button kind="primary" onPress={() => run(serviceActions.start)}>
           {t.service.start}
