@@ -50,7 +50,7 @@ export function useChat(): Chat {
     const began = performance.now();
     try {
       const heard = (response: Response) => {
-        answer = { ...answer, answer: { ...WAITING, requestId: response.headers.get("X-Request-Id") } };
+        answer = { ...answer, answer: { ...WAITING, requestId: response.headers.get("X-Headrace-Call-Id") } };
       };
       for await (const data of eventData(lines(settings.url, stop.signal, { body: bodyOf(asked, settings), heard }))) {
         const part = partOf(data);

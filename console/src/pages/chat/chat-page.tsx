@@ -4,6 +4,7 @@ import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { Link, useNavigate, useSearch } from "@tanstack/react-router";
 import { type FormEvent, type KeyboardEvent, useEffect, useRef, useState } from "react";
 import { callUrl } from "@/api/call";
+import { useModelNames } from "@/api/model-names";
 import { serviceQuery, servicesQuery } from "@/api/services";
 import { Message } from "@/chat/message";
 import { type Chat, type ChatSettings, useChat } from "@/chat/use-chat";
@@ -25,8 +26,8 @@ export function ChatPage() {
   const services = useInfiniteQuery(servicesQuery({ phase: "deployed", sort: "name" })).data?.pages[0]?.items ?? [];
   const name = search.service ?? services[0]?.name ?? "";
   const { data: service } = useQuery({ ...serviceQuery(name), enabled: name !== "" });
-  const models = service ? [...new Set([...service.models, service.effective?.model_name ?? ""])].filter(Boolean) : [];
-  const model = search.model ?? models[0] ?? "";
+  const models = useModelNames(service);
+  const model = search.model ?? models?.[0] ?? "";
   const [chosen, setChosen] = useState<Chosen>({ system: "", temperature: "", maxTokens: "" });
   const chat = useChat();
   const settings = { ...chosen, model, url: callUrl(name, "v1/chat/completions") };
@@ -53,7 +54,7 @@ export function ChatPage() {
           onChange={(value) => void navigate({ to: "/chat", search: { service: value }, replace: true })}
           options={names.map((value) => ({ value, label: value }))}
         />
-        {models.length > 1 && (
+        {models && models.length > 1 && (
           <Choice
             label={t.chat.model}
             hideLabel
@@ -66,7 +67,7 @@ export function ChatPage() {
         {chat.messages.length > 0 && !chat.busy && <Button onPress={chat.clear}>{t.chat.clear}</Button>}
       </div>
       <Messages chat={chat} settings={settings} service={name} />
-      <Composer chat={chat} settings={settings} />
+      <Composer chat={chat} settings={settings} ready={models !== null} />
     </div>
   );
 }
@@ -109,11 +110,11 @@ function Messages({ chat, settings, service }: { chat: Chat; settings: ChatSetti
   );
 }
 
-function Composer({ chat, settings }: { chat: Chat; settings: ChatSettings }) {
+function Composer({ chat, settings, ready }: { chat: Chat; settings: ChatSettings; ready: boolean }) {
   const t = useT();
   const [text, setText] = useState("");
   const send = () => {
-    if (!text.trim() || chat.busy) return;
+    if (!text.trim() || chat.busy || !ready) return;
     chat.send(text, settings);
     setText("");
   };
@@ -143,7 +144,7 @@ function Composer({ chat, settings }: { chat: Chat; settings: ChatSettings }) {
         {chat.busy ? (
           <Button onPress={chat.stop}>{t.chat.stop}</Button>
         ) : (
-          <Button kind="primary" type="submit" disabled={!text.trim()}>
+          <Button kind="primary" type="submit" disabled={!text.trim() || !ready}>
             {t.chat.send}
           </Button>
         )}

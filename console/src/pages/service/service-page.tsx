@@ -2,6 +2,7 @@
 
 import { useQuery } from "@tanstack/react-query";
 import { Link, Outlet, useParams } from "@tanstack/react-router";
+import { useModelNames } from "@/api/model-names";
 import { type ServiceDetail, serviceQuery } from "@/api/services";
 import { Page } from "@/app/shell";
 import { useT } from "@/i18n";
@@ -60,6 +61,7 @@ export function ServicePage() {
 
 function Head({ service }: { service: ServiceDetail }) {
   const t = useT();
+  const models = useModelNames(service);
   return (
     <div className={styles.head}>
       <div className={styles.line}>
@@ -80,9 +82,7 @@ function Head({ service }: { service: ServiceDetail }) {
         <Fact name={t.service.fleet}>
           <Copyable text={service.fleet_endpoint} label={t.service.fleet} />
         </Fact>
-        <Fact name={t.service.models}>
-          {service.models.join(", ") || service.effective?.model_name || t.common.none}
-        </Fact>
+        <Fact name={t.service.models}>{models?.join(", ") || t.common.none}</Fact>
         <Fact name={t.service.revision}>
           {service.revision} · {service.runtime}
         </Fact>

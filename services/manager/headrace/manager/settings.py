@@ -81,6 +81,8 @@ class Settings(ServiceSettings):
     only operators' API keys are."""
     public_proxy_url: Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]+$")] = "http://127.0.0.1:8000"
     """Base URL of endpoints as callers see it."""
+    proxy_url: Annotated[str, StringConstraints(pattern=r"^(https?://[^\s/]+)?$")] = ""
+    """Base URL of endpoints as this manager reaches them, for calls of members through it. Empty: `public_proxy_url`."""
     public_url: Annotated[str, StringConstraints(pattern=r"^(https?://[^\s/'\"$`\\]+)?$")] = ""
     """Base URL of this API as machines that join reach it."""
     bus_signing_file: Path | None = None

@@ -22,6 +22,7 @@ from headrace.common.runtime.service import Task
 from headrace.common.web.app import WebServer
 from headrace.manager.bus_authority import BusAuthority
 from headrace.manager.domain.own_ports import OwnPorts
+from headrace.manager.endpoints import HttpEndpoints
 from headrace.manager.folders.storage import open_storage
 from headrace.manager.inbox.app_proxies import AppProxyReports
 from headrace.manager.inbox.bus import BusInbox
@@ -57,6 +58,7 @@ from headrace.manager.usecases.audit import Audit
 from headrace.manager.usecases.auth import Authentication
 from headrace.manager.usecases.bootstrap import bootstrap
 from headrace.manager.usecases.caller_usage import CallersUsage
+from headrace.manager.usecases.calls import Calls
 from headrace.manager.usecases.changes import Changes
 from headrace.manager.usecases.clients import Clients
 from headrace.manager.usecases.definition_reader import DefinitionReader
@@ -297,6 +299,12 @@ def make_use_cases(
         rollouts=Rollouts(pool, pokes, clock),
         receipts=Receipts(pool),
         tokens=Tokens(pool, SigningKeys(vault), pokes, clock, limits, revocations),
+        calls=Calls(
+            pool,
+            SigningKeys(vault),
+            HttpEndpoints(settings.proxy_url or settings.public_proxy_url, settings.ca_file),
+            clock,
+        ),
         clients=Clients(pool, pokes, limits, revocations),
         secrets=Secrets(pool, keys, limits),
         resource_presets=ResourcePresets(pool, limits),

@@ -16,6 +16,7 @@ from headrace.manager.usecases.archives import Archives
 from headrace.manager.usecases.audit import Audit
 from headrace.manager.usecases.auth import Authentication
 from headrace.manager.usecases.caller_usage import CallersUsage
+from headrace.manager.usecases.calls import Calls
 from headrace.manager.usecases.changes import Changes
 from headrace.manager.usecases.clients import Clients
 from headrace.manager.usecases.definitions import Definitions
@@ -80,6 +81,7 @@ class UseCases:
     rollouts: Rollouts
     receipts: Receipts
     tokens: Tokens
+    calls: Calls
     clients: Clients
     secrets: Secrets
     resource_presets: ResourcePresets
