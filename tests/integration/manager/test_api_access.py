@@ -104,6 +104,7 @@ BODIES = {
         "step": 1,
         "max_replicas": 2,
     },
+    "call_service": {},
     "replace_rule": {
         "source": "kernel",
         "metric": "cpu_util",

@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import Final, Protocol
 
 from headrace.common.contracts.ids import TokenId, UserId, new_uuid
-from headrace.common.contracts.problems import TooManyRequests
+from headrace.common.contracts.problems import InvalidRequest, TooManyRequests
 from headrace.common.db.pool import Pool, transaction
 from headrace.common.runtime.clock import Clock
 from headrace.manager.domain.access import Actor
@@ -60,8 +60,11 @@ class Calls:
     async def post(self, actor: Actor, reference: str, path: str, body: bytes) -> AsyncIterator[EndpointAnswer]:
         """Call a service of which the caller is a member, and yield its answer. The call ends when this is left.
 
-        Raises NotFound, Forbidden, TooManyRequests, UpstreamFailed, UpstreamTimeout.
+        Raises InvalidRequest for a path that could leave the service, NotFound, Forbidden, TooManyRequests,
+        UpstreamFailed, UpstreamTimeout.
         """
+        if any(segment in {"", ".", ".."} for segment in path.split("/")):
+            raise InvalidRequest.of("path", path[:200], "names, of which none is empty, . or ..")
         async with transaction(self._pool) as con:
             service = (await service_for(con, actor, reference, "member")).service
             key = await self._keys.current(con)
