@@ -104,6 +104,7 @@ WATCH: Final[Mapping[str, str]] = {
     "headrace_manager_measured_folders_total": "`corrected` often: files are changed beside the manager",
     "headrace_manager_imports_total": "`failed` grows: sources are away, or refuse; `headrace service show` says why",
     "headrace_manager_imported_bytes_total": "none while services wait with `model-importing`",
+    "headrace_manager_folders_purged_total": "stands still for days while `headrace folder trash` lists what is overdue",
     "headrace_manager_snapshots_total": "`removed` far below `made` for weeks: storage fills with files of old revisions",
     "headrace_manager_snapshot_bytes_total": "as you plan the network between managers and machines",
     "headrace_manager_snapshot_requests": "near the limits of [limits.md](limits.md): agents wait for their turn",

@@ -30,6 +30,7 @@ WITHOUT_PROJECT = {
     "/v1/projects",
     "/v1/users",
     "/v1/folders",
+    "/v1/trash",
     "/v1/models",
     "/v1/resource-presets",
     "/v1/resource-groups",
@@ -79,6 +80,7 @@ BODIES = {
     "create_join_token": {"kind": "agent"},
     "send_selection": {"paths": ["a"]},
     "update_folder": {"name": "other"},
+    "restore_folder": {},
     "create_directory": {"path": "a"},
     "move_file": {"path": "f", "to": "g"},
     "update_project": {"description": "x"},
@@ -227,7 +229,7 @@ async def test_two_projects_do_not_see_each_other_on_any_route(api: ManagerApi) 
                 looked_at += 1
     assert looked_at > 100
     await blue.call("GET", "/v1/resource-presets?project=red", expect=404)
-    for path in ("/v1/projects", "/v1/folders", "/v1/services", "/v1/resource-presets"):
+    for path in ("/v1/projects", "/v1/folders", "/v1/trash", "/v1/services", "/v1/resource-presets"):
         names = [item["name"] for item in (await blue.call("GET", path))["items"]]
         assert names in ([], ["blue"]), path
     assert (await blue.call("GET", "/v1/search?q=red"))["items"] == []

@@ -65,6 +65,29 @@ async def test_a_creation_is_resolved_as_it_is_then_made(owls: ManagerApi) -> No
     assert (await owls.admin.call("GET", "/v1/services/owl/revisions/1"))["origins"] == found["origins"]
 
 
+async def test_a_dry_run_says_how_many_of_the_replicas_that_would_start_would_be_placed_now(owls: ManagerApi) -> None:
+    await owls.machine("m-1")  # with 8 cpu
+    spec = {"folder": "owls", "image": "img", "slots": {"cpu": 2, "mem": "128m"}}
+    new = {"name": "owl", "replicas": 3, **spec}
+    assert (await resolved(owls, create=new))["fit"] == {"replicas": 3, "placed": 3, "reason": None}
+    few = (await resolved(owls, create=new | {"replicas": 6}))["fit"]
+    assert (few["replicas"], few["placed"], few["reason"]["code"]) == (6, 4, "insufficient-slots")
+    assert "m-1" in few["reason"]["text"]
+    assert (await resolved(owls, create=new | {"replicas": 0}))["fit"] is None
+    assert (await resolved(owls, create=new | {"folder": "absent"}))["fit"] is None
+    assert (await resolved(owls, create=new | {"resource_group": "moon"}))["fit"] is None
+    await owls.admin.call("POST", "/v1/services", new)
+    more = (await resolved(owls, service="owl", update={"replicas": 5}))["fit"]
+    assert (more["replicas"], more["placed"]) == (2, 2)
+    assert (await resolved(owls, service="owl", update={"tags": ["x"]}))["fit"] is None
+    rollout = (await resolved(owls, service="owl", update={"spec": {**spec, "slots": {"cpu": 9, "mem": "128m"}}}))[
+        "fit"
+    ]
+    assert (rollout["replicas"], rollout["placed"]) == (1, 0)
+    await owls.admin.call("POST", "/v1/services/owl/stop")
+    assert (await resolved(owls, service="owl", update={"replicas": 9}))["fit"] is None
+
+
 async def test_all_problems_of_a_creation_are_said_with_their_fields(owls: ManagerApi) -> None:
     admin = owls.admin
     await admin.call(

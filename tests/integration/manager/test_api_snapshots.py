@@ -166,7 +166,7 @@ async def test_a_trial_run_keeps_its_snapshot_until_it_has_ended(api: ManagerApi
 async def test_a_deleted_folder_takes_its_snapshots_with_it(api: ManagerApi, folder: str) -> None:
     await api.admin.call("POST", "/v1/services", SERVICE)
     await api.admin.remove("chat")
-    await api.admin.call("DELETE", "/v1/folders/m")
+    await api.admin.call("DELETE", "/v1/folders/m?purge=true")
     assert list((api.folders / ".snapshots").iterdir()) == []
 
 

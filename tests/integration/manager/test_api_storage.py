@@ -61,7 +61,7 @@ async def test_what_is_stored_is_counted_with_each_change_as_it_lies_on_the_disk
     assert await used(small) == on_disk(root) == (500, 5)
     await small.admin.call("DELETE", f"/v1/folders/{folder}/files/a", expect=204)
     assert await used(small) == on_disk(root) == (0, 2)
-    await small.admin.call("DELETE", f"/v1/folders/{folder}", expect=204)
+    await small.admin.call("DELETE", f"/v1/folders/{folder}?purge=true", expect=204)
     assert await used(small) == (0, 0)
 
 
@@ -141,6 +141,8 @@ async def test_what_comes_into_a_deleted_folder_ends_since_it_counts_no_more(sma
     go_on.set()
     assert [(await one).status_code for one in sending] == [404, 404]
     assert list(uploads.iterdir()) == []
+    assert await used(small) == (6000, 1), "it is in the trash"
+    await small.admin.call("DELETE", f"/v1/trash/{folder}", expect=204)
     assert await used(small) == (0, 0)
 
 

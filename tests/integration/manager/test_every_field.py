@@ -24,7 +24,14 @@ from headrace.common.contracts.http.agent_drains import StartDrain
 from headrace.common.contracts.http.agents import ChangeLabels, CordonAgent, UpdateAgent
 from headrace.common.contracts.http.clients import CreateClient
 from headrace.common.contracts.http.definitions import CheckDefinition
-from headrace.common.contracts.http.folders import CreateDirectory, CreateFolder, Move, Selection, UpdateFolder
+from headrace.common.contracts.http.folders import (
+    CreateDirectory,
+    CreateFolder,
+    Move,
+    RestoreFolder,
+    Selection,
+    UpdateFolder,
+)
 from headrace.common.contracts.http.joining import CreateJoinToken, Join, RenewIdentity
 from headrace.common.contracts.http.keys import CreateKey, UpdateKey
 from headrace.common.contracts.http.logins import PutPassword, StartLogin
@@ -81,6 +88,7 @@ ONCE: Final[Mapping[type[BaseModel], str]] = {
     StartValidation: "a trial run is over when it ends; another one is started",
     CreateFolder: "it gets another name by UpdateFolder; what it is for stays: revisions were checked against it",
     UpdateFolder: "a name is replaced by the same request (test_api_files.py)",
+    RestoreFolder: "says how a deleted folder comes back once (test_api_trash.py)",
     CreateDirectory: "a directory has a path only, moves, and is taken away by DELETE (test_api_files.py)",
     Move: "says what moves where, and is taken back by the same request (test_api_files.py)",
     PutSecret: "a value is replaced by the same request, and taken away by DELETE (test_api_secrets.py)",

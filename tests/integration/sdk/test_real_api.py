@@ -121,6 +121,11 @@ async def test_files_up_and_down(client: Client, tmp_path: Path) -> None:
         assert [f.path for f in client.folders.files("m")] == ["empty"]
         client.folders.delete("m")
         assert list(client.folders.list()) == []
+        assert [deleted.id for deleted in client.folders.trash()] == [folder.id]
+        assert client.folders.restore(folder.id, name="again").name == "again"
+        client.folders.delete("again")
+        client.folders.purge("again")
+        assert list(client.folders.trash(project="default")) == []
 
     await blocking(work)
 

@@ -126,7 +126,8 @@ class FakeManagerApi:
         if request.path.endswith("/logs"):
             return await self.logs(request)
         if request.can_read_body:
-            self.bodies.append(await request.json())
+            octets = request.content_type == "application/octet-stream"
+            self.bodies.append(await request.read() if octets else await request.json())
         waiting = self.answers.get((request.method, request.path))
         if waiting is None and parts[3:] == ["files"]:
             rows = [

@@ -78,6 +78,15 @@ def test_a_dry_run_of_an_update_tells_what_rolls_out_from_what_takes_hold_at_onc
     assert row(ran.out, "tags") == 'tags [] ["x"]'
 
 
+def test_a_dry_run_says_what_would_be_placed_now(cli: Cli, there: FakeManagerApi) -> None:
+    reason = {"code": "insufficient-slots", "text": "m-1: 2 cpu of 8 are free, 4 are needed"}
+    fits, few = {"replicas": 2, "placed": 2}, {"replicas": 3, "placed": 1, "reason": reason}
+    there.on("POST", "/v1/resolutions", RESOLUTION | {"fit": fits}, RESOLUTION | {"fit": few})
+    create = ("service", "create", "echo", "--folder", "owls", "--dry-run")
+    assert "fits now: 2 replicas would be placed\n" in cli(*create).out
+    assert f"fits now: 1 of 3 replicas would be placed; {reason['text']}\n" in cli(*create).out
+
+
 def test_problems_are_printed_with_their_place_and_exit_with_1(cli: Cli, there: FakeManagerApi) -> None:
     problems = [
         {"type": "not-found", "status": 404, "detail": "there is no folder gone", "field": "folder"},

@@ -414,3 +414,51 @@ def test_a_folder_is_renamed_and_paths_in_it_are_made_and_moved(cli: Cli, there:
     assert cli("folder", "mkdir", "chat", "b/c").out == "b/c is a directory of chat\n"
     assert cli("--json", "folder", "mv", "chat", "a", "b/c").json == {"path": "b/c"}
     assert there.bodies[-1] == {"path": "a", "to": "b/c"}
+
+
+def test_a_deleted_folder_is_listed_restored_and_removed_for_good(cli: Cli, there: FakeManagerApi) -> None:
+    deleted = {
+        **FOLDER,
+        "stored_bytes": 2048,
+        "stored_files": 3,
+        "deleted_at": NOW,
+        "deleted_by": "ann",
+        "purged_at": NOW,
+    }
+    there.on("DELETE", "/v1/folders/chat", None, status=204)
+    there.on("GET", "/v1/trash", {"items": [deleted]})
+    there.on("POST", "/v1/trash/chat/restore", {**FOLDER, "name": "old"})
+    there.on("DELETE", "/v1/trash/chat", None, status=204)
+    assert "folder trash" in cli("folder", "rm", "chat", "--yes").out
+    assert cli("folder", "rm", "chat", "--yes", "--purge").code == 0
+    assert there.seen[-1] == ("DELETE", "/v1/folders/chat?purge=true")
+    assert cli("folder", "rm", "chat", "weights", "--yes", "--purge").code == 2
+    listed = cli("folder", "trash").out
+    assert all(text in listed for text in ("chat", "2 KiB", "ann")), listed
+    assert cli("folder", "restore", "chat", "--name", "old").out == "restored the folder old\n"
+    assert there.bodies[-1] == {"name": "old"}
+    assert cli("folder", "purge", "chat").code == 2, "nobody is there to ask"
+    assert cli("--json", "folder", "purge", "chat", "--yes").json == {"purged": "chat"}
+
+
+def test_a_text_is_edited_and_kept_when_somebody_changed_it_meanwhile(
+    cli: Cli, there: FakeManagerApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where = "/v1/folders/chat/files/README.md"
+    entry = {"path": "README.md", "kind": "file", "size_bytes": 4, "modified_at": NOW, "etag": "t2"}
+    there.files["README.md"] = b"one\n"
+    there.on("GET", "/v1/folders/chat/files", {"items": [entry]})
+    assert cli("folder", "cat", "chat", "README.md").out == "one\n"
+    monkeypatch.setenv("EDITOR", "true")
+    assert cli("folder", "edit", "chat", "README.md").out == "nothing has changed in README.md\n"
+    monkeypatch.setenv("EDITOR", "sed -i s/one/two/")
+    there.on("PUT", where, entry)
+    assert "wrote 4 bytes" in cli("folder", "edit", "chat", "README.md").out
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    there.on("PUT", where, lambda: problem("precondition-failed", 412))
+    refused = cli("folder", "edit", "chat", "README.md")
+    assert refused.code == 1
+    (kept,) = tmp_path.glob("headrace-*-README.md")
+    assert kept.read_text() == "two\n"
+    assert str(kept) in refused.err

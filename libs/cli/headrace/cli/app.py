@@ -107,7 +107,9 @@ ENTRIES: Mapping[str, Entry] = {
         {"user_keys": "key keys update-key rm-key", "user_logins": "password logins end-login"},
     ),
     "folder": _group(
-        "Model folders: create, upload, browse, download, check.", "folder", {"definitions": "check schema"}
+        "Model folders: create, upload, browse, download, check, restore.",
+        "folder",
+        {"definitions": "check schema", "folder_trash": "trash restore purge", "folder_text": "cat edit"},
     ),
     "store": _group("Model store: folders that can be run as their definition files say.", "store"),
     "service": _group(

@@ -14,6 +14,8 @@ from headrace.common.contracts.http.folders import (
     FolderView,
     Move,
     RefusedEntry,
+    RestoreFolder,
+    TrashedFolderView,
     UpdateFolder,
     UploadView,
 )
@@ -86,12 +88,25 @@ class Folders:
         found: dict[str, Any] = json.loads(self._transport.send("GET", f"/v1/schemas/{segment(kind)}").content)
         return found
 
-    def delete(self, folder: object, *, project: str | None = None, force: bool = False) -> None:
-        """Delete a folder and its files. ApiError `in-use` while a live service uses it, or (without `force`) an older
-        revision.
+    def delete(self, folder: object, *, project: str | None = None, force: bool = False, purge: bool = False) -> None:
+        """Delete a folder and its files. It can be restored from the trash for a while, except with `purge`. ApiError
+        `in-use` while a live service uses it, or (without `force`) an older revision.
         """
-        query: Query = {**_in(project), "force": "true" if force else None}
+        query: Query = {**_in(project), "force": "true" if force else None, "purge": "true" if purge else None}
         self._transport.send("DELETE", _of(folder), query=query)
+
+    def trash(self, *, project: str | None = None) -> Iterator[TrashedFolderView]:
+        """Yield the deleted folders that can be restored; each counts for its project's quota."""
+        return self._transport.items(TrashedFolderView, "/v1/trash", _in(project))
+
+    def restore(self, folder: object, *, name: str | None = None, project: str | None = None) -> FolderView:
+        """Restore a deleted folder (name or id) with its files, with `name` under another name."""
+        path, body = f"/v1/trash/{segment(folder)}/restore", RestoreFolder(name=name)
+        return self._transport.one(FolderView, "POST", path, body=body, query=_in(project))
+
+    def purge(self, folder: object, *, project: str | None = None) -> None:
+        """Remove a deleted folder (name or id) and its files for good."""
+        self._transport.send("DELETE", f"/v1/trash/{segment(folder)}", query=_in(project))
 
     def files(
         self,
@@ -116,6 +131,37 @@ class Folders:
     def read(self, folder: object, path: str, *, project: str | None = None) -> bytes:
         """Return the content of a small file; use download() for large ones."""
         return self._transport.send("GET", _file(folder, path), query=_in(project)).content
+
+    def read_tagged(self, folder: object, path: str, *, project: str | None = None) -> tuple[bytes, str]:
+        """Return the content of a small file, and its entity tag, by which write() recognises that it is still there."""
+        answer = self._transport.send("GET", _file(folder, path), query=_in(project))
+        return answer.content, answer.headers.get("ETag", "").strip('"')
+
+    def write(
+        self,
+        folder: object,
+        path: str,
+        content: bytes,
+        *,
+        if_match: str | None = None,
+        only_new: bool = False,
+        project: str | None = None,
+    ) -> FileView:
+        """Write a file of at most 1 MiB as a whole; return it with its entity tag.
+
+        With `if_match` (an entity tag) only that content is replaced, with `only_new` nothing: ApiError
+        `precondition-failed` otherwise, and nothing has changed.
+        """
+        headers = {"Content-Type": "application/octet-stream"} | ({"If-None-Match": "*"} if only_new else {})
+        return self._transport.one(
+            FileView,
+            "PUT",
+            _file(folder, path),
+            query=_in(project),
+            content=content,
+            headers=headers,
+            if_match=if_match,
+        )
 
     def delete_file(self, folder: object, path: str, *, project: str | None = None) -> None:
         """Delete a file, or a directory with its content."""

@@ -49,6 +49,10 @@ FOLDERS_MEASURED = Counter(
 SNAPSHOTS = Counter(
     "headrace_manager_snapshots_total", "Snapshots of model folders that this manager made or removed.", ["event"]
 )
+FOLDERS_PURGED = Counter(
+    "headrace_manager_folders_purged_total",
+    "Deleted folders that this manager removed when their time in the trash was over.",
+)
 IMPORTS = Counter(
     "headrace_manager_imports_total", "Attempts of this manager to import the files of a model URI.", ["outcome"]
 )

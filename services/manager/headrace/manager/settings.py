@@ -151,6 +151,8 @@ class Settings(ServiceSettings):
     """Files and directories in them, unless its quota has `files`."""
     measure_folders_every: Annotated[timedelta, Field(ge=timedelta(minutes=1))] = timedelta(days=1)
     """How often each folder is walked to count what uploads did not: files written by containers, or lost in a crash."""
+    trash_kept_for: Annotated[timedelta, Field(ge=timedelta(0), le=timedelta(days=365))] = timedelta(days=7)
+    """How long deleted folders can be restored; they count for the quota until then. 0: they are removed at once."""
     secrets_per_project: Annotated[int, Field(ge=1, le=10_000)] = DEFAULT_LIMITS.secrets_per_project
     resource_presets_per_project: Annotated[int, Field(ge=1, le=10_000)] = DEFAULT_LIMITS.resource_presets_per_project
     """Sizes of its own; as many for all projects."""

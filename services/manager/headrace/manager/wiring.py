@@ -74,6 +74,7 @@ from headrace.manager.usecases.idempotency import Idempotency
 from headrace.manager.usecases.identities import Identities
 from headrace.manager.usecases.join_tokens import JoinTokens
 from headrace.manager.usecases.joining import Joining
+from headrace.manager.usecases.known_machines import KnownMachines
 from headrace.manager.usecases.live_events import LiveEvents
 from headrace.manager.usecases.logins import Logins
 from headrace.manager.usecases.logs import Logs
@@ -111,6 +112,7 @@ from headrace.manager.usecases.status import Status
 from headrace.manager.usecases.storage_account import StorageAccount
 from headrace.manager.usecases.targets import Targets
 from headrace.manager.usecases.tokens import SigningKeys, Tokens
+from headrace.manager.usecases.trash import Trash
 from headrace.manager.usecases.uploads import Uploads
 from headrace.manager.usecases.usage import Usage
 from headrace.manager.usecases.users import Users
@@ -265,16 +267,17 @@ def make_use_cases(
     vault = Vault(secret_bytes(settings))
     snapshots = FolderSnapshots(storage, monotonic=edges.clocks.monotonic)
     account = StorageAccount(pool, limits)
-    sources = ModelSources(pool, storage, make_sources(settings), account, limits)
+    sources = ModelSources(pool, storage, make_sources(settings), account)
     keys = secret_keys(settings)
     console, lifetimes = console_policy(settings), login_lifetimes(settings)
     auth = Authentication(pool, vault, console, idle=lifetimes.idle)
     passwords, attempts = Passwords(pool, vault, PasswordHashes()), FailedAttempts(edges.clocks.monotonic)
     parsing = ParserPool()
     resolver = Resolver(pool, snapshots, sources, keys, parsing)
+    machines = KnownMachines(pool, edges.clocks)
     drafts = Drafts(pool, resolver, allowed_ports, own_ports, limits)
     services = Services(pool, drafts, snapshots, proxies, pokes, clock, limits, proxy_url=settings.public_proxy_url)
-    folders = Folders(pool, storage, snapshots, account, limits)
+    folders = Folders(pool, storage, snapshots, account, trash_kept_for=settings.trash_kept_for)
     revocations = Revocations(pool, proxies, clock)
     identities, installation = Identities(pool, authority, pokes), installation_of(settings)
     return UseCases(
@@ -285,16 +288,17 @@ def make_use_cases(
         logins=Logins(pool, vault, auth, passwords, attempts, console, lifetimes),
         passwords=passwords,
         folders=folders,
+        trash=Trash(pool, storage, kept_for=settings.trash_kept_for),
         files=Files(pool, storage, folders, account),
         definitions=Definitions(folders, storage, parsing),
-        model_store=ModelStore(pool, folders, DefinitionReader(pool, storage, parsing), edges.clocks),
+        model_store=ModelStore(pool, folders, DefinitionReader(pool, storage, parsing), machines, clock),
         uploads=Uploads(pool, storage, folders, account, max_bytes=max_bytes, kept_for=UPLOADS_KEPT_FOR, limits=limits),
         archives=Archives(pool, storage, folders, account, max_bytes=max_bytes, monotonic=edges.clocks.monotonic),
         services=services,
         service_lists=ServiceLists(pool, proxies, clock, proxy_url=settings.public_proxy_url),
         search=Search(pool),
         changes=Changes(pool, drafts, services, pokes, limits),
-        resolutions=Resolutions(pool, drafts, services),
+        resolutions=Resolutions(pool, drafts, services, machines, clock),
         replicas=Replicas(pool, pokes),
         rollouts=Rollouts(pool, pokes, clock),
         receipts=Receipts(pool),

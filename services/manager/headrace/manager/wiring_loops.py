@@ -27,6 +27,7 @@ from headrace.manager.loops.runner import LoopRunner
 from headrace.manager.loops.secrets import SecretsLoop
 from headrace.manager.loops.services import ServicesLoop
 from headrace.manager.loops.snapshots import SnapshotsLoop
+from headrace.manager.loops.trash import TrashLoop
 from headrace.manager.settings import (
     Settings,
 )
@@ -105,6 +106,7 @@ def make_loops(
         "definitions": DefinitionsLoop(definitions, pokes.poke, monotonic=monotonic).one_pass,
         "snapshots": SnapshotsLoop(pool, edges.storage).one_pass,
         "live-changes": live.one_pass,
+        "trash": TrashLoop(pool, edges.storage, kept_for=settings.trash_kept_for).one_pass,
         "counting": CountingLoop(pool).one_pass,
     }
     periods: dict[LoopName, timedelta] = {
@@ -115,6 +117,7 @@ def make_loops(
         "secrets": HOUSEKEEPING_EVERY,
         "snapshots": SNAPSHOTS_EVERY,
         "live-changes": LIVE_CHANGES_EVERY,
+        "trash": HOUSEKEEPING_EVERY,
         "counting": COUNTING_EVERY,
     }
     return LoopRunner(

@@ -16,6 +16,7 @@ from headrace.cli.commands.manifest import show_manifest
 from headrace.cli.config import state_folder
 from headrace.cli.errors import CliError
 from headrace.cli.output import Columns
+from headrace.cli.parsing import usage
 from headrace.cli.progress import TransferProgress
 from headrace.cli.session import Session
 from headrace.cli.text import clean, size
@@ -335,15 +336,21 @@ def rm(
     force: Annotated[
         bool, typer.Option("--force", help="Also a folder that older revisions of services need to be rolled back to.")
     ] = False,
+    purge: Annotated[
+        bool, typer.Option("--purge", help="Remove the folder at once, so that it cannot come back.")
+    ] = False,
 ) -> None:
-    """Delete a folder, or a file or directory in it."""
+    """Delete a folder, or a file or directory in it. A folder can be restored for a while: `headrace folder restore`."""
+    if path and purge:
+        raise usage("--purge: found a PATH beside it; allowed: a whole folder; a file or directory is removed at once")
     what = f"{path} in the folder {folder}" if path else f"the folder {folder} and all its files"
     confirmed(f"delete {what}?", yes=yes)
     if path:
         session.client.folders.delete_file(folder, path, project=session.project(project, of=folder))
     else:
-        session.client.folders.delete(folder, project=session.project(project, of=folder), force=force)
-    session.output.done(f"deleted {what}", deleted=f"{folder}/{path}" if path else folder)
+        session.client.folders.delete(folder, project=session.project(project, of=folder), force=force, purge=purge)
+    restorable = "" if path or purge else " (headrace folder trash lists what can be restored)"
+    session.output.done(f"deleted {what}{restorable}", deleted=f"{folder}/{path}" if path else folder)
 
 
 def _project_of(session: Session, folder: FolderView) -> str:

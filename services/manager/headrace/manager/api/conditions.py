@@ -41,10 +41,15 @@ def tagged(request: web.Request, response: web.StreamResponse) -> web.StreamResp
     digest = hashlib.blake2b(response.body, digest_size=8).hexdigest()
     tag = f"{own}-{digest}" if own else digest
     response.headers[ETAG.name] = f'"{tag}"'
-    known = _tags(request, IF_NONE_MATCH.name)
-    if IF_NONE_MATCH.name in request.headers and (known is None or any(tag == other for _, other in known)):
+    if has_already(request, tag):
         return web.Response(status=304, headers={ETAG.name: f'"{tag}"'})
     return response
+
+
+def has_already(request: web.Request, tag: str) -> bool:
+    """Return whether the caller has the answer with this entity tag, by If-None-Match."""
+    known = _tags(request, IF_NONE_MATCH.name)
+    return IF_NONE_MATCH.name in request.headers and (known is None or any(tag == other for _, other in known))
 
 
 def _tags(request: web.Request, name: str) -> list[tuple[bool, str]] | None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Final
 from urllib.parse import quote
 
 from aiohttp import web
@@ -16,16 +17,23 @@ from headrace.common.contracts.problems import (
     Conflict,
     Forbidden,
     InsufficientStorage,
+    InvalidRequest,
     QuotaExceeded,
     RangeNotSatisfiable,
+    TooLarge,
 )
+from headrace.manager.api.conditions import ETAG, IF_MATCH, IF_NONE_MATCH, has_already
 from headrace.manager.api.folders import FolderQuery
 from headrace.manager.api.routing import Call, Header, Reply, Routes, json_reply, no_content
+from headrace.manager.api.uploads import body_parts
 from headrace.manager.folders.tree import OpenFile
+from headrace.manager.usecases.files import MAX_WRITTEN_BYTES, Only
 
 routes = Routes("files")
 _RANGE = re.compile(r"^bytes=(\d{0,18})-(\d{0,18})$")
 _CHUNK_BYTES = 1024 * 1024
+_BODY_S = 30.0
+OCTETS: Final = "application/octet-stream"
 
 
 class FilesQuery(FolderQuery):
@@ -63,24 +71,91 @@ async def list_files(call: Call) -> web.Response:
     return json_reply(found)
 
 
+_FILE: Final = (ETAG, Header("Last-Modified", "When it was written"), Header("Accept-Ranges", "`bytes`"))
+
+
 @routes.on(
     "GET",
     "/v1/folders/{folder}/files/{path:.+}",
     query=FolderQuery,
-    headers=(Header("Range", "One range of bytes"), Header("If-Range", "The entity tag that the range belongs to")),
+    headers=(
+        Header("Range", "One range of bytes"),
+        Header("If-Range", "The entity tag that the range belongs to"),
+        IF_NONE_MATCH,
+    ),
     replies={
-        200: Reply(
-            "The file.", media_type="application/octet-stream", headers=(Header("ETag", "Differs for another content"),)
-        ),
-        206: Reply("The range of bytes.", media_type="application/octet-stream"),
+        200: Reply("The file.", media_type=OCTETS, headers=_FILE),
+        206: Reply("The range of bytes.", media_type=OCTETS, headers=_FILE),
+        304: Reply("It is what `If-None-Match` says.", headers=(ETAG,)),
     },
     problems=(Conflict, RangeNotSatisfiable),
 )
 async def download_file(call: Call) -> web.StreamResponse:
     """Download a file, or one range of its bytes."""
-    project = call.query(FolderQuery).project
-    async with call.use.files.opened(call.actor, call["folder"], project, call["path"]) as file:
-        return await _send(call, file)
+    return await _sent(call)
+
+
+@routes.on(
+    "HEAD",
+    "/v1/folders/{folder}/files/{path:.+}",
+    query=FolderQuery,
+    headers=(IF_NONE_MATCH,),
+    replies={
+        200: Reply("Size, time and entity tag of the file, in header fields.", headers=_FILE),
+        304: Reply("It is what `If-None-Match` says.", headers=(ETAG,)),
+    },
+    problems=(Conflict,),
+)
+async def show_file(call: Call) -> web.StreamResponse:
+    """Get size, time and entity tag of a file."""
+    return await _sent(call)
+
+
+@routes.on(
+    "PUT",
+    "/v1/folders/{folder}/files/{path:.+}",
+    query=FolderQuery,
+    headers=(Header("If-None-Match", "`*`: only if there is no such file"),),
+    raw_body=OCTETS,
+    replies={
+        200: Reply("The file, which replaced another one.", FileView, headers=(ETAG,)),
+        201: Reply("The file.", FileView, headers=(ETAG,)),
+    },
+    problems=(Forbidden, Conflict, TooLarge, QuotaExceeded, InsufficientStorage),
+    conditional=True,
+)
+async def write_file(call: Call) -> web.Response:
+    """Write a file of at most 1 MiB as a whole (members); larger ones are uploads.
+
+    With `If-Match` only the file is replaced whose entity tag that is, so that no change by others is lost.
+    """
+    project, none_match = call.query(FolderQuery).project, call.request.headers.get("If-None-Match")
+    if none_match not in {None, "*"}:
+        raise InvalidRequest.of("If-None-Match", str(none_match)[:80], "* alone, or no such header")
+    only: Only | None = "new" if none_match else "there" if IF_MATCH.name in call.request.headers else None
+    content = await _content(call)
+    file, new = await call.use.files.write(call.actor, call["folder"], project, call["path"], content, only)
+    answer = json_reply(file, status=201 if new else 200)
+    answer.headers[ETAG.name] = f'"{file.etag}"'
+    return answer
+
+
+async def _content(call: Call) -> bytes:
+    """Return the body. Raises TooLarge, InvalidRequest for one that does not arrive."""
+    parts, size = list[bytes](), 0
+    try:
+        async with asyncio.timeout(_BODY_S):
+            async for part in body_parts(call.request):
+                parts.append(part)
+                size += len(part)
+                if size > MAX_WRITTEN_BYTES:
+                    raise TooLarge(
+                        f"the file has more than {MAX_WRITTEN_BYTES} bytes; allowed: {MAX_WRITTEN_BYTES}, or an upload",
+                        limit=MAX_WRITTEN_BYTES,
+                    )
+    except TimeoutError:
+        raise InvalidRequest(f"the body did not arrive within {_BODY_S:g} s; nothing has changed") from None
+    return b"".join(parts)
 
 
 @routes.on(
@@ -128,26 +203,36 @@ async def move_file(call: Call) -> web.Response:
     return json_reply(await call.use.files.move(call.actor, call["folder"], project, asked))
 
 
-async def _send(call: Call, file: OpenFile) -> web.StreamResponse:
+async def _sent(call: Call) -> web.StreamResponse:
+    project = call.query(FolderQuery).project
+    async with call.use.files.opened(call.actor, call["folder"], project, call["path"]) as file:
+        tag = await call.use.files.blocking(file.entity_tag)
+        if has_already(call.request, tag):
+            return web.Response(status=304, headers={ETAG.name: f'"{tag}"'})
+        return await _send(call, file, f'"{tag}"')
+
+
+async def _send(call: Call, file: OpenFile, tag: str) -> web.StreamResponse:
     start, end = 0, file.size_bytes
-    wanted = _wanted(call.request, file)
+    only_head = call.request.method == "HEAD"
+    wanted = None if only_head else _wanted(call.request, file, tag)
     if wanted:
         start, end = wanted
     name = quote(call["path"].rpartition("/")[2], safe="")
     response = web.StreamResponse(
         status=206 if wanted else 200,
         headers={
-            "Content-Type": "application/octet-stream",
+            "Content-Type": OCTETS,
             "Content-Length": str(end - start),
             "Content-Disposition": f"attachment; filename*=UTF-8''{name}",
             "Accept-Ranges": "bytes",
-            "ETag": file.tag,
+            ETAG.name: tag,
             **({"Content-Range": f"bytes {start}-{end - 1}/{file.size_bytes}"} if wanted else {}),
         },
     )
     response.last_modified = file.modified_at
     await response.prepare(call.request)
-    while start < end:
+    while start < end and not only_head:
         chunk = await call.use.files.blocking(partial(file.read_at, start, min(_CHUNK_BYTES, end - start)))
         if not chunk:
             break  # the file was cut meanwhile: the length announced shows that something is missing
@@ -157,10 +242,10 @@ async def _send(call: Call, file: OpenFile) -> web.StreamResponse:
     return response
 
 
-def _wanted(request: web.Request, file: OpenFile) -> tuple[int, int] | None:
+def _wanted(request: web.Request, file: OpenFile, tag: str) -> tuple[int, int] | None:
     """Return the wanted part as (start, end), None for the whole file. What is no single range of bytes is not a range (RFC 9110)."""
     match = _RANGE.match(request.headers.get("Range", ""))
-    if match is None or match.groups() == ("", "") or request.headers.get("If-Range", file.tag) != file.tag:
+    if match is None or match.groups() == ("", "") or request.headers.get("If-Range", tag) != tag:
         return None
     first, last = match.groups()
     if first == "":

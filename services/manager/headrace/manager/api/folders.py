@@ -34,6 +34,8 @@ class DeleteFolderQuery(FolderQuery):
 
     force: bool = False
     """Also when older revisions of services can then not be rolled back to."""
+    purge: bool = False
+    """Remove its files at once, so that it cannot be restored."""
 
 
 class FoldersQuery(Paging):
@@ -101,9 +103,12 @@ async def update_folder(call: Call) -> web.Response:
     problems=(Forbidden, InUse),
 )
 async def delete_folder(call: Call) -> web.Response:
-    """Delete a model folder with its files (members). 409 `in-use` while a service needs it, also for a rollback."""
+    """Delete a folder with its files (members). 409 `in-use` while a service needs it, also for a rollback.
+
+    It can be restored from the trash for a while, where it counts for the quota; its name is free at once.
+    """
     query = call.query(DeleteFolderQuery)
-    await call.use.folders.delete(call.actor, call["folder"], query.project, force=query.force)
+    await call.use.folders.delete(call.actor, call["folder"], query.project, force=query.force, purge=query.purge)
     return no_content()
 
 

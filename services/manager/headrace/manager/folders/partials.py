@@ -8,17 +8,19 @@ import os
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Final
 from uuid import UUID
 
+from headrace.common.contracts.ids import FolderId
 from headrace.common.contracts.problems import Locked, NotFound
 from headrace.manager.folders.errors import DiskReserve, problems
 
 _BLOCK = 1024 * 1024
+_LOCKS = 64
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -84,6 +86,23 @@ class Partials:
         """Delete what was received; nothing happens if it is gone."""
         with problems("the upload"):
             self._file(upload_id).unlink(missing_ok=True)
+
+    @contextmanager
+    def one_writer(self, folder_id: FolderId) -> Iterator[None]:
+        """Hold the lock by which managers compare and replace files of the folder one at a time."""
+        with problems("the folder", storage=self.room.root):
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            lock = self.path / f"lock-{folder_id.int % _LOCKS}"
+            fd = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX)
+            except BaseException:
+                os.close(fd)
+                raise
+        try:
+            yield
+        finally:
+            os.close(fd)
 
     def stale(self, *, older_than_s: float, limit: int) -> list[UUID]:
         """Return at most `limit` uploads without a write for `older_than_s`."""

@@ -7,6 +7,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -19,10 +20,12 @@ from headrace.manager.folders.hashing import HASHERS, HashingJobs
 from headrace.manager.folders.partials import Partials
 from headrace.manager.folders.snapshots import Snapshots
 from headrace.manager.folders.staging import Staging
+from headrace.manager.folders.trash import TrashedTrees
 from headrace.manager.folders.tree import Tree
 from headrace.manager.threads import in_thread
 
 T = TypeVar("T")
+_REMOVAL_S = 600.0
 
 
 class Closeable(Protocol):
@@ -57,6 +60,7 @@ class FolderStorage:
         self.flushing = GroupCommit(flushers)
         self.snapshots = Snapshots(room, self.flushing)
         self.hashing = HashingJobs(room.root, self.snapshots.known, hashers)
+        self.trash = TrashedTrees(room.root)
         self._threads = threads
         self._closers = closers
         self._timeout_s = timeout_s
@@ -68,6 +72,16 @@ class FolderStorage:
     def staging(self, import_id: ImportId, folder_id: FolderId) -> Staging:
         """Return the staging area of an import into a folder."""
         return Staging(self.room, self.snapshots, import_id, folder_id)
+
+    async def remove_folder(self, folder_id: FolderId) -> None:
+        """Delete all files of a deleted folder and its snapshots. A repeated call goes on where one was interrupted."""
+        for remove in (self.tree(folder_id).remove, partial(self.trash.remove, folder_id)):
+            await self.call(remove, timeout_s=_REMOVAL_S)
+        await self.call(partial(self.snapshots.remove_all, folder_id), timeout_s=_REMOVAL_S)
+
+    def is_left(self, folder_id: FolderId) -> bool:
+        """Return whether anything of a deleted folder is on the storage. Blocks."""
+        return self.tree(folder_id).exists() or self.trash.has(folder_id) or self.snapshots.has_any(folder_id)
 
     async def call(
         self,

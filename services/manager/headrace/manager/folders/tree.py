@@ -6,12 +6,14 @@ that a kernel left in the folder leads out of it. All functions block: call them
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Final
 
 from headrace.common.contracts.problems import Conflict, NotFound
 from headrace.common.runtime.removal import remove_tree
@@ -25,6 +27,10 @@ from headrace.manager.folders.listing import MAX_DIRECTORY_ENTRIES, Listing, ent
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _DIRECTORY_MODE = 0o755
+SMALL_BYTES: Final = 1024 * 1024
+"""Size up to which a file is written by one request, and its entity tag is made of its content."""
+Check = Callable[[str | None], None]
+"""Called with the entity tag of the file that is to be replaced, None where there is none; raises to leave it as it is."""
 _PLACES = tuple(threading.Lock() for _ in range(64))
 """Locks by hash of a path, held between stat and rename, so that a replaced file is subtracted from usage once."""
 
@@ -84,13 +90,8 @@ class Tree:
 
     def open_file(self, names: Sequence[str]) -> OpenFile:
         """Open the regular file at `names` for reading. Raises NotFound, Conflict."""
-        shown = "/".join(names)
-        with self.directory(names[:-1]) as parent, problems(shown):
-            fd = os.open(names[-1], _FILE, dir_fd=parent)
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            os.close(fd)
-            raise Conflict(f"{shown} is not a file")
-        return OpenFile(fd)
+        with self.directory(names[:-1]) as parent:
+            return _opened(parent, names)
 
     def read(self, names: Sequence[str], *, limit: int) -> bytes | None:
         """Return at most `limit` + 1 bytes of the file; None when there is no such file."""
@@ -187,16 +188,18 @@ class Tree:
         self.sync_made()
         return identity
 
-    def place(self, parent: int, source: Path, names: Sequence[str], size: int) -> None:
+    def place(self, parent: int, source: Path, names: Sequence[str], size: int, *, check: Check | None = None) -> None:
         """Move the file `source` of `size` bytes into the directory open as `parent`, which is that of `names`.
 
-        Raises Conflict.
+        Raises Conflict, and what `check` raises of the file that is there.
 
         The name may be lost in a power failure until the directory is synced.
         """
         with problems("/".join(names), storage=self.path.parent):
             with self._place:
                 before = facts_of(parent, names[-1])
+                if check is not None:
+                    check(None if before is None else _tag_at(parent, names))
                 os.replace(source, names[-1], dst_dir_fd=parent)
             self._gained += StorageUsage(size, 1)
             if before is not None:
@@ -232,8 +235,16 @@ class OpenFile:
         self.size_bytes = facts.st_size
         self.modified_at = moment(facts.st_mtime)
         self.modified_ns = facts.st_mtime_ns
-        self.tag = f'"{facts.st_ctime_ns:x}-{facts.st_mtime_ns:x}-{facts.st_size:x}"'
-        """Entity tag (HTTP ETag): differs for other content."""
+        self._facts = facts
+
+    def entity_tag(self) -> str:
+        """Return the entity tag (HTTP ETag, without quotes), which differs for other content. Blocks.
+
+        Of a small file it is made of the content, so that it stays when the file is moved or pinned by a revision.
+        """
+        if self.size_bytes <= SMALL_BYTES:
+            return hashlib.sha256(self.read_at(0, SMALL_BYTES)).hexdigest()[:32]
+        return f"{self._facts.st_ctime_ns:x}.{self.modified_ns:x}.{self.size_bytes:x}"
 
     def read_at(self, offset: int, size: int) -> bytes:
         """Return up to `size` bytes from `offset`; fewer only at the end."""
@@ -259,6 +270,25 @@ class OpenFile:
         """Close the file, after a read that still runs in a thread."""
         with self._lock:
             self._file.close()
+
+
+def _tag_at(parent: int, names: Sequence[str]) -> str:
+    file = _opened(parent, names)
+    try:
+        return file.entity_tag()
+    finally:
+        file.close()
+
+
+def _opened(parent: int, names: Sequence[str]) -> OpenFile:
+    """Open the file at `names`, of which `parent` is the directory. Raises NotFound, Conflict."""
+    shown = "/".join(names)
+    with problems(shown):
+        fd = os.open(names[-1], _FILE, dir_fd=parent)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise Conflict(f"{shown} is not a file")
+    return OpenFile(fd)
 
 
 def held_by(facts: os.stat_result) -> StorageUsage:

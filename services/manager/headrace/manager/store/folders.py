@@ -15,7 +15,7 @@ from headrace.common.contracts.vocabulary import Role, UsageMode
 from headrace.common.db.pool import Connection
 from headrace.common.db.queries import Queries
 from headrace.manager.domain.access import Actor
-from headrace.manager.domain.records.folders import DueFolder, Folder
+from headrace.manager.domain.records.folders import DueFolder, Folder, TrashedFolder
 from headrace.manager.domain.records.uploads import Upload
 from headrace.manager.domain.storage_usage import StorageChange, StorageUsage
 from headrace.manager.store import rows
@@ -133,6 +133,59 @@ async def mark_deleted(con: Connection, folder_id: FolderId) -> list[UUID]:
     """Mark the folder deleted, delete its uploads, and return their ids."""
     await con.execute(SQL.mark_deleted, folder_id)
     return [row["id"] for row in await con.fetch(SQL.delete_uploads_of, folder_id)]
+
+
+async def mark_trashed(con: Connection, folder_id: FolderId, by: str) -> list[UUID]:
+    """Put the folder into the trash, delete its uploads, and return their ids."""
+    await con.execute(SQL.mark_trashed, folder_id, by)
+    return [row["id"] for row in await con.fetch(SQL.delete_uploads_of, folder_id)]
+
+
+async def trash_page(
+    con: Connection, actor: Actor, *, project_id: ProjectId | None, after: UUID, limit: int
+) -> list[TrashedFolder]:
+    """Return a page of the folders in the trash that the caller sees."""
+    seen = (actor.operator, actor.user_id, project_id, actor.projects)
+    return [
+        TrashedFolder(
+            folder_of(row),
+            row["trashed_at"],
+            row["trashed_by"] or "",
+            StorageUsage(row["stored_bytes"], row["stored_files"]),
+        )
+        for row in await con.fetch(SQL.trash_page, *seen, after, limit)
+    ]
+
+
+async def find_trashed(
+    con: Connection, reference: str, actor: Actor, project_id: ProjectId | None
+) -> list[tuple[Folder, str, Role | None]]:
+    """Return the folder in the trash that the caller sees under this id or name, as find() does; several may have a name."""
+    found = await con.fetch(SQL.find_trashed, rows.as_uuid(reference), reference, *rows.visibility(actor), project_id)
+    return [(folder_of(row), row["project"], row["role"]) for row in found]
+
+
+async def has_name(con: Connection, project_id: ProjectId, name: str) -> bool:
+    """Return whether the project has a folder of this name."""
+    return bool(await con.fetchval(SQL.has_name, project_id, name))
+
+
+async def lock_trashed(con: Connection, folder_id: FolderId) -> bool:
+    """Lock a folder in the trash exclusively until the transaction ends; False when it is not there any more."""
+    return await con.fetchval(SQL.lock_trashed, folder_id) is not None
+
+
+async def due_in_trash(con: Connection, kept_for: timedelta, *, limit: int) -> list[tuple[FolderId, ProjectId, str]]:
+    """Lock folders that were in the trash for `kept_for`, or whose project is gone; return id, project and name of each."""
+    return [(row["id"], row["project_id"], row["name"]) for row in await con.fetch(SQL.due_in_trash, kept_for, limit)]
+
+
+async def restore(con: Connection, folder_id: FolderId, name: str) -> Folder:
+    """Take the folder out of the trash. Raises NameTaken."""
+    try:
+        return folder_of(await con.fetchrow(SQL.restore, folder_id, name))
+    except asyncpg.UniqueViolationError:
+        raise _taken(name) from None
 
 
 async def deleted(con: Connection, *, limit: int) -> list[FolderId]:

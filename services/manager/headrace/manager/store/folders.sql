@@ -7,31 +7,31 @@ returning id, project_id, name, usage_mode, created_at, source
 select f.id, f.project_id, f.name, f.usage_mode, f.created_at, f.source, p.name as project, m.role
 from folders f join projects p on p.id = f.project_id
 left join memberships m on m.project_id = f.project_id and m.user_id = $3
-where f.deleted_at is null and (f.id = $1 or f.name = $2) and ($4 or m.role is not null)
+where f.deleted_at is null and f.trashed_at is null and (f.id = $1 or f.name = $2) and ($4 or m.role is not null)
   and ($5::uuid[] is null or f.project_id = any($5)) and ($6::uuid is null or f.project_id = $6)
 order by f.id = $1 desc nulls last, f.id limit 2
 
 -- name: page
 select f.id, f.project_id, f.name, f.usage_mode, f.created_at, f.source
 from folders f
-where f.deleted_at is null and f.id > $5
+where f.deleted_at is null and f.trashed_at is null and f.id > $5
   and ($1 or exists (select 1 from memberships m where m.project_id = f.project_id and m.user_id = $2))
   and ($7::uuid[] is null or f.project_id = any($7))
   and ($3::uuid is null or f.project_id = $3) and ($4::text is null or f.usage_mode = $4)
 order by f.id limit $6
 
 -- name: of_source
-select id, project_id, name, usage_mode, created_at, source from folders where project_id = $1 and source = $2 and deleted_at is null
+select id, project_id, name, usage_mode, created_at, source from folders where project_id = $1 and source = $2 and deleted_at is null and trashed_at is null
 
 -- name: by_id
-select id, project_id, name, usage_mode, created_at, source from folders where id = $1 and deleted_at is null
+select id, project_id, name, usage_mode, created_at, source from folders where id = $1 and deleted_at is null and trashed_at is null
 
 -- name: hold
 -- A service being created locks its folders, so that none is deleted at the same time.
-select id from folders where id = any($1::uuid[]) and deleted_at is null for share
+select id from folders where id = any($1::uuid[]) and deleted_at is null and trashed_at is null for share
 
 -- name: lock
-select id from folders where id = $1 and deleted_at is null for update
+select id from folders where id = $1 and deleted_at is null and trashed_at is null for update
 
 -- name: rename
 update folders set name = $2 where id = $1 returning id, project_id, name, usage_mode, created_at, source
@@ -68,7 +68,7 @@ where s.deleted_at is null and s.project_id = (select project_id from folders wh
 order by s.name, r.number desc limit 5
 
 -- name: names_of_deleted
-select name from folders where id = any($1::uuid[]) and deleted_at is not null order by name
+select name from folders where id = any($1::uuid[]) and (deleted_at is not null or trashed_at is not null) order by name
 
 -- name: names
 select id, name from folders where id = any($1::uuid[])
@@ -76,6 +76,45 @@ select id, name from folders where id = any($1::uuid[])
 -- name: mark_deleted
 with gone as (delete from store_models where folder_id = $1)
 update folders set deleted_at = now() where id = $1
+
+-- name: mark_trashed
+with gone as (delete from store_models where folder_id = $1)
+update folders set trashed_at = now(), trashed_by = $2 where id = $1
+
+-- name: trash_page
+select f.id, f.project_id, f.name, f.usage_mode, f.created_at, f.source, f.stored_bytes, f.stored_files, f.trashed_at, f.trashed_by
+from folders f
+where f.deleted_at is null and f.trashed_at is not null and f.id > $5
+  and ($1 or exists (select 1 from memberships m where m.project_id = f.project_id and m.user_id = $2))
+  and ($4::uuid[] is null or f.project_id = any($4))
+  and ($3::uuid is null or f.project_id = $3)
+order by f.id limit $6
+
+-- name: find_trashed
+-- By id or name, in the projects that the user sees (or in one of them).
+select f.id, f.project_id, f.name, f.usage_mode, f.created_at, f.source, p.name as project, m.role
+from folders f join projects p on p.id = f.project_id
+left join memberships m on m.project_id = f.project_id and m.user_id = $3
+where f.deleted_at is null and f.trashed_at is not null and (f.id = $1 or f.name = $2) and ($4 or m.role is not null)
+  and ($5::uuid[] is null or f.project_id = any($5)) and ($6::uuid is null or f.project_id = $6)
+order by f.id = $1 desc nulls last, f.id limit 2
+
+-- name: has_name
+select exists (select 1 from folders where project_id = $1 and name = $2 and deleted_at is null and trashed_at is null)
+
+-- name: lock_trashed
+select id from folders where id = $1 and deleted_at is null and trashed_at is not null for update
+
+-- name: due_in_trash
+-- What was there long enough, and what is left of deleted projects; skips what another manager purges.
+select f.id, f.project_id, f.name from folders f
+where f.deleted_at is null and f.trashed_at is not null
+  and (f.trashed_at < now() - $1::interval or exists (select 1 from projects p where p.id = f.project_id and p.deleted_at is not null))
+order by f.trashed_at limit $2 for update skip locked
+
+-- name: restore
+update folders set trashed_at = null, trashed_by = null, name = $2, measured_at = null, definitions_due_at = now()
+where id = $1 returning id, project_id, name, usage_mode, created_at, source
 
 -- name: deleted
 select f.id from folders f where f.deleted_at is not null order by f.deleted_at desc limit $1
@@ -142,7 +181,7 @@ where id = $1
 -- name: next_to_measure
 -- Skips locked rows: one folder per manager.
 update folders set measured_at = now() where id = (
-    select id from folders where deleted_at is null and (measured_at is null or measured_at < now() - $1::interval)
+    select id from folders where deleted_at is null and trashed_at is null and (measured_at is null or measured_at < now() - $1::interval)
     order by measured_at nulls first limit 1 for no key update skip locked
 ) returning id, stored_bytes, stored_files, gained_bytes, gained_files, lost_bytes, lost_files
 
@@ -150,7 +189,7 @@ update folders set measured_at = now() where id = (
 -- Locked until the transaction ends. Changes of requests in progress are not counted yet.
 select gained_bytes, gained_files, lost_bytes, lost_files,
     exists (select 1 from reservations r where r.folder_id = folders.id and r.touched_at > now() - $2::interval) as busy
-from folders where id = $1 and deleted_at is null for no key update
+from folders where id = $1 and deleted_at is null and trashed_at is null for no key update
 
 -- name: correct_stored
 update folders set stored_bytes = greatest(0, stored_bytes + $2), stored_files = greatest(0, stored_files + $3) where id = $1

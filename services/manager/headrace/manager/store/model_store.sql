@@ -2,7 +2,7 @@
 -- The folder that is longest due; skips locked rows. $1: how long others leave it alone.
 update folders set definitions_due_at = now() + $1::interval where id = (
     select id from folders
-    where deleted_at is null and usage_mode = 'model' and source is null and definitions_due_at <= now()
+    where deleted_at is null and trashed_at is null and usage_mode = 'model' and source is null and definitions_due_at <= now()
     order by definitions_due_at limit 1 for no key update skip locked
 ) returning id, project_id, name, usage_mode, created_at, source, definitions_due_at,
     (select digest from store_models m where m.folder_id = folders.id) as digest
@@ -10,7 +10,7 @@ update folders set definitions_due_at = now() + $1::interval where id = (
 -- name: claim
 -- This folder, if it is due.
 update folders set definitions_due_at = now() + $1::interval
-where id = $2 and deleted_at is null and usage_mode = 'model' and source is null and definitions_due_at <= now()
+where id = $2 and deleted_at is null and trashed_at is null and usage_mode = 'model' and source is null and definitions_due_at <= now()
 returning id, project_id, name, usage_mode, created_at, source, definitions_due_at,
     (select digest from store_models m where m.folder_id = folders.id) as digest
 
@@ -20,7 +20,7 @@ update folders set definitions_due_at = now() + $3::interval where id = $1 and d
 
 -- name: put
 insert into store_models (folder_id, digest, tasks, words, entry, detail)
-select f.id, $2::text, $3::text[], $4::text, $5::jsonb, $6::jsonb from folders f where f.id = $1 and f.deleted_at is null
+select f.id, $2::text, $3::text[], $4::text, $5::jsonb, $6::jsonb from folders f where f.id = $1 and f.deleted_at is null and f.trashed_at is null
 on conflict (folder_id) do update set digest = $2, tasks = $3, words = $4, entry = $5, detail = $6
 
 -- name: remove
@@ -30,7 +30,7 @@ delete from store_models where folder_id = $1
 select f.id, f.project_id, f.name, f.usage_mode, f.created_at, f.source, f.stored_bytes, f.stored_files, p.name as project,
        m.entry, null::jsonb as detail
 from store_models m join folders f on f.id = m.folder_id join projects p on p.id = f.project_id
-where f.deleted_at is null and f.id > $4
+where f.deleted_at is null and f.trashed_at is null and f.id > $4
   and ($2 or exists (select 1 from memberships w where w.project_id = f.project_id and w.user_id = $1))
   and ($3::uuid[] is null or f.project_id = any($3))
   and ($6::uuid is null or f.project_id = $6)
@@ -42,4 +42,4 @@ order by f.id limit $5
 select f.id, f.project_id, f.name, f.usage_mode, f.created_at, f.source, f.stored_bytes, f.stored_files, p.name as project,
        m.entry, m.detail
 from store_models m join folders f on f.id = m.folder_id join projects p on p.id = f.project_id
-where f.id = $1 and f.deleted_at is null
+where f.id = $1 and f.deleted_at is null and f.trashed_at is null

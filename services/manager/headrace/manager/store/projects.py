@@ -15,7 +15,7 @@ from headrace.common.contracts.vocabulary import Role
 from headrace.common.db.pool import Connection
 from headrace.common.db.queries import Queries
 from headrace.manager.domain.access import Actor
-from headrace.manager.domain.records.projects import Member, Project, ProjectCapacity, UsageHolder
+from headrace.manager.domain.records.projects import Member, Project, ProjectCapacity, ProjectContents, UsageHolder
 from headrace.manager.store import rows
 
 SQL = Queries.beside(__file__)
@@ -97,10 +97,9 @@ async def holders(con: Connection, project_id: ProjectId, most: int) -> list[Usa
     ]
 
 
-async def in_use(con: Connection, project_id: ProjectId) -> tuple[int, int]:
-    """Return the numbers of its live services and folders."""
-    row = await con.fetchrow(SQL.in_use, project_id)
-    return row["services"], row["folders"]
+async def in_use(con: Connection, project_id: ProjectId) -> ProjectContents:
+    """Return the numbers of its live services and folders, and of folders in its trash."""
+    return ProjectContents(**await con.fetchrow(SQL.in_use, project_id))
 
 
 async def update(

@@ -59,13 +59,14 @@ union all
  from live_sessions x left join users u on u.id = x.created_by
  where x.project_id = $1 and x.service_id is null order by x.id limit $2)
 union all
-(select 'folder', f.id, f.name, '', 0, null, f.stored_bytes, f.stored_files
+(select 'folder', f.id, case when f.trashed_at is null then f.name else f.name || ' (in the trash)' end, '', 0, null, f.stored_bytes, f.stored_files
  from folders f where f.project_id = $1 and f.deleted_at is null order by f.stored_bytes desc, f.id limit $2)
 
 -- name: in_use
 select
     (select count(*) from services where project_id = $1 and deleted_at is null) as services,
-    (select count(*) from folders where project_id = $1 and deleted_at is null) as folders
+    (select count(*) from folders where project_id = $1 and deleted_at is null and trashed_at is null) as folders,
+    (select count(*) from folders where project_id = $1 and deleted_at is null and trashed_at is not null) as trashed
 
 -- name: update
 update projects set description = $2, quota = $3, resource_group = $4 where id = $1

@@ -13,7 +13,7 @@ order by s.name <> lower($1), not starts_with(s.name, lower($1)), s.name limit $
 -- name: folder
 select f.id, f.name::text as name, p.name::text as project, f.usage_mode as description
 from folders f join projects p on p.id = f.project_id
-where f.deleted_at is null
+where f.deleted_at is null and f.trashed_at is null
   and ($4 or exists (select 1 from memberships m where m.project_id = f.project_id and m.user_id = $3))
   and ($5::uuid[] is null or f.project_id = any($5))
   and strpos(f.name, lower($1)) > 0

@@ -161,7 +161,7 @@ class Drafts:
         """
         with findings.noted():
             await check_group(con, project, resource_group)
-        there, _ = await projects.in_use(con, project.id)
+        there = (await projects.in_use(con, project.id)).services
         with findings.noted():
             whose = f"project {project.name}"
             object_limits.check(whose, "services", there, self._limits.services_per_project)

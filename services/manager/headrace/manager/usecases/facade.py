@@ -48,6 +48,7 @@ from headrace.manager.usecases.snapshot_files import SnapshotFiles
 from headrace.manager.usecases.status import Status
 from headrace.manager.usecases.targets import Targets
 from headrace.manager.usecases.tokens import Tokens
+from headrace.manager.usecases.trash import Trash
 from headrace.manager.usecases.uploads import Uploads
 from headrace.manager.usecases.usage import Usage
 from headrace.manager.usecases.users import Users
@@ -68,6 +69,7 @@ class UseCases:
     logins: Logins
     passwords: Passwords
     folders: Folders
+    trash: Trash
     files: Files
     definitions: Definitions
     model_store: ModelStore

@@ -5,26 +5,33 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Final, Literal, TypeVar
 from uuid import UUID
 
 from headrace.common.contracts.http.folders import FileView, Move
 from headrace.common.contracts.http.page import Page
 from headrace.common.contracts.ids import new_uuid
-from headrace.common.contracts.problems import InvalidRequest
+from headrace.common.contracts.problems import InvalidRequest, PreconditionFailed, row
 from headrace.common.db.pool import Pool, transaction
 from headrace.manager.domain.access import Actor
 from headrace.manager.domain.audit_states import FilesState
 from headrace.manager.domain.paths import split_path
-from headrace.manager.domain.records.folders import Folder
+from headrace.manager.domain.records.folders import FileEntry, Folder
 from headrace.manager.domain.storage_usage import StorageUsage
 from headrace.manager.folders import moving
+from headrace.manager.folders.listing import moment
 from headrace.manager.folders.storage import FolderStorage
-from headrace.manager.folders.tree import OpenFile, Tree
+from headrace.manager.folders.tree import SMALL_BYTES, OpenFile, Tree
+from headrace.manager.folders.writing import write_file
+from headrace.manager.usecases.context import check_match
 from headrace.manager.usecases.folders import Folders, record_of_folder
 from headrace.manager.usecases.storage_account import StorageAccount
 from headrace.manager.views.folders import file_view
 
+MAX_WRITTEN_BYTES: Final = SMALL_BYTES
+"""Most bytes of a file that one request writes; larger ones are uploads."""
+Only = Literal["new", "there"]
+"""Whether a file may be written only where there is none, or only where there is one."""
 T = TypeVar("T")
 _REMOVAL_S = 600.0
 
@@ -80,6 +87,39 @@ class Files:
     async def blocking(self, function: Callable[[], T]) -> T:
         """Run a blocking call of an open file in a thread."""
         return await self._storage.call(function)
+
+    async def write(
+        self, actor: Actor, reference: str, project: str | None, path: str, content: bytes, only: Only | None
+    ) -> tuple[FileView, bool]:
+        """Write a small file as a whole; return it, and whether nothing was there.
+
+        A file is replaced if its entity tag is one of the caller's If-Match, where there are such. Raises PreconditionFailed
+        for another one, and if it is not as `only` says; NotFound, Forbidden, QuotaExceeded, Conflict, InsufficientStorage.
+        """
+        names = split_path(path)
+        folder = await self._folders.find(actor, reference, project, "member")
+        shown = "/".join(names)
+
+        def check(tag: str | None) -> None:
+            if only == "new" and tag is not None:
+                raise _failed("If-None-Match", "*", f'no file at {shown}; there is one with the entity tag "{tag}"')
+            if only == "there" and tag is None:
+                raise _failed("If-Match", "an entity tag", f"none, as there is no file at {shown}")
+            if tag is not None:
+                check_match(actor, shown, tag)
+
+        tree, reservation = self._storage.tree(folder.id), new_uuid()
+        needed = StorageUsage(len(content), len(names))
+        await self._account.reserve(folder, reservation, needed, step=StorageUsage())
+        writing = partial(write_file, tree, self._storage.partials, folder.id, new_uuid(), names, content, check)
+        written = await self._change(folder, tree, reservation, writing)
+        if folder.usage_mode == "model":  # only those are pinned by revisions
+            known = [(written.identity, written.sha256)]
+            await self._storage.call(partial(self._storage.snapshots.known.add, folder.id, known))
+        state = FilesState(path=shown, files=1, bytes=len(content))
+        await self._record(actor, folder, "file.uploaded", None, state, path=shown, bytes=len(content))
+        entry = FileEntry(shown, "file", len(content), moment(written.identity.modified_ns / 1e9))
+        return file_view(entry, written.sha256[:32]), written.new
 
     async def delete(self, actor: Actor, reference: str, project: str | None, path: str) -> None:
         """Delete a file, or a directory with its content. Raises NotFound, Forbidden."""
@@ -155,3 +195,7 @@ class Files:
     ) -> None:
         async with transaction(self._pool) as con:
             await record_of_folder(con, actor, action, folder, before, after, **details)
+
+
+def _failed(header: str, found: str, allowed: str) -> PreconditionFailed:
+    return PreconditionFailed(f"{header}: found {found}; allowed: {allowed}", errors=[row(header, found, allowed)])

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from functools import partial
 from typing import Any
 from uuid import UUID
 
 from headrace.common.contracts.http.folders import CreateFolder, FolderView, UpdateFolder
 from headrace.common.contracts.http.page import Page
-from headrace.common.contracts.ids import FolderId
 from headrace.common.contracts.problems import Conflict, InUse, NotFound, Problem
 from headrace.common.contracts.vocabulary import Role, UsageMode
 from headrace.common.db.pool import Connection, Pool, transaction
-from headrace.manager.domain import object_limits
 from headrace.manager.domain.access import Actor
 from headrace.manager.domain.audit_states import FolderState, State
-from headrace.manager.domain.object_limits import ObjectLimits
 from headrace.manager.domain.records.events import Scope
 from headrace.manager.domain.records.folders import Folder
 from headrace.manager.domain.variants.inputs import HOME
@@ -28,8 +26,6 @@ from headrace.manager.usecases.snapshots import FolderSnapshots
 from headrace.manager.usecases.storage_account import StorageAccount
 from headrace.manager.views.folders import folder_view
 
-_REMOVAL_S = 600.0
-
 
 class Folders:
     """Use cases of folders. `project` disambiguates a name that several projects use."""
@@ -40,13 +36,14 @@ class Folders:
         storage: FolderStorage,
         snapshots: FolderSnapshots,
         account: StorageAccount,
-        limits: ObjectLimits,
+        *,
+        trash_kept_for: timedelta,
     ) -> None:
         self._pool = pool
         self._storage = storage
         self._snapshots = snapshots
         self._account = account
-        self._limits = limits
+        self._has_trash = trash_kept_for > timedelta(0)
         self.turns = ProjectLimiter()
         """Limiter of projects' long operations."""
 
@@ -55,8 +52,7 @@ class Folders:
         async with transaction(self._pool) as con:
             project = await project_or_only(con, actor, new.project, "member")
             await projects.lock(con, project.id)
-            _, there = await projects.in_use(con, project.id)
-            object_limits.check(f"project {project.name}", "folders", there, self._limits.folders_per_project)
+            await self._account.check_folders(con, project)
             folder = await folders.insert(con, project.id, new.name, new.usage_mode)
             await record_of_folder(con, actor, "folder.created", folder, None, FolderState.of(folder))
             view = folder_view(folder)
@@ -112,8 +108,10 @@ class Folders:
             await record_of_folder(con, actor, "folder.renamed", after, was, now)
         return folder_view(after)
 
-    async def delete(self, actor: Actor, reference: str, project: str | None, *, force: bool = False) -> None:
-        """Delete the folder with its files.
+    async def delete(
+        self, actor: Actor, reference: str, project: str | None, *, force: bool = False, purge: bool = False
+    ) -> None:
+        """Put the folder into the trash; with `purge`, and if it holds the files of a model URI, delete its files at once.
 
         Raises NotFound, Forbidden, InUse when a live service needs it, or (without `force`) an older revision of one.
         """
@@ -127,11 +125,23 @@ class Folders:
             if not force and (older := await folders.older_users_of(con, folder.id)):
                 text = f"without folder {folder.name} these cannot be rolled back to: {', '.join(older)}"
                 raise InUse(f"{text}; with force it is deleted all the same")
-            uploads = await folders.mark_deleted(con, folder.id)
-            await record_of_folder(con, actor, "folder.deleted", folder, FolderState.of(folder), None)
+            kept = self._has_trash and not purge and folder.source is None
+            if kept:
+                uploads = await folders.mark_trashed(con, folder.id, actor.name)
+            else:
+                uploads = await folders.mark_deleted(con, folder.id)
+            was = FolderState.of(folder)
+            await record_of_folder(con, actor, "folder.deleted", folder, was, None, restorable=kept)
         for upload_id in uploads:
             await self._storage.call(partial(self._storage.partials.remove, upload_id))
-        await self._remove(folder.id)
+        if not kept:
+            await self._storage.remove_folder(folder.id)
+            return
+        await self._storage.call(partial(self._storage.trash.put, folder.id))
+        async with self._pool.acquire() as con:
+            restored = await folders.by_id(con, folder.id) is not None
+        if restored:  # meanwhile, so that its files came back before they went
+            await self._storage.call(partial(self._storage.trash.restore, folder.id))
 
     async def manifest(self, actor: Actor, reference: str, project: str | None) -> bytes:
         """Return the encoded manifest of the folder as it is now.
@@ -149,17 +159,10 @@ class Folders:
             gone = await folders.deleted(con, limit=1000)
         removed = 0
         for folder_id in gone:
-            if await self._storage.call(partial(self._is_left, folder_id)):
-                await self._remove(folder_id)
+            if await self._storage.call(partial(self._storage.is_left, folder_id)):
+                await self._storage.remove_folder(folder_id)
                 removed += 1
         return removed
-
-    def _is_left(self, folder_id: FolderId) -> bool:
-        return self._storage.tree(folder_id).exists() or self._storage.snapshots.has_any(folder_id)
-
-    async def _remove(self, folder_id: FolderId) -> None:
-        await self._storage.call(self._storage.tree(folder_id).remove, timeout_s=_REMOVAL_S)
-        await self._storage.call(partial(self._storage.snapshots.remove_all, folder_id), timeout_s=_REMOVAL_S)
 
 
 async def record_of_folder(

@@ -14,9 +14,8 @@ from headrace.common.contracts.model_uri import ModelSource, scheme_of
 from headrace.common.contracts.problems import InvalidRequest, Unavailable
 from headrace.common.contracts.reasons.api import ApiReason
 from headrace.common.db.pool import Pool, transaction
-from headrace.manager.domain import model_source, object_limits
+from headrace.manager.domain import model_source
 from headrace.manager.domain.model_source import Listing, SourceError
-from headrace.manager.domain.object_limits import ObjectLimits
 from headrace.manager.domain.records.folders import Folder
 from headrace.manager.domain.records.projects import Project
 from headrace.manager.domain.storage_usage import StorageUsage
@@ -50,14 +49,11 @@ class FoundModel:
 class ModelSources:
     """Looks at the sources of model URIs. Callers have authorised."""
 
-    def __init__(
-        self, pool: Pool, storage: FolderStorage, sources: Sources, account: StorageAccount, limits: ObjectLimits
-    ) -> None:
+    def __init__(self, pool: Pool, storage: FolderStorage, sources: Sources, account: StorageAccount) -> None:
         self._pool = pool
         self._storage = storage
         self._sources = sources
         self._account = account
-        self._limits = limits
         self._turns = ProjectLimiter(work="look at model URIs", reason=ApiReason.MODEL_SOURCE_UNAVAILABLE)
 
     def host_path(self, project: Project, uri: str) -> str:
@@ -132,8 +128,7 @@ class ModelSources:
             await projects.lock(con, project.id)
             if (found := await folders.of_source(con, project.id, uri)) is not None:
                 return found
-            _, there = await projects.in_use(con, project.id)
-            object_limits.check(f"project {project.name}", "folders", there, self._limits.folders_per_project)
+            await self._account.check_folders(con, project)
             return await folders.insert(con, project.id, model_source.folder_name(uri), "model", source=uri)
 
     async def _imported(self, folder_id: FolderId, source: ModelSource) -> SnapshotId | None:

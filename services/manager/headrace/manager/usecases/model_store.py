@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Final
 from uuid import UUID
 
 from headrace.common.contracts.http.models import Fit, ModelDetail, ModelView
@@ -12,33 +11,31 @@ from headrace.common.contracts.http.page import Page
 from headrace.common.contracts.ids import FolderId
 from headrace.common.contracts.problems import NotFound
 from headrace.common.db.pool import Connection, Pool
-from headrace.common.runtime.clock import Clocks
+from headrace.common.runtime.clock import Clock
 from headrace.manager.domain.access import Actor
 from headrace.manager.domain.definitions.model_definition import DEFAULT_NAMES
 from headrace.manager.domain.definitions.service_definition import FILE
-from headrace.manager.domain.placement.machines import Machine
 from headrace.manager.domain.placement.scheduler import place_each_alone
 from headrace.manager.domain.records.model_store import StoreModel
-from headrace.manager.store import model_store, services, sessions
+from headrace.manager.store import model_store, services
 from headrace.manager.usecases.context import make_page, no_group, project_for
 from headrace.manager.usecases.definition_reader import DefinitionReader
 from headrace.manager.usecases.folders import Folders
+from headrace.manager.usecases.known_machines import KnownMachines
 from headrace.manager.views.model_store import fit_view, model_detail, model_view
-
-MACHINES_KEPT_S: Final = 5.0
-"""Age of the machines by which a fit is judged: they are read once for all who ask meanwhile."""
 
 
 class ModelStore:
     """Use cases of the model store. Nothing is changed but what is remembered of definition files."""
 
-    def __init__(self, pool: Pool, folders: Folders, reader: DefinitionReader, clocks: Clocks) -> None:
+    def __init__(
+        self, pool: Pool, folders: Folders, reader: DefinitionReader, machines: KnownMachines, utc: Clock
+    ) -> None:
         self._pool = pool
         self._folders = folders
         self._reader = reader
-        self._clocks = clocks
-        self._reading = asyncio.Lock()
-        self._machines: tuple[float, Sequence[Machine]] | None = None
+        self._machines = machines
+        self._utc = utc
 
     async def page(
         self,
@@ -84,22 +81,13 @@ class ModelStore:
 
     async def _fits(self, models: Sequence[StoreModel], resource_group: str) -> dict[FolderId, Fit]:
         """Return whether a replica of each would be placed now; of those with wrong files nothing."""
-        now = self._clocks.utc()
+        now = self._utc()
         offers = [(model.folder, model.entry.offer) for model in models if model.entry.offer is not None]
         if not offers:
             return {}
         requests = [offer.request(folder, resource_group, now) for folder, offer in offers]
-        found = await asyncio.to_thread(place_each_alone, await self._fleet(), requests)
+        found = await asyncio.to_thread(place_each_alone, await self._machines.read(), requests)
         return {folder.id: fit_view(one) for (folder, _), one in zip(offers, found, strict=True)}
-
-    async def _fleet(self) -> Sequence[Machine]:
-        async with self._reading:  # one reads, the others wait for it
-            now = self._clocks.monotonic()
-            if self._machines is None or now - self._machines[0] > MACHINES_KEPT_S:
-                async with self._pool.acquire() as con:
-                    machines, _ = await sessions.machines(con)
-                self._machines = now, machines
-            return self._machines[1]
 
 
 async def _check_group(con: Connection, name: str) -> None:

@@ -30,6 +30,7 @@ LoopName = Literal[
     "definitions",
     "counting",
     "snapshots",
+    "trash",
     "imports",
     "live-changes",
 ]

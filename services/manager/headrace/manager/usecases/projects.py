@@ -139,11 +139,11 @@ class Projects:
             if held is None:
                 raise NotFound(f"there is no project {reference}")
             check_match(actor, f"project {held.name}", tag_of_project(held))
-            services, folders = await projects.in_use(con, project.id)
-            if services or folders:
+            contents = await projects.in_use(con, project.id)  # its trash is purged
+            if contents.services or contents.folders:
                 has = [
                     f"{number} {what}{'' if number == 1 else 's'}"
-                    for number, what in ((services, "service"), (folders, "folder"))
+                    for number, what in ((contents.services, "service"), (contents.folders, "folder"))
                     if number
                 ]
                 raise InUse(f"project {project.name} still has {' and '.join(has)}; delete what is in it first")

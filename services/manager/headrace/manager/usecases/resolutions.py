@@ -5,33 +5,46 @@ It runs the checks that create and update run, gathers what they find, and write
 
 from __future__ import annotations
 
-from headrace.common.contracts.http.resolutions import Effect, ResolutionProblem, ResolutionView, Resolve
+import asyncio
+
+from headrace.common.contracts.http.resolutions import (
+    Effect,
+    ReplicasFit,
+    ResolutionProblem,
+    ResolutionView,
+    Resolve,
+)
 from headrace.common.contracts.http.services import CreateService, UpdateService
 from headrace.common.contracts.problems import Conflict
 from headrace.common.db.pool import Connection, Pool
+from headrace.common.runtime.clock import Clock
 from headrace.manager.domain import quota
 from headrace.manager.domain.access import Actor
 from headrace.manager.domain.entity_tags import tag_of_service
 from headrace.manager.domain.records.projects import group_of
 from headrace.manager.domain.records.services import ServiceFacts
-from headrace.manager.domain.variants.resolved_spec import Resolution
+from headrace.manager.domain.replicas_fit import replicas_fit
+from headrace.manager.domain.variants.resolved_spec import Resolution, ResolvedSpec
 from headrace.manager.store import folders, revisions, services, traffic
 from headrace.manager.usecases.context import project_for, service_for
 from headrace.manager.usecases.drafts import Drafts, quota_needs, same_revision
 from headrace.manager.usecases.findings import Findings
+from headrace.manager.usecases.known_machines import KnownMachines
 from headrace.manager.usecases.service_bodies import check_rollout
 from headrace.manager.usecases.services import Services
-from headrace.manager.views.resolutions import live_changes, problem_views, quota_view, spec_changes
+from headrace.manager.views.resolutions import fit_view, live_changes, problem_views, quota_view, spec_changes
 from headrace.manager.views.revisions import effective_view
 
 
 class Resolutions:
     """Use case of the dry run."""
 
-    def __init__(self, pool: Pool, drafts: Drafts, services: Services) -> None:
+    def __init__(self, pool: Pool, drafts: Drafts, services: Services, machines: KnownMachines, utc: Clock) -> None:
         self._pool = pool
         self._drafts = drafts
         self._services = services
+        self._machines = machines
+        self._utc = utc
 
     async def resolve(self, actor: Actor, asked: Resolve) -> ResolutionView:
         """Return what the request comes to, with all of its problems.
@@ -48,10 +61,9 @@ class Resolutions:
         findings = Findings(gather=True)
         project, resolution = await self._drafts.creation(actor, new, findings)
         spec = resolution.spec if resolution else None
+        group = group_of(new.resource_group, project)
         async with self._pool.acquire() as con, con.transaction(readonly=True):
-            needs = await self._drafts.check_room(
-                con, project, group_of(new.resource_group, project), new.replicas, spec, findings
-            )
+            needs = await self._drafts.check_room(con, project, group, new.replicas, spec, findings)
             if await traffic.service_has(con, new.name):
                 findings.add(services.name_taken(new.name), "name")
             for name in await traffic.names_taken(con, project.id, [new.name, *new.models]):
@@ -62,6 +74,8 @@ class Resolutions:
                 findings.add(services.port_taken(new.endpoint_port))
             names = await folders.names(con, [mount.folder_id for mount in spec.mounts]) if spec else {}
             note = await self._services.slots_note(con, spec.slots) if spec else None
+        problems = _views(findings)
+        may_use = not any(problem.field == "resource_group" for problem in problems)
         return ResolutionView(
             service=new.name,
             project=project.name,
@@ -70,7 +84,8 @@ class Resolutions:
             effective=effective_view(resolution.spec, names, resolution.metadata) if resolution else None,
             origins=dict(resolution.origins) if resolution else {},
             quota=tuple(map(quota_view, needs)),
-            problems=_views(findings),
+            fit=await self._fit(spec if may_use else None, group, new.replicas),
+            problems=problems,
             note=note,
         )
 
@@ -109,6 +124,8 @@ class Resolutions:
         view = effective_view(after.spec, names, after.metadata)
         live = live_changes(service, change)
         effect: Effect = "rollout" if rolls_out else "live" if live else "nothing"
+        starting = max(0, wanted - service.wanted) + (1 if rolls_out and wanted else 0)
+        judged = after.spec if facts.running and not failed else None
         return ResolutionView(
             service=service.name,
             project=facts.project,
@@ -119,10 +136,18 @@ class Resolutions:
             live=live,
             rolls_out=spec_changes(before_view, view) if rolls_out else (),
             quota=tuple(map(quota_view, needs)),
+            fit=await self._fit(judged, service.resource_group, starting),
             problems=_views(findings),
             etag=tag_of_service(facts),
             note=note,
         )
+
+    async def _fit(self, spec: ResolvedSpec | None, resource_group: str, replicas: int) -> ReplicasFit | None:
+        """Return how many of the replicas that would start would be placed now."""
+        if spec is None or not replicas:
+            return None
+        machines = await self._machines.read()
+        return fit_view(await asyncio.to_thread(replicas_fit, machines, spec, resource_group, replicas, self._utc()))
 
     async def _current(self, con: Connection, facts: ServiceFacts) -> Resolution:
         """Return the current revision's, with origins."""

@@ -10,9 +10,10 @@ from uuid import UUID
 from headrace.common.contracts.ids import ProjectId
 from headrace.common.contracts.problems import NotFound
 from headrace.common.db.pool import Connection, Pool, transaction
-from headrace.manager.domain import storage_usage
+from headrace.manager.domain import object_limits, storage_usage
 from headrace.manager.domain.object_limits import ObjectLimits
 from headrace.manager.domain.records.folders import Folder
+from headrace.manager.domain.records.projects import Project
 from headrace.manager.domain.storage_usage import StorageChange, StorageUsage
 from headrace.manager.store import folders, projects
 
@@ -30,6 +31,13 @@ class StorageAccount:
         Raises QuotaExceeded when `more` exceeds its quota, NotFound when it is gone.
         """
         await self._grant(con, project_id, more, StorageUsage())
+
+    async def check_folders(self, con: Connection, project: Project) -> None:
+        """Raise Conflict when the project, which the caller has locked, can have no further folder."""
+        has = await projects.in_use(con, project.id)
+        what = f"folders ({has.trashed} of them in the trash)" if has.trashed else "folders"
+        most = self._limits.folders_per_project
+        object_limits.check(f"project {project.name}", what, has.folders + has.trashed, most)
 
     async def reserve(
         self, folder: Folder, reservation: UUID, needed: StorageUsage, *, step: StorageUsage

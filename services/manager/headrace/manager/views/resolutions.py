@@ -10,12 +10,14 @@ from pydantic import BaseModel
 
 from headrace.common.contracts import stored
 from headrace.common.contracts.cors import Cors
-from headrace.common.contracts.http.resolutions import QuotaNeed, ResolutionProblem, ValueChange
+from headrace.common.contracts.http.resolutions import QuotaNeed, ReplicasFit, ResolutionProblem, ValueChange
 from headrace.common.contracts.http.revisions import EffectiveSpec
 from headrace.common.contracts.http.services import UpdateService
 from headrace.common.contracts.messages.routes import Balance, Limits, RateLimits
 from headrace.common.contracts.problems import Problem, QuotaExceeded
+from headrace.common.contracts.reasons import Reason
 from headrace.common.contracts.rollout import Rollout
+from headrace.manager.domain import replicas_fit
 from headrace.manager.domain.quota import Need
 from headrace.manager.domain.records.services import Service
 
@@ -70,6 +72,12 @@ def _place(error: Mapping[str, Any]) -> str:
 def quota_view(need: Need) -> QuotaNeed:
     """Return what is needed of one slot."""
     return QuotaNeed(slot=need.slot, needed=need.asked, used=need.used, limit=need.limit, left=need.left)
+
+
+def fit_view(found: replicas_fit.ReplicasFit) -> ReplicasFit:
+    """Return how many replicas would be placed."""
+    reason = None if found.unplaced is None else Reason.of(found.unplaced.code, found.unplaced.text)
+    return ReplicasFit(replicas=found.asked, placed=found.placed, reason=reason)
 
 
 def spec_changes(before: EffectiveSpec, after: EffectiveSpec) -> tuple[ValueChange, ...]:

@@ -13,7 +13,13 @@ from headrace.cli.errors import ExitCode
 from headrace.cli.output import Columns
 from headrace.cli.session import Session
 from headrace.cli.text import cell, slots
-from headrace.common.contracts.http.resolutions import QuotaNeed, ResolutionProblem, ResolutionView, ValueChange
+from headrace.common.contracts.http.resolutions import (
+    QuotaNeed,
+    ReplicasFit,
+    ResolutionProblem,
+    ResolutionView,
+    ValueChange,
+)
 from headrace.common.contracts.slots import SIZES
 from headrace.common.text.counting import count
 
@@ -66,12 +72,24 @@ def show_resolution(session: Session, found: ResolutionView) -> None:
             output.table(found.quota, _QUOTA, empty="")
         if found.note is not None:
             output.note(f"note: {found.note.text}")
-        for line in _problem_lines(found.problems):
+        for line in (*_fit_lines(found.fit), *_problem_lines(found.problems)):
             output.line(line)
         if found.etag and not found.problems:
             output.line(f"to change the service as it is now, or not at all: --if-match {found.etag}")
     if found.problems:
         raise typer.Exit(ExitCode.FAILED)
+
+
+def _fit_lines(fit: ReplicasFit | None) -> list[str]:
+    """Return whether the replicas that would start would be placed now."""
+    if fit is None:
+        return []
+    what = count(fit.replicas, "replica")
+    return [
+        f"fits now: {what} would be placed"
+        if fit.reason is None
+        else f"fits now: {fit.placed} of {what} would be placed; {fit.reason.text}"
+    ]
 
 
 def _problem_lines(problems: tuple[ResolutionProblem, ...]) -> list[str]:

@@ -38,6 +38,29 @@ class FolderView(View):
     """Model URI whose files it holds: imports alone change it, and it leaves when nothing needs it."""
 
 
+class TrashedFolderView(View):
+    """A deleted folder that can be restored. It counts for the project's quota."""
+
+    id: FolderId
+    name: str
+    project_id: ProjectId
+    usage_mode: UsageMode
+    stored_bytes: NonNegativeInt
+    stored_files: NonNegativeInt
+    """Files and directories."""
+    deleted_at: AwareDatetime
+    deleted_by: str
+    purged_at: AwareDatetime
+    """When it is removed for good."""
+
+
+class RestoreFolder(Body):
+    """How a deleted folder comes back."""
+
+    name: Slug | None = None
+    """Another name than it had, for where that was given to another folder."""
+
+
 class FileView(View):
     """A file or directory in a folder, on request also a link or special file; `path` is relative to the folder."""
 
@@ -46,6 +69,8 @@ class FileView(View):
     """Links and special files (pipes, sockets, devices), which containers may leave, are neither read nor followed."""
     size_bytes: NonNegativeInt
     modified_at: AwareDatetime
+    etag: str | None = None
+    """Entity tag of a file's content, in answers about one file."""
 
 
 _Path = Annotated[str, StringConstraints(min_length=1, max_length=4096)]

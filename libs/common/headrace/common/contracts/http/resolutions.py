@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import PlainSerializer, StringConstraints, model_validator
+from pydantic import NonNegativeInt, PlainSerializer, StringConstraints, model_validator
 
 from headrace.common.contracts.http.page import Body, View
 from headrace.common.contracts.http.revisions import EffectiveSpec
@@ -79,6 +79,21 @@ class QuotaNeed(View):
     """What is left with it; negative: it is refused."""
 
 
+class ReplicasFit(View):
+    """Whether the replicas that would start would be placed now, by the search of placement, as if nobody else waited. Nothing
+    is reserved.
+
+    A rollout of a service that fills its machines makes room by its own replicas (`max_unavailable`); that is not counted.
+    """
+
+    replicas: NonNegativeInt
+    """That would start: all of a new service; the further ones of a change, and the first of a new revision."""
+    placed: NonNegativeInt
+    """How many of them would be placed."""
+    reason: Annotated[Reason, said_of("placement")] | None = None
+    """Why the others would wait, machine by machine."""
+
+
 class ResolutionView(View):
     """What a request comes to. Without `problems` it would be done as it stands, if nothing changes meanwhile."""
 
@@ -98,6 +113,8 @@ class ResolutionView(View):
     rolls_out: tuple[ValueChange, ...] = ()
     """Changes of the effective spec, for which replicas are replaced."""
     quota: tuple[QuotaNeed, ...] = ()
+    fit: ReplicasFit | None = None
+    """None where no replica would start, or the spec cannot be resolved."""
     problems: tuple[ResolutionProblem, ...] = ()
     """All that is wrong, the first 20 of each file."""
     etag: str = ""

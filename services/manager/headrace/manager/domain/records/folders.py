@@ -27,6 +27,16 @@ class Folder:
 
 
 @dataclass(frozen=True)
+class TrashedFolder:
+    """A deleted folder that can be restored, and what it counts for."""
+
+    folder: Folder
+    trashed_at: datetime
+    trashed_by: str
+    usage: StorageUsage
+
+
+@dataclass(frozen=True)
 class DueFolder:
     """A folder due for measuring: its counted usage, and the totals ever added and removed."""
 

@@ -37,6 +37,16 @@ def group_of(asked: str | None, project: Project) -> str:
 
 
 @dataclass(frozen=True)
+class ProjectContents:
+    """How many services and folders a project has."""
+
+    services: int
+    folders: int
+    trashed: int
+    """Deleted folders that can be restored."""
+
+
+@dataclass(frozen=True)
 class ProjectCapacity:
     """Quota, counts and resource group of a project, which decide whether it takes another service."""
 
