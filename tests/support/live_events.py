@@ -14,7 +14,7 @@ from tests.support.api import Api
 
 @dataclass(frozen=True)
 class Seen:
-    """One event. A comment has no name."""
+    """One event."""
 
     name: str
     data: Any = None
@@ -33,7 +33,7 @@ class LiveStream:
         self._lines = lines
 
     async def next(self) -> Seen:
-        """Return the next event or comment."""
+        """Return the next event."""
         seen: dict[str, str] = {}
         async with asyncio.timeout(30):
             while line := await anext(self._lines):

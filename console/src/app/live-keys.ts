@@ -10,6 +10,7 @@ const KEYS: Record<string, readonly (readonly string[])[]> = {
   client: [["access"]],
   rule: [["scaling"]],
   secret: [["secrets"]],
+  "resource-group": [["machines"]],
 };
 
 /** Return the query keys that a change concerns; of a kind that this page does not know, none. */

@@ -8,6 +8,7 @@
 import type { QueryClient } from "@tanstack/react-query";
 import { keysOf } from "@/app/live-keys";
 import { type LiveState, setLiveState } from "@/app/live-state";
+import { noteVersion } from "@/app/version";
 import { Batched } from "@/lib/batched";
 
 const CHANNEL = "headrace-live";
@@ -99,6 +100,7 @@ class Live {
     source.onopen = () => this.heard();
     source.addEventListener("ready", (event) => {
       this.remember(event);
+      noteVersion((JSON.parse((event as MessageEvent<string>).data) as { version: string }).version);
       this.tell({ kind: "live" });
     });
     source.addEventListener("reset", (event) => {
@@ -113,7 +115,12 @@ class Live {
       this.apply(change);
       this.channel.postMessage({ type: "change", change } satisfies Told);
     });
-    source.addEventListener("alive", () => this.heard());
+    source.addEventListener("alive", (event) => this.remember(event));
+    source.addEventListener("end", () => {
+      this.tell({ kind: "polling", why: "closed" }); // why is what the next request is refused with
+      this.later();
+      this.readAll();
+    });
     source.onerror = () => {
       this.tell({ kind: "polling", why: "closed" });
       if (source.readyState === EventSource.CLOSED) this.later();

@@ -5,6 +5,7 @@ import { useEffect, useRef, useState } from "react";
 import { LiveBadge } from "@/app/live-badge";
 import { useLogin } from "@/app/login-gate";
 import { PAGES } from "@/app/rail";
+import { UpdateNotice } from "@/app/update-notice";
 import { UserMenu } from "@/app/user-menu";
 import { useT } from "@/i18n";
 import { IconButton } from "@/ui/button";
@@ -37,6 +38,7 @@ export function Shell() {
           <img src={icon} width={22} height={22} alt="" />
           Headrace
         </Link>
+        <UpdateNotice />
         <LiveBadge />
         <UserMenu />
       </header>

@@ -20,7 +20,7 @@ from headrace.sdk.transport import Transport
 
 Event: TypeAlias = LiveChange | LiveReset | LiveReady
 SILENCE_S: Final = 40.0
-"""A stream that is silent for so long is lost: comments come every 15 s."""
+"""A stream that is silent for so long is lost: `alive` comes every 15 s."""
 _LINE_BYTES: Final = 64 * 1024
 _MODELS: Final[dict[str, type[BaseModel]]] = {
     "change": LiveChange,
@@ -118,7 +118,7 @@ class EventStream(AbstractContextManager["EventStream"], Iterator[Event]):
 
 
 def _event(fields: dict[str, str]) -> Event | LiveEnd | None:
-    """Return the event; None for a comment, and for a kind of a later version."""
+    """Return the event; None for `alive`, and for a kind of a later version."""
     model = _MODELS.get(fields.get("event", ""))
     if model is None:
         return None

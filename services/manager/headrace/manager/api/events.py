@@ -17,7 +17,7 @@ from headrace.manager.usecases.followers import End, Follower, Ready, Told
 from headrace.manager.views.live_events import live_change
 
 routes = Routes("operation")
-COMMENT_S: Final = 15.0
+ALIVE_S: Final = 15.0
 """How often a stream that has nothing to tell says that it lives."""
 TAKES_S: Final = 20.0
 """Longest time in which a reader takes what it was sent; what is on its way to it is at most 256 KiB then."""
@@ -45,7 +45,7 @@ class LiveQuery(Query):
     headers=(Header("Last-Event-ID", "Id of the last event that is known; it wins over `since`."),),
     replies={
         200: Reply(
-            "Server-sent events: `change` (LiveChange), `ready` (LiveReady), `reset` (LiveReset), `end` (LiveEnd).",
+            "Server-sent events: `change` (LiveChange), `ready` (LiveReady), `reset` (LiveReset), `end` (LiveEnd), `alive`.",
             media_type="text/event-stream",
         )
     },
@@ -55,7 +55,7 @@ async def follow_events(call: Call) -> web.StreamResponse:
     """Follow what changes: services, folders, tokens and all else that the caller may see, as server-sent events.
 
     A change says what changed and nothing of how it is now: read it. A thing is told of at most four times a second. `reset`:
-    changes may have been missed, read everything again. Comments come every 15 s.
+    changes may have been missed, read everything again. `alive` comes after 15 s without another event.
     """
     asked = call.query(LiveQuery)
     last_id = call.request.headers.get("Last-Event-ID") or asked.since
@@ -69,7 +69,7 @@ async def _stream(request: web.Request, follower: Follower, *, follow: bool) -> 
     )
     response.headers["Cache-Control"] = "no-store"
     await response.prepare(request)
-    data, last_id, ready = _RETRY, follower.id, False
+    data, ready = _RETRY, False
     while True:
         try:
             async with asyncio.timeout(TAKES_S):
@@ -81,11 +81,10 @@ async def _stream(request: web.Request, follower: Follower, *, follow: bool) -> 
         if follower.over or (ready and not follow):
             await response.write_eof()
             return response
-        told = await follower.next(COMMENT_S)
+        told = await follower.next(ALIVE_S)
         data = b"".join(_event(event_id, one) for event_id, one in told)
-        if not told:  # browsers keep the id, also of an event that tells nothing
-            data = b":\n\n" if last_id == follower.id else f":\nid: {follower.id}\n\n".encode()
-        last_id = follower.id
+        if not told:  # an event and no comment: browsers show comments to no script
+            data = f"id: {follower.id}\nevent: alive\ndata: {{}}\n\n".encode()
         ready = ready or any(isinstance(one, Ready) for _, one in told)
 
 
