@@ -475,3 +475,49 @@ async def test_the_command_line_logs_in_by_password_changes_it_and_logs_out(
     await program.call("GET", "/v1/whoami", expect=401)
     await program.close()
     assert await api.pool.fetchval("select count(*) from logins") == 0
+
+
+async def test_a_disabled_user_is_refused_at_once_everywhere_and_what_the_user_owns_stays(api: ManagerApi) -> None:
+    call = api.admin.call
+    ann = await api.user("ann", default="member")
+    await ann.call("POST", "/v1/services", {"name": "hers", "runtime": "cmd", "image": "img", "replicas": 0})
+    await call("PUT", "/v1/users/ann/password", {"password": PASSWORD})
+    by_password = {"user": "ann", "password": PASSWORD, "token": True}
+    http = httpx.AsyncClient(verify=False, base_url=api.url, timeout=60)
+    token = (await http.post("/v1/login", json=by_password)).json()["token"]
+    login = Api(api.url, token)
+    await login.call("GET", "/v1/whoami")
+    code = (await ann.call("POST", "/v1/login-codes"))["code"]
+    seen = await call("PATCH", "/v1/users/ann", {"disabled": True})
+    assert (seen["disabled"], seen["disabled_at"] is not None) == (True, True)
+    said = "this user is disabled; an operator can end that"
+    assert (await ann.call("GET", "/v1/whoami", expect=401))["detail"] == said
+    await login.call("GET", "/v1/whoami", expect=401)
+    for body in (by_password, {"code": code, "token": True}, {"key": ann.key, "token": True}):
+        refused = await http.post("/v1/login", json=body)
+        assert refused.status_code == 401, body
+    wrong = await http.post("/v1/login", json={**by_password, "password": "another password"})
+    assert wrong.json()["detail"] == "this name and password are not known", (
+        "only who knows it hears that it is disabled"
+    )
+    failed = (await call("GET", "/v1/audit?action=login.failed"))["items"]
+    assert [event["details"]["why"] for event in failed].count("disabled") == 2
+    assert (await call("GET", "/v1/services/hers"))["created_by"] == "ann"
+    again = await call("PATCH", "/v1/users/ann", {"disabled": True})
+    assert again["disabled_at"] == seen["disabled_at"], "since the first time"
+    await call("PATCH", "/v1/users/ann", {"operator": True})
+    assert [user["disabled"] for user in (await call("GET", "/v1/users"))["items"] if user["name"] == "ann"] == [True]
+    for change in ({"disabled": True}, {"operator": False}):
+        last = await call("PATCH", "/v1/users/admin", change, expect=409)
+        assert "admin is the last operator" in last["detail"], "ann cannot act"
+    await call("PATCH", "/v1/users/ann", {"disabled": None})
+    await ann.call("GET", "/v1/whoami")
+    await login.call("GET", "/v1/whoami", expect=401)
+    await call("PATCH", "/v1/users/admin", {"disabled": True})
+    await call("GET", "/v1/whoami", expect=401)
+    first = (await ann.call("GET", "/v1/audit?action=user.updated"))["items"][-1]
+    assert first["details"] == {"user": "ann", "ended_logins": 1}
+    assert (first["before"]["disabled_at"], first["after"]["disabled_at"]) == (None, seen["disabled_at"])
+    for client in (ann, login):
+        await client.close()
+    await http.aclose()

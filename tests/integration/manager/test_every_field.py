@@ -292,7 +292,10 @@ RESOURCES: Final[Mapping[str, Resource]] = {
         "/v1/users",
         lambda client, name, body: client.users.update(name, body),
         ("user", "update", "{0}"),
-        {"operator": Field(True, ("--operator",), unset("operator"), False)},
+        {
+            "operator": Field(True, ("--operator",), unset("operator"), False),
+            "disabled": Field(True, ("disable", "--yes"), ("enable",), False),
+        },
     ),
     "key": Resource(
         CreateKey,
@@ -585,7 +588,7 @@ async def _walk(
 
 def _typed(words: list[str], thing: str, flags: tuple[str, ...]) -> list[str]:
     """Return a command line; some fields have a command of their own."""
-    if flags[0] in {"traffic", "move"}:
+    if flags[0] in {"traffic", "move", "disable", "enable"}:
         return [words[0], flags[0], thing, *flags[1:]]
     return [*words, *flags]
 

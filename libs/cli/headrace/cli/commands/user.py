@@ -7,17 +7,19 @@ from typing import Annotated
 import typer
 
 from headrace.cli.command import Commands, changing, commands
-from headrace.cli.commands.flags import User
+from headrace.cli.commands.flags import User, Yes, confirmed
 from headrace.cli.commands.unset import emptied, unset_flag
 from headrace.cli.output import Columns
 from headrace.cli.parsing import usage
 from headrace.cli.session import Session
+from headrace.cli.text import cell
 from headrace.common.contracts.http.users import CreateUser, UpdateUser, UserView
 
 _COLUMNS: Columns[UserView] = (
     ("NAME", lambda u: u.name),
     ("OPERATOR", lambda u: u.operator),
     ("PASSWORD", lambda u: u.has_password),
+    ("DISABLED", lambda u: u.disabled),
     ("CREATED", lambda u: u.created_at),
     ("ID", lambda u: u.id),
 )
@@ -31,6 +33,8 @@ def register(app: Commands) -> None:
             "create": create,
             "ls": ls,
             "update": update,
+            "disable": disable,
+            "enable": enable,
         },
     )
 
@@ -70,5 +74,25 @@ def update(
         given["operator"] = operator
     if not given:
         raise usage("found nothing to change; allowed: --operator, --no-operator, --unset")
-    found = session.client.users.update(user, UpdateUser.model_validate(given))
-    session.output.facts(found, (("name", found.name), ("id", found.id), ("operator", found.operator)))
+    _show(session, session.client.users.update(user, UpdateUser.model_validate(given)))
+
+
+@changing
+def disable(session: Session, user: User, yes: Yes = False) -> None:
+    """Refuse a user's keys, password and logins (operators), from the next request on. What the user owns stays."""
+    confirmed(
+        f"disable the user {user}? keys and logins are refused at once; services, folders and tokens stay", yes=yes
+    )
+    _show(session, session.client.users.update(user, UpdateUser(disabled=True)))
+
+
+@changing
+def enable(session: Session, user: User) -> None:
+    """Let a disabled user in again (operators): keys and password are good as before, logins have ended."""
+    _show(session, session.client.users.update(user, UpdateUser(disabled=False)))
+
+
+def _show(session: Session, user: UserView) -> None:
+    since = f"yes, since {cell(user.disabled_at)}" if user.disabled else "no"
+    facts = (("name", user.name), ("id", user.id), ("operator", user.operator), ("disabled", since))
+    session.output.facts(user, facts)

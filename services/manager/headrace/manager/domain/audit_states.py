@@ -39,6 +39,7 @@ class UserState(State):
 
     name: str
     operator: bool
+    disabled_at: datetime | None = None
 
 
 class PasswordState(State):

@@ -93,8 +93,8 @@ def tag_of_key(key: Key) -> str:
 
 
 def tag_of_user(user: User) -> str:
-    """Return the tag of a user: whether it is an operator."""
-    return _tag(user.id, user.operator)
+    """Return the tag of a user: whether it is an operator, and disabled."""
+    return _tag(user.id, user.operator, user.disabled_at)
 
 
 def _tag(*facts: object) -> str:

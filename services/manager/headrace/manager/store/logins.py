@@ -93,6 +93,11 @@ async def take_code(con: Connection, code_id: UUID) -> StoredCode | None:
     return StoredCode(row["secret_hash"], row["expired"], row["key_id"], user_of(row)) if row else None
 
 
+async def delete_codes(con: Connection, user_id: UserId) -> None:
+    """Delete the user's one-time codes."""
+    await con.execute(SQL.delete_codes, user_id)
+
+
 async def count_codes(con: Connection, user_id: UserId) -> int:
     """Return the number of the user's codes that have not expired."""
     return int(await con.fetchval(SQL.count_codes, user_id))

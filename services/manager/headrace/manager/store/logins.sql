@@ -10,7 +10,7 @@ returning id, method, form, source_address, user_agent, key_id, created_at, last
 select l.secret_hash, l.form, l.key_id, k.expires_at, coalesce(k.read_only, false) as read_only, k.project_ids,
        l.ends_at <= now() or l.last_used_at + $2::interval <= now() or coalesce(k.expires_at <= now(), false) as over,
        l.last_used_at < now() - interval '1 minute' as stale,
-       u.id, u.name, u.operator, u.created_at
+       u.id, u.name, u.operator, u.created_at, u.disabled_at
 from logins l join users u on u.id = l.user_id left join api_keys k on k.id = l.key_id where l.id = $1
 
 -- name: touch
@@ -44,14 +44,14 @@ insert into login_codes (id, user_id, secret_hash, key_id, expires_at) values ($
 -- The code is gone, whatever comes of it: it is good for one try.
 with taken as (delete from login_codes where id = $1 returning user_id, secret_hash, key_id, expires_at)
 select t.secret_hash, t.key_id, t.expires_at <= now() or coalesce(k.expires_at <= now(), false) as expired,
-       u.id, u.name, u.operator, u.created_at, exists (select 1 from passwords p where p.user_id = u.id) as has_password
+       u.id, u.name, u.operator, u.created_at, u.disabled_at, exists (select 1 from passwords p where p.user_id = u.id) as has_password
 from taken t join users u on u.id = t.user_id left join api_keys k on k.id = t.key_id
 
 -- name: count_codes
 select count(*) from login_codes where user_id = $1 and expires_at > now()
 
 -- name: password
-select u.id, u.name, u.operator, u.created_at, p.hash is not null as has_password, p.hash
+select u.id, u.name, u.operator, u.created_at, u.disabled_at, p.hash is not null as has_password, p.hash
 from users u left join passwords p on p.user_id = u.id where u.name = $1
 
 -- name: put_password
@@ -74,3 +74,6 @@ returning attempts, extract(epoch from began_at + $2::interval - now())::double 
 
 -- name: take_back_try
 update login_attempts set attempts = attempts - 1 where subject = $1 and attempts > 0
+
+-- name: delete_codes
+delete from login_codes where user_id = $1

@@ -23,7 +23,8 @@ SQL = Queries.beside(__file__)
 
 def user_of(row: Mapping[str, Any]) -> User:
     """Return the user in a row."""
-    return User(row["id"], row["name"], row["operator"], row["created_at"], row.get("has_password", False))
+    has_password = row.get("has_password", False)
+    return User(row["id"], row["name"], row["operator"], row["created_at"], has_password, row["disabled_at"])
 
 
 def limits_of(row: Mapping[str, Any]) -> KeyLimits:
@@ -62,14 +63,14 @@ async def page(con: Connection, *, after: UUID, limit: int) -> list[User]:
 
 
 async def lock_operators(con: Connection) -> list[UserId]:
-    """Lock all operators until the transaction ends, and return them."""
+    """Lock all operators until the transaction ends, and return two of those that are not disabled."""
     await con.execute(SQL.lock_changes)
     return [row["id"] for row in await con.fetch(SQL.operators)]
 
 
-async def update(con: Connection, user_id: UserId, *, operator: bool) -> User:
-    """Update whether the user is an operator."""
-    return user_of(await con.fetchrow(SQL.update, user_id, operator))
+async def update(con: Connection, user_id: UserId, *, operator: bool, disabled: bool) -> User:
+    """Update whether the user is an operator, and disabled; the time since when stays."""
+    return user_of(await con.fetchrow(SQL.update, user_id, operator, disabled))
 
 
 async def insert_key(

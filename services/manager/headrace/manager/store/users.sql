@@ -1,26 +1,28 @@
 -- name: insert
-insert into users (id, name, operator) values ($1, $2, $3) returning id, name, operator, created_at,
+insert into users (id, name, operator) values ($1, $2, $3) returning id, name, operator, created_at, disabled_at,
     exists (select 1 from passwords p where p.user_id = users.id) as has_password
 
 -- name: find
-select id, name, operator, created_at, exists (select 1 from passwords p where p.user_id = users.id) as has_password
+select id, name, operator, created_at, disabled_at, exists (select 1 from passwords p where p.user_id = users.id) as has_password
 from users where id = $1 or name = $2 order by id = $1 desc nulls last limit 1
 
 -- name: lock
 select 1 from users where id = $1 for no key update
 
 -- name: page
-select id, name, operator, created_at, exists (select 1 from passwords p where p.user_id = users.id) as has_password
+select id, name, operator, created_at, disabled_at, exists (select 1 from passwords p where p.user_id = users.id) as has_password
 from users where id > $1 order by id limit $2
 
 -- name: lock_changes
 select pg_advisory_xact_lock(5208208757389214275)
 
 -- name: operators
-select id from users where operator order by id limit 2
+-- Those that can act.
+select id from users where operator and disabled_at is null order by id limit 2
 
 -- name: update
-update users set operator = $2 where id = $1 returning id, name, operator, created_at,
+update users set operator = $2, disabled_at = case when $3 then coalesce(disabled_at, now()) end where id = $1
+returning id, name, operator, created_at, disabled_at,
     exists (select 1 from passwords p where p.user_id = users.id) as has_password
 
 -- name: insert_key
@@ -65,7 +67,7 @@ delete from api_keys where id in (
 -- name: by_key
 select k.secret_hash, k.expires_at, k.read_only, k.project_ids, coalesce(k.expires_at <= now(), false) as expired,
        coalesce(k.last_used_at < now() - interval '1 minute', true) as stale,
-       u.id, u.name, u.operator, u.created_at
+       u.id, u.name, u.operator, u.created_at, u.disabled_at
 from api_keys k join users u on u.id = k.user_id where k.id = $1
 
 -- name: touch_key

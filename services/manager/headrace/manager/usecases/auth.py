@@ -23,6 +23,7 @@ from headrace.manager.signing import Vault
 from headrace.manager.store import logins, users
 
 _NO_HASH: Final = bytes(32)
+DISABLED: Final = "this user is disabled; an operator can end that"
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,8 @@ class Authentication:
                 raise Unauthenticated("this API key is not known")
             if stored.expired:
                 raise Unauthenticated("this API key has expired")
+            if stored.user.disabled_at is not None:
+                raise Unauthenticated(DISABLED)
             if stored.stale:
                 await users.touch_key(con, key_id)
         return actor_of(stored.user, stored.limits, KeyId(key_id), source_address)
@@ -102,6 +105,8 @@ class Authentication:
             matches = self._vault.matches(secret, stored.secret_hash if stored else _NO_HASH)
             if stored is None or not matches or stored.form != form or stored.over:
                 raise Unauthenticated("this login has ended; log in again")
+            if stored.user.disabled_at is not None:
+                raise Unauthenticated(DISABLED)
             if stored.stale:
                 await logins.touch(con, login_id)
         return actor_of(stored.user, stored.limits, stored.key_id, source_address, LoginId(login_id))

@@ -24,7 +24,7 @@ from headrace.manager.domain.records.keys import KeyLimits
 from headrace.manager.domain.records.users import User
 from headrace.manager.signing import Vault
 from headrace.manager.store import logins, projects, users
-from headrace.manager.usecases.auth import Authentication, Presented, actor_of
+from headrace.manager.usecases.auth import DISABLED, Authentication, Presented, actor_of
 from headrace.manager.usecases.context import as_id, make_page, record_of, user_for
 from headrace.manager.usecases.failed_attempts import FailedAttempts
 from headrace.manager.usecases.passwords import Passwords
@@ -88,6 +88,9 @@ class Logins:
         Raises Unauthenticated without saying which part was wrong, TooManyRequests, Unavailable.
         """
         method, found = await self._identify(asked, presented)
+        if found.user.disabled_at is not None:
+            await self._refuse(presented.source_address, method, found.user, "disabled", found.key_id)
+            raise Unauthenticated(DISABLED)
         login_id = LoginId(new_uuid())
         token, secret = LOGIN.new(login_id)
         address = presented.source_address

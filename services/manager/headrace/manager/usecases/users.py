@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from headrace.common.contracts.http.keys import CreateKey, KeyView, NewKey, UpdateKey
@@ -21,7 +22,7 @@ from headrace.manager.domain.records.events import INSTALLATION
 from headrace.manager.domain.records.keys import Key, KeyChange
 from headrace.manager.domain.records.users import User
 from headrace.manager.signing import Vault
-from headrace.manager.store import users
+from headrace.manager.store import logins, users
 from headrace.manager.usecases.context import (
     as_id,
     check_match,
@@ -69,20 +70,29 @@ class Users:
         return make_page(found, limit, user_view, lambda user: user.id)
 
     async def update(self, actor: Actor, reference: str, change: UpdateUser) -> UserView:
-        """Set whether a user is an operator. Raises Forbidden, NotFound, Conflict when no operator would be left."""
+        """Set whether a user is an operator, and whether disabled; who is disabled is refused from the next request on.
+
+        Raises Forbidden, NotFound, Conflict when no operator would be left.
+        """
         operators_only(actor, "change users")
-        operator = bool(change.operator)
+        given = change.model_fields_set
         async with transaction(self._pool) as con:
             operators = await users.lock_operators(con)  # one change at a time, so that one operator is left
             user = await users.find(con, reference)
             if user is None:
                 raise NotFound(f"there is no user {reference}")
             check_match(actor, f"user {user.name}", tag_of_user(user))
-            if not operator and operators == [user.id]:
+            operator = bool(change.operator) if "operator" in given else user.operator
+            disabled = bool(change.disabled) if "disabled" in given else user.disabled_at is not None
+            if operators == [user.id] and (disabled or not operator):
                 raise Conflict(f"{user.name} is the last operator; make another one first")
-            after = await users.update(con, user.id, operator=operator)
+            after = await users.update(con, user.id, operator=operator, disabled=disabled)
+            details: dict[str, Any] = {"user": user.name}
+            if disabled:
+                await logins.delete_codes(con, user.id)
+                details["ended_logins"] = await logins.delete_others(con, user.id, None)
             was, now = UserState.of(user), UserState.of(after)
-            await record_of(con, actor, "user.updated", INSTALLATION, before=was, after=now, user=user.name)
+            await record_of(con, actor, "user.updated", INSTALLATION, before=was, after=now, **details)
         return user_view(after)
 
     async def create_key(self, actor: Actor, reference: str, new: CreateKey) -> NewKey:

@@ -14,6 +14,8 @@ def user_view(user: User) -> UserView:
         name=user.name,
         operator=user.operator,
         has_password=user.has_password,
+        disabled=user.disabled_at is not None,
+        disabled_at=user.disabled_at,
         created_at=user.created_at,
         etag=tag_of_user(user),
     )

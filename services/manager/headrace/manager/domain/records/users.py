@@ -18,3 +18,5 @@ class User:
     created_at: datetime
     has_password: bool = False
     """Where it was asked for."""
+    disabled_at: datetime | None = None
+    """Since when keys, password and logins are refused."""
