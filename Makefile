@@ -1,6 +1,6 @@
 # What people and CI run. Everything sets itself up: `make help` lists the commands.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test unit nightly coverage check format bench bench-proxy compile wheel wheelhouse images chaos chaos-net fuzz lock contracts refusals console console-check console-dev clean
+.PHONY: help setup demo up test unit nightly coverage check format bench bench-proxy compile wheel wheelhouse images chaos chaos-net updates fuzz lock contracts refusals console console-check console-dev clean
 BIN := .venv/bin
 PYTHON3 = $(or $(wildcard $(BIN)/python),python3)
 unexport PYTHONDONTWRITEBYTECODE # else each worker and each service compiles all anew, and each worker rewrites the assertions
@@ -69,6 +69,9 @@ chaos: setup  ## Ten minutes of faults under load, every request accounted for (
 
 chaos-net: setup  ## Thirty rounds of cut, lossy and slow links between hosts, every request accounted for (needs root; ROUNDS=30 SEED=7, ROUND=17: that one alone)
 	@$(BIN)/python -m tests.chaos.network $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SEED),--seed $(SEED)) $(if $(ROUND),--round $(ROUND)) $(ARGS)
+
+updates: setup  ## A hundred updates in a row under load with long streams, every request accounted for (ARGS='--updates 20 --streams 8')
+	@$(BIN)/python -m tests.chaos.updates $(ARGS)
 
 fuzz: setup  ## Fuzz the framing, two processes, 5 million inputs each (FUZZ_RUNS=…; ARGS=short: CI's seeded run)
 	@fuzz/run.sh $(or $(ARGS),long)

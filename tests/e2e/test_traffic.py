@@ -14,6 +14,7 @@ import pytest
 import pytest_asyncio
 import websockets
 
+from tests.chaos.updates import updates_in_a_row
 from tests.support.load import Load
 from tests.support.wait import eventually
 from tests.support.worlds.stack import Stack
@@ -46,6 +47,13 @@ async def test_scaling_1_3_1_under_load_loses_no_request(any_stack: Stack, chat:
             await api.until_healthy(chat, replicas=replicas)
     assert len(load.answers) > 50
     assert load.failures == []
+
+
+async def test_updates_in_a_row_lose_no_request_and_cut_no_stream(stack: Stack) -> None:
+    account = await updates_in_a_row(stack, "updated-in-a-row", updates=3, short=2, streams=2)
+    assert account.wrong == [], account.text()
+    assert (account.updates, account.short["done"] > 20, account.streams["done"] > 1) == (3, True, True), account.text()
+    assert account.receipts["started"] > 0, "streams were open at replicas that left"
 
 
 async def test_a_rolling_update_under_load_loses_no_request(any_stack: Stack, chat: str) -> None:
