@@ -174,6 +174,8 @@ async def of_projects_and_users(walk: Walk) -> None:
     await does("update_resource_preset", "resource-preset.updated", "before after", change, preset="small")
     await does("delete_resource_preset", "resource-preset.deleted", "before", preset="small")
     await does("create_resource_group", "resource-group.created", "after", {"name": "a100"})
+    group: dict[str, Any] = {"group": "a100"}
+    await does("update_resource_group", "resource-group.updated", "before after", {"projects": ["red"]}, **group)
     await does("delete_resource_group", "resource-group.deleted", "before", group="a100")
 
 

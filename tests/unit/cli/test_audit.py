@@ -104,6 +104,7 @@ READING = frozenset(
     {
         "audit",
         "backup",
+        "callers",
         "check",
         "completion",
         "console",
