@@ -31,6 +31,7 @@ NO_RECORD: Final[Mapping[str, str]] = {
     "check_definition": "reads a file, and changes nothing",
     "send_selection": "sends files, and changes nothing",
     "resolve": "says what a change would come to, and changes nothing",
+    "call_service": "calls a service as its clients do, and changes nothing here; the app-proxy's access log has it",
     "create_upload": "the folder changes with the last byte (append_to_upload)",
     "cancel_upload": "the folder has not changed",
     "renew_identity": "a machine signs its own identity anew, each week; it has what it had",
