@@ -99,6 +99,7 @@ def audit(
 def _show(session: Session, entry: AuditEntry) -> None:
     by = [f"key {entry.key or entry.key_id}"] if entry.key_id else []
     by += [f"login {entry.login_id}"] if entry.login_id else []
+    told = entry.before is not None or entry.after is not None
     session.output.facts(
         entry,
         (
@@ -111,10 +112,10 @@ def _show(session: Session, entry: AuditEntry) -> None:
             ("project", entry.project or entry.project_id),
             ("service", entry.service or entry.service_id),
             ("message", entry.message or None),
-            *((name, _value(value)) for name, value in entry.details.items()),
+            *((name, _value(value)) for name, value in entry.details.items() if not (told and isinstance(value, dict))),
         ),
     )
-    if entry.before is None and entry.after is None:
+    if not told:
         return
     before, after = _flat(entry.before or {}), _flat(entry.after or {})
     names = sorted(before.keys() | after.keys())
@@ -125,13 +126,13 @@ def _show(session: Session, entry: AuditEntry) -> None:
 
 
 def _flat(state: dict[str, Any], above: str = "") -> dict[str, str]:
-    """Return the values of a state by their paths; those that are not set are left out."""
+    """Return the values of a state by their paths; what is not set or empty is left out."""
     found: dict[str, str] = {}
     for name, value in state.items():
         path = f"{above}{name}"
-        if isinstance(value, dict) and value:
+        if isinstance(value, dict):
             found |= _flat(value, f"{path}.")
-        elif value is not None:
+        elif value not in (None, "", []):
             found[path] = _value(value)
     return found
 

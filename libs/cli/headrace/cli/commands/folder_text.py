@@ -9,7 +9,7 @@ from typing import Annotated, Final
 import click
 import typer
 
-from headrace.cli.command import Commands, commands
+from headrace.cli.command import Commands, changing, commands
 from headrace.cli.commands.flags import Folder, Project
 from headrace.cli.errors import CliError
 from headrace.cli.session import Session
@@ -35,6 +35,7 @@ def cat(session: Session, folder: Folder, path: TextPath, project: Project = Non
         typer.echo(text, nl=False)
 
 
+@changing
 def edit(session: Session, folder: Folder, path: TextPath, project: Project = None) -> None:
     """Edit a text file of a folder in $EDITOR, or begin a new one.
 

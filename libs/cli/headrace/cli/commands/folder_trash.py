@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from headrace.cli.command import Commands, commands
+from headrace.cli.command import Commands, changing, commands
 from headrace.cli.commands.flags import OfProject, Project, Yes, confirmed
 from headrace.cli.output import Columns
 from headrace.cli.session import Session
@@ -39,6 +39,7 @@ def trash(session: Session, project: OfProject = None) -> None:
     session.output.table(session.client.folders.trash(project=project), _COLUMNS, empty="no deleted folders")
 
 
+@changing
 def restore(
     session: Session,
     folder: Deleted,
@@ -52,6 +53,7 @@ def restore(
     session.output.done(f"restored the folder {restored.name}", folder=restored.name, id=str(restored.id))
 
 
+@changing
 def purge(session: Session, folder: Deleted, project: Project = None, yes: Yes = False) -> None:
     """Remove a deleted folder and its files for good."""
     confirmed(f"remove the deleted folder {folder} and all its files for good?", yes=yes)
