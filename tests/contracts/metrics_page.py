@@ -42,6 +42,7 @@ LABELS: Final[Mapping[str, str]] = {
     "status": "one of " + ", ".join(f"`{status}`" for status in get_args(SessionStatus) if status != "ended"),
     "reason of headrace_manager_ended_followers_total": "`too-slow`: the reader took less than there was; `no-access`: its key or"
     " login ended, or it may not see the project any more; `stopping`: the manager stopped",
+    "outcome of headrace_manager_webhook_deliveries_total": "`delivered`, `failed`",
     "cause": "`exited`: its container; `unhealthy`: it failed its health checks, and was replaced",
     "kind": "one of " + ", ".join(f"`{kind}`" for kind in sorted({*get_args(retention.Kind), "leftovers"})),
     "outcome of headrace_manager_measured_folders_total": "`as-counted`, `corrected`; `busy`: it changed meanwhile, and is"
@@ -82,6 +83,8 @@ WATCH: Final[Mapping[str, str]] = {
     "headrace_http_request_seconds": "5xx; the 99th percentile above 1 s (downloads and log streams take longer)",
     "headrace_http_certificate_expiry_timestamp_seconds": "less than two weeks away",
     "headrace_manager_followers": "near 1,500, its bound: further ones are refused (503)",
+    "headrace_manager_webhook_deliveries_total": "all `failed`: the way out of the managers is closed; some: `headrace webhook ls`"
+    " of each project",
     "headrace_manager_ended_followers_total": "`too-slow` again and again: readers or their network cannot keep up",
     "headrace_build_info": "several versions for longer than an upgrade takes (`headrace status` names them)",
     "headrace_bus_messages_total": "no `in` for a minute: the service hears nothing",

@@ -65,6 +65,8 @@ USED = """
 insert into request_usage select date_trunc('hour', now()), id, revision_id, 'public', id, project_id, null, 1, 0, 0, 1, 1, 0, 0, now() from services
 """
 BODIES = {
+    "create_webhook": {"name": "x", "url": "https://hooks.example.com/in", "secret": "x"},
+    "update_webhook": {"enabled": False},
     "put_secret": {"value": "x"},
     "resolve": {"service": "red-service", "update": {"replicas": 2}},
     "check_definition": {"path": "model-definition.yaml", "text": "models: []"},
@@ -182,6 +184,9 @@ async def test_two_projects_do_not_see_each_other_on_any_route(api: ManagerApi) 
     revocation = await red.call("DELETE", f"/v1/services/red-service/tokens/{spent['id']}")
     rule = await red.call("POST", "/v1/services/red-service/rules", BODIES["add_rule"])
     await red.call("PUT", "/v1/projects/red/secrets/hub-token", {"value": "a secret line"})
+    await red.call("PUT", "/v1/projects/red/secrets/key", {"value": "k" * 24})
+    hook = {"name": "red-hook", "url": "https://hooks.example.com/in", "secret": "key"}
+    await red.call("POST", "/v1/projects/red/webhooks", hook)
     size = await red.call("POST", "/v1/resource-presets", {"name": "red-size", "project": "red", "slots": {"cpu": 1}})
     run = await red.call("POST", "/v1/validations", {"runtime": "cmd"})
     upload = (await ask(red.http, "POST", f"/v1/folders/{folder}/uploads")).headers["Location"].rpartition("/")[2]
@@ -207,6 +212,7 @@ async def test_two_projects_do_not_see_each_other_on_any_route(api: ManagerApi) 
         "name": ("agent-1",),
         "join_token": (str(replica),),
         "secret": ("hub-token",),
+        "webhook": ("red-hook",),
         "preset": ("red-size", size["id"]),
         "group": ("default",),
     }

@@ -170,8 +170,15 @@ async def of_projects_and_users(walk: Walk) -> None:
     await does("update_key", "key.updated", "before after", {"name": "l"}, **places, refused=other)
     await does("delete_key", "key.deleted", "before", **places, refused=other)
     secret: dict[str, Any] = {"project": "blue", "secret": "hub"}
-    walk.secrets.append("a secret value")
-    await does("put_secret", "secret.created", "after", {"value": "a secret value"}, **secret)
+    walk.secrets.append("a secret value of 24 bytes")
+    await does("put_secret", "secret.created", "after", {"value": "a secret value of 24 bytes"}, **secret)
+    which: dict[str, Any] = {"project": "blue", "webhook": "hook"}
+    hook = {"name": "hook", "url": "https://hooks.example.com/a-secret-path", "secret": "hub"}
+    walk.secrets.append("a-secret-path")
+    await does("create_webhook", "webhook.created", "after", hook, project="blue")
+    await does("update_webhook", "webhook.updated", "before after", {"kinds": ["service.*"]}, **which)
+    await does("test_webhook", "webhook.tested", "before after", **which)
+    await does("delete_webhook", "webhook.deleted", "before", **which)
     await does("delete_secret", "secret.deleted", "before", **secret)
     preset = {"name": "small", "slots": {"cpu": 1}}
     await does("create_resource_preset", "resource-preset.created", "after", preset)

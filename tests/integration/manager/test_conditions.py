@@ -26,6 +26,7 @@ CHANGES: Final[dict[str, tuple[str, dict[str, Any]]]] = {
     "/v1/services/echo": ("PATCH", {"description": "new"}),
     "/v1/projects/p": ("PATCH", {"description": "new"}),
     "/v1/resource-presets/small": ("PATCH", {"slots": {"cpu": 2}}),
+    "/v1/projects/default/webhooks/hook": ("PATCH", {"kinds": ["service.*"]}),
     "/v1/projects/default/secrets/hub": ("PUT", {"value": "new"}),
     "/v1/agents/agent-1": ("PATCH", {"addresses": ["10.0.0.9"]}),
     "/v1/services/echo/tokens": ("PATCH", {"name": "new"}),
@@ -48,6 +49,9 @@ async def prepared(api: ManagerApi) -> None:
     await call("POST", "/v1/projects", {"name": "p"})
     await call("POST", "/v1/resource-presets", {"name": "small", "slots": {"cpu": 1}})
     await call("PUT", "/v1/projects/default/secrets/hub", {"value": "hf"})
+    await call("PUT", "/v1/projects/default/secrets/key", {"value": "k" * 24})
+    hook = {"name": "hook", "url": "https://hooks.example.com/in", "secret": "key"}
+    await call("POST", "/v1/projects/default/webhooks", hook)
     await api.machine("agent-1")
     await api.user("ann")
     for path in ("/v1/services/echo/tokens", "/v1/projects/default/tokens"):

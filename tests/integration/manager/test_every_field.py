@@ -48,6 +48,7 @@ from headrace.common.contracts.http.services import CreateService, UpdateService
 from headrace.common.contracts.http.tokens import CreateToken, UpdateCaller, UpdateToken
 from headrace.common.contracts.http.users import CreateUser, UpdateUser
 from headrace.common.contracts.http.validations import StartValidation
+from headrace.common.contracts.http.webhooks import CreateWebhook, UpdateWebhook
 from headrace.common.contracts.revision import RevisionSpec
 from headrace.common.contracts.rule import RuleSpec
 from headrace.common.db.pool import Pool
@@ -67,6 +68,7 @@ FIXED: Final[Mapping[tuple[str, str], str]] = {
     ("group", "name"): "services and machines name it; make another",
     ("size", "name"): "services name it; make another",
     ("size", "project"): "services of the project name it; make another",
+    ("webhook", "name"): "its history tells of it by this name",
     ("service", "name"): "callers have its endpoint",
     ("service", "project"): "its folders, quota and members are the project's",
     ("service", "resource_group"): "its replicas would have to move; make another service",
@@ -213,6 +215,14 @@ async def _size(api: ManagerApi) -> str:
     return "small"
 
 
+async def _webhook(api: ManagerApi) -> str:
+    for name in ("key", "other"):
+        await api.admin.call("PUT", f"/v1/projects/default/secrets/{name}", {"value": "k" * 24})
+    hook = {"name": "hook", "url": "https://a.example.com/", "secret": "key"}
+    await api.admin.call("POST", "/v1/projects/default/webhooks", hook)
+    return "hook"
+
+
 TOKEN = {**CALLER, "name": Field("for the app", ("--name", "for the app"), unset("name"), "")}
 
 
@@ -282,6 +292,21 @@ RESOURCES: Final[Mapping[str, Resource]] = {
         {
             "description": Field("for tests", ("--description", "for tests"), unset("description"), ""),
             "slots": Field({"cpu": "4"}, ("--slot", "cpu=4"), unset("slot"), ...),
+        },
+    ),
+    "webhook": Resource(
+        CreateWebhook,
+        UpdateWebhook,
+        _webhook,
+        "/v1/projects/default/webhooks/{0}",
+        "/v1/projects/default/webhooks",
+        lambda client, name, body: client.webhooks.update("default", name, body),
+        ("webhook", "update", "-p", "default", "{0}"),
+        {
+            "url": Field("https://b.example.com/", ("--url", "https://b.example.com/"), unset("url"), ...),
+            "secret": Field("other", ("--secret", "other"), unset("secret"), ...),
+            "kinds": Field(["service.*"], ("--kind", "service.*"), unset("kinds"), ["*"]),
+            "enabled": Field(False, ("--disabled",), unset("enabled"), True),
         },
     ),
     "user": Resource(

@@ -23,7 +23,15 @@ from headrace.common.db.queries import Queries
 
 SQL = Queries.beside(__file__)
 _SCHEMA: Final = ("schema_migrations", "schema_expansions")
-UNDER_WAY: Final = (*_SCHEMA, "table_changes", "live_changes", "uploads", "reservations", "service_instances")
+UNDER_WAY: Final = (
+    *_SCHEMA,
+    "table_changes",
+    "live_changes",
+    "webhook_deliveries",
+    "uploads",
+    "reservations",
+    "service_instances",
+)
 """Tables that are not kept: the first two are in the manifest, the others are of requests that have not ended, and of running
 processes."""
 PART_BYTES: Final = 4 << 20

@@ -126,6 +126,7 @@ ENTRIES: Mapping[str, Entry] = {
     ),
     "rollout": _group("Rollouts of services: how they stand, pause, resume, promote, abort.", "rollout"),
     "secret": _group("Secrets of a project: values that services get by name, and nobody reads back.", "secret"),
+    "webhook": _group("Webhooks: URLs of a project that are told of events of its history (owners).", "webhook"),
     "size": _group("Sizes (resource presets): named amounts of CPU, memory and GPUs for services.", "size"),
     "token": _group("Tokens with which applications call a service, or all services of a project.", "token"),
     "client": _group("Named clients: apps that call a service with basic auth.", "client"),

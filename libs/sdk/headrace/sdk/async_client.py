@@ -29,6 +29,7 @@ from headrace.sdk.tokens import Tokens
 from headrace.sdk.usage import Usage
 from headrace.sdk.users import Users
 from headrace.sdk.validations import Validations
+from headrace.sdk.webhooks import Webhooks
 
 
 class AsyncAgents(AsyncGroup):
@@ -278,6 +279,17 @@ class AsyncValidations(AsyncGroup):
     watch = iterated(Validations.watch, long=True)
 
 
+class AsyncWebhooks(AsyncGroup):
+    """Twin of `Webhooks`."""
+
+    create = awaited(Webhooks.create)
+    list = iterated(Webhooks.list)
+    get = awaited(Webhooks.get)
+    update = awaited(Webhooks.update)
+    delete = awaited(Webhooks.delete)
+    test = awaited(Webhooks.test)
+
+
 class AsyncClient(AsyncGroup):
     """Asynchronous client of Headrace's REST API; use it as an asynchronous context manager, or close() it.
 
@@ -340,6 +352,7 @@ class AsyncClient(AsyncGroup):
         self.usage = AsyncUsage(calls, "usage")
         self.users = AsyncUsers(calls, "users")
         self.validations = AsyncValidations(calls, "validations")
+        self.webhooks = AsyncWebhooks(calls, "webhooks")
 
     async def close(self) -> None:
         """Close the connections; calls that are under way fail, and the client cannot be used afterwards."""

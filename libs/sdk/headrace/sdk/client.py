@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from headrace.sdk.usage import Usage
     from headrace.sdk.users import Users
     from headrace.sdk.validations import Validations
+    from headrace.sdk.webhooks import Webhooks
 
 
 class Client:
@@ -223,6 +224,13 @@ class Client:
         from headrace.sdk.events import Events  # noqa: PLC0415
 
         return Events(self._transport)
+
+    @cached_property
+    def webhooks(self) -> Webhooks:
+        """Webhooks of a project."""
+        from headrace.sdk.webhooks import Webhooks  # noqa: PLC0415
+
+        return Webhooks(self._transport)
 
     @cached_property
     def validations(self) -> Validations:

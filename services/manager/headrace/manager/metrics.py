@@ -71,6 +71,9 @@ FOLLOWERS_ENDED = Counter(
 )
 for _reason in get_args(FollowEnd):
     FOLLOWERS_ENDED.labels(_reason)
+WEBHOOK_DELIVERIES = Counter(
+    "headrace_manager_webhook_deliveries_total", "Tries of this manager to deliver an event to a webhook.", ["outcome"]
+)
 TABLES_PUBLISHED = Counter(
     "headrace_manager_published_total", "Plans, route tables and rule tables published on the bus.", ["message"]
 )

@@ -127,6 +127,11 @@ class Settings(ServiceSettings):
     model_uri_networks: Annotated[tuple[IPv4Network | IPv6Network, ...], Field(max_length=1000)] = ()
     """Networks that are contacted for model URIs although they are not public: private, loopback and link-local addresses are
     refused otherwise, `hub_endpoint` and `s3_endpoint` among them."""
+    webhook_networks: Annotated[tuple[IPv4Network | IPv6Network, ...], Field(max_length=1000)] = ()
+    """Networks that webhooks may lead to although they are not public: private, loopback and link-local addresses are refused
+    otherwise."""
+    webhook_schemes: Annotated[tuple[Literal["https", "http"], ...], Field(min_length=1)] = ("https",)
+    """Schemes of webhooks' URLs. With http everybody on the way reads the events."""
     model_paths: Annotated[
         dict[Annotated[str, StringConstraints(pattern=ABSOLUTE, max_length=1000)], tuple[str, ...]],
         Field(max_length=1000),
@@ -154,6 +159,7 @@ class Settings(ServiceSettings):
     trash_kept_for: Annotated[timedelta, Field(ge=timedelta(0), le=timedelta(days=365))] = timedelta(days=7)
     """How long deleted folders can be restored; they count for the quota until then. 0: they are removed at once."""
     secrets_per_project: Annotated[int, Field(ge=1, le=10_000)] = DEFAULT_LIMITS.secrets_per_project
+    webhooks_per_project: Annotated[int, Field(ge=1, le=1_000)] = DEFAULT_LIMITS.webhooks_per_project
     resource_presets_per_project: Annotated[int, Field(ge=1, le=10_000)] = DEFAULT_LIMITS.resource_presets_per_project
     """Sizes of its own; as many for all projects."""
     validations_per_project: Annotated[int, Field(ge=1, le=10_000)] = DEFAULT_LIMITS.validations_per_project
@@ -291,6 +297,13 @@ def source_policy(settings: Settings) -> SourcePolicy:
         settings.model_uri_networks,
         frozenset(own),
         settings.model_paths,
+    )
+
+
+def webhook_policy(settings: Settings) -> SourcePolicy:
+    """Return which URLs webhooks may have, and which addresses are contacted for them."""
+    return SourcePolicy(
+        frozenset(settings.webhook_schemes), (), settings.webhook_networks, networks_setting="webhook_networks"
     )
 
 

@@ -49,6 +49,7 @@ from headrace.manager.settings import (
     object_limits,
     scrape_key,
     secret_bytes,
+    webhook_policy,
 )
 from headrace.manager.signing import FolderAccessTokens, Vault
 from headrace.manager.usecases.agent_drains import AgentDrains
@@ -117,6 +118,7 @@ from headrace.manager.usecases.uploads import Uploads
 from headrace.manager.usecases.usage import Usage
 from headrace.manager.usecases.users import Users
 from headrace.manager.usecases.validations import Validations
+from headrace.manager.usecases.webhooks import Webhooks
 from headrace.manager.usecases.wheels import Wheels
 from headrace.manager.wiring_api import make_api_server
 from headrace.manager.wiring_edges import Edges
@@ -318,6 +320,7 @@ def make_use_cases(
         audit=Audit(pool),
         logs=Logs(pool, reader, clock),
         live_events=LiveEvents(pool, followers, idle=lifetimes.idle),
+        webhooks=Webhooks(pool, keys, webhook_policy(settings), pokes, limits),
         validations=Validations(pool, resolver, pokes, limits),
         agents=Agents(pool, address_policy(settings), identities, pokes),
         agent_drains=AgentDrains(pool, pokes, clock),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from functools import partial
 
 from headrace.common.contracts.messages.plans import NodePlan
 from headrace.common.contracts.messages.routes import RouteTable
@@ -28,9 +29,10 @@ from headrace.manager.loops.secrets import SecretsLoop
 from headrace.manager.loops.services import ServicesLoop
 from headrace.manager.loops.snapshots import SnapshotsLoop
 from headrace.manager.loops.trash import TrashLoop
-from headrace.manager.settings import (
-    Settings,
-)
+from headrace.manager.loops.webhooks import WebhooksLoop
+from headrace.manager.settings import Settings, webhook_policy
+from headrace.manager.sources.web import web_context
+from headrace.manager.sources.webhook_sender import KeptContext, open_webhook_sender
 from headrace.manager.store import tables
 from headrace.manager.usecases.definition_reader import DefinitionReader
 from headrace.manager.usecases.followers import Followers
@@ -45,6 +47,7 @@ HOUSEKEEPING_EVERY = timedelta(minutes=1)
 COUNTING_EVERY = timedelta(seconds=10)
 SNAPSHOTS_EVERY = timedelta(minutes=5)
 DEFINITIONS_EVERY = timedelta(seconds=1)
+WEBHOOKS_EVERY = timedelta(seconds=1)
 LIVE_CHANGES_EVERY = timedelta(seconds=0.25)
 """A thing is told of once a pass, so at most four times a second."""
 REST = 1.0
@@ -90,6 +93,8 @@ def make_loops(
         pool, bus, authority, pokes.poke, url=settings.nats_url, ca_file=settings.ca_file, monotonic=monotonic
     )
     live = LiveChangesLoop(pool, followers, idle=settings.login_idle, monotonic=monotonic)
+    sender = partial(open_webhook_sender, webhook_policy(settings), KeptContext(partial(web_context, settings.ca_file)))
+    hooks = WebhooksLoop(pool, keys, sender, pokes.poke, clock, monotonic)
     passes: dict[LoopName, Callable[[], Awaitable[None]]] = {
         "services": services.one_pass,
         "placement": PlacementLoop(pool, clock, pokes.poke).one_pass,
@@ -107,6 +112,7 @@ def make_loops(
         "snapshots": SnapshotsLoop(pool, edges.storage).one_pass,
         "live-changes": live.one_pass,
         "trash": TrashLoop(pool, edges.storage, kept_for=settings.trash_kept_for).one_pass,
+        "webhooks": hooks.one_pass,
         "counting": CountingLoop(pool).one_pass,
     }
     periods: dict[LoopName, timedelta] = {
@@ -118,6 +124,7 @@ def make_loops(
         "snapshots": SNAPSHOTS_EVERY,
         "live-changes": LIVE_CHANGES_EVERY,
         "trash": HOUSEKEEPING_EVERY,
+        "webhooks": WEBHOOKS_EVERY,
         "counting": COUNTING_EVERY,
     }
     return LoopRunner(

@@ -10,6 +10,7 @@ import typer
 
 from headrace.cli.command import Commands, changing, commands
 from headrace.cli.commands.flags import Project, Yes, confirmed
+from headrace.cli.commands.of_project import project_of
 from headrace.cli.commands.suggestions import complete_secret
 from headrace.cli.errors import CliError
 from headrace.cli.output import Columns, interactive
@@ -72,7 +73,7 @@ def set_value(
     The line break at the end of a single line is not part of it. Services go on with the version that they have: headrace
     service update --refresh-secrets rolls the newest one out.
     """
-    of = _project(session, project)
+    of = project_of(session, project)
     value = _value(name, file)
     stored = session.client.secrets.put(of, name, value)
     session.output.facts(
@@ -92,12 +93,12 @@ def set_value(
 
 def ls(session: Session, project: Project = None) -> None:
     """List the secrets of a project, without their values."""
-    session.output.table(session.client.secrets.list(_project(session, project)), _COLUMNS, empty="no secrets")
+    session.output.table(session.client.secrets.list(project_of(session, project)), _COLUMNS, empty="no secrets")
 
 
 def show(session: Session, name: Name, project: Project = None) -> None:
     """Show a secret's versions and which services use them; never its value."""
-    found = session.client.secrets.get(_project(session, project), name)
+    found = session.client.secrets.get(project_of(session, project), name)
     if session.output.as_json:
         session.output.record(found)
         return
@@ -117,22 +118,10 @@ def show(session: Session, name: Name, project: Project = None) -> None:
 @changing
 def rm(session: Session, name: Name, project: Project = None, yes: Yes = False) -> None:
     """Delete a secret with all its versions (owners). Refused while services use it."""
-    of = _project(session, project)
+    of = project_of(session, project)
     confirmed(f"delete the secret {name} of {of}, with all its versions?", yes=yes)
     session.client.secrets.delete(of, name)
     session.output.done(f"deleted the secret {name} of {of}", deleted=name, project=of)
-
-
-def _project(session: Session, given: str | None) -> str:
-    chosen = session.project(given)
-    if chosen is not None:
-        return chosen
-    mine = sorted(session.client.whoami().projects)
-    if len(mine) != 1:
-        raise usage(
-            f"--project: found nothing; allowed: a project, since you are a member of {len(mine)} ({', '.join(mine[:10]) or 'none'})"
-        )
-    return mine[0]
 
 
 def _value(name: str, file: Path | None) -> str:

@@ -29,6 +29,7 @@ EventId = NewType("EventId", UUID)
 JoinTokenId = NewType("JoinTokenId", UUID)
 SecretId = NewType("SecretId", UUID)
 ResourcePresetId = NewType("ResourcePresetId", UUID)
+WebhookId = NewType("WebhookId", UUID)
 
 SLUG = pattern(
     r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$",

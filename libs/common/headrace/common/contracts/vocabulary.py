@@ -88,6 +88,7 @@ LiveKind = Literal[
     "client",
     "rule",
     "secret",
+    "webhook",
     "folder",
     "resource-preset",
     "resource-group",

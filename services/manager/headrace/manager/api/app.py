@@ -58,6 +58,7 @@ from headrace.manager.api import (
     usage,
     users,
     validations,
+    webhooks,
     whoami,
 )
 from headrace.manager.api.conditions import tagged, wanted_tags
@@ -137,6 +138,7 @@ ENDPOINTS: tuple[Endpoint, ...] = tuple(
         logs.routes,
         events.routes,
         validations.routes,
+        webhooks.routes,
         agents.routes,
         targets.routes,
         usage.routes,

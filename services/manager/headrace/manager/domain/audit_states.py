@@ -196,6 +196,16 @@ class ClientState(State):
     rotated_at: datetime | None
 
 
+class WebhookState(State):
+    """A webhook, without its URL, which may be a secret."""
+
+    name: str
+    secret: str
+    """Name of the secret that signs."""
+    kinds: tuple[str, ...]
+    enabled: bool
+
+
 class SecretState(State):
     """A secret, without its value."""
 

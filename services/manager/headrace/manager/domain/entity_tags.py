@@ -21,6 +21,7 @@ from headrace.manager.domain.records.secrets import Secret
 from headrace.manager.domain.records.services import ServiceFacts
 from headrace.manager.domain.records.tokens import Token
 from headrace.manager.domain.records.users import User
+from headrace.manager.domain.records.webhooks import Webhook
 
 
 def tag_of_service(facts: ServiceFacts) -> str:
@@ -59,6 +60,11 @@ def tag_of_group(group: ResourceGroup) -> str:
 def tag_of_preset(preset: ResourcePreset) -> str:
     """Return the tag of a resource preset: description and slots."""
     return _tag(preset.id, preset.description, dict(preset.slots))
+
+
+def tag_of_webhook(webhook: Webhook) -> str:
+    """Return the tag of a webhook: where it is, what it is told, what signs, and whether it is enabled."""
+    return _tag(webhook.id, webhook.url, webhook.kinds, webhook.secret_id, webhook.enabled)
 
 
 def tag_of_secret(secret: Secret) -> str:

@@ -11,7 +11,7 @@ from headrace.manager.domain.records.live_changes import LiveChange, Sight
 
 RING: Final = 10_000
 """Changes that are kept for those who reconnect or are slow."""
-_OF_ALL: Final = frozenset({"resource-preset", "resource-group"})
+_OF_ALL: Final = frozenset({"resource-preset"})
 """Kinds that everybody may list, also where a thing is of no project."""
 
 

@@ -23,6 +23,7 @@ class ObjectLimits:
     stored_files_per_project: int = 1_000_000
     secrets_per_project: int = 200
     resource_presets_per_project: int = 100
+    webhooks_per_project: int = 20
     """Of its own; as many for all projects."""
     validations_per_project: int = 20
     """That have not ended."""

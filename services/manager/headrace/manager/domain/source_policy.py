@@ -25,6 +25,8 @@ class SourcePolicy:
 
     paths: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Directories on the machines, and the projects that may name models below them; `*`: all."""
+    networks_setting: str = "model_uri_networks"
+    """Name of the setting that has the networks."""
 
     def why_not_path(self, path: str, project: str) -> str | None:
         """Return what is allowed instead, if a project may not name this path on the machines."""
@@ -54,7 +56,8 @@ class SourcePolicy:
         try:
             return self.why_not_addresses(host, [str(ip_address(host))])
         except ValueError:
-            return None  # a name: its addresses are checked when it is resolved
+            # a name: its addresses are checked when it is resolved; what libraries take for an address is none of ours
+            return None if host.isascii() and not host.replace(".", "").isdigit() else f"{host} is no name of a host"
 
     def why_not_addresses(self, host: str, addresses: Iterable[str]) -> str | None:
         """Return why a host with these addresses is not contacted; None if it is."""
@@ -62,7 +65,7 @@ class SourcePolicy:
             ip = ip_address(address.partition("%")[0])
             if not any(ip in network for network in self.networks) and not _is_public(ip):
                 text = f"host {host} is at {ip}, which is no public address"
-                return f"{text}; allowed: public ones, and those of the setting model_uri_networks"
+                return f"{text}; allowed: public ones, and those of the setting {self.networks_setting}"
         return None
 
 

@@ -15,7 +15,7 @@ from headrace.common.runtime.loop import Loop
 STUCK_S = 60.0
 """A loop without a successful pass for so long beyond its period is stuck."""
 NOT_NEEDED = frozenset(
-    {"housekeeping", "measuring", "definitions", "counting", "revocations", "snapshots", "live-changes"}
+    {"housekeeping", "measuring", "definitions", "counting", "revocations", "snapshots", "live-changes", "webhooks"}
 )
 """Loops that do not count for readiness."""
 

@@ -105,7 +105,7 @@ async def open_web(policy: SourcePolicy, trusted: Callable[[], ssl.SSLContext]) 
     """Yield a session. `trusted` blocks, and makes the TLS context."""
     context = await asyncio.to_thread(trusted)
     connector = aiohttp.TCPConnector(
-        resolver=_CheckingResolver(policy), ssl=context, limit=CONNECTIONS, use_dns_cache=False
+        resolver=CheckingResolver(policy), ssl=context, limit=CONNECTIONS, use_dns_cache=False
     )
     async with aiohttp.ClientSession(
         connector=connector,
@@ -131,7 +131,7 @@ def web_context(ca_file: Path | None) -> ssl.SSLContext:
     return context
 
 
-class _CheckingResolver(AbstractResolver):
+class CheckingResolver(AbstractResolver):
     """Resolver that gives no address which the policy does not allow."""
 
     def __init__(self, policy: SourcePolicy) -> None:
@@ -139,12 +139,14 @@ class _CheckingResolver(AbstractResolver):
         self._system = aiohttp.ThreadedResolver()
 
     async def resolve(self, host: str, port: int = 0, family: Any = 0) -> list[ResolveResult]:
+        """Return the addresses of a name. Raises SourceError if one of them is not allowed."""
         found = await self._system.resolve(host, port, family)
         if why := self._policy.why_not_addresses(host, [one["host"] for one in found]):
             raise SourceError(why, lasting=True)
         return found
 
     async def close(self) -> None:
+        """Close it."""
         await self._system.close()
 
 

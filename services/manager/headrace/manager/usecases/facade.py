@@ -53,6 +53,7 @@ from headrace.manager.usecases.uploads import Uploads
 from headrace.manager.usecases.usage import Usage
 from headrace.manager.usecases.users import Users
 from headrace.manager.usecases.validations import Validations
+from headrace.manager.usecases.webhooks import Webhooks
 from headrace.manager.usecases.wheels import Wheels
 
 log = structlog.get_logger()
@@ -94,6 +95,7 @@ class UseCases:
     logs: Logs
     live_events: LiveEvents
     validations: Validations
+    webhooks: Webhooks
     resolutions: Resolutions
     agents: Agents
     agent_drains: AgentDrains

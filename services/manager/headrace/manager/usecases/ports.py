@@ -33,6 +33,7 @@ LoopName = Literal[
     "trash",
     "imports",
     "live-changes",
+    "webhooks",
 ]
 
 

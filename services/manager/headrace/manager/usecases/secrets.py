@@ -26,7 +26,7 @@ from headrace.manager.domain.records.events import Scope
 from headrace.manager.domain.records.projects import Project
 from headrace.manager.domain.records.secrets import Secret, SecretUser
 from headrace.manager.secret_keys import SecretKeys
-from headrace.manager.store import projects, secrets
+from headrace.manager.store import projects, secrets, webhooks
 from headrace.manager.usecases.context import check_match, make_page, project_for, record_of
 from headrace.manager.views.secrets import secret_detail, secret_view
 
@@ -103,6 +103,13 @@ class Secrets:
                 raise InUse(
                     f"secret {found.name} is used by {_in_words(users)}; change or delete them first",
                     services=_services(users)[:_NAMED],
+                )
+            hooks = await webhooks.of_secret(con, found.id, most=_NAMED)
+            if hooks:
+                raise InUse(
+                    f"secret {found.name} is used by webhook{'' if len(hooks) == 1 else 's'} {', '.join(hooks)}; change or delete "
+                    "them first",
+                    webhooks=hooks,
                 )
             await secrets.delete(con, found.id)
             await _record(con, actor, "secret.deleted", project, found, None)
