@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from uuid import UUID
 
@@ -44,12 +45,17 @@ class Managers:
     def __init__(self) -> None:
         self.away = False
         self.answers_get_lost = False
+        self.silent: asyncio.Event | None = None
+        """Set once they are asked, and do not answer."""
         self.last: dict[UUID, int] = {}
         self.requests = 0
         self.batches = 0
 
     async def ask(self, _bus: Bus, batch: UsageBatch, _reply: type[UsageStored], *, timeout_s: float) -> UsageStored:
         assert timeout_s > 0
+        if self.silent is not None:
+            self.silent.set()
+            await asyncio.Event().wait()
         if self.away:
             raise BusUnavailable("no manager")
         if batch.sequence > self.last.get(batch.writer, 0):
@@ -201,6 +207,19 @@ async def test_a_full_disk_costs_nothing_while_managers_answer(world: World) -> 
     for _ in range(2):
         await world.later(5)
     assert (world.managers.requests, world.names) == (5, [])
+
+
+async def test_a_pass_that_is_cancelled_while_it_sends_loses_nothing(world: World) -> None:
+    world.files.full = True
+    world.sums.add([counts(requests=3)])
+    world.managers.silent = asyncio.Event()
+    passing = asyncio.create_task(world.later(5))
+    await world.managers.silent.wait()
+    passing.cancel()
+    await asyncio.gather(passing, return_exceptions=True)
+    world.managers.silent = None
+    await world.later(5)
+    assert world.managers.requests == 3
 
 
 async def test_what_neither_disk_nor_managers_take_is_said(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

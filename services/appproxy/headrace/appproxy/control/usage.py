@@ -71,6 +71,8 @@ class UsageSender:
         self._unwritten: list[UsageBatch] = []
         """Closed batches that the disk has not."""
         self._on_disk = 0
+        self._unanswered = False
+        """Whether no manager has stored the last batch that was sent."""
         self._sent_s = monotonic() - _SEND_EVERY_S
         self._loop = Loop("usage", self.one_pass, every=EVERY, monotonic=monotonic)
 
@@ -147,20 +149,27 @@ class UsageSender:
         return True
 
     async def _send_open(self) -> None:
-        """Close the open batch, and send it."""
+        """Close the open batch, and send it. What the disk has not is kept first: a pass may be cancelled."""
         written = not self._changed
         batch = self._close()
         self._changed = False
-        if not await self._send(batch) and not written:
+        if not written:
             self._unwritten.append(batch)
+        if await self._send(batch) and not written:
+            self._unwritten.remove(batch)
 
     async def _send(self, batch: UsageBatch) -> bool:
         """Send a closed batch; return whether a manager has stored it. Its file is removed then."""
         try:
             await ask(self._bus, batch, UsageStored, timeout_s=_ANSWER_S)
         except (BusUnavailable, MalformedMessage) as problem:
-            log.warning("usage_not_acknowledged", writer=str(batch.writer), sequence=batch.sequence, why=problem.detail)
+            if not self._unanswered:  # said once, not every few seconds for as long as it lasts
+                log.warning("usage_not_acknowledged", why=problem.detail)
+            self._unanswered = True
             return False
+        if self._unanswered:
+            log.info("usage_acknowledged")
+        self._unanswered = False
         try:
             await asyncio.to_thread(self._files.remove, batch)
             self._on_disk = max(0, self._on_disk - 1)
