@@ -2,14 +2,14 @@
 
 const KEYS: Record<string, readonly (readonly string[])[]> = {
   service: [["services"]],
-  folder: [["folders"], ["models"]],
+  folder: [["folders"], ["models"], ["resolution"]],
   agent: [["machines"]],
   project: [["projects"], ["login"]],
   user: [["users"], ["login"]],
   token: [["access"]],
   client: [["access"]],
   rule: [["scaling"]],
-  secret: [["secrets"]],
+  secret: [["secrets"], ["resolution"]],
   "resource-group": [["machines"]],
 };
 
