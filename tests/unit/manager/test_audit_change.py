@@ -59,8 +59,8 @@ def test_of_a_change_only_what_differs_is_kept_also_within_documents() -> None:
 
 
 def test_a_field_that_no_class_names_is_not_kept() -> None:
-    kept = UserState.of(Row("ann", operator=False, secret_hash=b"x"))
-    assert kept.model_dump() == {"name": "ann", "operator": False}
+    kept = UserState.of(Row("ann", operator=False, secret_hash=b"x")).model_dump()
+    assert (kept["name"], kept["operator"], "secret_hash" in kept) == ("ann", False, False)
     with pytest.raises(ValueError, match="secret_hash"):
         UserState(name="ann", operator=False, secret_hash=b"x")  # type: ignore[call-arg]  # that is the point
 
