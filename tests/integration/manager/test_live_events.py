@@ -219,6 +219,17 @@ async def test_a_stream_ends_with_the_key_by_which_it_was_opened(api: ManagerApi
         assert (await other.next()).data["kind"] == "user", "the user's other keys are as they were"
 
 
+async def test_a_stream_ends_with_the_user_that_is_disabled(api: ManagerApi) -> None:
+    someone = await api.user("someone")
+    async with following(someone) as stream:
+        await stream.until("ready")
+        await api.admin.call("PATCH", "/v1/users/someone", {"disabled": True})
+        await api.live.one_pass()
+        while (seen := await stream.next()).name != "end":
+            pass
+        assert seen.data["reason"] == "no-access"
+
+
 async def test_a_stream_that_has_nothing_to_tell_says_that_it_lives(
     api: ManagerApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -23,5 +23,5 @@ select c.login_id, c.key_id, u.id as user_id, u.operator and k.project_ids is nu
 from unnest($1::uuid[], $2::uuid[]) as c(login_id, key_id)
 left join logins l on l.id = c.login_id and l.ends_at > now() and l.last_used_at + $3::interval > now()
 left join api_keys k on k.id = c.key_id and (k.expires_at is null or k.expires_at > now())
-join users u on u.id = case when c.login_id is null then k.user_id else l.user_id end
+join users u on u.id = case when c.login_id is null then k.user_id else l.user_id end and u.disabled_at is null
 where c.key_id is null or k.id is not null
