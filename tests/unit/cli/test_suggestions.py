@@ -33,12 +33,14 @@ OF_KINDS = {
 }
 """Values that are names of things that the server has."""
 NEW_OR_HERE = {
+    "headrace folder restore folder",
+    "headrace folder purge folder",
     "headrace store run name",
     "headrace resource-group create name",
     "headrace systemd install service",
     "headrace systemd uninstall service",
 }
-"""Names of what is made, and of this machine's units."""
+"""Names of what is made, of what is in the trash, and of this machine's units."""
 
 
 @pytest.fixture

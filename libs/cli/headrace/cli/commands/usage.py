@@ -10,6 +10,7 @@ import typer
 
 from headrace.cli.command import Commands, command
 from headrace.cli.commands.flags import OfProject
+from headrace.cli.commands.suggestions import complete_service
 from headrace.cli.output import Columns
 from headrace.cli.parsing import past
 from headrace.cli.session import Session
@@ -28,7 +29,10 @@ def register(app: Commands) -> None:
 def usage(
     session: Session,
     project: OfProject = None,
-    service: Annotated[str | None, typer.Option("--service", metavar="SERVICE", help="Only of this service.")] = None,
+    service: Annotated[
+        str | None,
+        typer.Option("--service", metavar="SERVICE", help="Only of this service.", autocompletion=complete_service),
+    ] = None,
     by: Annotated[UsageBy | None, typer.Option("--by", help="A line for each of these.")] = None,
     step: Annotated[UsageStep | None, typer.Option("--step", help="A line for each interval (UTC).")] = None,
     since: Annotated[
