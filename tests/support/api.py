@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,17 @@ TUS = {"Tus-Resumable": "1.0.0"}
 
 
 class Api:
-    """Caller with one API key."""
+    """Caller with one API key. `check`: is awaited with each answer."""
 
-    def __init__(self, url: str, key: str) -> None:
+    def __init__(self, url: str, key: str, *, check: Callable[[httpx.Response], Awaitable[None]] | None = None) -> None:
         self.url = url
         self.key = key
         self.http = httpx.AsyncClient(
-            verify=False, base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=60
+            verify=False,
+            base_url=url,
+            headers={"Authorization": f"Bearer {key}"},
+            timeout=60,
+            event_hooks={"response": [] if check is None else [check]},
         )
 
     async def call(

@@ -34,6 +34,7 @@ from headrace.manager.usecases.tokens import SigningKeys
 from headrace.manager.wiring import make_use_cases
 from headrace.manager.wiring_api import make_web_console
 from headrace.manager.wiring_edges import Edges
+from tests.support import documented
 from tests.support.api import Api
 from tests.support.factories.settings import PROXY_URL, manager_settings
 
@@ -165,7 +166,7 @@ class FakePorts:
 
 @dataclass
 class ManagerApi:
-    """Running API, with the first admin's client."""
+    """Running API, with the first admin's client. Answers are checked against the OpenAPI document."""
 
     url: str
     pool: Pool
@@ -185,7 +186,7 @@ class ManagerApi:
         for project, role in roles.items():
             await self.admin.call("PUT", f"/v1/projects/{project}/members/{name}", {"role": role})
         key = (await self.admin.call("POST", f"/v1/users/{name}/keys", {}))["key"]
-        self.users.append(Api(self.url, key))
+        self.users.append(Api(self.url, key, check=documented.check))
         return self.users[-1]
 
     async def runs(self, service: str, *, healthy: bool = True, agent: str = "agent-1") -> tuple[UUID, UUID]:
@@ -266,7 +267,7 @@ async def serving(
         running = asyncio.create_task(server.run())
         await server.started.wait()
         url = f"http://127.0.0.1:{server.port}"
-        admin = Api(url, known.admin_key_file.read_text().strip())
+        admin = Api(url, known.admin_key_file.read_text().strip(), check=documented.check)
         api = ManagerApi(url, pool, known.folders_root, behind, use, admin, followers, live)
         try:
             yield api
