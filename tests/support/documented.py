@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
 from functools import cache
 from typing import Any, Final
 
@@ -68,5 +67,5 @@ def _regex(endpoint: Endpoint) -> re.Pattern[str]:
 
 @cache
 def _validator(schema: str) -> Any:
-    whole: Mapping[str, Any] = {**json.loads(schema), "components": document()["components"]}
+    whole: dict[str, Any] = {**json.loads(schema), "components": document()["components"]}
     return jsonschema_rs.Draft202012Validator(whole, validate_formats=True)

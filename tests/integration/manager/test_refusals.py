@@ -316,6 +316,9 @@ async def test_the_page_of_refusals_is_what_the_api_answers(api: ManagerApi) -> 
                 assert all(str(error.get(name, "")) for name in ("field", "found", "allowed")), (
                     f"{method} {path} {body}: {error}"
                 )
+                assert ("pointer" in error) is (body is not None and error["field"] not in {"…", "secret"}), (
+                    f"{path} {body}: {error}"
+                )
             assert found["detail"].count("found ") >= 1
             assert found["detail"].count("allowed: ") >= 1
     callers = await _prepared(api)

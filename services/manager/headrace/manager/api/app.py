@@ -10,7 +10,7 @@ from typing import Any
 from aiohttp import web
 
 from headrace.common.contracts.http.installation import Version
-from headrace.common.contracts.problems import Forbidden
+from headrace.common.contracts.problems import Forbidden, InvalidRequest
 from headrace.common.contracts.readiness import ReadinessCheck
 from headrace.common.web.app import Check, make_app
 from headrace.manager.api import (
@@ -65,6 +65,7 @@ from headrace.manager.api.conditions import tagged, wanted_tags
 from headrace.manager.api.console import WebConsole
 from headrace.manager.api.idempotency import created
 from headrace.manager.api.incoming import (
+    BODY,
     MAX_BODY_BYTES,
     check_encoding,
     check_path,
@@ -74,6 +75,7 @@ from headrace.manager.api.incoming import (
 )
 from headrace.manager.api.installed import installed_version
 from headrace.manager.api.openapi import make_document
+from headrace.manager.api.pointers import point
 from headrace.manager.api.presented import presented
 from headrace.manager.api.routing import Call, Endpoint, Reply, Routes, json_reply
 from headrace.manager.domain import access
@@ -179,6 +181,13 @@ def make_api(
 
 def _handler(endpoint: Endpoint, use: UseCases) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def handle(request: web.Request) -> web.StreamResponse:
+        try:
+            return await answer(request)
+        except InvalidRequest as problem:
+            point(problem, request.get(BODY), endpoint.body)
+            raise
+
+    async def answer(request: web.Request) -> web.StreamResponse:
         check_path(request)
         if endpoint.takes_body:
             check_encoding(request)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any
+from typing import Any, Final
 
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
@@ -19,6 +19,8 @@ from headrace.manager.api.routing import Query
 from headrace.manager.domain.jsontext import too_much
 
 MAX_BODY_BYTES = 1024 * 1024
+BODY: Final = web.RequestKey("body", bytes)
+"""Key by which a request has its body, once it was read."""
 _BODY_S = 30.0
 
 
@@ -77,6 +79,7 @@ async def read_body(request: web.Request, model: type[BaseModel]) -> BaseModel:
         raise InvalidRequest(f"the body did not arrive within {_BODY_S:g} s") from None
     except web.HTTPRequestEntityTooLarge:
         raise TooLarge(f"the body is too large; allowed: {MAX_BODY_BYTES} bytes", limit=MAX_BODY_BYTES) from None
+    request[BODY] = raw
     if (passed := too_much(raw)) is not None:
         raise InvalidRequest.of("(body)", *passed)
     if b"\\u0000" in raw and _has_nul(_parsed(raw)):

@@ -40,6 +40,22 @@ _PLACES = {
 }
 
 
+class ProblemError(BaseModel):
+    """What is wrong with one field of a request, or one place in a file."""
+
+    model_config = ConfigDict(extra="allow")
+    field: str | None = None
+    """Name of the field, or of the parameter or header."""
+    pointer: str | None = None
+    """JSON pointer to it in the request's body, as a URI fragment: `#/slots/cpu`."""
+    path: str | None = None
+    """Place in a definition file."""
+    line: int | None = None
+    column: int | None = None
+    found: Any = None
+    allowed: Any = None
+
+
 class ProblemDocument(BaseModel):
     """A refusal (RFC 9457). `type` is stable; further members depend on it."""
 
@@ -52,7 +68,7 @@ class ProblemDocument(BaseModel):
     reason: Annotated[
         str | None, Field(json_schema_extra={"x-known-values": {c.value: c.meaning for c in ApiReason}})
     ] = None
-    errors: list[dict[str, Any]] | None = None
+    errors: list[ProblemError] | None = None
 
 
 _DESCRIPTION = """\
