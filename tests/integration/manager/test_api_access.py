@@ -484,5 +484,6 @@ async def test_an_unknown_resource_group_is_refused_with_those_that_there_are(ap
                 "field": "resource_group",
                 "found": "gpu",
                 "allowed": "one of default, gpu-large, the groups that project default may use",
+                "pointer": "#/resource_group",
             }
         ]

@@ -68,6 +68,7 @@ async def test_a_group_is_for_all_projects_or_for_those_that_operators_name(api:
             "field": "resource_group",
             "found": "lab",
             "allowed": "one of default, the groups that project default may use",
+            "pointer": "#/resource_group",
         }
     ]
     dry = await call("POST", "/v1/resolutions", {"create": service}, expect=200)

@@ -152,6 +152,7 @@ async def test_a_secret_of_another_project_is_none(api: ManagerApi) -> None:
             "field": "secret_environ.TOKEN",
             "found": "hub",
             "allowed": "the name of a secret of project default, which has none",
+            "pointer": "#/secret_environ/TOKEN",
         }
     ]
 
@@ -230,7 +231,12 @@ async def test_a_login_of_a_registry_that_is_none_is_refused_before_anything_is_
     body = {"name": "chat", "project": "default", "runtime": "cmd", "image": "img", "pull_secret": "robot"}
     problem = await api.admin.call("POST", "/v1/services", body, expect=400)
     assert problem["errors"] == [
-        {"field": "pull_secret", "found": "robot, whose value is no login", "allowed": "a secret USER:PASSWORD"}
+        {
+            "field": "pull_secret",
+            "found": "robot, whose value is no login",
+            "allowed": "a secret USER:PASSWORD",
+            "pointer": "#/pull_secret",
+        }
     ]
 
 

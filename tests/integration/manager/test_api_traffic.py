@@ -409,7 +409,8 @@ async def test_a_port_that_something_else_of_the_installation_has_is_refused(api
     body = {"name": "chat", "runtime": "cmd"}
     problem = await api.admin.call("POST", "/v1/services", body | {"endpoint_port": TAKEN_PORT}, expect=400)
     allowed = "a port of 10000 to 19999 that nothing of the installation uses"
-    assert problem["errors"] == [{"field": "endpoint_port", "found": TAKEN_PORT, "allowed": allowed}]
+    error = {"field": "endpoint_port", "found": TAKEN_PORT, "allowed": allowed, "pointer": "#/endpoint_port"}
+    assert problem["errors"] == [error]
     await api.admin.call("POST", "/v1/services", body)
     again = await api.admin.call("PATCH", "/v1/services/chat", {"endpoint_port": TAKEN_PORT}, expect=400)
     assert again["errors"] == problem["errors"]

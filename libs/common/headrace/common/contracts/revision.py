@@ -5,7 +5,7 @@ Requests carry it, revisions keep it, and decisions resolve it, so it belongs to
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, field_validator
 
@@ -24,6 +24,8 @@ ENVIRON_NAME = pattern(
 EnvironName = Annotated[str, StringConstraints(pattern=ENVIRON_NAME)]
 MASK: Final = "********"
 """What is shown instead of a masked variable's value."""
+MAX_VARIABLES: Final = 500
+"""Environment variables of a service."""
 EnvironValue = Annotated[str, StringConstraints(max_length=32_768)]
 _IMAGE = pattern(
     r"^[A-Za-z0-9][A-Za-z0-9._/:@-]*$",
@@ -32,8 +34,13 @@ _IMAGE = pattern(
 Image = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=_IMAGE)]
 ABSOLUTE = pattern(r"^/[^\x00]*$", "a path that begins with /")
 AbsolutePath = Annotated[str, StringConstraints(pattern=ABSOLUTE, max_length=4096)]
-CommandWords = Annotated[tuple[str, ...], Field(min_length=1, max_length=1000)]
+CommandWords = Annotated[
+    tuple[Annotated[str, StringConstraints(max_length=65_536)], ...], Field(min_length=1, max_length=1000)
+]
 CommandLine = Annotated[str, StringConstraints(min_length=1, max_length=65_536)]
+
+
+_TAKEN_ENVIRON: Any = Annotated[dict[str, EnvironValue | float | bool], Field(max_length=MAX_VARIABLES)]
 
 
 def values_as_text(environ: object) -> object:
@@ -95,7 +102,7 @@ class RevisionSpec(_Closed):
     """Amounts that win over those of `size`, slot by slot."""
     environ: Annotated[
         dict[EnvironName, EnvironValue],
-        BeforeValidator(values_as_text, json_schema_input_type=dict[str, str | float | bool]),
+        BeforeValidator(values_as_text, json_schema_input_type=_TAKEN_ENVIRON),
     ] = {}
     """Numbers and booleans become text, as YAML and TOML write them: 4, 1.5, true."""
     masked: Annotated[tuple[EnvironName, ...], Field(max_length=500)] = ()
@@ -120,6 +127,6 @@ class RevisionSpec(_Closed):
     @field_validator("environ")
     @classmethod
     def _bounded(cls, environ: dict[str, str]) -> dict[str, str]:
-        if len(environ) > 500:
-            raise Refused(f"{len(environ)} variables", "at most 500")
+        if len(environ) > MAX_VARIABLES:
+            raise Refused(f"{len(environ)} variables", f"at most {MAX_VARIABLES}")
         return environ

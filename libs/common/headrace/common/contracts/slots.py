@@ -11,7 +11,7 @@ from decimal import Decimal, InvalidOperation
 from itertools import islice
 from typing import Annotated, Any, Final
 
-from pydantic import BeforeValidator, PlainSerializer
+from pydantic import BeforeValidator, Field, PlainSerializer
 
 from headrace.common.contracts.wording import Refused
 
@@ -159,7 +159,9 @@ def _changes(slots: Mapping[str, Decimal | None]) -> dict[str, str | None]:
 
 
 _WRITTEN = PlainSerializer(_plain, return_type=dict[str, str])
-_TAKEN: Any = dict[str, str | float]
+_TakenAmount = Annotated[str, Field(max_length=_MAX_CHARACTERS)] | float
+_TAKEN: Any = Annotated[dict[str, _TakenAmount], Field(max_length=_MAX_SLOTS)]
+_TAKEN_CHANGE: Any = Annotated[dict[str, _TakenAmount | None], Field(max_length=_MAX_SLOTS)]
 ResourceSlots = Annotated[dict[str, Decimal], BeforeValidator(read_slots, json_schema_input_type=_TAKEN), _WRITTEN]
 """Slot name → amount. `mem` in bytes, `cpu` in cores, `cuda.device` in whole GPUs, `cuda.shares` in GPU fractions."""
 RequestedSlots = Annotated[dict[str, Decimal], BeforeValidator(parse_request, json_schema_input_type=_TAKEN), _WRITTEN]
@@ -168,13 +170,13 @@ QuotaSlots = Annotated[dict[str, Decimal], BeforeValidator(parse_slots, json_sch
 """Limit by slot: 0 is none of it. `storage` (bytes) and `files` limit the project's folders, `services` those that run."""
 QuotaChange = Annotated[
     dict[str, Decimal | None],
-    BeforeValidator(parse_change, json_schema_input_type=dict[str, str | float | None]),
+    BeforeValidator(parse_change, json_schema_input_type=_TAKEN_CHANGE),
     PlainSerializer(_changes, return_type=dict[str, str | None]),
 ]
 """Changes of a quota, by slot; None removes a slot's limit."""
 RequestedSlotsChange = Annotated[
     dict[str, Decimal | None],
-    BeforeValidator(parse_request_change, json_schema_input_type=dict[str, str | float | None]),
+    BeforeValidator(parse_request_change, json_schema_input_type=_TAKEN_CHANGE),
     PlainSerializer(_changes, return_type=dict[str, str | None]),
 ]
 """Changes of requested slots, by slot; None removes a slot."""

@@ -59,7 +59,8 @@ async def _key(call: Call) -> IdempotencyKey | None:
 
 
 def _again(endpoint: Endpoint, call: Call, kept: KeptAnswer) -> web.Response:
-    location = _location(endpoint, call, json.loads(kept.answer))
+    answer = json.loads(kept.answer)
+    location = _location(endpoint, call, answer)
     if not kept.whole:
         raise AnswerNotKept(
             f"the request with this Idempotency-Key was carried out, and made {location}; its answer is not kept, because it "
@@ -67,6 +68,8 @@ def _again(endpoint: Endpoint, call: Call, kept: KeptAnswer) -> web.Response:
             location=location,
         )
     headers = {"Location": location, REPLAYED.name: "true"}
+    if tag := answer.get("etag"):
+        headers["ETag"] = f'"{tag}"'
     return web.Response(status=201, text=kept.answer, content_type="application/json", headers=headers)
 
 

@@ -16,6 +16,7 @@ from headrace.common.contracts.problems import Problem
 from headrace.common.contracts.reasons.api import ApiReason
 from headrace.common.contracts.reasons.catalogue import CATALOGUES
 from headrace.manager.api.conditions import ETAG, IF_MATCH, IF_NONE_MATCH
+from headrace.manager.api.examples import ANSWERS, PROBLEM, REQUESTS
 from headrace.manager.api.idempotency import KEY, LOCATION, REPLAYED
 from headrace.manager.api.routing import Endpoint, Header
 
@@ -28,6 +29,8 @@ _WHY = Header(
 _REF = "#/components/schemas/{model}"
 References: TypeAlias = Mapping[tuple[Any, JsonSchemaMode], Any]
 _IDS = frozenset({"key_id", "login_id", "token_id", "rule_id", "upload", "validation", "replica", "audit_entry"})
+_MAX_CHARS = {"path": 4096, "wheel": 255}
+"""Longest variables of paths; 64 for the others, which are names and ids."""
 _PLACES = {
     "project": "Name or id of the project",
     "folder": "Name or id of the folder",
@@ -147,7 +150,8 @@ def _operation(endpoint: Endpoint, references: References) -> dict[str, Any]:
         operation["security"] = []
     if endpoint.body is not None:
         schema = references[endpoint.body, "validation"]
-        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+        content = {"schema": schema, "example": dict(REQUESTS.get(endpoint.body, {}))}
+        operation["requestBody"] = {"required": True, "content": {"application/json": content}}
     if endpoint.raw_body is not None:
         operation["requestBody"] = {"required": True, "content": {endpoint.raw_body: {"schema": {}}}}
     return operation
@@ -171,7 +175,7 @@ def _common_headers(endpoint: Endpoint) -> list[Header]:
 
 
 def _place(name: str) -> dict[str, Any]:
-    schema: dict[str, Any] = {"type": "string", "minLength": 1}
+    schema: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": _MAX_CHARS.get(name, 64)}
     if name in _IDS:
         schema = {"type": "string", "format": "uuid"}
     elif name == "revision":
@@ -198,12 +202,14 @@ def _header(header: Header) -> dict[str, Any]:
 def _reply(endpoint: Endpoint, status: int, references: References) -> dict[str, Any]:
     reply = endpoint.replies[status]
     changeable = reply.model is not None and issubclass(reply.model, Changeable)
-    has_tag = endpoint.tagged or (changeable and status == 200)
+    has_tag = endpoint.tagged or (changeable and status in {200, 201})
     headers = (*reply.headers, *([LOCATION, REPLAYED] if endpoint.creates else []), *([ETAG] if has_tag else []))
     answer: dict[str, Any] = {"description": reply.description}
     content: dict[str, Any] = {}
     if reply.model is not None:
         content["application/json"] = {"schema": references[reply.model, "serialization"]}
+        if reply.model in ANSWERS:
+            content["application/json"]["example"] = dict(ANSWERS[reply.model])
     if reply.media_type is not None:
         content[reply.media_type] = {"schema": {}}
     if content:
@@ -222,7 +228,12 @@ def _problems(endpoint: Endpoint, references: References) -> dict[str, dict[str,
     return {
         str(status): {
             "description": "\n\n".join(f"`{kind.type}`: {_first(kind)}" for kind in kinds),
-            "content": {"application/problem+json": {"schema": references[ProblemDocument, "serialization"]}},
+            "content": {
+                "application/problem+json": {
+                    "schema": references[ProblemDocument, "serialization"],
+                    **({"example": PROBLEM} if status == PROBLEM["status"] else {}),
+                }
+            },
         }
         for status, kinds in sorted(by_status.items())
     }

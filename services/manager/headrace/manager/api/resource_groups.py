@@ -13,7 +13,7 @@ from headrace.common.contracts.http.resource_groups import (
     ResourceGroupView,
     UpdateResourceGroup,
 )
-from headrace.common.contracts.problems import Conflict, Forbidden, InUse, NameTaken
+from headrace.common.contracts.problems import Conflict, Forbidden, InUse, NameTaken, NotFound
 from headrace.manager.api.routing import Call, Query, Reply, Routes, json_reply, no_content
 
 routes = Routes("resource-groups")
@@ -40,7 +40,7 @@ async def list_resource_groups(call: Call) -> web.Response:
     body=CreateResourceGroup,
     creates=f"{ALL}/{{name}}",
     replies={201: Reply("The resource group.", ResourceGroupView)},
-    problems=(Forbidden, NameTaken, Conflict),
+    problems=(Forbidden, NameTaken, NotFound, Conflict),
 )
 async def create_resource_group(call: Call) -> web.Response:
     """Create a resource group (operators). Machines join it with a join token that names it."""

@@ -12,8 +12,9 @@ from typing import Annotated, TypeAlias, TypeVar
 from uuid import UUID
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field
 
+from headrace.common.contracts.http import page
 from headrace.common.contracts.http.page import Body, Changeable
 from headrace.common.contracts.problems import (
     AnswerNotKept,
@@ -37,8 +38,11 @@ from headrace.manager.usecases.facade import UseCases
 M = TypeVar("M", bound=BaseModel)
 MAX_REVISION = 2_147_483_647
 JSON = "application/json"
+MAX_HEADER_CHARS = 8190
+"""Longest header field that the server takes (aiohttp)."""
 _BEFORE_ALL = UUID(int=0)
-Reference: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+
+Reference: TypeAlias = page.Reference
 """Name or id, in a query."""
 
 _PLACE = re.compile(r"\{([a-z_]+)(?::[^{}]*)?\}")
@@ -75,7 +79,7 @@ class Header:
     name: str
     description: str
     required: bool = False
-    schema: Mapping[str, object] = field(default_factory=lambda: {"type": "string"})
+    schema: Mapping[str, object] = field(default_factory=lambda: {"type": "string", "maxLength": MAX_HEADER_CHARS})
 
 
 @dataclass(frozen=True)

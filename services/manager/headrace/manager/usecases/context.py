@@ -66,10 +66,10 @@ def check_match(actor: Actor, what: str, tag: str) -> None:
     """
     if actor.if_match is None or tag in actor.if_match:
         return
-    found = cut(", ".join(f'"{one}"' for one in sorted(actor.if_match)), LONGEST_FOUND) or "no strong entity tag"
+    found = cut(", ".join(sorted(actor.if_match)), LONGEST_FOUND) or "no strong entity tag"
     raise PreconditionFailed(
-        f'If-Match: found {found}; allowed: "{tag}", as {what} was changed since; look at it, and decide again',
-        errors=[row("If-Match", found, f'"{tag}"')],
+        f"{what} was changed since it was read (If-Match); look at it, and decide again",
+        errors=[row("If-Match", found, tag)],
     )
 
 

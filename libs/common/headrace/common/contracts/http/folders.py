@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, Field, NonNegativeInt, StringConstraints
 
-from headrace.common.contracts.http.page import Body, Change, View
+from headrace.common.contracts.http.page import Body, Change, Reference, View
 from headrace.common.contracts.ids import FolderId, ProjectId, Slug
 from headrace.common.contracts.vocabulary import FileKind, UsageMode
 
@@ -16,7 +16,7 @@ class CreateFolder(Body):
     """An empty folder. `project` is a name or an id; may be left out when the caller has one project."""
 
     name: Slug
-    project: str | None = None
+    project: Reference | None = None
     usage_mode: UsageMode = "model"
 
 

@@ -6,7 +6,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Annotated, Generic, Self, TypeVar
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, model_validator
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, StringConstraints, model_validator
 
 from headrace.common.contracts.wording import Refused
 
@@ -26,6 +26,10 @@ def _written_out(value: object) -> datetime:
 
 GivenTime = Annotated[AwareDatetime, BeforeValidator(_written_out)]
 """A time in a request: as RFC 3339 writes it, not a number of seconds."""
+
+
+Reference = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+"""Name or id."""
 
 
 class Body(BaseModel):

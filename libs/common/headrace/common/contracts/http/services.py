@@ -16,7 +16,7 @@ from pydantic import (
 from headrace.common.contracts.cors import Cors, CorsSettings
 from headrace.common.contracts.http.endpoint_urls import EndpointUrl
 from headrace.common.contracts.http.model_imports import ModelImport
-from headrace.common.contracts.http.page import Change, Changeable, View
+from headrace.common.contracts.http.page import Change, Changeable, Reference, View
 from headrace.common.contracts.http.replicas import ReplicaEnd, ReplicaView, RouteError
 from headrace.common.contracts.http.revisions import EffectiveSpec
 from headrace.common.contracts.http.rollouts import FailedRollout, RolloutSettings
@@ -55,7 +55,7 @@ class CreateService(RevisionSpec):
     """A new service and its first revision."""
 
     name: Slug
-    project: str | None = None
+    project: Reference | None = None
     """Name or id; may be left out when the caller has one project."""
     description: Annotated[str, StringConstraints(max_length=4000)] = ""
     replicas: Annotated[int, Field(ge=0, le=MAX_REPLICAS)] = 1

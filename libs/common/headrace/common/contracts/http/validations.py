@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime
 
-from headrace.common.contracts.http.page import View
+from headrace.common.contracts.http.page import Reference, View
 from headrace.common.contracts.ids import SessionId, Slug
 from headrace.common.contracts.messages.plans import SessionKind
 from headrace.common.contracts.reasons import Reason, said_of
@@ -17,7 +17,7 @@ from headrace.common.contracts.vocabulary import SessionStatus
 class StartValidation(RevisionSpec):
     """Start a trial run of a spec, without creating a service."""
 
-    project: str | None = None
+    project: Reference | None = None
     resource_group: Slug | None = None
     """Machines to use; null: the group that is the project's default, else `default`."""
 
