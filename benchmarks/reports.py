@@ -27,6 +27,7 @@ from headrace.common.bus.permissions import embedded_users
 from headrace.common.contracts.ids import AgentId, KernelId, ServiceId, SessionId
 from headrace.common.contracts.messages.folder_access import FolderAccess, FolderAccessRequest
 from headrace.common.contracts.messages.reports import Gpu, KernelReport, Machine, NodeReport
+from headrace.common.contracts.messages.usage import UsageBatch, UsageStored
 from headrace.common.contracts.reasons import Reason
 from headrace.common.db.migrate import migrate
 from headrace.common.db.pool import Pool, open_pool
@@ -64,6 +65,10 @@ async def _no_access(_: FolderAccessRequest) -> FolderAccess:
     return FolderAccess(detail="nobody asks")
 
 
+async def _no_usage(_: UsageBatch) -> UsageStored:
+    raise AssertionError("no app-proxy is here")
+
+
 async def _measure() -> dict[str, float]:
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -87,6 +92,7 @@ async def _measure() -> dict[str, float]:
             outcomes=LastRuleOutcomes(),
             scale=Scaling(pool, LoopPokes()).answer,
             folder_access=_no_access,
+            usage=_no_usage,
             poke=lambda *_: None,
         )
         task = asyncio.create_task(side.run())
