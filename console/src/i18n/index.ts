@@ -12,10 +12,14 @@ type Widened<T> = {
       : Widened<T[K]>;
 };
 export type Messages = Widened<typeof en>;
-export type Language = "en";
-export const LANGUAGES: Record<Language, string> = { en: "English" };
+export type Language = "en" | "ko" | "ja";
+export const LANGUAGES: Record<Language, string> = { en: "English", ko: "한국어", ja: "日本語" };
 
-const loaders: Record<Language, () => Promise<Messages>> = { en: async () => en };
+const loaders: Record<Language, () => Promise<Messages>> = {
+  en: async () => en,
+  ko: async () => (await import("@/i18n/ko")).ko,
+  ja: async () => (await import("@/i18n/ja")).ja,
+};
 
 let shown: { language: Language; messages: Messages } = { language: "en", messages: en };
 const listeners = new Set<() => void>();

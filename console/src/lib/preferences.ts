@@ -2,7 +2,7 @@
 
 export type Preferences = {
   theme: "system" | "light" | "dark";
-  language: "" | "en";
+  language: "" | "en" | "ko" | "ja";
   density: "normal" | "compact";
   zone: "local" | "utc";
   singleKeys: boolean;
@@ -12,7 +12,7 @@ const NAME = "headrace-preferences";
 const DEFAULTS: Preferences = { theme: "system", language: "", density: "normal", zone: "local", singleKeys: true };
 const ALLOWED: { [K in keyof Preferences]: readonly Preferences[K][] } = {
   theme: ["system", "light", "dark"],
-  language: ["", "en"],
+  language: ["", "en", "ko", "ja"],
   density: ["normal", "compact"],
   zone: ["local", "utc"],
   singleKeys: [true, false],

@@ -52,7 +52,7 @@ function columnsOf(t: Messages): readonly Column<Machine>[] {
             machine.status === "alive" ? (machine.cordon || machine.draining ? "degraded" : "healthy") : "unhealthy"
           }
         >
-          {machine.draining ? "draining" : machine.cordon ? "cordoned" : machine.status}
+          {t.machines.states[machine.draining ? "draining" : machine.cordon ? "cordoned" : machine.status]}
         </Badge>
       ),
     },

@@ -62,7 +62,7 @@ function columnsOf(t: Messages, service: string, mayChange: boolean): readonly C
   return [
     { id: "id", title: words.id, cell: (replica) => <code title={replica.id}>{replica.id.slice(-ID_SHOWN)}</code> },
     { id: "health", title: words.health, cell: (replica) => <HealthBadge health={replica.health} /> },
-    { id: "state", title: words.state, cell: (replica) => replica.status },
+    { id: "state", title: words.state, cell: (replica) => words.states[replica.status] },
     { id: "revision", title: t.services.revision, kind: "number", cell: (replica) => replica.revision },
     { id: "machine", title: words.machine, cell: (replica) => replica.agent_id ?? t.common.none },
     { id: "age", title: words.age, kind: "number", cell: (replica) => <Ago at={replica.created_at} plain /> },

@@ -54,7 +54,7 @@ export function RolloutCard({ service }: { service: ServiceDetail }) {
           <Side name={words.from(rollout.revision)} side={rollout.new} />
           {rollout.steps > 0 && (
             <div>
-              <dt>{rollout.phase}</dt>
+              <dt>{words.phases[rollout.phase]}</dt>
               <dd>{words.step(rollout.step, rollout.steps)}</dd>
             </div>
           )}
