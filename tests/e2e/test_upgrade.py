@@ -35,6 +35,12 @@ RULE: Final[dict[str, Any]] = {
     "step": 1,
     "max_replicas": 4,
 }
+NEW_FIELDS = {"share", "etag"}
+
+
+def without_new(things: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the things without fields that the previous release does not have."""
+    return [{name: value for name, value in thing.items() if name not in NEW_FIELDS} for thing in things]
 
 
 @dataclass
@@ -68,8 +74,8 @@ class User:
         }
         return {
             "service": {key: service[key] for key in ("id", "name", "endpoint", "tags", "folder_id", "created_at")},
-            "files": (await api.call("GET", "/v1/folders/chat/files"))["items"],
-            "tokens": [{k: v for k, v in one.items() if k != "share"} for one in pages["tokens"]["items"]],
+            "files": without_new((await api.call("GET", "/v1/folders/chat/files"))["items"]),
+            "tokens": without_new(pages["tokens"]["items"]),
             "clients": [one["id"] for one in pages["clients"]["items"]],
             "rules": [(one["id"], one["spec"]) for one in pages["rules"]["items"]],
             "history": {one["id"] for one in pages["history"]["items"]},
