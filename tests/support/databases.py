@@ -101,7 +101,8 @@ async def _prepare(template: str) -> _Made:
         tables = [row["relname"] for row in await con.fetch(_TABLES)]
         gone = ", ".join(f"gone_{table} as (delete from {table})" for table in tables)
         # All at once, since they refer to each other; then what triggers noted of that.
-        statements = [f"with {gone} select 1", "delete from table_changes"]
+        noted = ("table_changes", "gone_names", "replica_usage")
+        statements = [f"with {gone} select 1", *(f"delete from {table}" for table in noted)]
         for table in tables:
             rows = await con.fetchval(f"select jsonb_agg(to_jsonb(t)) from {table} t")
             if rows is not None:

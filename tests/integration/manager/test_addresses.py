@@ -227,7 +227,7 @@ async def test_machines_that_are_there_at_the_upgrade_keep_the_address_that_they
     (migration,) = MIGRATIONS.glob("*_machine_addresses.sql")
     text = migration.read_text()
     await pool.execute(
-        "alter table agents drop column addresses, drop column address_problem, drop column address_told_at"
+        "alter table agents drop column addresses cascade, drop column address_problem, drop column address_told_at"
     )
     await pool.execute(text)
     found = {row["id"]: row["addresses"] for row in await pool.fetch("select id, addresses from agents")}

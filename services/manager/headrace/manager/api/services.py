@@ -15,6 +15,7 @@ from headrace.common.contracts.ids import Slug
 from headrace.common.contracts.problems import (
     Conflict,
     Forbidden,
+    InsufficientStorage,
     InvalidDefinition,
     NameTaken,
     NotFound,
@@ -38,7 +39,7 @@ class NameQuery(Query):
     body=CreateService,
     creates="/v1/services/{name}",
     replies={201: Reply("The service.", ServiceDetail)},
-    problems=(Forbidden, NotFound, NameTaken, QuotaExceeded, Conflict, InvalidDefinition),
+    problems=(Forbidden, NotFound, NameTaken, QuotaExceeded, Conflict, InvalidDefinition, InsufficientStorage),
 )
 async def create_service(call: Call) -> web.Response:
     """Create a service with its first revision (members). Replicas are started in the background."""
@@ -68,7 +69,7 @@ async def show_service(call: Call) -> web.Response:
     "/v1/services/{service}",
     body=UpdateService,
     replies=DETAIL,
-    problems=(Forbidden, NameTaken, Conflict, QuotaExceeded, InvalidDefinition),
+    problems=(Forbidden, NameTaken, Conflict, QuotaExceeded, InvalidDefinition, InsufficientStorage),
     conditional=True,
 )
 async def update_service(call: Call) -> web.Response:
@@ -129,7 +130,7 @@ async def restart_service(call: Call) -> web.Response:
     "POST",
     "/v1/services/{service}/retry",
     replies=DETAIL,
-    problems=(Forbidden, Conflict, QuotaExceeded, InvalidDefinition),
+    problems=(Forbidden, Conflict, QuotaExceeded, InvalidDefinition, InsufficientStorage),
     conditional=True,
 )
 async def retry_service(call: Call) -> web.Response:

@@ -5,7 +5,14 @@ from __future__ import annotations
 from aiohttp import web
 
 from headrace.common.contracts.http.validations import StartValidation, ValidationView
-from headrace.common.contracts.problems import Conflict, Forbidden, InvalidDefinition, NotFound, QuotaExceeded
+from headrace.common.contracts.problems import (
+    Conflict,
+    Forbidden,
+    InsufficientStorage,
+    InvalidDefinition,
+    NotFound,
+    QuotaExceeded,
+)
 from headrace.manager.api.routing import Call, Reply, Routes, json_reply, no_content
 
 routes = Routes("operation")
@@ -17,7 +24,7 @@ routes = Routes("operation")
     body=StartValidation,
     creates="/v1/validations/{id}",
     replies={201: Reply("The trial run.", ValidationView)},
-    problems=(Forbidden, NotFound, Conflict, QuotaExceeded, InvalidDefinition),
+    problems=(Forbidden, NotFound, Conflict, QuotaExceeded, InvalidDefinition, InsufficientStorage),
 )
 async def start_validation(call: Call) -> web.Response:
     """Start a trial run: a spec is started once, without a service, and gets a verdict (members)."""
