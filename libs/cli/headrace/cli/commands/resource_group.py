@@ -26,7 +26,7 @@ Projects = Annotated[
         "--project",
         "-p",
         metavar="PROJECT",
-        help="Only this project may use it. Repeatable; replaces the others.",
+        help="Only this project may use it. Repeatable; replaces all others.",
         autocompletion=complete_project,
     ),
 ]

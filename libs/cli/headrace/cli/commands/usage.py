@@ -41,7 +41,7 @@ def usage(
     until: Annotated[str | None, typer.Option("--to", metavar="TIME", help="As --from; now if not given.")] = None,
     csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
 ) -> None:
-    """Show usage of callers and of machines (operators: of all; others: of their projects)."""
+    """Show usage: requests and tokens of callers, hours of GPUs, cores and memory of replicas."""
     now = datetime.now(UTC)
     report = session.client.usage.report(
         project=project,

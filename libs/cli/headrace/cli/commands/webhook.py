@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from headrace.cli.command import Commands, commands
+from headrace.cli.command import Commands, changing, commands
 from headrace.cli.commands.flags import Project, Yes, confirmed
 from headrace.cli.commands.of_project import project_of
 from headrace.cli.commands.suggestions import complete_secret
@@ -20,7 +20,10 @@ Name = Annotated[str, typer.Argument(metavar="WEBHOOK", help="Name or id.")]
 Kind = Annotated[
     list[str] | None,
     typer.Option(
-        "--kind", "-k", metavar="ACTION", help="As replica.ended, or 'service.*' for several; default: all. Repeatable."
+        "--kind",
+        "-k",
+        metavar="ACTION",
+        help="As replica.ended, or 'service.*' for several; default: all. Repeatable; replaces all that were given.",
     ),
 ]
 _FIELDS = {"kinds": "kinds", "enabled": "enabled"}
@@ -53,6 +56,7 @@ def register(app: Commands) -> None:
     commands(app, {"create": create, "ls": ls, "show": show, "update": update, "test": send_test, "rm": rm})
 
 
+@changing
 def create(
     session: Session,
     name: Annotated[str, typer.Argument(metavar="NAME", help="Unique in the project.")],
@@ -93,6 +97,7 @@ def show(session: Session, webhook: Name, project: Project = None) -> None:
         session.output.table(found.answers, _ANSWERS, empty="nothing was sent yet")
 
 
+@changing
 def update(
     session: Session,
     webhook: Name,
@@ -122,6 +127,7 @@ def update(
     _show(session, session.client.webhooks.update(project_of(session, project), webhook, change))
 
 
+@changing
 def send_test(session: Session, webhook: Name, project: Project = None) -> None:
     """Send an event webhook.tested to a webhook, whatever its kinds (owners)."""
     session.client.webhooks.test(project_of(session, project), webhook)
@@ -130,6 +136,7 @@ def send_test(session: Session, webhook: Name, project: Project = None) -> None:
     )
 
 
+@changing
 def rm(session: Session, webhook: Name, project: Project = None, yes: Yes = False) -> None:
     """Delete a webhook, and what waits for it (owners)."""
     of = project_of(session, project)
