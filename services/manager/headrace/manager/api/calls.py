@@ -41,7 +41,7 @@ routes = Routes("services")
     replies={
         200: Reply(
             "What the service answers, as it comes.",
-            media_type="application/octet-stream",
+            media_type="*/*",
             headers=(Header("X-Headrace-Call-Id", "Request id of the call at the app-proxy"),),
         )
     },
