@@ -13,7 +13,9 @@ import jwt
 import pytest
 from aiohttp import web
 
+from headrace.common.contracts.problems import UpstreamFailed
 from headrace.common.db.pool import Pool
+from headrace.manager.endpoints import HttpEndpoints
 from headrace.manager.usecases.calls import MAX_CALLS_PER_USER
 from tests.support.api import Api
 from tests.support.wait import eventually
@@ -129,6 +131,25 @@ async def test_a_service_that_cannot_be_reached_is_told_as_such(pool: Pool, tmp_
         refused = await api.admin.call("POST", CALL, {}, expect=502)
     assert refused["type"] == "urn:headrace:problem:upstream-failed"
     assert url in refused["detail"]
+
+
+async def test_authorities_that_cannot_be_read_are_told_as_such(tmp_path: Path) -> None:
+    endpoints = HttpEndpoints("https://127.0.0.1:9", tmp_path / "none.crt")
+    with pytest.raises(UpstreamFailed, match="ca_file cannot be used"):
+        async with endpoints.post("owl", "v1/x", b"{}", "token"):
+            pass
+
+
+async def test_a_failure_of_the_caller_is_not_told_as_one_of_the_service(endpoint: Endpoint) -> None:
+    async with running(endpoint) as url:
+        with pytest.raises(ConnectionResetError, match="the caller"):
+            async with HttpEndpoints(url, None).post("owl", "v1/x", b"{}", "token"):
+                raise ConnectionResetError("the caller is gone")
+
+        async def ended() -> bool:
+            return endpoint.ended == 1
+
+        await eventually(ended)
 
 
 async def test_viewers_and_strangers_may_not_call(api: ManagerApi, endpoint: Endpoint) -> None:

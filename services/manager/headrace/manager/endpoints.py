@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
@@ -14,13 +14,13 @@ import aiohttp
 from yarl import URL
 
 from headrace.common.contracts.problems import UpstreamFailed, UpstreamTimeout
+from headrace.manager.domain.model_source import SourceError
 from headrace.manager.sources.web import broken_in_words, web_context
 from headrace.manager.usecases.calls import EndpointAnswer
 
 CONNECT_S: Final = 5
 SILENCE_S: Final = 600
 """Longest time without a byte; the service's own limits are lower."""
-PIECE_BYTES: Final = 64 * 1024
 MAX_PROBLEM_BYTES: Final = 64 * 1024
 """What is read of an answer that is no success."""
 MAX_DETAIL: Final = 2_000
@@ -39,22 +39,29 @@ class HttpEndpoints:
         """Send JSON to a path of a service's endpoint; see the protocol."""
         url = URL(f"{self._base}/{service}/{quote(path, safe='/')}", encoded=True)
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json", "User-Agent": "headrace"}
+        headers["Accept-Encoding"] = "identity"  # the answer is passed on as it comes
         timeout = aiohttp.ClientTimeout(total=None, connect=CONNECT_S, sock_connect=CONNECT_S, sock_read=SILENCE_S)
-        context = await asyncio.to_thread(web_context, self._ca_file)
-        async with (
-            aiohttp.TCPConnector(ssl=context, limit=1, force_close=True) as connector,
-            aiohttp.ClientSession(connector=connector, timeout=timeout, cookie_jar=aiohttp.DummyCookieJar()) as http,
-        ):
+        async with AsyncExitStack() as stack:
+            # Only what happens here is the endpoint's failure: what the caller does with the answer is not.
             try:
-                async with http.post(url, data=body, headers=headers, allow_redirects=False) as response:
-                    if response.status >= 300:
-                        raise await _refused(response)
-                    request_id = response.headers.get(REQUEST_ID, "")[:100]
-                    yield EndpointAnswer(response.content_type, request_id, _pieces(response, service))
+                secure = await asyncio.to_thread(web_context, self._ca_file) if url.scheme == "https" else False
+                connector = await stack.enter_async_context(aiohttp.TCPConnector(ssl=secure, limit=1, force_close=True))
+                http = await stack.enter_async_context(
+                    aiohttp.ClientSession(connector=connector, timeout=timeout, cookie_jar=aiohttp.DummyCookieJar())
+                )
+                asked = http.post(url, data=body, headers=headers, allow_redirects=False)
+                response = await stack.enter_async_context(asked)
+                refusal = await _refused(response) if response.status >= 300 else None
+            except aiohttp.ConnectionTimeoutError:
+                raise UpstreamFailed(f"{service} at {self._base}: no connection within {CONNECT_S} s") from None
             except TimeoutError:
-                raise UpstreamTimeout(f"{service} sent nothing for {SILENCE_S} s", waited_s=SILENCE_S) from None
-            except (aiohttp.ClientError, OSError) as error:
+                raise _silent(service) from None
+            except (aiohttp.ClientError, OSError, SourceError) as error:
                 raise UpstreamFailed(f"{service} at {self._base}: {broken_in_words(error)}") from None
+            if refusal is not None:
+                raise refusal
+            request_id = response.headers.get(REQUEST_ID, "")[:100]
+            yield EndpointAnswer(response.content_type, request_id, _pieces(response, service))
 
 
 async def _pieces(response: aiohttp.ClientResponse, service: str) -> AsyncIterator[bytes]:
@@ -62,9 +69,13 @@ async def _pieces(response: aiohttp.ClientResponse, service: str) -> AsyncIterat
         async for piece in response.content.iter_any():
             yield piece
     except TimeoutError:
-        raise UpstreamTimeout(f"{service} sent nothing for {SILENCE_S} s", waited_s=SILENCE_S) from None
+        raise _silent(service) from None
     except (aiohttp.ClientError, OSError) as error:
         raise UpstreamFailed(f"the answer of {service} broke off: {broken_in_words(error)}") from None
+
+
+def _silent(service: str) -> UpstreamTimeout:
+    return UpstreamTimeout(f"{service} sent nothing for {SILENCE_S} s", waited_s=SILENCE_S)
 
 
 async def _refused(response: aiohttp.ClientResponse) -> UpstreamFailed:
