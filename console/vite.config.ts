@@ -13,7 +13,7 @@ export default defineConfig({
   resolve: { alias: { "@": new URL("./src", import.meta.url).pathname } },
   html: { cspNonce: CSP_NONCE },
   build: {
-    outDir: process.env.CONSOLE_OUT ?? "../build/console",
+    outDir: "../build/console",
     emptyOutDir: true,
     license: { fileName: "licenses.md" },
     assetsInlineLimit: 0,

@@ -1,6 +1,7 @@
 /** Client of the manager's REST API: types from the OpenAPI document, errors as ApiProblem. */
 
 import createClient from "openapi-fetch";
+import { learnTime } from "@/lib/clock";
 import type { components, paths } from "../../build/schema";
 
 export type Schemas = components["schemas"];
@@ -33,10 +34,12 @@ export class ApiProblem extends Error {
   }
 }
 
-const bounded: typeof fetch = (input, init) => {
+const bounded: typeof fetch = async (input, init) => {
   const signal = init?.signal ?? (input instanceof Request ? input.signal : null);
   const timeout = AbortSignal.timeout(TIMEOUT_MS);
-  return fetch(input, { ...init, signal: signal ? AbortSignal.any([signal, timeout]) : timeout });
+  const response = await fetch(input, { ...init, signal: signal ? AbortSignal.any([signal, timeout]) : timeout });
+  learnTime(response.headers.get("Date"));
+  return response;
 };
 
 /** The manager that served this page; its header says that a change comes from the console. */

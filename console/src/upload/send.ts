@@ -11,12 +11,15 @@ const RETRY_MS = [0, 1000, 3000, 10_000, 30_000];
 export async function senderInto(folder: string): Promise<Send> {
   const url = uploadsUrl(folder);
   const broken = await brokenOffUploads(folder);
+  /** Where those are that were broken off in this page. */
+  const begun = new Map<File, string>();
   return ({ path, file }, sent, signal) =>
     new Promise((resolve, reject) => {
-      const begun = broken.items.find((one) => one.path === path && one.size_bytes === file.size);
+      const other = broken.items.find((one) => one.path === path && one.size_bytes === file.size);
+      const keep = () => upload.url && begun.set(file, upload.url);
       const upload = new Upload(file, {
         endpoint: url,
-        uploadUrl: begun ? `${url}/${begun.id}` : null,
+        uploadUrl: begun.get(file) ?? (other ? `${url}/${other.id}` : null),
         chunkSize: PART_BYTES,
         retryDelays: RETRY_MS,
         storeFingerprintForResuming: false,
@@ -24,9 +27,13 @@ export async function senderInto(folder: string): Promise<Send> {
         metadata: { path },
         onProgress: (bytes) => sent(bytes),
         onSuccess: () => resolve(),
-        onError: (error) => reject(new Error(reasonOf(error))),
+        onError: (error) => {
+          keep();
+          reject(new Error(reasonOf(error)));
+        },
       });
       signal.addEventListener("abort", () => {
+        keep();
         void upload.abort();
         reject(new DOMException("paused", "AbortError"));
       });

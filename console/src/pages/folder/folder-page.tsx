@@ -19,9 +19,14 @@ import { PageHead } from "@/ui/page-head";
 import { droppedFiles } from "@/upload/dropped";
 import styles from "./folder-page.module.css";
 
+/** Another folder is another page: what is being uploaded goes into its own. */
 export function FolderPage() {
-  const t = useT();
   const { folder } = useParams({ from: "/folders/$folder" });
+  return <Folder key={folder} folder={folder} />;
+}
+
+function Folder({ folder }: { folder: string }) {
+  const t = useT();
   const { path = "" } = useSearch({ from: "/folders/$folder" });
   const navigate = useNavigate();
   const queries = useQueryClient();

@@ -3,66 +3,66 @@
 import { type ChangeEvent, useEffect, useRef, useState, useSyncExternalStore } from "react";
 import { useT } from "@/i18n";
 import { disk } from "@/i18n/format";
-import { type UploadFile, UploadQueue } from "@/lib/upload-queue";
+import { type Send, type UploadFile, UploadQueue } from "@/lib/upload-queue";
 import { Button, buttonClass } from "@/ui/button";
 import { Card } from "@/ui/card";
 import { chosenFiles, withoutCommonDirectory } from "@/upload/dropped";
 import styles from "./folder-page.module.css";
 
-const FAILED_SHOWN = 20;
-
 type UploadsOf = { queue: UploadQueue; add: (files: readonly UploadFile[]) => void };
 
-/** Return the queue of a folder; `onDone` is called when it has sent all. */
+/** Return the queue of a folder, the same one as long as the page is of it; `onDone` is called when it has sent all. */
 export function useUploads(folder: string, onDone: () => void): UploadsOf {
+  const sender = useRef<Promise<Send> | null>(null);
   const [queue] = useState(
     () =>
       new UploadQueue(async (...sending) => {
-        senders.current ??= import("@/upload/send").then(({ senderInto }) => senderInto(folder));
-        return (await senders.current)(...sending);
+        sender.current ??= import("@/upload/send").then(({ senderInto }) => senderInto(folder));
+        const send = await sender.current.catch((error: unknown) => {
+          sender.current = null; // the next one tries again
+          throw error;
+        });
+        return send(...sending);
       }),
   );
-  const senders = useRef<Promise<Awaited<ReturnType<typeof import("@/upload/send")["senderInto"]>>> | null>(null);
-  const items = useSyncExternalStore(queue.onChange, queue.items);
-  const ended = items.length > 0 && items.every((item) => item.state === "done" || item.state === "failed");
+  const { files, done, failures } = useSyncExternalStore(queue.onChange, queue.summary);
+  const ended = files > 0 && done + failures === files;
   // biome-ignore lint/correctness/useExhaustiveDependencies: when it has ended
   useEffect(() => {
     if (ended) onDone();
   }, [ended]);
-  const sending = items.length > 0 && !ended;
+  const unfinished = files > 0 && !ended;
   useEffect(() => {
-    if (!sending) return;
+    if (!unfinished) return;
     const ask = (event: BeforeUnloadEvent) => event.preventDefault();
     addEventListener("beforeunload", ask);
     return () => removeEventListener("beforeunload", ask);
-  }, [sending]);
+  }, [unfinished]);
   return { queue, add: (files) => void queue.add(files) };
 }
 
 export function Uploads({ uploads: { queue } }: { uploads: UploadsOf }) {
   const t = useT();
-  const items = useSyncExternalStore(queue.onChange, queue.items);
-  if (items.length === 0) return null;
-  const total = items.reduce((sum, item) => sum + item.size, 0);
-  const sent = items.reduce((sum, item) => sum + item.sent, 0);
-  const done = items.filter((item) => item.state === "done").length;
-  const failed = items.filter((item) => item.state === "failed");
-  const paused = items.some((item) => item.state === "paused");
-  const sending = items.find((item) => item.state === "sending");
+  const { files, bytes, done, sent, failures, failed, sending, paused } = useSyncExternalStore(
+    queue.onChange,
+    queue.summary,
+  );
+  if (files === 0) return null;
+  const percent = bytes ? (100 * sent) / bytes : 100;
   return (
     <Card>
       <div className={styles.queue}>
         <div className={styles.row}>
           <span role="status">
-            {t.folders.sent(done, items.length)} · {disk(sent)} / {disk(total)}
-            {sending && ` · ${sending.path}`}
+            {t.folders.sent(done, files)} · {disk(sent)} / {disk(bytes)}
+            {sending && ` · ${sending}`}
           </span>
-          {sending && (
+          {sending && !paused && (
             <Button small onPress={() => queue.pause()}>
               {t.folders.pause}
             </Button>
           )}
-          {(paused || failed.length > 0) && !sending && (
+          {(paused || (failures > 0 && !sending)) && (
             <Button small onPress={() => queue.resume()}>
               {t.folders.resume}
             </Button>
@@ -71,12 +71,12 @@ export function Uploads({ uploads: { queue } }: { uploads: UploadsOf }) {
         <div
           className={styles.bar}
           role="progressbar"
-          aria-valuenow={total ? Math.floor((100 * sent) / total) : 100}
+          aria-valuenow={Math.floor(percent)}
           aria-label={t.folders.upload}
         >
-          <div style={{ width: `${total ? (100 * sent) / total : 100}%` }} />
+          <div style={{ width: `${percent}%` }} />
         </div>
-        {failed.slice(0, FAILED_SHOWN).map((item) => (
+        {failed.map((item) => (
           <p key={item.path} className={styles.failed}>
             {item.path}: {item.error}
           </p>
