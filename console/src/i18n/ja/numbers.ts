@@ -1,0 +1,3 @@
+/** Numbers in Japanese texts. */
+
+export const n = new Intl.NumberFormat("ja");

@@ -1,0 +1,3 @@
+/** Numbers in Korean texts. */
+
+export const n = new Intl.NumberFormat("ko");
