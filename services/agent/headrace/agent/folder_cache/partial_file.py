@@ -52,7 +52,11 @@ class PartialFile:
             view, offset = view[written:], offset + written
 
     def finish_piece(self, index: int) -> None:
-        """Note that a piece is whole."""
+        """Note that a piece is whole. The kernel is told to write it to the disk, so that little is left to sync at the end.
+
+        It starts writing what is dirty of a range that is not needed (posix_fadvise(2), Linux), and does not wait for it.
+        """
+        os.posix_fadvise(self._fd, index * PIECE_BYTES, PIECE_BYTES, os.POSIX_FADV_DONTNEED)
         with self._journal.open("a", encoding="ascii") as file:
             file.write(f"{index}\n")
         self._whole.add(index)
