@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-FIRST = ("e2e-docker", "e2e-process", "docker", "embeddings", "systemd")
-"""Groups that begin first, as they last longest."""
+FIRST = ("docker", "e2e-process", "systemd", "e2e-docker", "compose", "embeddings")
+"""Groups that begin first, as they last longest. `compose` is not among the first four: CI still builds its images then."""
 LONG = (
     "tests/e2e",
     "tests/integration/manager/test_api_schemathesis.py",
@@ -25,9 +25,14 @@ LONG = (
 """What comes next, so that no worker is alone with one of these at the end."""
 STACKS = {"stack": "e2e-process", "docker_stack": "e2e-docker"}
 """Fixtures of which one serves all tests that ask for it."""
-SHARED = {"tests/integration/embeddings": "embeddings", "tests/e2e/test_systemd.py": "systemd"}
-"""Folders and files that prepare one thing for all of their tests. The machine of systemd's is a container that uses nothing else of
-the engine: beside the other tests of containers, which last longest of all groups, and not after them."""
+SHARED = {
+    "tests/integration/embeddings": "embeddings",
+    "tests/e2e/test_systemd.py": "systemd",
+    "tests/e2e/test_compose.py": "compose",
+    "tests/e2e/test_join_docker.py": "compose",
+}
+"""Folders and files that prepare one thing for all of their tests: a machine with systemd, which is a container that uses nothing else
+of the engine; Headrace's images. They run beside the other tests of containers, which last longest of all groups, and not after them."""
 
 
 def order(items: list[pytest.Item]) -> None:
@@ -67,10 +72,10 @@ def group_of(item: pytest.Item) -> str:
             return SHARED[shared]
     if (stack := _stack_of(item)) is not None:
         return stack
+    if item.get_closest_marker("root"):
+        return "hosts"  # each is a fleet of processes, or has firewall rules of its own
     if item.get_closest_marker("docker"):
         return "docker"  # one engine, and one set of firewall rules
-    if item.get_closest_marker("root"):
-        return "hosts"  # each is a fleet of processes
     fixtures = getattr(item, "_fixtureinfo").name2fixturedefs.values()  # noqa: B009 - pytest has no public way
     if any(found.scope in {"module", "class"} for defs in fixtures for found in defs):
         return name

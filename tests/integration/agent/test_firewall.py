@@ -17,7 +17,7 @@ import pytest
 from headrace.agent.domain.networks import bridge_prefix
 from headrace.common.contracts.ids import new_uuid
 
-pytestmark = pytest.mark.docker
+pytestmark = [pytest.mark.docker, pytest.mark.root]
 OWNER = "/data"
 BRIDGE = f"{bridge_prefix(OWNER)}1"
 _ENSURE = f"""

@@ -37,7 +37,7 @@ ME = {"user": {"id": uid(9), "name": "admin", "operator": True, "created_at": NO
 
 
 @pytest.fixture
-def stack(home: Path, there: FakeManagerApi) -> Path:
+def started_stack(home: Path, there: FakeManagerApi) -> Path:
     """A stack whose supervisor is this process, and whose manager is the fake; it is known, and nobody is logged in."""
     return started(home, there, "stack")
 
@@ -85,7 +85,7 @@ def started(
     return data
 
 
-def test_status_shows_where_each_service_tells_whether_it_can_serve(bare: Cli, stack: Path) -> None:
+def test_status_shows_where_each_service_tells_whether_it_can_serve(bare: Cli, started_stack: Path) -> None:
     ran = bare("status")
     assert ran.code == 0
     rows = {line.split()[0]: line for line in ran.out.splitlines() if line.strip()}
@@ -96,11 +96,11 @@ def test_status_shows_where_each_service_tells_whether_it_can_serve(bare: Cli, s
     assert "/metrics" in ran.out
     parts = bare("status", "--json").json["stack"]["processes"]
     assert {part["name"]: part["admin_url"] for part in parts}["appproxy"] == "http://127.0.0.1:15001"
-    assert str(stack) in ran.out
+    assert str(started_stack) in ran.out
 
 
-def test_a_state_of_an_earlier_version_names_no_such_address(bare: Cli, stack: Path) -> None:
-    file = stack / "state.json"
+def test_a_state_of_an_earlier_version_names_no_such_address(bare: Cli, started_stack: Path) -> None:
+    file = started_stack / "state.json"
     file.write_text("\n".join(line for line in file.read_text().splitlines() if "admin_url" not in line))
     ran = bare("status")
     assert ran.code == 0
@@ -137,15 +137,15 @@ def test_a_stack_that_does_not_serve_yet_or_any_more_is_asked_nothing(
 )
 @pytest.mark.parametrize("server", ["--url", "--data"])
 def test_a_machine_that_is_impaired_is_said(
-    bare: Cli, there: FakeManagerApi, stack: Path, changes: dict[str, Any], hint: str, server: str
+    bare: Cli, there: FakeManagerApi, started_stack: Path, changes: dict[str, Any], hint: str, server: str
 ) -> None:
     there.on("GET", "/v1/agents", {"items": [AGENT | changes], "next": None})
-    ran = bare(server, {"--url": there.url, "--data": stack}[server], "status")
+    ran = bare(server, {"--url": there.url, "--data": started_stack}[server], "status")
     assert ran.code == 1
     assert f"hint: {hint}" in ran.out
 
 
-def test_machines_are_left_out_for_who_is_no_operator(bare: Cli, there: FakeManagerApi, stack: Path) -> None:
+def test_machines_are_left_out_for_who_is_no_operator(bare: Cli, there: FakeManagerApi, started_stack: Path) -> None:
     del there.answers["GET", "/v1/agents"]
     ran = bare("--url", there.url, "status", "--json")
     assert (ran.code, ran.json["status"], ran.json["agents"]) == (0, "up", [])
@@ -153,23 +153,23 @@ def test_machines_are_left_out_for_who_is_no_operator(bare: Cli, there: FakeMana
 
 @pytest.mark.parametrize("variable", ["HEADRACE_URL", "HEADRACE_API_KEY"])
 def test_a_server_that_the_environment_names_is_meant_rather_than_the_stack_here(
-    bare: Cli, stack: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+    bare: Cli, started_stack: Path, monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
     monkeypatch.setenv("HEADRACE_URL", "http://127.0.0.1:1") if variable == "HEADRACE_URL" else None
     monkeypatch.setenv("HEADRACE_API_KEY", "hr_wrong" if variable == "HEADRACE_API_KEY" else KEY)
     ran = bare("status")
     assert ran.code == {"HEADRACE_URL": 3, "HEADRACE_API_KEY": 4}[variable]
-    assert str(stack) not in ran.out
+    assert str(started_stack) not in ran.out
 
 
 def test_a_server_that_was_logged_in_to_is_meant_rather_than_the_stack_here(
-    bare: Cli, home: Path, stack: Path, there: FakeManagerApi
+    bare: Cli, home: Path, started_stack: Path, there: FakeManagerApi
 ) -> None:
     Config().store(Login(url="http://127.0.0.1:1", key=KEY))
     ran = bare("status")
     assert (ran.code, "http://127.0.0.1:1 is down" in ran.out) == (3, True)
     Config().store(Login(url=there.url, key=KEY))
-    assert str(stack) in bare("status").out
+    assert str(started_stack) in bare("status").out
 
 
 def test_a_server_that_knows_no_such_key_is_not_said_to_be_down(bare: Cli, there: FakeManagerApi, home: Path) -> None:
@@ -181,7 +181,7 @@ def test_a_server_that_knows_no_such_key_is_not_said_to_be_down(bare: Cli, there
     assert "is down" not in ran.out
 
 
-def test_many_services_are_counted(bare: Cli, there: FakeManagerApi, stack: Path) -> None:
+def test_many_services_are_counted(bare: Cli, there: FakeManagerApi, started_stack: Path) -> None:
     services = [service_view(f"s{n}", phase="failed" if n == 0 else "deployed") for n in range(30)]
     there.on("GET", "/v1/services", {"items": services, "next": None})
     ran = bare("status")
@@ -209,12 +209,12 @@ def test_of_several_stacks_one_has_to_be_named(bare: Cli, home: Path, there: Fak
 
 
 def test_a_login_to_the_stack_here_keeps_its_folder_and_no_key(
-    bare: Cli, home: Path, there: FakeManagerApi, stack: Path
+    bare: Cli, home: Path, there: FakeManagerApi, started_stack: Path
 ) -> None:
     there.on("GET", "/v1/whoami", ME)
     assert bare("login").code == 0
     kept = (home / ".config/headrace/config.json").read_text()
-    assert str(stack) in kept
+    assert str(started_stack) in kept
     assert KEY not in kept
     assert bare("whoami", "--json").json["user"]["name"] == "admin"
     assert bare("logout", "--json").json == {"logged_out": True}
@@ -231,12 +231,12 @@ CODE = {"code": "hrc_secret", "path": "/console/login#code=hrc_secret", "expires
 
 
 def test_up_prints_a_link_that_logs_in_to_the_console_once(
-    stack: Path, there: FakeManagerApi, home: Path, monkeypatch: pytest.MonkeyPatch
+    started_stack: Path, there: FakeManagerApi, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(home))
     there.on("POST", "/v1/login-codes", CODE, status=201)
     lines: list[str] = []
-    print_link_later(stack, lines.append)
+    print_link_later(started_stack, lines.append)
     until(lambda: lines and not lines[-1])
     assert lines == [
         f"  console    {there.url}/console/login#code=hrc_secret",
@@ -245,5 +245,5 @@ def test_up_prints_a_link_that_logs_in_to_the_console_once(
     ]
     there.on("POST", "/v1/login-codes", {"type": "about:blank", "title": "no", "status": 409}, status=409)
     lines.clear()
-    print_link(stack, lines.append)
+    print_link(started_stack, lines.append)
     assert lines == ["  console    its link could not be made; `headrace console` makes one and says why not", ""]
