@@ -8,13 +8,24 @@ from collections.abc import Callable
 from inspect import isawaitable
 from typing import Any
 
+MOST_PAUSE_S = 1.0
+
 
 def until(probe: Callable[[], object], what: str = "", *, within_s: float = 60.0) -> None:
     """Poll `probe()` until it is true. Raises AssertionError after `within_s`."""
     deadline = time.monotonic() + within_s
-    while not probe():
+    while True:
+        began = time.monotonic()
+        if probe():
+            return
         assert time.monotonic() < deadline, f"not within {within_s} s: {what or probe}"
-        time.sleep(0.01)
+        time.sleep(_pause(0.01, time.monotonic() - began))
+
+
+def _pause(every_s: float, took_s: float) -> float:
+    """Return how long to wait after a look that took so long. As long again: a probe that starts a program takes half a core at most
+    from what it waits for, and from the tests beside."""
+    return max(every_s, min(took_s, MOST_PAUSE_S))
 
 
 async def eventually(
@@ -27,6 +38,7 @@ async def eventually(
     deadline = time.monotonic() + within_s
     last: object = None
     while True:
+        began = time.monotonic()
         try:
             result = probe()
             value = await result if isawaitable(result) else result
@@ -38,4 +50,4 @@ async def eventually(
             last = value
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {within_s} s: {what or probe} (last: {last})")
-        await asyncio.sleep(every_s)
+        await asyncio.sleep(_pause(every_s, time.monotonic() - began))
