@@ -7,12 +7,15 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+import httpx
 import pytest
 from redis.asyncio import Redis
 
 from headrace.appproxy.dataplane.ratelimit.redis import RedisRateLimiter
-from headrace.common.contracts.messages.routes import RateLimits
+from headrace.common.contracts.ids import TokenId, new_uuid
+from headrace.common.contracts.messages.routes import RateLimits, TokenLimits
 from headrace.embedded.stack import EmbeddedServers
+from tests.support.factories.route_tables import PROJECT, Signer, route, table
 from tests.support.valkey import OwnValkey, own_valkey
 from tests.support.wait import eventually
 from tests.support.worlds.appproxy import AppProxyWorld, backend, running
@@ -74,6 +77,50 @@ async def test_two_proxies_spend_one_budget(two: list[AppProxyWorld]) -> None:
         assert {one.status_code for one in done} == {200}
         for world in two:
             await eventually(lambda: _has_left(world, 1_000_000 - 50 * 100))  # noqa: B023 - awaited within its turn
+
+
+async def test_a_projects_token_has_one_budget_at_all_services_and_proxies(two: list[AppProxyWorld]) -> None:
+    signer, token_id = Signer(), TokenId(new_uuid())
+    bearer = {"Authorization": f"Bearer {signer.token(PROJECT, token_id=token_id)}"}
+    engine = Engine()
+    async with backend(engine) as replica:
+        own = TokenLimits(token_id=token_id, limits=RateLimits(tokens_per_day=1000))
+        # The service `free` has not got the token's limits yet: it goes by those in the token, which has none.
+        names = ("chat", "search", "free")
+        tables = [
+            table(
+                name,
+                open_to_public=False,
+                token_keys=(signer.public,),
+                token_limits=(own,) if name != "free" else (),
+                routes=(route(port=replica.port),),
+            )
+            for name in names
+        ]
+        for world in two:
+            for one in tables:
+                world.apply(one)
+
+        async def used(world: AppProxyWorld, name: str, **asked: object) -> httpx.Response:
+            return await world.http.post(f"{world.url}/{name}/v1/completions", json=asked, headers=bearer)
+
+        spent = {"max_tokens": 1, "usage": {"prompt_tokens": 60, "completion_tokens": 30}}
+        done = await asyncio.gather(*(used(two[n % 2], names[n // 2 % 2], **spent) for n in range(10)))
+        assert {one.status_code for one in done} == {200}
+
+        async def left_everywhere() -> bool:
+            told = [await world.http.get(f"{world.url}/{name}/", headers=bearer) for world in two for name in names[:2]]
+            return {one.headers["x-ratelimit-remaining-tokens"] for one in told} == {"100"}
+
+        await eventually(left_everywhere)
+        refused = await used(two[1], "search", max_tokens=200)
+        assert says(refused)["reason"] == "token-budget"
+        assert (
+            refused.json()["detail"]
+            == "this caller has used its tokens of the day (UTC) over all services of its project"
+        )
+        assert 0 < int(refused.headers["retry-after"]) <= 86_400
+        assert (await used(two[1], "free", max_tokens=200)).status_code == 200
 
 
 async def _has_left(world: AppProxyWorld, tokens: int) -> bool:

@@ -228,3 +228,83 @@ async def test_callers_of_a_service_know_what_they_have_left(api: ManagerApi) ->
     assert [one["tokens"] for one in week["items"]] == [26, 20]
     (last,) = (await api.admin.call("GET", f"/v1/services/chat/callers?cursor={week['next']}"))["items"]
     assert last["id"] == everywhere["id"]
+
+
+async def test_limits_of_a_projects_token_are_over_all_its_services(api: ManagerApi) -> None:
+    await services(api)
+    chat = (await api.admin.service("chat"))["id"]
+    await api.admin.call("POST", "/v1/services", {"name": "embed", "runtime": "cmd", "project": "default"})
+    await api.admin.call("PATCH", "/v1/services/embed", {"caller_limits": {"tokens_per_day": 50}})
+    embed = (await api.admin.service("embed"))["id"]
+    limits = {"tokens_per_day": 100, "tokens_per_minute": 600}
+    everywhere = await api.admin.call("POST", "/v1/projects/default/tokens", {"name": "all", "limits": limits})
+    plain = await api.admin.call("POST", "/v1/projects/default/tokens", {"name": "plain"})
+    rows = [row(service, "token", token["id"]) for service in (chat, embed) for token in (everywhere, plain)]
+    await api.use.usage.store(batch(*rows, row(chat, "token", everywhere["id"], prompt_tokens=20)))
+
+    async def seen(path: str) -> dict[str, tuple[int, int, int | None, str]]:
+        found = (await api.admin.call("GET", path))["items"]
+        return {
+            one["name"]: (one["tokens"], one["tokens_today"], one["left_today"], one["limits_scope"]) for one in found
+        }
+
+    assert await seen("/v1/services/chat/callers") == {
+        "all": (33, 33, 57, "project"),
+        "plain": (10, 10, None, "service"),
+    }
+    assert await seen("/v1/services/embed/callers") == {
+        "all": (10, 10, 57, "project"),
+        "plain": (10, 10, 40, "service"),
+    }
+    assert await seen("/v1/projects/default/callers") == {
+        "all": (43, 43, 57, "project"),
+        "plain": (20, 20, None, "service"),
+    }
+    stranger = await api.user("ann")
+    await stranger.call("GET", "/v1/projects/default/callers", expect=404)
+
+
+async def test_tokens_of_the_minute_follow_what_was_used_and_when(api: ManagerApi) -> None:
+    chat = (await services(api))["chat"]["id"]
+    await api.admin.call("PATCH", "/v1/services/chat", {"caller_limits": {"tokens_per_minute": 6000}})
+    token = await api.admin.call("POST", "/v1/services/chat/tokens", {"name": "app"})
+    client = await api.admin.call("POST", "/v1/services/chat/clients", {"name": "robot", "limits": {"in_flight": 1}})
+    now = datetime.now(UTC)
+
+    async def used(
+        sequence: int, tokens: int, ago_s: float, first_ago_s: float | None = None
+    ) -> tuple[float, datetime]:
+        at = now - timedelta(seconds=ago_s)
+        first = None if first_ago_s is None else now - timedelta(seconds=first_ago_s)
+        counts = {"prompt_tokens": tokens, "completion_tokens": 0, "last_at": at, "first_at": first}
+        rows = [row(chat, kind, one["id"], **counts) for kind, one in (("token", token), ("client", client))]
+        await api.use.usage.store(batch(*rows, sequence=sequence))
+        found = await api.pool.fetchrow("select * from caller_use where caller_id = $1", UUID(token["id"]))
+        assert found is not None
+        return found["minute_tokens"], found["last_used_at"]
+
+    assert await used(1, 3000, 300) == (3000, now - timedelta(seconds=300))
+    assert (await used(2, 1000, 290))[0] == 3000, "a sixth of a minute has refilled"
+    assert (await used(3, 100, 295))[0] == 3100, "a batch that came late"
+    assert (await used(4, 7000, 100))[0] == 7000, "more than the limit: a debt"
+    assert (await used(5, 60_000, 0, 600))[0] == 60_000 - 54_000 + 0, "ten minutes that no manager heard of"
+    assert (await used(6, 10**9, 0))[0] == 61 * 6000, "an hour of debt at most"
+    (app, robot) = (await api.admin.call("GET", "/v1/services/chat/callers"))["items"]
+    assert (app["left_this_minute"], robot["left_this_minute"], robot["refilled_at"]) == (0, None, None)
+    assert datetime.fromisoformat(app["refilled_at"]) == now + timedelta(minutes=61)
+
+
+async def test_tokens_and_clients_tell_when_they_called_last(api: ManagerApi) -> None:
+    chat = (await services(api))["chat"]["id"]
+    paths = ("/v1/services/chat/tokens", "/v1/services/chat/clients", "/v1/projects/default/tokens")
+    made = [await api.admin.call("POST", path, {"name": "app"}) for path in paths]
+    assert {one["last_used_at"] for one in made} == {None}
+    kinds = ("token", "client", "token")
+    rows = [row(chat, kind, one["id"], requests=0, refused=1) for kind, one in zip(kinds, made, strict=True)]
+    await api.use.usage.store(batch(*rows))
+    for path, one in zip(paths, made, strict=True):
+        (listed,) = (await api.admin.call("GET", path))["items"]
+        assert datetime.fromisoformat(listed["last_used_at"]) == NOW
+        assert listed["etag"] == one["etag"]
+        changed = await api.admin.call("PATCH", f"{path}/{one['id']}", {"share": 3})
+        assert datetime.fromisoformat(changed["last_used_at"]) == NOW

@@ -77,11 +77,15 @@ def test_callers_of_a_service_have_what_is_left(cli: Cli, there: FakeManagerApi)
         "tokens_today": 400,
         "limits": {"tokens_per_day": 1000},
         "left_today": 600,
+        "limits_scope": "project",
+        "left_this_minute": 77,
         "resets_at": "2026-12-01T00:00:00Z",
         "last_used_at": "2026-11-30T18:00:00Z",
     }
     there.on("GET", "/v1/services/chat/callers", {"items": [caller], "next": None})
     ran = cli("service", "callers", "chat", "--window", "7d")
-    for word in ("token", "app", "500", "400", "600", "2026-11-30T18:00:00Z"):
+    for word in ("token", "app", "500", "400", "600", "77", "project", "2026-12-01T00:00:00Z", "2026-11-30T18:00:00Z"):
         assert word in ran.out
     assert asked(there)["window_s"] == ["604800"]
+    there.on("GET", "/v1/projects/p/callers", {"items": [caller], "next": None})
+    assert cli("project", "callers", "p").out == ran.out

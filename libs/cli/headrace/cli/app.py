@@ -100,7 +100,7 @@ ENTRIES: Mapping[str, Entry] = {
     "completion": Entry(
         "completion", "Print the shell's completion script; load it with: source <(headrace completion bash)."
     ),
-    "project": _group("Projects: members, quotas, usage.", "project"),
+    "project": _group("Projects: members, quotas, usage.", "project", {"project_callers": "callers"}),
     "user": _group(
         "Users, their API keys, passwords and logins (operators; everybody for their own).",
         "user",

@@ -254,6 +254,7 @@ class AsyncUsage(AsyncGroup):
 
     report = awaited(Usage.report)
     callers = iterated(Usage.callers)
+    project_callers = iterated(Usage.project_callers)
 
 
 class AsyncUsers(AsyncGroup):

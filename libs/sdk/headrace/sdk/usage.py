@@ -41,6 +41,11 @@ class Usage:
         )
 
     def callers(self, service: object, *, window: timedelta = timedelta(days=1)) -> Iterator[CallerUsage]:
-        """Yield the tokens and clients that may call a service, with what each used in the window and has left today."""
+        """Yield the tokens and clients that may call a service, with what each used in the window and has left."""
         query = {"window_s": int(window.total_seconds())}
         return self._transport.items(CallerUsage, f"/v1/services/{segment(service)}/callers", query)
+
+    def project_callers(self, project: object, *, window: timedelta = timedelta(days=1)) -> Iterator[CallerUsage]:
+        """Yield the tokens of a project, with what each used of all its services in the window and has left."""
+        query = {"window_s": int(window.total_seconds())}
+        return self._transport.items(CallerUsage, f"/v1/projects/{segment(project)}/callers", query)

@@ -69,8 +69,22 @@ def test_limits_of_a_caller_are_kept_for_each_service_and_those_of_the_public_by
     shown = bearer(TABLE.project_id, token_id=token_id)
     seen = [Authenticator().authenticate(where, shown, NOW) for where in (entry(), entry(service_id=other))]
     assert [one.bucket for one in seen] == [f"{TABLE.service_id}:token:{token_id}", f"{other}:token:{token_id}"]
+    assert {one.limits_scope for one in seen} == {"service"}
     assert Authenticator().authenticate(entry(), basic(), NOW).bucket == f"{TABLE.service_id}:client:{ROBOT.client_id}"
     assert not Authenticator().authenticate(entry(open_to_public=True), None, NOW).bucket
+
+
+def test_limits_of_a_projects_token_itself_are_over_the_project() -> None:
+    token_id, other = new_uuid(), new_uuid()
+    own = TokenLimits(token_id=TokenId(token_id), limits=RateLimits(tokens_per_day=9))
+    places = [
+        entry(token_limits=(own,)),
+        entry(token_limits=(own,), service_id=other, caller_limits=RateLimits(in_flight=1)),
+    ]
+    seen = [Authenticator().authenticate(where, bearer(TABLE.project_id, token_id=token_id), NOW) for where in places]
+    assert {(one.bucket, one.limits_scope) for one in seen} == {(f"{TABLE.project_id}:token:{token_id}", "project")}
+    of_service = Authenticator().authenticate(places[0], bearer(token_id=token_id), NOW)
+    assert (of_service.bucket, of_service.limits_scope) == (f"{TABLE.service_id}:token:{token_id}", "service")
 
 
 def test_refusals() -> None:

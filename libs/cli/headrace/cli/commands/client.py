@@ -28,6 +28,7 @@ _COLUMNS: Columns[ClientView] = (
     ("SHARE", lambda c: c.share),
     ("CREATED", lambda c: c.created_at),
     ("ROTATED", lambda c: moment(c.rotated_at) if c.rotated_at else "-"),
+    ("LAST USED", lambda c: c.last_used_at or "-"),
     ("ID", lambda c: c.id),
 )
 

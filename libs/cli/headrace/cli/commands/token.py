@@ -51,6 +51,7 @@ _COLUMNS: Columns[TokenView] = (
     ("LIMITS", lambda t: limits_text(t.limits)),
     ("SHARE", lambda t: t.share),
     ("EXPIRES", lambda t: until(t.expires_at, datetime.now(UTC))),
+    ("LAST USED", lambda t: t.last_used_at or "-"),
     ("REVOKED", lambda t: moment(t.revoked_at) if t.revoked_at else "-"),
 )
 

@@ -110,6 +110,9 @@ CallerKind = Literal["token", "client", "public", "other"]
 app-proxy counts apart.
 """
 
+LimitsScope = Literal["service", "project"]
+"""Over what a caller's limits count: at one service, or over all services of the project."""
+
 UsageBy = Literal["project", "service", "revision", "token", "client", "user"]
 """What usage is summed by. `user`: who made the token or client that called, and the service whose replicas ran."""
 

@@ -14,6 +14,7 @@ from uuid import UUID
 from headrace.appproxy.dataplane.headers.cors import CorsPolicy, policy_of
 from headrace.common.contracts.ids import ServiceId, SessionId
 from headrace.common.contracts.messages.routes import NamedClient, RateLimits, RouteTable, TokenLimits
+from headrace.common.contracts.vocabulary import LimitsScope
 
 NEVER = float("inf")
 _REMOVED_KEPT = 10_000
@@ -35,7 +36,9 @@ class Principal:
     counts_tokens: bool = field(default=False, compare=False)
     """Whether its limits bound tokens."""
     bucket: str = field(default="", compare=False)
-    """Under which name its limits are kept, at this service; empty where they are an address's."""
+    """Under which name its limits are kept; empty where they are an address's."""
+    limits_scope: LimitsScope = field(default="service", compare=False)
+    """Over what they count: a project's token with limits of its own has them over all services of its project."""
     forward_authorization: bytes | None = field(default=None, repr=False)
     """Authorization header forwarded to the replica; never a credential of this installation."""
     expires_s: float = NEVER

@@ -29,6 +29,13 @@ class UsageCounts:
     audio_ms: NonNegativeInt
     last_s: float
     """End of the last request, in seconds since 1970."""
+    first_s: float | None = None
+    """The same of the first, where it is another one."""
+
+    @property
+    def began_s(self) -> float:
+        """End of the first request."""
+        return self.last_s if self.first_s is None else self.first_s
 
 
 Key = tuple[int, ServiceId, RevisionId | None, str]
@@ -55,6 +62,7 @@ class UsageSums:
             row.completion_tokens += one.completion_tokens
             row.estimated_tokens += one.estimated_tokens
             row.audio_ms += one.audio_ms
+            row.first_s = min(row.began_s, one.began_s)
             row.last_s = max(row.last_s, one.last_s)
 
     def take(self, most: int | None = None) -> list[UsageCounts]:

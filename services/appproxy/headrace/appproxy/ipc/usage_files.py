@@ -84,6 +84,7 @@ def _row(counts: UsageCounts) -> UsageRow:
         completion_tokens=counts.completion_tokens,
         estimated_tokens=counts.estimated_tokens,
         audio_ms=counts.audio_ms,
+        first_at=datetime.fromtimestamp(counts.began_s, UTC),
         last_at=datetime.fromtimestamp(counts.last_s, UTC),
     )
 

@@ -1,4 +1,4 @@
-"""Route of the callers of a service."""
+"""Routes of the callers of a service or project."""
 
 from __future__ import annotations
 
@@ -31,9 +31,25 @@ class CallersQuery(Paging):
     problems=(Forbidden, NotFound),
 )
 async def list_callers(call: Call) -> web.Response:
-    """List the tokens and clients that may call the service: what each used, was refused, has left today, and when it called last."""
+    """List the tokens and clients that may call the service: what each used, was refused, has left, and when it called last."""
     asked = call.query(CallersQuery)
     found = await call.use.callers.page(
         call.actor, call["service"], window=timedelta(seconds=asked.window_s), after=asked.after, limit=asked.limit
+    )
+    return json_reply(found)
+
+
+@routes.on(
+    "GET",
+    "/v1/projects/{project}/callers",
+    query=CallersQuery,
+    replies={200: Reply("A page of callers.", Page[CallerUsage])},
+    problems=(Forbidden, NotFound),
+)
+async def list_project_callers(call: Call) -> web.Response:
+    """List the tokens of the project (not those of its services), with what each used of all services, and has left."""
+    asked = call.query(CallersQuery)
+    found = await call.use.callers.page_of_project(
+        call.actor, call["project"], window=timedelta(seconds=asked.window_s), after=asked.after, limit=asked.limit
     )
     return json_reply(found)

@@ -89,7 +89,7 @@ async def list_project_tokens(call: Call) -> web.Response:
     conditional=True,
 )
 async def update_project_token(call: Call) -> web.Response:
-    """Change a project token's name, rate limits (counted at each service by itself) and share of the queue (members)."""
+    """Change a project token's name, rate limits (counted over all services of the project) and share of the queue (members)."""
     return await _update(call, "project")
 
 

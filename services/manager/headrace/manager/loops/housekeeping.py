@@ -69,6 +69,7 @@ class HousekeepingLoop:
             "bus_identities": kept.deleted,
             "revocations": kept.revocations,
             "request_usage": kept.usage,
+            "caller_use": kept.usage,
             "replica_usage": kept.usage,
             "usage_writers": kept.usage,
             "gone_names": kept.usage,

@@ -142,6 +142,10 @@ delete from request_usage where (at, service_id, revision_id, caller, caller_id)
     select at, service_id, revision_id, caller, caller_id from request_usage
     where at < now() - $1::interval order by at limit $2 for update skip locked)
 
+-- name: caller_use
+delete from caller_use where (caller_id, scope_id) in (
+    select caller_id, scope_id from caller_use where last_used_at < now() - $1::interval order by last_used_at limit $2 for update skip locked)
+
 -- name: replica_usage
 delete from replica_usage where kernel_id in (
     select kernel_id from replica_usage where until_at < now() - $1::interval order by until_at limit $2 for update skip locked)

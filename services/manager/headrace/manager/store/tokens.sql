@@ -2,18 +2,20 @@
 
 -- name: insert
 insert into tokens (id, service_id, project_id, name, created_by, expires_at, limits, share) values ($1, $2, $3, $4, $5, $6, $7, $8)
-returning id, name, created_at, expires_at, revoked_at, limits, share
+returning id, name, created_at, expires_at, revoked_at, limits, share, null::timestamptz as last_used_at
 
 -- name: living
 select count(*) from tokens where (service_id = $1 or project_id = $1) and expires_at > now()
 
 -- name: page
-select t.id, t.name, u.name as created_by, t.created_at, t.expires_at, t.revoked_at, t.limits, t.share
+select t.id, t.name, u.name as created_by, t.created_at, t.expires_at, t.revoked_at, t.limits, t.share,
+       (select max(l.last_used_at) from caller_use l where l.caller_id = t.id) as last_used_at
 from tokens t join users u on u.id = t.created_by
 where (t.service_id = $1 or t.project_id = $1) and t.id > $2 order by t.id limit $3
 
 -- name: hold
-select t.id, t.name, u.name as created_by, t.created_at, t.expires_at, t.revoked_at, t.limits, t.share
+select t.id, t.name, u.name as created_by, t.created_at, t.expires_at, t.revoked_at, t.limits, t.share,
+       (select max(l.last_used_at) from caller_use l where l.caller_id = t.id) as last_used_at
 from tokens t join users u on u.id = t.created_by
 where (t.service_id = $1 or t.project_id = $1) and t.id = $2 for update of t
 
@@ -24,7 +26,8 @@ update tokens t set limits = jsonb_strip_nulls(case when $4 then '{}' else t.lim
     share = coalesce($5, t.share), name = coalesce($6, t.name),
     limits_changed = t.limits_changed or $4 or $3::jsonb is not null or $5::integer is not null
 from users u where u.id = t.created_by and (t.service_id = $1 or t.project_id = $1) and t.id = $2
-returning t.id, t.name, u.name as created_by, t.created_at, t.expires_at, t.revoked_at, t.limits, t.share
+returning t.id, t.name, u.name as created_by, t.created_at, t.expires_at, t.revoked_at, t.limits, t.share,
+       (select max(l.last_used_at) from caller_use l where l.caller_id = t.id) as last_used_at
 
 -- name: revoke
 -- fresh: whether it was not revoked before, and tables have to be published.

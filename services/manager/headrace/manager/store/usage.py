@@ -16,7 +16,10 @@ async def store(con: Connection, batch: UsageBatch) -> int:
     """Add a batch, in the caller's transaction, and return the number of rows that it added to; 0 if it was stored before."""
     if await con.fetchval(SQL.claim, batch.proxy_id, batch.writer, batch.sequence) is None:
         return 0
-    return int(await con.fetchval(SQL.add, batch.model_dump(mode="json", include={"rows"})["rows"]))
+    rows = batch.model_dump(mode="json", include={"rows"})["rows"]
+    added = int(await con.fetchval(SQL.add, rows))
+    await con.execute(SQL.note_callers, rows)
+    return added
 
 
 async def summed(con: Connection, wanted: UsageFilter, *, most: int) -> list[UsageSum]:

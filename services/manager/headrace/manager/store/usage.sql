@@ -35,6 +35,35 @@ with counted as (
 )
 select count(*) from added
 
+-- name: note_callers
+-- Notes of callers of rows $1 when they called last, and what they have used of their tokens a minute: a bucket that refills evenly, up
+-- to an hour in debt (app-proxies: ratelimit/policy.py). Of rows that were kept for longer than a minute, what refilled meanwhile is left out.
+with counted as (
+    select r.caller_id, r.service_id, sum(r.prompt_tokens + r.completion_tokens + r.estimated_tokens) as tokens,
+           least(max(r.last_at), now()) as last_at, least(min(coalesce(r.first_at, r.last_at)), now()) as first_at
+    from jsonb_to_recordset($1::jsonb) as r (
+        service_id uuid, caller text, caller_id uuid, prompt_tokens bigint, completion_tokens bigint, estimated_tokens bigint,
+        first_at timestamptz, last_at timestamptz)
+    where r.caller in ('token', 'client') and r.caller_id is not null group by 1, 2
+), limited as (
+    select c.caller_id, case when t.project_id is not null and t.limits <> '{}' then t.project_id else c.service_id end as scope_id,
+           c.tokens, c.first_at, c.last_at,
+           (case when coalesce(t.limits, n.limits, '{}') <> '{}' then coalesce(t.limits, n.limits) else s.caller_limits end
+               ->> 'tokens_per_minute')::bigint as per_minute
+    from counted c left join services s on s.id = c.service_id left join tokens t on t.id = c.caller_id left join clients n on n.id = c.caller_id
+), used as (
+    select caller_id, scope_id, max(last_at) as last_at, coalesce(max(per_minute), 0) as per_minute, sum(tokens)::float8 as tokens,
+           greatest(0, extract(epoch from max(last_at) - min(first_at)) - 60)::float8 as longer_s
+    from limited group by 1, 2
+)
+insert into caller_use as u (caller_id, scope_id, last_used_at, per_minute, minute_tokens)
+select caller_id, scope_id, last_at, per_minute, least(greatest(0, tokens - per_minute / 60.0::float8 * longer_s), per_minute * 61)
+from used order by caller_id, scope_id
+on conflict (caller_id, scope_id) do update set
+    minute_tokens = least(excluded.per_minute * 61, excluded.minute_tokens + greatest(0, u.minute_tokens
+        - excluded.per_minute / 60.0::float8 * greatest(0, extract(epoch from excluded.last_used_at - u.last_used_at)))),
+    per_minute = excluded.per_minute, last_used_at = greatest(u.last_used_at, excluded.last_used_at)
+
 -- name: summed
 -- Usage in [$1, $2) by step $3 (null: all of it in one) and by noun $4 (null: all of it together), of projects $5 (null: all) and
 -- service $6 (null: all). Each with its id (null: of none) and last name. At most $7 rows.

@@ -1,4 +1,4 @@
-"""Use case of callers' usage of a service: how much each used, was refused, and has left."""
+"""Use case of callers' usage of a service or project: how much each used, was refused, and has left."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from headrace.common.db.pool import Pool
 from headrace.common.runtime.clock import Clock
 from headrace.manager.domain.access import Actor
 from headrace.manager.store import caller_usage
-from headrace.manager.usecases.context import make_page, service_for
+from headrace.manager.usecases.context import make_page, project_for, service_for
 from headrace.manager.views.usage import caller_usage_view
 
 
@@ -35,3 +35,15 @@ class CallersUsage:
             )
         default = RateLimits.model_validate(facts.caller_limits)
         return make_page(found, limit, lambda one: caller_usage_view(one, default, now), lambda one: one.id)
+
+    async def page_of_project(
+        self, actor: Actor, project: str, *, window: timedelta, after: UUID, limit: int
+    ) -> Page[CallerUsage]:
+        """Return a page of the tokens of a project, and what they used of all its services. Raises NotFound, Forbidden."""
+        now = self._clock()
+        async with self._pool.acquire() as con:
+            project_id = (await project_for(con, actor, project, "viewer")).id
+            found = await caller_usage.page_of_project(
+                con, project_id, since=now - window, after=after, limit=limit + 1
+            )
+        return make_page(found, limit, lambda one: caller_usage_view(one, RateLimits(), now), lambda one: one.id)

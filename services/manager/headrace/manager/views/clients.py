@@ -17,6 +17,7 @@ def client_view(client: Client) -> ClientView:
         created_by=client.created_by,
         created_at=client.created_at,
         rotated_at=client.rotated_at,
+        last_used_at=client.last_used_at,
         etag=tag_of_client(client),
     )
 

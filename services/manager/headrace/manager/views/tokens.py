@@ -18,6 +18,7 @@ def token_view(token: Token) -> TokenView:
         revoked_at=token.revoked_at,
         limits=token.limits,
         share=token.share,
+        last_used_at=token.last_used_at,
         etag=tag_of_token(token),
     )
 

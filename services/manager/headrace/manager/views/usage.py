@@ -30,7 +30,14 @@ def usage_report(wanted: UsageFilter, found: Sequence[UsageSum]) -> UsageReport:
 
 def caller_usage_view(caller: UsageOfCaller, of_service: RateLimits, now: datetime) -> CallerUsage:
     """Return what a caller used and has left. `of_service`: limits of callers without any of their own."""
-    budget = token_budget(caller.limits, of_service, caller.tokens_today, now)
+    budget = token_budget(
+        caller.limits,
+        of_service,
+        used_today=caller.counted_today,
+        minute_tokens=caller.minute_tokens,
+        minute_at=caller.minute_at,
+        now=now,
+    )
     return CallerUsage(
         id=caller.id,
         kind=caller.kind,
@@ -40,8 +47,11 @@ def caller_usage_view(caller: UsageOfCaller, of_service: RateLimits, now: dateti
         tokens=caller.tokens,
         tokens_today=caller.tokens_today,
         limits=budget.limits,
+        limits_scope=caller.limits_scope,
         left_today=budget.left_today,
         resets_at=budget.resets_at,
+        left_this_minute=budget.left_this_minute,
+        refilled_at=budget.refilled_at,
         last_used_at=caller.last_used_at,
     )
 

@@ -29,6 +29,8 @@ class ClientView(Changeable):
     created_at: AwareDatetime
     rotated_at: AwareDatetime | None
     """Time of the last secret rotation, if any."""
+    last_used_at: AwareDatetime | None = None
+    """End of its last request, but for the last seconds; null: none, or as long ago as usage is not kept."""
 
 
 class NewClient(ClientView):

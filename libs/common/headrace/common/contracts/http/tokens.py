@@ -16,7 +16,10 @@ Share = Annotated[int, Field(ge=1, le=1000)]
 
 
 class CallerLimits(RateLimits):
-    """Limits of one caller at one service, over all app-proxies. null, or left out, is no limit."""
+    """Limits of one caller, over all app-proxies: at one service, of a project's token over all services of the project.
+
+    null, or left out, is no limit.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
     requests_per_second: Annotated[float | None, Field(ge=MIN_RATE, le=1_000_000)] = None
@@ -65,6 +68,8 @@ class TokenView(Changeable):
     revoked_at: AwareDatetime | None
     limits: RateLimits = RateLimits()
     share: int = 1
+    last_used_at: AwareDatetime | None = None
+    """End of its last request, but for the last seconds; null: none, or as long ago as usage is not kept."""
 
 
 class NewToken(TokenView):

@@ -9,7 +9,7 @@ from pydantic import AwareDatetime
 
 from headrace.common.contracts.http.page import View
 from headrace.common.contracts.messages.routes import RateLimits
-from headrace.common.contracts.vocabulary import UsageBy, UsageStep
+from headrace.common.contracts.vocabulary import LimitsScope, UsageBy, UsageStep
 
 
 class UsageItem(View):
@@ -45,7 +45,7 @@ class UsageItem(View):
 
 
 class CallerUsage(View):
-    """What a token or named client used of a service, and what it has left."""
+    """What a token or named client used of a service or project, and what it has left."""
 
     id: UUID
     kind: Literal["token", "client"]
@@ -61,10 +61,16 @@ class CallerUsage(View):
     """The same of today (UTC)."""
     limits: RateLimits
     """Limits in force: its own, else the service's for callers without any."""
+    limits_scope: LimitsScope = "service"
+    """Over what they count: those of a project's token, if it has its own, over all services of the project."""
     left_today: int | None = None
     """What is left of `tokens_per_day`, but for requests that are open and the last seconds; null: they are not limited."""
     resets_at: AwareDatetime | None = None
     """When the day's tokens begin anew."""
+    left_this_minute: int | None = None
+    """What is left of `tokens_per_minute`, which refill evenly, as exact as `left_today`; null: they are not limited."""
+    refilled_at: AwareDatetime | None = None
+    """When the tokens of the minute are whole again; null: they are, or are not limited."""
     last_used_at: AwareDatetime | None = None
     """End of its last request, as far back as usage is kept."""
 

@@ -38,6 +38,8 @@ class UsageRow(Part):
     estimated_tokens: Count = 0
     """Tokens that limits counted for requests whose response told none."""
     audio_ms: Count = 0
+    first_at: AwareDatetime | None = None
+    """End of the first of these requests; None from older app-proxies."""
     last_at: AwareDatetime
     """End of the last of these requests."""
 

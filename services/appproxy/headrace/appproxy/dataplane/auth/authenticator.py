@@ -175,13 +175,16 @@ def _principal_of(entry: RouteEntry, opened: Claims | NamedClient) -> Principal:
     own: RateLimits | None = None if special is None else special.limits
     key = f"token:{opened.token_id}"
     limits = effective_limits(own, others)
+    # Its own limits count where it may call; a service's defaults protect that service, and count there.
+    scope = opened.subject if limits is not None and limits is own else entry.table.service_id
     return Principal(
         key,
         limits=limits,
         share=1 if special is None else special.share,
         expires_s=opened.expires_s,
         counts_tokens=counts_tokens(limits),
-        bucket=f"{entry.table.service_id}:{key}",
+        bucket=f"{scope}:{key}",
+        limits_scope="service" if scope == entry.table.service_id else "project",
     )
 
 

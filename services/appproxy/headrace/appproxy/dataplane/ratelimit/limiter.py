@@ -67,7 +67,7 @@ class RateLimiter:
         """Decide on a request of `caller` with an estimate of its tokens, or return None if Redis must be asked: await
         reserve().
 
-        `caller` is an opaque key of service and caller, as `<service id>:token:<id>`. Pass the verdict's reservation,
+        `caller` is an opaque key of what limits count over and caller, as `<service id>:token:<id>`. Pass the verdict's reservation,
         if it has one, to settle_now() or settle() when the request has ended, however it did.
         """
         if self._shared is None or self._unavailable:

@@ -66,6 +66,8 @@ class LocalRateLimiter:
         Without a token or concurrency limit there is nothing to settle, and no reservation.
         """
         known = self._known.get(caller)
+        if known is not None and known.limits is not limits and known.limits == limits:
+            known.limits = limits  # of a project's token each service's table has an object of its own
         if known is None or known.limits is not limits:
             quota = Quota(limits, self._divided_by)
             if known is None:

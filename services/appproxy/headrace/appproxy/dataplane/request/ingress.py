@@ -139,5 +139,8 @@ def _admitted_by_limits(exchange: Exchange, verdict: Verdict) -> None:
     exchange.reservation = verdict.reservation
     exchange.limit_fields = verdict.fields
     if verdict.code is not None:
-        raise problem_of(verdict.code, verdict.text, retry_after_s=verdict.retry_after_s)
+        principal = exchange.record.principal
+        over_project = principal is not None and principal.limits_scope == "project"
+        where = " over all services of its project" if over_project else ""
+        raise problem_of(verdict.code, verdict.text + where, retry_after_s=verdict.retry_after_s)
     admit(exchange)

@@ -20,3 +20,4 @@ class Client:
     created_by: str
     created_at: datetime
     rotated_at: datetime | None
+    last_used_at: datetime | None

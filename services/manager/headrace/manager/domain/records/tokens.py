@@ -23,6 +23,7 @@ class Token:
     revoked_at: datetime | None
     limits: RateLimits
     share: int
+    last_used_at: datetime | None
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from headrace.common.contracts.ids import ProjectId, ServiceId
 from headrace.common.contracts.messages.routes import RateLimits
-from headrace.common.contracts.vocabulary import UsageBy, UsageStep
+from headrace.common.contracts.vocabulary import LimitsScope, UsageBy, UsageStep
 
 
 @dataclass(frozen=True)
@@ -27,16 +27,22 @@ class UsageFilter:
 
 @dataclass(frozen=True)
 class UsageOfCaller:
-    """What a token or client used of a service: in a window, and today (UTC). `limits`: its own."""
+    """What a token or client used of a service or project: in a window, and today (UTC). `limits`: its own."""
 
     id: UUID
     kind: Literal["token", "client"]
     name: str
     limits: RateLimits
+    limits_scope: LimitsScope
     requests: int
     refused: int
     tokens: int
     tokens_today: int
+    counted_today: int
+    """What its limit of today has counted."""
+    minute_tokens: float
+    """What it had used of its tokens a minute at `minute_at`."""
+    minute_at: datetime | None
     last_used_at: datetime | None
 
 
