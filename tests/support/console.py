@@ -54,6 +54,25 @@ class Console:
         )
         await self._page.call("Input.insertText", text=text)
 
+    async def choose(self, label: str, value: str) -> None:
+        """Choose a value in a list, by the value that it stands for."""
+        await self._found(label, "select")
+        chosen = f"[...field.options].some((one) => one.value === {json.dumps(value)})"
+        place = f"find({json.dumps(label)}, 'select')"
+
+        async def offered() -> bool:
+            return bool(await self._page.run(f"{{ const field = {place}; field && {chosen} }}"))
+
+        await eventually(offered, within_s=30, what=f"{value!r} in {label!r}")
+        await self._page.run(
+            f"{{ const field = {place}; field.value = {json.dumps(value)};"
+            " field.dispatchEvent(new Event('change', {bubbles: true})); }"
+        )
+
+    async def offers(self, name: str) -> bool:
+        """Return whether a button or link is there now."""
+        return bool(await self._page.run(f"Boolean(find({json.dumps(name)}, {json.dumps(_BUTTONS)}))"))
+
     async def enter(self) -> None:
         """Press Enter where the focus is."""
         for kind in ("keyDown", "keyUp"):

@@ -2,7 +2,7 @@
 
 import type { ComponentType } from "react";
 import type { Messages } from "@/i18n";
-import { ChatIcon, FoldersIcon, MachinesIcon, ServicesIcon } from "@/ui/icons";
+import { ChatIcon, FoldersIcon, MachinesIcon, ProjectsIcon, ServicesIcon } from "@/ui/icons";
 
 type RailPage = { to: string; name: keyof Messages["rail"]; Icon: ComponentType; operators?: boolean };
 
@@ -11,4 +11,5 @@ export const PAGES: readonly RailPage[] = [
   { to: "/folders", name: "folders", Icon: FoldersIcon },
   { to: "/chat", name: "chat", Icon: ChatIcon },
   { to: "/machines", name: "machines", Icon: MachinesIcon, operators: true },
+  { to: "/projects", name: "projects", Icon: ProjectsIcon },
 ];

@@ -10,6 +10,18 @@ export function useMayChange(project: string): boolean {
   return user.operator || role === "owner" || role === "member";
 }
 
+/** Whether he may change the project itself: its members, secrets, webhooks. */
+export function useMayOwn(project: string): boolean {
+  const { user, projects, read_only: readOnly } = useLogin();
+  return !readOnly && (user.operator || projects[project] === "owner");
+}
+
+/** Whether he may change the installation: machines, users, quotas. */
+export function useMayOperate(): boolean {
+  const { user, read_only: readOnly } = useLogin();
+  return !readOnly && user.operator;
+}
+
 /** Whether he may change things of some project. */
 export function useMayChangeAny(): boolean {
   const { user, projects, read_only: readOnly } = useLogin();

@@ -1,11 +1,27 @@
 /** Addresses of the pages; a page's view is in its address. */
 
-import { createRootRoute, createRoute, createRouter, lazyRouteComponent, redirect } from "@tanstack/react-router";
+import {
+  createRootRoute,
+  createRoute,
+  createRouter,
+  lazyRouteComponent,
+  redirect,
+  retainSearchParams,
+} from "@tanstack/react-router";
 import { NotFoundPage, PageFault } from "@/app/faults";
 import { Shell } from "@/app/shell";
 import { parseServiceSearch } from "@/pages/services/search";
 
-const root = createRootRoute({ component: Shell, notFoundComponent: NotFoundPage, errorComponent: PageFault });
+const MOST = 128;
+
+const root = createRootRoute({
+  component: Shell,
+  notFoundComponent: NotFoundPage,
+  errorComponent: PageFault,
+  validateSearch: ({ project }: Record<string, unknown>): { project?: string | undefined } =>
+    typeof project === "string" && project !== "" && project.length <= MOST ? { project } : {},
+  search: { middlewares: [retainSearchParams(["project"])] },
+});
 
 const home = createRoute({
   getParentRoute: () => root,
@@ -92,6 +108,48 @@ const machines = createRoute({
   component: lazyRouteComponent(() => import("@/pages/machines/machines-page"), "MachinesPage"),
 });
 
+const projects = createRoute({
+  getParentRoute: () => root,
+  path: "/projects",
+  component: lazyRouteComponent(() => import("@/pages/projects/projects-page"), "ProjectsPage"),
+});
+
+const project = createRoute({
+  getParentRoute: () => root,
+  path: "/projects/$name",
+  component: lazyRouteComponent(() => import("@/pages/project/project-page"), "ProjectPage"),
+});
+
+const projectResources = createRoute({
+  getParentRoute: () => project,
+  path: "/",
+  component: lazyRouteComponent(() => import("@/pages/project/resources"), "ResourcesTab"),
+});
+
+const projectMembers = createRoute({
+  getParentRoute: () => project,
+  path: "/members",
+  component: lazyRouteComponent(() => import("@/pages/project/members"), "MembersTab"),
+});
+
+const projectTokens = createRoute({
+  getParentRoute: () => project,
+  path: "/tokens",
+  component: lazyRouteComponent(() => import("@/pages/project/tokens"), "ProjectTokensTab"),
+});
+
+const projectSecrets = createRoute({
+  getParentRoute: () => project,
+  path: "/secrets",
+  component: lazyRouteComponent(() => import("@/pages/project/secrets"), "SecretsTab"),
+});
+
+const projectWebhooks = createRoute({
+  getParentRoute: () => project,
+  path: "/webhooks",
+  component: lazyRouteComponent(() => import("@/pages/project/webhooks"), "WebhooksTab"),
+});
+
 const tree = root.addChildren([
   home,
   services,
@@ -101,6 +159,8 @@ const tree = root.addChildren([
   folder,
   chat,
   machines,
+  projects,
+  project.addChildren([projectResources, projectMembers, projectTokens, projectSecrets, projectWebhooks]),
 ]);
 
 export const router = createRouter({

@@ -4,6 +4,7 @@ import { Link, Outlet, useRouterState } from "@tanstack/react-router";
 import { useEffect, useRef, useState } from "react";
 import { LiveBadge } from "@/app/live-badge";
 import { useLogin } from "@/app/login-gate";
+import { ProjectSwitch } from "@/app/project";
 import { PAGES } from "@/app/rail";
 import { UpdateNotice } from "@/app/update-notice";
 import { UserMenu } from "@/app/user-menu";
@@ -36,8 +37,11 @@ export function Shell() {
         </span>
         <Link to="/" className={styles.brand ?? ""}>
           <img src={icon} width={22} height={22} alt="" />
-          Headrace
+          <span className={styles.brandText}>Headrace</span>
         </Link>
+        <span className={styles.project}>
+          <ProjectSwitch />
+        </span>
         <UpdateNotice />
         <LiveBadge />
         <UserMenu />

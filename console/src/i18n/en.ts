@@ -8,6 +8,7 @@ import { login } from "@/i18n/en/login";
 import { logs } from "@/i18n/en/logs";
 import { machines } from "@/i18n/en/machines";
 import { newService } from "@/i18n/en/new-service";
+import { projects, webhooks } from "@/i18n/en/projects";
 import { service } from "@/i18n/en/service";
 import { services } from "@/i18n/en/services";
 import * as shell from "@/i18n/en/shell";
@@ -23,6 +24,8 @@ export const en = {
   logs,
   machines,
   newService,
+  projects,
   service,
   services,
+  webhooks,
 };

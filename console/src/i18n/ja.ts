@@ -9,6 +9,7 @@ import { login } from "@/i18n/ja/login";
 import { logs } from "@/i18n/ja/logs";
 import { machines } from "@/i18n/ja/machines";
 import { newService } from "@/i18n/ja/new-service";
+import { projects, webhooks } from "@/i18n/ja/projects";
 import { service } from "@/i18n/ja/service";
 import { services } from "@/i18n/ja/services";
 import * as shell from "@/i18n/ja/shell";
@@ -24,6 +25,8 @@ export const ja: Messages = {
   logs,
   machines,
   newService,
+  projects,
   service,
   services,
+  webhooks,
 };

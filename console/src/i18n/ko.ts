@@ -9,6 +9,7 @@ import { login } from "@/i18n/ko/login";
 import { logs } from "@/i18n/ko/logs";
 import { machines } from "@/i18n/ko/machines";
 import { newService } from "@/i18n/ko/new-service";
+import { projects, webhooks } from "@/i18n/ko/projects";
 import { service } from "@/i18n/ko/service";
 import { services } from "@/i18n/ko/services";
 import * as shell from "@/i18n/ko/shell";
@@ -24,6 +25,8 @@ export const ko: Messages = {
   logs,
   machines,
   newService,
+  projects,
   service,
   services,
+  webhooks,
 };

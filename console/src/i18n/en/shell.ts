@@ -6,6 +6,7 @@ export const rail = {
   chat: "Chat",
   folders: "Folders",
   machines: "Machines",
+  projects: "Projects",
 };
 
 export const top = {

@@ -8,6 +8,7 @@ export const rail: Messages["rail"] = {
   chat: "チャット",
   folders: "フォルダ",
   machines: "マシン",
+  projects: "プロジェクト",
 };
 
 export const top: Messages["top"] = {

@@ -8,6 +8,7 @@ export const rail: Messages["rail"] = {
   chat: "채팅",
   folders: "폴더",
   machines: "머신",
+  projects: "프로젝트",
 };
 
 export const top: Messages["top"] = {

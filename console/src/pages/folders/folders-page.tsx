@@ -5,6 +5,7 @@ import { Link, useNavigate } from "@tanstack/react-router";
 import { type FormEvent, useState } from "react";
 import { ApiProblem } from "@/api/client";
 import { type Folder, folderActions, foldersQuery, type UsageMode } from "@/api/folders";
+import { ProjectField, useProject } from "@/app/project";
 import { useMayChangeAny } from "@/app/rights";
 import { Page } from "@/app/shell";
 import { useT } from "@/i18n";
@@ -21,7 +22,7 @@ const MODES: readonly UsageMode[] = ["model", "data", "general"];
 
 export function FoldersPage() {
   const t = useT();
-  const found = useInfiniteQuery(foldersQuery());
+  const found = useInfiniteQuery(foldersQuery(useProject()));
   const [making, setMaking] = useState(false);
   const mayChange = useMayChangeAny();
   const folders = found.data?.pages.flatMap((page) => page.items);
@@ -83,13 +84,14 @@ function NewFolder({ onClose }: { onClose: () => void }) {
   const navigate = useNavigate();
   const queries = useQueryClient();
   const [name, setName] = useState("");
+  const [project, setProject] = useState("");
   const [mode, setMode] = useState<UsageMode>("model");
   const [error, setError] = useState<Error | null>(null);
   const submit = async (event: FormEvent) => {
     event.preventDefault();
     setError(null);
     try {
-      const folder = await folderActions.create({ name: name.trim(), project: null, usage_mode: mode });
+      const folder = await folderActions.create({ name: name.trim(), project: project || null, usage_mode: mode });
       void queries.invalidateQueries({ queryKey: ["folders"] });
       await navigate({ to: "/folders/$folder", params: { folder: folder.name }, search: {} });
     } catch (found) {
@@ -120,6 +122,7 @@ function NewFolder({ onClose }: { onClose: () => void }) {
           help={t.folders.nameHelp}
           error={wrong?.allowed}
         />
+        <ProjectField value={project} onChange={setProject} />
         <Choice
           label={t.folders.mode}
           value={mode}

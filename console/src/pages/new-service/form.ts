@@ -3,6 +3,7 @@
 import type { NewService } from "@/api/resolutions";
 
 export type NewServiceForm = {
+  project: string;
   name: string;
   folder: string;
   model: string;
@@ -17,6 +18,7 @@ export type NewServiceForm = {
 };
 
 export const EMPTY: NewServiceForm = {
+  project: "",
   name: "",
   folder: "",
   model: "",
@@ -44,6 +46,7 @@ export function requestOf(form: NewServiceForm): NewService {
   const environ = environOf(form.environ);
   return {
     name: form.name.trim(),
+    ...(form.project ? { project: form.project } : {}),
     ...(form.folder ? { folder: form.folder } : {}),
     ...(form.model.trim() ? { model: form.model.trim() } : {}),
     ...(form.runtime ? { runtime: form.runtime as NonNullable<NewService["runtime"]> } : {}),
@@ -69,6 +72,7 @@ export function environOf(text: string): Record<string, string> {
 /** The same as a command. Values of variables are left out. */
 export function commandOf(form: NewServiceForm): string {
   const options: [string, string][] = [
+    ["--project", form.project],
     ["--folder", form.folder],
     ["--model", form.model.trim()],
     ["--runtime", form.runtime],

@@ -6,6 +6,7 @@ import { type FormEvent, useDeferredValue, useEffect, useState } from "react";
 import { ApiProblem } from "@/api/client";
 import { foldersQuery } from "@/api/folders";
 import { availableQuery, createService } from "@/api/resolutions";
+import { ProjectField } from "@/app/project";
 import { Page } from "@/app/shell";
 import { useT } from "@/i18n";
 import { draft, keepDraft } from "@/lib/drafts";
@@ -78,7 +79,8 @@ type FieldsProps = { form: NewServiceForm; error: Error | null; onChange: (chang
 
 function Fields({ form, error, onChange }: FieldsProps) {
   const t = useT();
-  const folders = useInfiniteQuery(foldersQuery()).data?.pages.flatMap((page) => page.items) ?? [];
+  const folders =
+    useInfiniteQuery(foldersQuery(form.project || undefined)).data?.pages.flatMap((page) => page.items) ?? [];
   const wrong = (field: string) =>
     error instanceof ApiProblem ? error.errors.find((one) => one.field === field)?.allowed : undefined;
   const words = t.newService;
@@ -87,6 +89,7 @@ function Fields({ form, error, onChange }: FieldsProps) {
       <Card title={words.model}>
         <div className={styles.fields}>
           <NameField form={form} onChange={onChange} error={wrong("name")} />
+          <ProjectField value={form.project} onChange={(project) => onChange({ project })} />
           <Choice
             label={words.folder}
             value={form.folder}
