@@ -58,8 +58,14 @@ export const serviceActions = {
   restart: (service: string) => answered(api.POST("/v1/services/{service}/restart", at(service))),
   retry: (service: string) => answered(api.POST("/v1/services/{service}/retry", at(service))),
   remove: (service: string) => answered(api.DELETE("/v1/services/{service}", at(service))),
-  change: (service: string, body: Partial<Schemas["UpdateService"]>) =>
-    answered(api.PATCH("/v1/services/{service}", { ...at(service), body: body as Schemas["UpdateService"] })),
+  /** With an `etag` it is refused (412) if somebody has changed the service since. */
+  change: (service: string, body: Partial<Schemas["UpdateService"]>, etag?: string) =>
+    answered(
+      api.PATCH("/v1/services/{service}", {
+        params: { path: { service }, ...(etag ? { header: { "If-Match": `"${etag}"` } } : {}) },
+        body: body as Schemas["UpdateService"],
+      }),
+    ),
   rollBack: (service: string, body: Schemas["Rollback"]) =>
     answered(api.POST("/v1/services/{service}/rollback", { ...at(service), body })),
   replace: (service: string, replica: string) =>

@@ -61,6 +61,8 @@ const serviceLogs = createRoute({
 const serviceHistory = createRoute({
   getParentRoute: () => service,
   path: "/history",
+  validateSearch: ({ from, to }: Record<string, unknown>): { from?: number; to?: number } =>
+    Number.isSafeInteger(from) && Number.isSafeInteger(to) ? { from: from as number, to: to as number } : {},
   component: lazyRouteComponent(() => import("@/pages/service/history"), "HistoryTab"),
 });
 
@@ -68,6 +70,12 @@ const serviceAccess = createRoute({
   getParentRoute: () => service,
   path: "/access",
   component: lazyRouteComponent(() => import("@/pages/service/access"), "AccessTab"),
+});
+
+const serviceSettings = createRoute({
+  getParentRoute: () => service,
+  path: "/settings",
+  component: lazyRouteComponent(() => import("@/pages/service/settings/settings"), "SettingsTab"),
 });
 
 const newService = createRoute({
@@ -153,7 +161,7 @@ const projectWebhooks = createRoute({
 const tree = root.addChildren([
   home,
   services,
-  service.addChildren([serviceOverview, serviceLogs, serviceHistory, serviceAccess]),
+  service.addChildren([serviceOverview, serviceLogs, serviceHistory, serviceAccess, serviceSettings]),
   newService,
   folders,
   folder,

@@ -9,8 +9,10 @@ import { logs } from "@/i18n/en/logs";
 import { machines } from "@/i18n/en/machines";
 import { newService } from "@/i18n/en/new-service";
 import { projects, webhooks } from "@/i18n/en/projects";
+import { resolution } from "@/i18n/en/resolution";
 import { service } from "@/i18n/en/service";
 import { services } from "@/i18n/en/services";
+import { settings } from "@/i18n/en/settings";
 import * as shell from "@/i18n/en/shell";
 
 export const en = {
@@ -25,7 +27,9 @@ export const en = {
   machines,
   newService,
   projects,
+  resolution,
   service,
   services,
+  settings,
   webhooks,
 };

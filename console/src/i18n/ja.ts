@@ -10,8 +10,10 @@ import { logs } from "@/i18n/ja/logs";
 import { machines } from "@/i18n/ja/machines";
 import { newService } from "@/i18n/ja/new-service";
 import { projects, webhooks } from "@/i18n/ja/projects";
+import { resolution } from "@/i18n/ja/resolution";
 import { service } from "@/i18n/ja/service";
 import { services } from "@/i18n/ja/services";
+import { settings } from "@/i18n/ja/settings";
 import * as shell from "@/i18n/ja/shell";
 
 export const ja: Messages = {
@@ -26,7 +28,9 @@ export const ja: Messages = {
   machines,
   newService,
   projects,
+  resolution,
   service,
   services,
+  settings,
   webhooks,
 };

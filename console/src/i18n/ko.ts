@@ -10,8 +10,10 @@ import { logs } from "@/i18n/ko/logs";
 import { machines } from "@/i18n/ko/machines";
 import { newService } from "@/i18n/ko/new-service";
 import { projects, webhooks } from "@/i18n/ko/projects";
+import { resolution } from "@/i18n/ko/resolution";
 import { service } from "@/i18n/ko/service";
 import { services } from "@/i18n/ko/services";
+import { settings } from "@/i18n/ko/settings";
 import * as shell from "@/i18n/ko/shell";
 
 export const ko: Messages = {
@@ -26,7 +28,9 @@ export const ko: Messages = {
   machines,
   newService,
   projects,
+  resolution,
   service,
   services,
+  settings,
   webhooks,
 };

@@ -1,6 +1,6 @@
 /** Fields of forms: text, number, choice, check, search. */
 
-import type { ReactNode } from "react";
+import { type ReactNode, useId } from "react";
 import {
   SearchField as AriaSearch,
   TextField as AriaText,
@@ -28,10 +28,25 @@ type TextProps = {
   mono?: boolean;
   lines?: number;
   maxLength?: number;
+  /** Values that are offered while typing. */
+  offers?: readonly string[];
 };
 
 export function TextField(props: TextProps) {
-  const { label, value, onChange, help, error, type = "text", required, autoFocus, lines, maxLength = 4096 } = props;
+  const {
+    label,
+    value,
+    onChange,
+    help,
+    error,
+    type = "text",
+    required,
+    autoFocus,
+    lines,
+    maxLength = 4096,
+    offers,
+  } = props;
+  const list = useId();
   const style = props.mono ? { fontFamily: "var(--mono)", fontSize: 13 } : undefined;
   return (
     <AriaText
@@ -51,7 +66,14 @@ export function TextField(props: TextProps) {
       {lines ? (
         <TextArea className={styles.input} rows={lines} style={style} />
       ) : (
-        <Input className={styles.input} style={style} />
+        <Input className={styles.input} style={style} {...(offers?.length ? { list } : {})} />
+      )}
+      {offers && offers.length > 0 && (
+        <datalist id={list}>
+          {offers.map((value) => (
+            <option key={value} value={value} />
+          ))}
+        </datalist>
       )}
       {help && (
         <Text slot="description" className={styles.help}>

@@ -1,5 +1,7 @@
 /** English texts of the page: service. */
 
+import { one } from "@/i18n/en/numbers";
+
 export const service = {
   tabs: {
     overview: "Overview",
@@ -21,9 +23,11 @@ export const service = {
   stopTitle: (name: string) => `Stop ${name}?`,
   stopText: "Its replicas end once their requests are done; the endpoint answers 503 until it is started again.",
   restart: "Restart",
+  update: "Update",
   retry: "Clear errors and retry",
   delete: "Delete",
   deleteTitle: (name: string) => `Delete ${name}?`,
+  deleteRunning: (replicas: number) => `${one(replicas, "replica drains and ends", "replicas drain and end")}.`,
   deleteText: "Its endpoint, tokens, rules and history go with it. Folders stay.",
   try: "Call it",
   replicas: {

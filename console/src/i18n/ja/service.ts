@@ -1,6 +1,7 @@
 /** Japanese texts of the page: service. */
 
 import type { Messages } from "@/i18n";
+import { n } from "@/i18n/ja/numbers";
 
 export const service: Messages["service"] = {
   tabs: {
@@ -23,9 +24,11 @@ export const service: Messages["service"] = {
   stopTitle: (name) => `${name} を停止しますか？`,
   stopText: "処理中のリクエストが終わるとレプリカは終了し、再開するまでエンドポイントは 503 を返します。",
   restart: "再起動",
+  update: "更新",
   retry: "エラーを消して再試行",
   delete: "削除",
   deleteTitle: (name) => `${name} を削除しますか？`,
+  deleteRunning: (replicas) => `レプリカ ${n.format(replicas)} 個が終了します。`,
   deleteText: "エンドポイント、トークン、ルール、履歴も削除されます。フォルダは残ります。",
   try: "呼び出す",
   replicas: {

@@ -1,6 +1,7 @@
 /** Korean texts of the page: service. */
 
 import type { Messages } from "@/i18n";
+import { n } from "@/i18n/ko/numbers";
 
 export const service: Messages["service"] = {
   tabs: { overview: "개요", logs: "로그", history: "이력", scaling: "스케일링", access: "접근", settings: "설정" },
@@ -16,9 +17,11 @@ export const service: Messages["service"] = {
   stopTitle: (name) => `${name} 서비스를 중지할까요?`,
   stopText: "처리 중인 요청이 끝나면 레플리카가 종료되고, 다시 시작할 때까지 엔드포인트는 503을 응답합니다.",
   restart: "재시작",
+  update: "업데이트",
   retry: "오류를 지우고 다시 시도",
   delete: "삭제",
   deleteTitle: (name) => `${name} 항목을 삭제할까요?`,
+  deleteRunning: (replicas) => `레플리카 ${n.format(replicas)}개가 종료됩니다.`,
   deleteText: "엔드포인트, 토큰, 규칙, 이력이 함께 삭제됩니다. 폴더는 남습니다.",
   try: "호출하기",
   replicas: {

@@ -1,10 +1,12 @@
 /** What a new service comes to: problems, effective values with where each is from, quota. */
 
 import { useQuery } from "@tanstack/react-query";
-import { useEffect, useState } from "react";
 import { type NewService, type Resolution, resolutionQuery } from "@/api/resolutions";
 import { useT } from "@/i18n";
 import { slot } from "@/i18n/format";
+import { useSettled } from "@/lib/settled";
+import { Problems } from "@/resolution/problems";
+import { Quota } from "@/resolution/quota";
 import { Card, ProblemCard, Skeleton } from "@/ui/card";
 import { Table } from "@/ui/table";
 import styles from "./new-service-page.module.css";
@@ -13,7 +15,7 @@ const ASK_AFTER_MS = 300;
 
 export function ResolutionPanel({ request }: { request: NewService }) {
   const t = useT();
-  const asked = useSettled(request);
+  const asked = useSettled(request, ASK_AFTER_MS);
   const { data, error, isPending } = useQuery({ ...resolutionQuery(asked), enabled: asked.name !== "" });
   if (asked.name === "")
     return (
@@ -29,28 +31,10 @@ export function ResolutionPanel({ request }: { request: NewService }) {
     );
   return (
     <>
-      {data.problems.length > 0 && (
-        <Card title={t.newService.problems(data.problems.length)}>
-          {data.problems.map((problem) => (
-            <Problem key={`${problem.field} ${problem.detail}`} problem={problem} />
-          ))}
-        </Card>
-      )}
+      <Problems problems={data.problems} />
       {data.effective && <Values resolution={data} />}
-      {data.quota.length > 0 && <QuotaCard resolution={data} />}
+      <Quota resolution={data} />
     </>
-  );
-}
-
-function Problem({ problem }: { problem: Resolution["problems"][number] }) {
-  const t = useT();
-  const place = [problem.file, problem.line, problem.column].filter((part) => part !== null).join(":");
-  return (
-    <p className={styles.problem}>
-      <code>{place || problem.field}</code> {problem.detail}
-      {problem.found !== null && `; ${t.error.found} ${problem.found}`}
-      {problem.allowed !== null && `; ${t.error.allowed}: ${problem.allowed}`}
-    </p>
   );
 }
 
@@ -94,39 +78,4 @@ function Values({ resolution: { effective, origins } }: { resolution: Resolution
 function Origin({ origin }: { origin: Resolution["origins"][string] | undefined }) {
   const t = useT();
   return <span className={styles.quiet}>{origin ? (origin.file ?? t.newService.origins[origin.source]) : ""}</span>;
-}
-
-function QuotaCard({ resolution }: { resolution: Resolution }) {
-  const t = useT();
-  return (
-    <Card title={t.newService.quota(resolution.project)} flush>
-      <Table
-        label={t.newService.quota(resolution.project)}
-        rows={resolution.quota}
-        rowKey={(need) => need.slot}
-        columns={[
-          { id: "slot", title: t.services.slots, cell: (need) => need.slot },
-          { id: "needed", title: t.newService.needed, kind: "number", cell: (need) => slot(need.slot, need.needed) },
-          { id: "used", title: t.machines.used, kind: "number", cell: (need) => slot(need.slot, need.used) },
-          {
-            id: "limit",
-            title: t.newService.limit,
-            kind: "number",
-            cell: (need) => (need.limit === null ? t.common.none : slot(need.slot, need.limit)),
-          },
-        ]}
-      />
-    </Card>
-  );
-}
-
-/** The request, a moment after its last change. */
-function useSettled(request: NewService): NewService {
-  const [settled, setSettled] = useState(request);
-  const text = JSON.stringify(request);
-  useEffect(() => {
-    const timer = setTimeout(() => setSettled(JSON.parse(text) as NewService), ASK_AFTER_MS);
-    return () => clearTimeout(timer);
-  }, [text]);
-  return settled;
 }

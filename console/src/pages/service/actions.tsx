@@ -1,11 +1,12 @@
 /** Actions on a service: start or stop, and what is dangerous behind a menu. */
 
 import { useQueryClient } from "@tanstack/react-query";
-import { Link, useNavigate } from "@tanstack/react-router";
+import { Link } from "@tanstack/react-router";
 import { useState } from "react";
 import { type ServiceDetail, serviceActions } from "@/api/services";
 import { useMayChange } from "@/app/rights";
 import { useT } from "@/i18n";
+import { DeleteService } from "@/pages/service/delete-service";
 import { Button, buttonClass } from "@/ui/button";
 import { ProblemCard } from "@/ui/card";
 import { Confirm, Dialog } from "@/ui/dialog";
@@ -16,7 +17,6 @@ type Asked = "stop" | "delete" | null;
 
 export function Actions({ service }: { service: ServiceDetail }) {
   const t = useT();
-  const navigate = useNavigate();
   const queries = useQueryClient();
   const [asked, setAsked] = useState<Asked>(null);
   const [error, setError] = useState<Error | null>(null);
@@ -29,6 +29,9 @@ export function Actions({ service }: { service: ServiceDetail }) {
     <>
       <Link to="/chat" search={{ service: name }} className={buttonClass()}>
         {t.chat.title}
+      </Link>
+      <Link to="/services/$service/settings" params={{ service: name }} className={buttonClass()}>
+        {t.service.update}
       </Link>
       {stopped ? (
         <Button kind="primary" onPress={() => run(serviceActions.start)}>
@@ -55,21 +58,7 @@ export function Actions({ service }: { service: ServiceDetail }) {
           onClose={() => setAsked(null)}
         />
       )}
-      {asked === "delete" && (
-        <Confirm
-          title={t.service.deleteTitle(name)}
-          text={t.service.deleteText}
-          verb={t.service.delete}
-          name={name}
-          onConfirm={() =>
-            serviceActions
-              .remove(name)
-              .then(() => navigate({ to: "/services", search: {} }))
-              .then(done)
-          }
-          onClose={() => setAsked(null)}
-        />
-      )}
+      {asked === "delete" && <DeleteService name={name} onClose={() => setAsked(null)} />}
       {error && (
         <Dialog title={name} onClose={() => setError(null)}>
           <ProblemCard error={error} />

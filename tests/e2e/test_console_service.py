@@ -1,0 +1,74 @@
+"""The console's pages of a service in a browser, against a running stack."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from tests.support.console import Console, built_console, console
+from tests.support.wait import eventually
+from tests.support.worlds.stack import Stack
+
+pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(400)]
+
+NAME = "herons"
+SERVICE = f"/v1/services/{NAME}"
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def page(stack: Stack, tmp_path: Path) -> AsyncIterator[Console]:
+    """A service of one simulated engine that is healthy, and a browser that is logged in."""
+    await built_console()
+    await stack.engine_service(NAME, replicas=1, environ={"COLOUR": "grey"}, description="wading birds")
+    await eventually(lambda: healthy(stack), within_s=60, what="the service is healthy")
+    code = (await stack.api.call("POST", "/v1/login-codes", {}))["code"]
+    async with console(tmp_path) as page:
+        await page.open(f"{stack.api.url}/console/login#code={code}")
+        await page.sees(NAME)
+        await page.press(NAME)
+        await page.sees("Replicas")
+        yield page
+    await stack.api.call("DELETE", SERVICE)
+    await eventually(lambda: gone(stack), within_s=60, what="the service is gone")
+
+
+async def healthy(stack: Stack) -> bool:
+    return bool((await stack.api.call("GET", SERVICE))["status"] == "healthy")
+
+
+async def gone(stack: Stack) -> bool:
+    return (await stack.api.http.get(SERVICE)).status_code == 404
+
+
+async def test_settings_show_their_effect_and_overwrite_nobody(stack: Stack, page: Console) -> None:
+    """A live and a rolled out value with their effect; somebody else's change is shown, and leaving asks."""
+    await page.press("Settings")
+    await page.fill("Description", "birds of rivers")
+    await page.fill("Variables", "COLOUR=white")
+    await page.sees("Takes effect at once, without a restart:")
+    await page.sees("Rolls out revision 2, without downtime:")
+    await page.sees("environ.COLOUR")
+    await stack.api.call("PATCH", SERVICE, {"description": "birds of lakes"})
+    await page.press("Roll out revision 2")
+    await page.sees("Changed by somebody else meanwhile")
+    await page.sees("birds of lakes")
+    await page.press("Overview")
+    await page.sees("Leave without saving?")
+    await page.press("Stay")
+    await page.press("Keep mine")
+    await page.fill("Message", "paint them")
+    await page.press("Roll out revision 2")
+    await page.sees("Nothing was changed.")
+    service: dict[str, Any] = await stack.api.call("GET", SERVICE)
+    revision: dict[str, Any] = await stack.api.call("GET", f"{SERVICE}/revisions/2")
+    assert service["description"] == "birds of rivers"
+    assert (revision["spec"]["environ"], revision["message"]) == ({"COLOUR": "white"}, "paint them")
+    await page.fill("Description", "")
+    await page.press("Save")
+    await page.sees("Nothing was changed.")
+    assert (await stack.api.call("GET", SERVICE))["description"] == ""
+    assert await page.faults() == []
