@@ -30,6 +30,7 @@ WITHOUT_PROJECT = {
     "/v1/projects",
     "/v1/users",
     "/v1/folders",
+    "/v1/folder-invitations",
     "/v1/trash",
     "/v1/models",
     "/v1/resource-presets",
@@ -83,6 +84,8 @@ BODIES = {
     "send_selection": {"paths": ["a"]},
     "update_folder": {"name": "other"},
     "restore_folder": {},
+    "share_folder": {"project": "blue"},
+    "accept_folder_invitation": {},
     "create_directory": {"path": "a"},
     "move_file": {"path": "f", "to": "g"},
     "update_project": {"description": "x"},
@@ -190,6 +193,7 @@ async def test_two_projects_do_not_see_each_other_on_any_route(api: ManagerApi) 
     size = await red.call("POST", "/v1/resource-presets", {"name": "red-size", "project": "red", "slots": {"cpu": 1}})
     run = await red.call("POST", "/v1/validations", {"runtime": "cmd"})
     upload = (await ask(red.http, "POST", f"/v1/folders/{folder}/uploads")).headers["Location"].rpartition("/")[2]
+    invitation = await red.call("POST", f"/v1/folders/{folder}/shares", {"user": "red-user"})
     project = (await red.call("GET", "/v1/projects/red"))["id"]
     entry = (await red.call("GET", "/v1/audit?project=red&action=folder.created"))["items"][0]["id"]
     places = {
@@ -207,6 +211,8 @@ async def test_two_projects_do_not_see_each_other_on_any_route(api: ManagerApi) 
         "client": ("robot", client["id"]),
         "rule_id": (rule["id"],),
         "upload": (upload,),
+        "share": (invitation["id"],),
+        "invitation": (invitation["id"],),
         "id": (revocation["id"],),
         "agent": ("agent-1",),
         "name": ("agent-1",),

@@ -86,10 +86,13 @@ async def planted(api: ManagerApi) -> dict[str, str | int]:
     rule_id = (await user.call("POST", f"{own}/rules", {**rule, "step": 1, "max_replicas": 2}))["id"]
     validation = (await user.call("POST", "/v1/validations", {"runtime": "cmd", "image": MARKER}))["id"]
     key = await user.call("POST", f"/v1/users/{me}/keys", {"name": MARKER})
+    share = (await user.call("POST", f"/v1/folders/{folder}/shares", {"user": me}))["id"]
     return {
         "project": project,
         "folder": folder,
         "model": folder,
+        "share": share,
+        "invitation": share,
         "service": service["id"],
         "user": me,
         "secret": secret,

@@ -205,6 +205,14 @@ async def of_folders(walk: Walk) -> None:
     await does("move_file", "file.moved", "before after", {"path": "b", "to": "d/b"}, folder="files")
     await does("write_file", "file.uploaded", "after", b"text", folder="files", path="note")
     await does("update_folder", "folder.renamed", "before after", {"name": "papers"}, folder="files")
+    which: dict[str, Any] = {"folder": "papers"}
+    share = await does("share_folder", "folder.shared", "after", {"project": "red"}, **which)
+    await does("unshare_folder", "folder.unshared", "before", **which, share=share["id"])
+    invitation = await does("share_folder", "folder.invited", "after", {"user": "admin"}, **which)
+    accepted = {"invitation": invitation["id"]}
+    await does("accept_folder_invitation", "folder.invitation-accepted", "before after", {"project": "red"}, **accepted)
+    again = await does("share_folder", "folder.invited", "after", {"user": "admin"}, **which)
+    await does("decline_folder_invitation", "folder.invitation-declined", "before", invitation=again["id"])
 
 
 async def of_services(walk: Walk) -> None:

@@ -24,6 +24,7 @@ from headrace.common.contracts.http.agent_drains import StartDrain
 from headrace.common.contracts.http.agents import ChangeLabels, CordonAgent, UpdateAgent
 from headrace.common.contracts.http.clients import CreateClient
 from headrace.common.contracts.http.definitions import CheckDefinition
+from headrace.common.contracts.http.folder_shares import AcceptFolder, ShareFolder
 from headrace.common.contracts.http.folders import (
     CreateDirectory,
     CreateFolder,
@@ -90,6 +91,8 @@ ONCE: Final[Mapping[type[BaseModel], str]] = {
     StartValidation: "a trial run is over when it ends; another one is started",
     CreateFolder: "it gets another name by UpdateFolder; what it is for stays: revisions were checked against it",
     UpdateFolder: "a name is replaced by the same request (test_api_files.py)",
+    ShareFolder: "a share is ended, and its permission replaced by the same request (test_api_folder_shares.py)",
+    AcceptFolder: "names the project once (test_api_folder_shares.py)",
     RestoreFolder: "says how a deleted folder comes back once (test_api_trash.py)",
     CreateDirectory: "a directory has a path only, moves, and is taken away by DELETE (test_api_files.py)",
     Move: "says what moves where, and is taken back by the same request (test_api_files.py)",

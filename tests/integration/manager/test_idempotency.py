@@ -31,6 +31,7 @@ BODIES: Final[dict[str, dict[str, Any]]] = {
     "/v1/users": {"name": "made"},
     "/v1/users/{user}/keys": {"name": "made"},
     "/v1/folders": {"name": "made", "project": "default"},
+    "/v1/folders/{folder}/shares": {"all_projects": True},
     "/v1/services": SERVICE | {"name": "made"},
     "/v1/services/{service}/tokens": {"name": "made"},
     "/v1/projects/{project}/tokens": {"name": "made"},
@@ -56,7 +57,7 @@ async def test_each_creation_that_is_repeated_creates_one_thing(api: ManagerApi,
     creations = [endpoint for endpoint in ENDPOINTS if endpoint.creates and endpoint.path != "/v1/join-tokens"]
     assert {endpoint.path for endpoint in creations} == set(BODIES)
     for endpoint in creations:
-        path = endpoint.path.format(user="admin", service="echo", project="default")
+        path = endpoint.path.format(user="admin", service="echo", project="default", folder="made")
         key = str(uuid4())
         first = await post(api.admin, path, BODIES[endpoint.path], key)
         assert first.status_code == 201, first.text

@@ -106,6 +106,9 @@ def test_the_choice_is_of_the_server_and_the_key(cli: Cli, blue: FakeManagerApi,
 
 
 def test_a_folder_is_shown_with_its_project_s_name(cli: Cli, blue: FakeManagerApi) -> None:
+    assert "blue" in cli("folder", "create", "chat").out
+    before = {name: value for name, value in FOLDER.items() if name != "project"}
+    blue.on("POST", "/v1/folders", before, status=201)  # by a manager of an earlier version, which does not tell it
     assert uid(1) in cli("folder", "create", "chat").out  # who may not see the project: its id
     blue.on(
         "GET",

@@ -109,7 +109,12 @@ ENTRIES: Mapping[str, Entry] = {
     "folder": _group(
         "Model folders: create, upload, browse, download, check, restore.",
         "folder",
-        {"definitions": "check schema", "folder_trash": "trash restore purge", "folder_text": "cat edit"},
+        {
+            "definitions": "check schema",
+            "folder_trash": "trash restore purge",
+            "folder_text": "cat edit",
+            "folder_shares": "share shares unshare invitations accept decline",
+        },
     ),
     "store": _group("Model store: folders that can be run as their definition files say.", "store"),
     "service": _group(

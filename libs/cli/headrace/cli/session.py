@@ -72,9 +72,9 @@ class Session:
     def project(self, given: str | None, *, of: str = "") -> str | None:
         """Return the chosen project: `given`, then $HEADRACE_PROJECT, then that of `project use`, or None.
 
-        `of`: the object that is looked up in it, by name or id; an id needs no project.
+        `of`: the object that is looked up in it, by name or id; an id needs no project, and `PROJECT/NAME` has one.
         """
-        return given if given is not None or _is_id(of) else self.default_project
+        return given if given is not None or "/" in of or _is_id(of) else self.default_project
 
     def with_project(self, asked: dict[str, Any]) -> dict[str, Any]:
         """Return the request with the chosen project, unless it names one itself."""

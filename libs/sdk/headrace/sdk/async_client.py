@@ -104,6 +104,12 @@ class AsyncFolders(AsyncGroup):
     download_tree = awaited(Folders.download_tree, long=True)
     uploads = iterated(Folders.uploads)
     cancel_upload = awaited(Folders.cancel_upload)
+    share = awaited(Folders.share)
+    shares = iterated(Folders.shares)
+    unshare = awaited(Folders.unshare)
+    invitations = iterated(Folders.invitations)
+    accept = awaited(Folders.accept)
+    decline = awaited(Folders.decline)
 
 
 class AsyncJoinTokens(AsyncGroup):

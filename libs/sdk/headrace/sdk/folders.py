@@ -7,6 +7,12 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from headrace.common.contracts.http.folder_shares import (
+    AcceptFolder,
+    FolderInvitationView,
+    FolderShareView,
+    ShareFolder,
+)
 from headrace.common.contracts.http.folders import (
     CreateDirectory,
     CreateFolder,
@@ -40,7 +46,8 @@ Progress = Callable[[int, int], None]
 class Folders:
     """Client of `/v1/folders`: model folders and their files.
 
-    A name is unique in its project: give `project` (name or id) if the name alone is ambiguous.
+    A name is unique in its project: give `project` (name or id) if the name alone is ambiguous. A folder that is shared by another
+    project is named `<project>/<name>`.
     """
 
     def __init__(self, transport: Transport) -> None:
@@ -50,18 +57,23 @@ class Folders:
         """Create an empty folder."""
         return self._transport.create(FolderView, "/v1/folders", body)
 
-    def list(self, *, project: str | None = None, usage_mode: UsageMode | None = None) -> Iterator[FolderView]:
-        """Yield the folders that the caller may see."""
-        return self._transport.items(FolderView, "/v1/folders", {"project": project, "usage_mode": usage_mode})
+    def list(
+        self, *, project: str | None = None, usage_mode: UsageMode | None = None, shared: bool = False
+    ) -> Iterator[FolderView]:
+        """Yield the folders of the caller's projects (or of `project`); with `shared` those of others that are shared with these."""
+        query: Query = {"project": project, "usage_mode": usage_mode, "shared": "true" if shared else None}
+        return self._transport.items(FolderView, "/v1/folders", query)
 
     def get(self, folder: object, *, project: str | None = None) -> FolderView:
         """Return one folder."""
         return self._transport.one(FolderView, "GET", _of(folder), query=_in(project))
 
-    def rename(self, folder: object, name: str, *, project: str | None = None) -> FolderView:
+    def rename(
+        self, folder: object, name: str, *, project: str | None = None, if_match: str | None = None
+    ) -> FolderView:
         """Rename a folder; services that mount it go on with it."""
         body = UpdateFolder(name=name)
-        return self._transport.one(FolderView, "PATCH", _of(folder), body=body, query=_in(project))
+        return self._transport.one(FolderView, "PATCH", _of(folder), body=body, query=_in(project), if_match=if_match)
 
     def manifest(self, folder: object, *, project: str | None = None) -> FolderManifest:
         """Return all files of the folder as they are now, with size and SHA-256. ApiError `unavailable` with reason
@@ -88,12 +100,20 @@ class Folders:
         found: dict[str, Any] = json.loads(self._transport.send("GET", f"/v1/schemas/{segment(kind)}").content)
         return found
 
-    def delete(self, folder: object, *, project: str | None = None, force: bool = False, purge: bool = False) -> None:
+    def delete(
+        self,
+        folder: object,
+        *,
+        project: str | None = None,
+        force: bool = False,
+        purge: bool = False,
+        if_match: str | None = None,
+    ) -> None:
         """Delete a folder and its files. It can be restored from the trash for a while, except with `purge`. ApiError
-        `in-use` while a live service uses it, or (without `force`) an older revision.
+        `in-use` while a live service uses it, or (without `force`) one of another project, or an older revision.
         """
         query: Query = {**_in(project), "force": "true" if force else None, "purge": "true" if purge else None}
-        self._transport.send("DELETE", _of(folder), query=query)
+        self._transport.send("DELETE", _of(folder), query=query, if_match=if_match)
 
     def trash(self, *, project: str | None = None) -> Iterator[TrashedFolderView]:
         """Yield the deleted folders that can be restored; each counts for its project's quota."""
@@ -107,6 +127,31 @@ class Folders:
     def purge(self, folder: object, *, project: str | None = None) -> None:
         """Remove a deleted folder (name or id) and its files for good."""
         self._transport.send("DELETE", f"/v1/trash/{segment(folder)}", query=_in(project))
+
+    def share(self, folder: object, body: ShareFolder, *, project: str | None = None) -> FolderShareView:
+        """Share a folder with another project, or all; or invite a user to. `project`: the folder's."""
+        return self._transport.create(FolderShareView, f"{_of(folder)}/shares", body, query=_in(project))
+
+    def shares(self, folder: object, *, project: str | None = None) -> Iterator[FolderShareView]:
+        """Yield with whom a folder is shared, and open invitations."""
+        return self._transport.items(FolderShareView, f"{_of(folder)}/shares", _in(project))
+
+    def unshare(self, folder: object, share: object, *, project: str | None = None) -> None:
+        """End a share (by its id), or withdraw an invitation."""
+        self._transport.send("DELETE", f"{_of(folder)}/shares/{segment(share)}", query=_in(project))
+
+    def invitations(self) -> Iterator[FolderInvitationView]:
+        """Yield the caller's open invitations to share folders with a project of his."""
+        return self._transport.items(FolderInvitationView, "/v1/folder-invitations")
+
+    def accept(self, invitation: object, body: AcceptFolder | None = None) -> FolderView:
+        """Accept an invitation (by its id): the folder is shared with the project that `body` names, or the caller's only one."""
+        path = f"/v1/folder-invitations/{segment(invitation)}/accept"
+        return self._transport.one(FolderView, "POST", path, body=body or AcceptFolder())
+
+    def decline(self, invitation: object) -> None:
+        """Decline an invitation."""
+        self._transport.send("DELETE", f"/v1/folder-invitations/{segment(invitation)}")
 
     def files(
         self,

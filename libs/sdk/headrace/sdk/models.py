@@ -34,13 +34,21 @@ class Models:
         return self._transport.one(ModelDetail, "GET", f"/v1/models/{segment(model)}", query=query)
 
     def run(self, model: object, /, *, project: str | None = None, **fields: Any) -> ServiceDetail:
-        """Create a service of the model with what its files say, named as its folder; `fields` of CreateService win."""
-        body = service_of(self.get(model, project=project), **fields)
+        """Create a service of the model with what its files say, named as its folder; `fields` of CreateService win.
+
+        `project`: of the model; of one that is shared (`<project>/<name>`) the service's.
+        """
+        found = self.get(model, project=project)
+        body = service_of(found, **({"project": project} if found.shared_to_caller and project else {}), **fields)
         return self._transport.create(ServiceDetail, "/v1/services", body)
 
 
 def service_of(model: ModelView, /, **fields: Any) -> CreateService:
-    """Return the request by which a service of the model is created: as its files say; `fields` of CreateService win."""
-    asked = {"name": model.name, "project": str(model.project_id), "folder": str(model.folder_id)}
+    """Return the request by which a service of the model is created: as its files say; `fields` of CreateService win.
+
+    Of one that is shared it names no project: without one in `fields` it is the caller's only one.
+    """
+    asked = {"name": model.name, "folder": str(model.folder_id)}
+    asked |= {} if model.shared_to_caller else {"project": str(model.project_id)}
     runtime = {} if model.runtime is None else {"runtime": model.runtime}
     return CreateService.model_validate({**asked, **runtime, **fields})

@@ -175,9 +175,9 @@ class Transport:
         """Send a request and return its response as `model`."""
         return parsed(model, self.send(method, path, **request))
 
-    def create(self, model: type[M], path: str, body: BaseModel) -> M:
+    def create(self, model: type[M], path: str, body: BaseModel, *, query: Query | None = None) -> M:
         """Send a creation and return its response as `model`. Repeated with its idempotency key, it creates one thing."""
-        return self.one(model, "POST", path, body=body, headers={_IDEMPOTENCY_KEY: str(uuid4())})
+        return self.one(model, "POST", path, body=body, query=query, headers={_IDEMPOTENCY_KEY: str(uuid4())})
 
     def items(self, model: type[M], path: str, query: Query | None = None) -> Iterator[M]:
         """Yield the items of all pages, fetching each page when it is needed."""

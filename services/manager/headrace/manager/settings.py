@@ -148,6 +148,8 @@ class Settings(ServiceSettings):
     services_per_project: Annotated[int, Field(ge=1, le=100_000)] = DEFAULT_LIMITS.services_per_project
     """Further ones are refused, as with all that follow."""
     folders_per_project: Annotated[int, Field(ge=1, le=100_000)] = DEFAULT_LIMITS.folders_per_project
+    shares_per_folder: Annotated[int, Field(ge=1, le=10_000)] = DEFAULT_LIMITS.shares_per_folder
+    """Projects that a folder is shared with, and open invitations; as many open invitations a user may have."""
     uploads_per_project: Annotated[int, Field(ge=1, le=100_000)] = DEFAULT_LIMITS.uploads_per_project
     """Uploads that are open."""
     storage_bytes_per_project: Annotated[int, Field(ge=0)] = DEFAULT_LIMITS.storage_bytes_per_project

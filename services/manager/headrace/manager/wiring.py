@@ -68,6 +68,7 @@ from headrace.manager.usecases.drafts import Drafts
 from headrace.manager.usecases.facade import UseCases
 from headrace.manager.usecases.failed_attempts import FailedAttempts
 from headrace.manager.usecases.files import Files
+from headrace.manager.usecases.folder_shares import FolderShares
 from headrace.manager.usecases.folders import Folders
 from headrace.manager.usecases.followers import Followers
 from headrace.manager.usecases.history import History
@@ -290,6 +291,7 @@ def make_use_cases(
         logins=Logins(pool, vault, auth, passwords, attempts, console, lifetimes),
         passwords=passwords,
         folders=folders,
+        folder_shares=FolderShares(pool, limits),
         trash=Trash(pool, storage, kept_for=settings.trash_kept_for),
         files=Files(pool, storage, folders, account),
         definitions=Definitions(folders, storage, parsing),

@@ -33,7 +33,12 @@ OfProject = Annotated[
 ]
 Service = Annotated[str, typer.Argument(metavar="SERVICE", help="Name or id.", autocompletion=complete_service)]
 User = Annotated[str, typer.Argument(metavar="USER", help="Name or id.", autocompletion=complete_user)]
-Folder = Annotated[str, typer.Argument(metavar="FOLDER", help="Name or id.", autocompletion=complete_folder)]
+Folder = Annotated[
+    str,
+    typer.Argument(
+        metavar="FOLDER", help="Name or id; of another project PROJECT/FOLDER.", autocompletion=complete_folder
+    ),
+]
 WHEN = "For example 12h, 90d, 2027-12-31 or 2027-12-31T18:00+02:00"
 """Help of flags that take an expiry."""
 Message = Annotated[str, typer.Option("--message", "-m", help="Why; kept in the history.")]

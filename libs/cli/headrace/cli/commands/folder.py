@@ -12,6 +12,7 @@ import typer
 
 from headrace.cli.command import Commands, changing, commands
 from headrace.cli.commands.flags import Folder, OfProject, Project, Yes, confirmed
+from headrace.cli.commands.folder_view import COLUMNS, show_folder
 from headrace.cli.commands.manifest import show_manifest
 from headrace.cli.config import state_folder
 from headrace.cli.errors import CliError
@@ -20,20 +21,12 @@ from headrace.cli.parsing import usage
 from headrace.cli.progress import TransferProgress
 from headrace.cli.session import Session
 from headrace.cli.text import clean, size
-from headrace.common.contracts.http.folders import CreateFolder, FileView, FolderView, UploadView
+from headrace.common.contracts.http.folders import CreateFolder, FileView, UploadView
 from headrace.common.contracts.vocabulary import UsageMode
 from headrace.common.text.counting import count
 from headrace.sdk import ApiError, LeftOut, ResumeFile, TreeFile
-from headrace.sdk.errors import HeadraceError
 
 _MAX_SHOWN = 20
-_COLUMNS: Columns[FolderView] = (
-    ("NAME", lambda f: f.name),
-    ("USAGE", lambda f: f.usage_mode),
-    ("SOURCE", lambda f: f.source or "-"),
-    ("CREATED", lambda f: f.created_at),
-    ("ID", lambda f: f.id),
-)
 _GONE = 404
 _UPLOADS: Columns[UploadView] = (
     ("ID", lambda u: u.id),
@@ -83,23 +76,25 @@ def create(
 ) -> None:
     """Create an empty folder."""
     asked: dict[str, Any] = {"name": name, "usage_mode": usage_mode} | ({"project": project} if project else {})
-    _show(session, session.client.folders.create(CreateFolder.model_validate(session.with_project(asked))))
+    show_folder(session, session.client.folders.create(CreateFolder.model_validate(session.with_project(asked))))
 
 
 def ls(
     session: Session,
     project: OfProject = None,
     usage_mode: Annotated[UsageMode | None, typer.Option("--usage", help="Only those for this use.")] = None,
+    shared: Annotated[
+        bool, typer.Option("--shared", help="Those of others that are shared with your projects.")
+    ] = False,
 ) -> None:
     """List folders."""
-    session.output.table(
-        session.client.folders.list(project=project, usage_mode=usage_mode), _COLUMNS, empty="no folders"
-    )
+    found = session.client.folders.list(project=project, usage_mode=usage_mode, shared=shared)
+    session.output.table(found, COLUMNS, empty="no shared folders" if shared else "no folders")
 
 
 def show(session: Session, folder: Folder, project: Project = None) -> None:
     """Show a folder."""
-    _show(session, session.client.folders.get(folder, project=session.project(project, of=folder)))
+    show_folder(session, session.client.folders.get(folder, project=session.project(project, of=folder)))
 
 
 @changing
@@ -110,7 +105,7 @@ def rename(
     project: Project = None,
 ) -> None:
     """Rename a folder. Services that mount it go on with it."""
-    _show(session, session.client.folders.rename(folder, name, project=session.project(project, of=folder)))
+    show_folder(session, session.client.folders.rename(folder, name, project=session.project(project, of=folder)))
 
 
 def files(
@@ -334,7 +329,8 @@ def rm(
     project: Project = None,
     yes: Yes = False,
     force: Annotated[
-        bool, typer.Option("--force", help="Also a folder that older revisions of services need to be rolled back to.")
+        bool,
+        typer.Option("--force", help="Also a folder that older revisions, or services of other projects, still need."),
     ] = False,
     purge: Annotated[
         bool, typer.Option("--purge", help="Remove the folder at once, so that it cannot come back.")
@@ -351,24 +347,3 @@ def rm(
         session.client.folders.delete(folder, project=session.project(project, of=folder), force=force, purge=purge)
     restorable = "" if path or purge else " (headrace folder trash lists what can be restored)"
     session.output.done(f"deleted {what}{restorable}", deleted=f"{folder}/{path}" if path else folder)
-
-
-def _project_of(session: Session, folder: FolderView) -> str:
-    """Return the project's name, or its id if the name cannot be fetched."""
-    try:
-        return session.client.projects.get(str(folder.project_id)).name
-    except HeadraceError:
-        return str(folder.project_id)
-
-
-def _show(session: Session, folder: FolderView) -> None:
-    session.output.facts(
-        folder,
-        (
-            ("name", folder.name),
-            ("id", folder.id),
-            ("usage", folder.usage_mode),
-            ("project", _project_of(session, folder)),
-            ("created", folder.created_at),
-        ),
-    )

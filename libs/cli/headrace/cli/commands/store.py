@@ -22,7 +22,7 @@ from headrace.common.text.counting import count
 from headrace.sdk.models import service_of
 
 _COLUMNS: Columns[ModelView] = (
-    ("NAME", lambda m: m.name),
+    ("NAME", lambda m: f"{m.project}/{m.name}" if m.shared_to_caller else m.name),
     ("PROJECT", lambda m: m.project),
     ("TITLE", lambda m: _said(m.metadata, "title")),
     ("TASK", lambda m: _said(m.metadata, "task")),
@@ -32,7 +32,14 @@ _COLUMNS: Columns[ModelView] = (
     ("NEEDS", lambda m: slots(m.needs) if m.needs else "-"),
     ("FITS", lambda m: "files are wrong" if m.fit is None else "yes" if m.fit.fits else "no"),
 )
-Model = Annotated[str, typer.Argument(metavar="NAME", help="Name or id of the folder.", autocompletion=complete_model)]
+Model = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME",
+        help="Name or id of the folder, or PROJECT/FOLDER.",
+        autocompletion=complete_model,
+    ),
+]
 Group = Annotated[
     str | None,
     typer.Option(
@@ -116,6 +123,7 @@ def run(
         "slots": pairs(slot, "--slot") if slot else None,
         "open_to_public": public,
         "resource_group": resource_group,
+        "project": session.project(project) if found.shared_to_caller else None,
     }
     body = service_of(found, **{field: value for field, value in asked.items() if value is not None})
     create_service(session, body, dry_run=dry_run, wait=wait, timeout=timeout)

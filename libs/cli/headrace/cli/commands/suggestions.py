@@ -6,7 +6,7 @@ The shell waits for them while a user types: on any error nothing is printed, an
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from itertools import islice
+from itertools import chain, islice
 from threading import Thread
 from typing import TYPE_CHECKING, Final
 
@@ -70,7 +70,12 @@ def _project(client: Client, typed: Typed) -> str:
 
 complete_service = _completer("service", lambda c, typed: (s.name for s in c.services.list(q=typed.incomplete or None)))
 complete_model = _completer("model", lambda c, typed: (m.name for m in c.models.list(q=typed.incomplete or None)))
-complete_folder = _completer("folder", lambda c, _: (f.name for f in c.folders.list()))
+complete_folder = _completer(
+    "folder",
+    lambda c, _: chain(
+        (f.name for f in c.folders.list()), (f"{f.project}/{f.name}" for f in c.folders.list(shared=True))
+    ),
+)
 complete_project = _completer("project", lambda c, _: (p.name for p in c.projects.list()))
 complete_user = _completer("user", lambda c, _: (u.name for u in c.users.list()))
 complete_agent = _completer("agent", lambda c, _: (a.id for a in c.agents.list()))

@@ -18,6 +18,7 @@ LoginId = NewType("LoginId", UUID)
 FolderId = NewType("FolderId", UUID)
 ImportId = NewType("ImportId", UUID)
 UploadId = NewType("UploadId", UUID)
+FolderShareId = NewType("FolderShareId", UUID)
 ServiceId = NewType("ServiceId", UUID)
 RevisionId = NewType("RevisionId", UUID)
 SessionId = NewType("SessionId", UUID)
@@ -38,6 +39,8 @@ SLUG = pattern(
 """Names that become part of a URL path, a host name (RFC 1123 label) and a bus subject."""
 
 Slug = Annotated[str, StringConstraints(pattern=SLUG)]
+FolderReference = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+"""Name or id of a folder; of another project's, which is shared, its id or `<project>/<name>`."""
 AgentId = Slug
 ProxyId = Slug
 AutoscalerId = Slug

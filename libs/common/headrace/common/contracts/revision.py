@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, field_validator
 
-from headrace.common.contracts.ids import Slug
+from headrace.common.contracts.ids import FolderReference, Slug
 from headrace.common.contracts.model_uri import ModelUri
 from headrace.common.contracts.numbers import NO_TRUTH
 from headrace.common.contracts.secret import SecretReference
@@ -65,9 +65,11 @@ class _Closed(BaseModel):
 
 
 class ExtraMount(_Closed):
-    """A `data` or `general` folder (name or id) mounted at a path (default `/home/work/<folder name>`)."""
+    """A `data` or `general` folder (name or id; `<project>/<name>` of one that is shared) mounted at a path (default
+    `/home/work/<folder name>`). Writable only where it is shared for writing.
+    """
 
-    folder: Annotated[str, StringConstraints(min_length=1, max_length=64)]
+    folder: FolderReference
     target: AbsolutePath | None = None
     read_only: bool = True
 
@@ -77,8 +79,8 @@ class RevisionSpec(_Closed):
     service-definition.toml, then from the runtime's baseline.
     """
 
-    folder: Annotated[str | None, StringConstraints(min_length=1, max_length=64)] = None
-    """Model folder, by name or id. `custom` needs one, or `model_uri`."""
+    folder: FolderReference | None = None
+    """Model folder, by name or id; `<project>/<name>` of one that another project shares. `custom` needs one, or `model_uri`."""
     model_uri: ModelUri | None = None
     """Where the model's files come from instead of a folder: `hf://org/name[@revision]`, `s3://bucket/prefix`, or
     `https://…` of a file are imported once, and mounted as a folder's; `file:///path` is mounted from the machine."""

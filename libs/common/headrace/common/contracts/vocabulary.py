@@ -29,6 +29,8 @@ HolderKind = Literal["service", "trial-run", "folder"]
 DefinitionKind = Literal["model-definition", "service-definition"]
 """The definition files of a model folder."""
 UsageMode = Literal["model", "data", "general"]
+FolderPermission = Literal["read", "write"]
+"""What may be done with the files of a folder. Write includes read."""
 """Purpose of a folder."""
 
 FileKind = Literal["file", "directory", "link", "special"]

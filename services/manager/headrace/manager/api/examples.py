@@ -11,6 +11,7 @@ from headrace.common.contracts.http.agent_drains import StartDrain
 from headrace.common.contracts.http.agents import ChangeLabels, CordonAgent, UpdateAgent
 from headrace.common.contracts.http.clients import CreateClient
 from headrace.common.contracts.http.definitions import CheckDefinition
+from headrace.common.contracts.http.folder_shares import AcceptFolder, ShareFolder
 from headrace.common.contracts.http.folders import (
     CreateDirectory,
     CreateFolder,
@@ -153,6 +154,8 @@ REQUESTS: Final[Mapping[type[BaseModel], Mapping[str, Any]]] = {
         "public_key": f"U{'A' * 55}",
     },
     RenewIdentity: {"public_key": f"U{'A' * 55}", "signed_at": 1796040000, "signature": "A" * 86},
+    ShareFolder: {"project": "research", "permission": "read"},
+    AcceptFolder: {"project": "research"},
     StartValidation: {"project": "default", "folder": "llama-3-8b", "runtime": "vllm"},
     UpdateAgent: {"addresses": ["10.0.0.7"]},
     CordonAgent: {"reason": "new driver"},

@@ -26,14 +26,15 @@ class FolderQuery(Query):
     """Query parameters of a folder: in which project its name is looked for."""
 
     project: Reference | None = None
-    """Name or id, needed when several of the caller's projects have a folder of this name."""
+    """Name or id of the folder's project, needed when several of the caller's projects have a folder of this name, and of a shared
+    folder, unless it is named `<project>/<name>` (in a path `<project>%2F<name>`) or by its id."""
 
 
 class DeleteFolderQuery(FolderQuery):
     """Query parameters of the deletion of a folder."""
 
     force: bool = False
-    """Also when older revisions of services can then not be rolled back to."""
+    """Also when older revisions of services can then not be rolled back to, and when services of other projects need it."""
     purge: bool = False
     """Remove its files at once, so that it cannot be restored."""
 
@@ -43,6 +44,8 @@ class FoldersQuery(Paging):
 
     project: Reference | None = None
     usage_mode: UsageMode | None = None
+    shared: bool = False
+    """Instead of the folders of the caller's projects (or of `project`) those of others that are shared with these."""
 
 
 @routes.on(
@@ -67,10 +70,15 @@ async def create_folder(call: Call) -> web.Response:
     problems=(NotFound,),
 )
 async def list_folders(call: Call) -> web.Response:
-    """List the model folders of the caller's projects."""
+    """List the model folders of the caller's projects, or those that are shared with these."""
     query = call.query(FoldersQuery)
     found = await call.use.folders.page(
-        call.actor, project=query.project, usage_mode=query.usage_mode, after=query.after, limit=query.limit
+        call.actor,
+        project=query.project,
+        shared=query.shared,
+        usage_mode=query.usage_mode,
+        after=query.after,
+        limit=query.limit,
     )
     return json_reply(found)
 
@@ -88,6 +96,7 @@ async def show_folder(call: Call) -> web.Response:
     body=UpdateFolder,
     replies={200: Reply("The folder.", FolderView)},
     problems=(Forbidden, NameTaken),
+    conditional=True,
 )
 async def update_folder(call: Call) -> web.Response:
     """Rename a folder (members). Services that mount it go on with it, and name it as it is called now."""
@@ -101,6 +110,7 @@ async def update_folder(call: Call) -> web.Response:
     query=DeleteFolderQuery,
     replies={204: Reply("Deleted.")},
     problems=(Forbidden, InUse),
+    conditional=True,
 )
 async def delete_folder(call: Call) -> web.Response:
     """Delete a folder with its files (members). 409 `in-use` while a service needs it, also for a rollback.

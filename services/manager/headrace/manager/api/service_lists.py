@@ -8,7 +8,7 @@ from aiohttp import web
 from pydantic import Field, StringConstraints
 
 from headrace.common.contracts.http.service_lists import ServiceCounts, ServicePage
-from headrace.common.contracts.ids import AgentId, Slug
+from headrace.common.contracts.ids import AgentId, FolderReference, Slug
 from headrace.common.contracts.problems import NotFound
 from headrace.common.contracts.vocabulary import RuntimeVariant, ServicePhase, ServiceSort, ServiceStatus, SortOrder
 from headrace.manager.api.routing import Call, Query, Reference, Reply, Routes, json_reply
@@ -34,8 +34,8 @@ class ServiceFilterQuery(Query):
     """Only those that the caller created."""
     tag: Slug | None = None
     runtime: RuntimeVariant | None = None
-    folder: Reference | None = None
-    """Name or id of a folder that the current revision mounts."""
+    folder: FolderReference | None = None
+    """Name or id of a folder that the current revision mounts; `<project>/<name>` of one that is shared."""
     agent: AgentId | None = None
     """Machine on which a live replica is."""
 

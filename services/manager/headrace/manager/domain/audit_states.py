@@ -94,6 +94,15 @@ class FolderState(State):
     usage_mode: str
 
 
+class FolderShareState(State):
+    """A share of a folder, or an invitation."""
+
+    project: str | None
+    user: str | None
+    all_projects: bool
+    permission: str
+
+
 class FilesState(State):
     """Files that came into a folder, or left it."""
 

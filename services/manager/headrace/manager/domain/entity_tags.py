@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from headrace.manager.domain.records.agents import Agent
 from headrace.manager.domain.records.clients import Client
+from headrace.manager.domain.records.folders import Folder
 from headrace.manager.domain.records.keys import Key
 from headrace.manager.domain.records.projects import Project
 from headrace.manager.domain.records.resource_groups import ResourceGroup
@@ -50,6 +51,11 @@ def tag_of_service(facts: ServiceFacts) -> str:
 def tag_of_project(project: Project) -> str:
     """Return the tag of a project: description, quota and default group."""
     return _tag(project.id, project.description, project.quota, project.resource_group)
+
+
+def tag_of_folder(folder: Folder) -> str:
+    """Return the tag of a folder: its name. Its files have tags of their own."""
+    return _tag(folder.id, folder.name)
 
 
 def tag_of_group(group: ResourceGroup) -> str:

@@ -16,6 +16,8 @@ class ObjectLimits:
 
     services_per_project: int = 2000
     folders_per_project: int = 1000
+    shares_per_folder: int = 100
+    """Projects that it is shared with, and open invitations; as many open invitations of a user."""
     uploads_per_project: int = 1000
     """That are open."""
     storage_bytes_per_project: int = 4 * 2**40

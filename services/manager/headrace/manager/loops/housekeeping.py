@@ -74,6 +74,7 @@ class HousekeepingLoop:
             "usage_writers": kept.usage,
             "gone_names": kept.usage,
             "idempotency_keys": KEPT_FOR,
+            "folder_invitations": kept.logins,
         }
         self._steps: dict[str, Step] = {
             **{kind: partial(_drop, kind, age) for kind, age in ages.items()},

@@ -54,7 +54,7 @@ class SnapshotsLoop:
         if not (found := await self._storage.call(unused, timeout_s=_REMOVAL_S)):
             return
         async with self._pool.acquire() as con:
-            if not await folders.names(con, [folder_id]):  # another installation's
+            if not await folders.is_known(con, folder_id):  # another installation's
                 return
             needed = await snapshots.needed(con, folder_id, found)
         for snapshot_id in found:

@@ -15,7 +15,7 @@ from headrace.common.contracts.vocabulary import Role, UsageMode
 from headrace.common.db.pool import Connection
 from headrace.common.db.queries import Queries
 from headrace.manager.domain.access import Actor
-from headrace.manager.domain.records.folders import DueFolder, Folder, TrashedFolder
+from headrace.manager.domain.records.folders import DueFolder, Folder, FolderUsers, TrashedFolder
 from headrace.manager.domain.records.uploads import Upload
 from headrace.manager.domain.storage_usage import StorageChange, StorageUsage
 from headrace.manager.store import rows
@@ -109,9 +109,16 @@ async def rename(con: Connection, folder: Folder, name: str, *, home: str) -> Fo
     return after
 
 
-async def users_of(con: Connection, folder_id: FolderId) -> list[str]:
-    """Return the names of some services that need the folder."""
-    return [row[0] for row in await con.fetch(SQL.users_of, folder_id)]
+async def users_of(con: Connection, folder_id: FolderId) -> tuple[list[str], int]:
+    """Return the names of some services of its project that need the folder, and how many of other projects do."""
+    row = await con.fetchrow(SQL.users_of, folder_id)
+    return (list(row["names"]), row["others"]) if row else ([], 0)
+
+
+async def services_of(con: Connection, actor: Actor, folder_id: FolderId, *, most: int) -> FolderUsers:
+    """Return the services that mount the folder: at most so many of those that the caller sees, and how many in all."""
+    row = await con.fetchrow(SQL.services_of, folder_id, *rows.visibility(actor), most)
+    return FolderUsers(row["count"], tuple((name, project) for name, project in row["seen"]))
 
 
 async def older_users_of(con: Connection, folder_id: FolderId) -> list[str]:
@@ -119,9 +126,16 @@ async def older_users_of(con: Connection, folder_id: FolderId) -> list[str]:
     return [f"{row['name']} (revision {row['number']})" for row in await con.fetch(SQL.older_users_of, folder_id)]
 
 
-async def names(con: Connection, folder_ids: Sequence[FolderId]) -> dict[FolderId, str]:
-    """Return names by id, also of deleted folders."""
-    return {row["id"]: row["name"] for row in await con.fetch(SQL.names, list(folder_ids))} if folder_ids else {}
+async def names(con: Connection, folder_ids: Sequence[FolderId], project_id: ProjectId) -> dict[FolderId, str]:
+    """Return names by id, as specs of the project name them; also of deleted folders."""
+    if not folder_ids:
+        return {}
+    return {row["id"]: row["name"] for row in await con.fetch(SQL.names, list(folder_ids), project_id)}
+
+
+async def is_known(con: Connection, folder_id: FolderId) -> bool:
+    """Return whether there is such a folder, or was."""
+    return bool(await con.fetchval(SQL.is_known, folder_id))
 
 
 async def names_of_deleted(con: Connection, folder_ids: Sequence[FolderId]) -> list[str]:
@@ -130,7 +144,7 @@ async def names_of_deleted(con: Connection, folder_ids: Sequence[FolderId]) -> l
 
 
 async def mark_deleted(con: Connection, folder_id: FolderId) -> list[UUID]:
-    """Mark the folder deleted, delete its uploads, and return their ids."""
+    """Mark the folder deleted, delete its uploads and shares, and return the ids of the uploads."""
     await con.execute(SQL.mark_deleted, folder_id)
     return [row["id"] for row in await con.fetch(SQL.delete_uploads_of, folder_id)]
 

@@ -37,28 +37,52 @@ select id from folders where id = $1 and deleted_at is null and trashed_at is nu
 update folders set name = $2 where id = $1 returning id, project_id, name, usage_mode, created_at, source
 
 -- name: rename_in_specs
--- Specs name folders as they were written; a revision made anew of one is to find the same folder, at the same place.
+-- Specs name folders as they were written, those of other projects with the folder's project; a revision made anew of one is to find
+-- the same folder, at the same place.
 update revisions r set spec = r.spec
-    || case when r.spec ->> 'folder' = $2 then jsonb_build_object('folder', $3::text) else '{}' end
-    || case when r.spec -> 'extra_mounts' @> jsonb_build_array(jsonb_build_object('folder', $2::text)) then
+    || case when r.spec ->> 'folder' = w.was then jsonb_build_object('folder', w.becomes) else '{}' end
+    || case when r.spec -> 'extra_mounts' @> jsonb_build_array(jsonb_build_object('folder', w.was)) then
            jsonb_build_object('extra_mounts', (
-               select jsonb_agg(case when m ->> 'folder' = $2
-                   then m || jsonb_build_object('folder', $3::text, 'target', coalesce(m ->> 'target', $4 || '/' || $2))
+               select jsonb_agg(case when m ->> 'folder' = w.was
+                   then m || jsonb_build_object('folder', w.becomes, 'target', coalesce(m ->> 'target', $4 || '/' || $2))
                    else m end order by n)
                from jsonb_array_elements(r.spec -> 'extra_mounts') with ordinality as e(m, n)))
        else '{}' end
-from services s
-where s.id = r.service_id and s.deleted_at is null and s.project_id = (select project_id from folders where id = $1)
+from services s, folders f join projects p on p.id = f.project_id
+cross join lateral (values ($2::text, $3::text, true), (p.name || '/' || $2, p.name || '/' || $3, false)) as w(was, becomes, own)
+where f.id = $1 and s.id = r.service_id and s.deleted_at is null
+  and case when w.own then s.project_id = f.project_id
+           else s.project_id = f.project_id or exists (
+               select 1 from folder_shares h where h.folder_id = f.id and (h.all_projects or h.project_id = s.project_id)) end
   and r.resolved -> 'mounts' @> jsonb_build_array(jsonb_build_object('folder_id', $1::uuid::text))
-  and (r.spec ->> 'folder' = $2 or r.spec -> 'extra_mounts' @> jsonb_build_array(jsonb_build_object('folder', $2::text)))
+  and (r.spec ->> 'folder' = w.was or r.spec -> 'extra_mounts' @> jsonb_build_array(jsonb_build_object('folder', w.was)))
 
 -- name: users_of
-select s.name from services s join revisions r on r.id = s.revision_id or r.id = s.served_revision_id
-where s.deleted_at is null and r.resolved -> 'mounts' @> jsonb_build_array(jsonb_build_object('folder_id', $1::uuid::text))
-union
-select coalesce(s.name, 'a trial run') from live_sessions x left join revisions r on r.id = x.revision_id left join services s on s.id = x.service_id
-where coalesce(r.resolved, x.resolved) -> 'mounts' @> jsonb_build_array(jsonb_build_object('folder_id', $1::uuid::text))
-limit 5
+-- Those of the folder's own project; of the others only how many.
+with users as (
+    select s.id, s.name::text as name, s.project_id from services s join revisions r on r.id = s.revision_id or r.id = s.served_revision_id
+    where s.deleted_at is null and r.resolved -> 'mounts' @> jsonb_build_array(jsonb_build_object('folder_id', $1::uuid::text))
+    union
+    select coalesce(s.id, x.id), coalesce(s.name::text, 'a trial run'), x.project_id
+    from live_sessions x left join revisions r on r.id = x.revision_id left join services s on s.id = x.service_id
+    where coalesce(r.resolved, x.resolved) -> 'mounts' @> jsonb_build_array(jsonb_build_object('folder_id', $1::uuid::text))
+)
+select array(select distinct u.name from users u where u.project_id = f.project_id order by u.name limit 5) as names,
+    (select count(*) from users u where u.project_id <> f.project_id) as others
+from folders f where f.id = $1
+
+-- name: services_of
+-- Services that mount the folder now: the first $5 of those that the caller sees ($2 user, $3 operator, $4 projects), and how many in all.
+with users as (
+    select distinct s.id, s.name::text as name, s.project_id
+    from services s join revisions r on r.id = s.revision_id or r.id = s.served_revision_id
+    where s.deleted_at is null and r.resolved -> 'mounts' @> jsonb_build_array(jsonb_build_object('folder_id', $1::uuid::text))
+)
+select (select count(*) from users) as count, array(
+    select row(u.name, p.name::text) from users u join projects p on p.id = u.project_id
+    where ($3 or exists (select 1 from memberships m where m.project_id = u.project_id and m.user_id = $2))
+      and ($4::uuid[] is null or u.project_id = any($4))
+    order by u.name, u.id limit $5) as seen
 
 -- name: older_users_of
 -- Revisions of live services to which a rollback is possible.
@@ -70,11 +94,16 @@ order by s.name, r.number desc limit 5
 -- name: names_of_deleted
 select name from folders where id = any($1::uuid[]) and (deleted_at is not null or trashed_at is not null) order by name
 
+-- name: is_known
+select exists (select 1 from folders where id = $1)
+
 -- name: names
-select id, name from folders where id = any($1::uuid[])
+-- As specs of the project $2 name them.
+select f.id, case when f.project_id = $2 then f.name else p.name || '/' || f.name end as name
+from folders f join projects p on p.id = f.project_id where f.id = any($1::uuid[])
 
 -- name: mark_deleted
-with gone as (delete from store_models where folder_id = $1)
+with gone as (delete from store_models where folder_id = $1), shares as (delete from folder_shares where folder_id = $1)
 update folders set deleted_at = now() where id = $1
 
 -- name: mark_trashed

@@ -66,9 +66,9 @@ async def page(
     return [_model(row) for row in await con.fetch(SQL.page, *visible, after, limit, project_id, text, task)]
 
 
-async def find(con: Connection, folder_id: FolderId) -> StoreModel | None:
+async def find(con: Connection, actor: Actor, folder_id: FolderId) -> StoreModel | None:
     """Return what the store has of a folder; None when it lacks a definition file."""
-    row = await con.fetchrow(SQL.find, folder_id)
+    row = await con.fetchrow(SQL.find, folder_id, *rows.visibility(actor))
     return _model(row) if row else None
 
 
@@ -82,6 +82,7 @@ def _model(row: Mapping[str, Any]) -> StoreModel:
         project=row["project"],
         size_bytes=row["stored_bytes"],
         files=row["stored_files"],
+        shared_to_caller=row["shared_to_caller"],
         entry=stored.read(StoreEntry, row["entry"], offer=None, metadata=None),
         detail=stored.read(StoreDetail, row["detail"] or {}, models=(), sections=()),
     )

@@ -35,6 +35,7 @@ Kind = Literal[
     "usage_writers",
     "gone_names",
     "idempotency_keys",
+    "folder_invitations",
     "services",
 ]
 _STATEMENTS: dict[Kind, str] = {
@@ -62,6 +63,7 @@ _STATEMENTS: dict[Kind, str] = {
     "usage_writers": SQL.usage_writers,
     "gone_names": SQL.gone_names,
     "idempotency_keys": SQL.idempotency_keys,
+    "folder_invitations": SQL.folder_invitations,
     "services": SQL.services,
 }
 

@@ -157,3 +157,8 @@ delete from usage_writers where (proxy_id, writer) in (
 -- name: gone_names
 delete from gone_names where id in (
     select id from gone_names where at < now() - $1::interval order by at limit $2 for update skip locked)
+
+-- name: folder_invitations
+-- That nobody answered in time.
+delete from folder_shares where id in (
+    select id from folder_shares where expires_at < now() - $1::interval order by expires_at limit $2 for update skip locked)

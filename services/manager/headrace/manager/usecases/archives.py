@@ -82,7 +82,7 @@ class Archives:
         the content of the file that does not fit is read, Unavailable; files that came before stay.
         """
         into = split_path(path, empty=True)
-        folder = await self._folders.find(actor, reference, project, "member")
+        folder = await self._folders.find(actor, reference, project, "write")
         reservation = new_uuid()
         async with self._turns.of(folder.project_id):
             unpacker = Unpacker(
@@ -116,7 +116,7 @@ class Archives:
         """
         below = split_path(path, empty=True)
         chosen = [split_path(one, field="paths") for one in paths] if paths is not None else None
-        folder = await self._folders.find(actor, reference, project, "viewer")
+        folder = await self._folders.find(actor, reference, project, "read")
         packer = Packer(self._storage.tree(folder.id), below, paths=chosen)
         end = await self._readers.take(folder.project_id)
         try:

@@ -29,9 +29,9 @@ from headrace.manager.usecases.context import locked_service, record_of, service
 from headrace.manager.usecases.drafts import Drafts, same_revision
 from headrace.manager.usecases.findings import Findings
 from headrace.manager.usecases.ports import Pokes
-from headrace.manager.usecases.resolution import hold_parts
 from headrace.manager.usecases.service_bodies import check_rollout, documents, service_change
 from headrace.manager.usecases.services import Services
+from headrace.manager.usecases.spec_parts import check_shared, hold_parts
 
 _Specs: TypeAlias = tuple[RevisionSpec | None, RevisionSpec | None]
 
@@ -105,6 +105,7 @@ class Changes:
             facts = await self._hold(con, actor, reference)
             if facts.running:
                 return self._done(await self._services.shown(con, facts))
+            await check_shared(con, facts.service.project_id, facts.resolved)
             await self._check_quota(con, facts, facts.resolved, starts=True)
             await services.update(con, facts.service.id, goal="running", forgive=True)
             detail = await self._recorded(con, actor, "service.started", facts, revision=facts.revision)
@@ -131,7 +132,7 @@ class Changes:
                 raise Conflict(f"service {facts.service.name} is {facts.service.goal}; start it instead")
             current = await self._revision(con, facts, facts.revision)
             await self._check_quota(con, facts, current.resolved)
-            await hold_parts(con, current.resolved)
+            await hold_parts(con, facts.service.project_id, current.resolved)
             number, revision_id = await self._new_revision(
                 con, actor, facts, current.spec, current.resolution, "restart"
             )
@@ -270,7 +271,7 @@ class Changes:
         Return its number, its id (None: the current one stays) and a note for the answer. Raises Conflict.
         """
         resolved = resolution.spec
-        await hold_parts(con, resolved)
+        await hold_parts(con, facts.service.project_id, resolved)
         if same := await same_revision(con, facts, resolved):
             return same.number, same.revision_id, same.note
         number, revision_id = await self._new_revision(con, actor, facts, spec, resolution, message)

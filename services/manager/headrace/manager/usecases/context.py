@@ -21,11 +21,10 @@ from headrace.manager.domain.audit_change import change_of
 from headrace.manager.domain.audit_states import State
 from headrace.manager.domain.entity_tags import tag_of_service
 from headrace.manager.domain.records.events import Scope
-from headrace.manager.domain.records.folders import Folder
 from headrace.manager.domain.records.projects import Project
 from headrace.manager.domain.records.services import ServiceFacts
 from headrace.manager.domain.records.users import User
-from headrace.manager.store import events, folders, projects, resource_groups, services, users
+from headrace.manager.store import events, projects, resource_groups, services, users
 
 T = TypeVar("T")
 V = TypeVar("V")
@@ -118,20 +117,6 @@ async def project_or_only(con: Connection, actor: Actor, reference: str | None, 
     project, role = mine[0]
     authorise(actor, project.name, role, needed)
     return project
-
-
-async def folder_for(
-    con: Connection, actor: Actor, reference: str, needed: Role, *, project: Project | None = None
-) -> Folder:
-    """Return the folder (of `project`, where given). Raises NotFound, Forbidden; InvalidRequest when the name is in several projects."""
-    found = await folders.find(con, reference, actor, project.id if project else None)
-    if not found:
-        raise NotFound(f"there is no folder {reference}" + (f" in project {project.name}" if project else ""))
-    folder, project_name, role = found[0]
-    if len(found) > 1 and str(folder.id) != reference:
-        raise InvalidRequest.of("project", "nothing", f"a project's name or id: several have a folder {reference}")
-    authorise(actor, project_name, role, needed)
-    return folder
 
 
 async def service_for(con: Connection, actor: Actor, reference: str, needed: Role) -> ServiceFacts:

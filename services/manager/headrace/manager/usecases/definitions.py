@@ -24,7 +24,7 @@ class Definitions:
 
     async def check(self, actor: Actor, reference: str, project: str | None, asked: CheckDefinition) -> DefinitionCheck:
         """Return what is wrong with the file. Raises NotFound, InvalidRequest for a path of no definition file."""
-        folder = await self._folders.find(actor, reference, project, "viewer")
+        folder = await self._folders.find(actor, reference, project, "read")
         names = split_path(asked.path, field="path")
         path = "/".join(names)
         checking.kind_of(path)

@@ -30,8 +30,9 @@ from headrace.manager.store import projects, revisions
 from headrace.manager.usecases.context import check_group, project_for, project_or_only
 from headrace.manager.usecases.findings import Findings
 from headrace.manager.usecases.ports import OwnPortQuestions
-from headrace.manager.usecases.resolution import Resolver, SpecParts, find_parts
+from headrace.manager.usecases.resolution import Resolver
 from headrace.manager.usecases.service_bodies import check_rollout
+from headrace.manager.usecases.spec_parts import SpecParts, find_parts
 
 _NAMED_PROXIES = 5
 
@@ -82,7 +83,7 @@ class Drafts:
             check_rollout(new, {})
         async with self._pool.acquire() as con:
             project = await project_or_only(con, actor, new.project, "member")
-            found = await find_parts(con, actor, project, new, findings)
+            found = await find_parts(con, project, new, findings)
         await self.ask_app_proxies(new.endpoint_port, findings)
         return project, await self._resolver.judge(RevisionSpec.of(new), new.name, found, findings)
 
@@ -118,7 +119,7 @@ class Drafts:
         Secrets keep the versions of the current revision, unless they are to be `fresh`.
         """
         project = await project_for(con, actor, str(facts.service.project_id), "member")
-        found = await find_parts(con, actor, project, spec, findings)
+        found = await find_parts(con, project, spec, findings)
         return AskedSpec(facts, spec, project, found, pins=() if fresh else facts.resolved.secrets)
 
     async def resolve(self, asked: AskedSpec, findings: Findings) -> Resolution | None:

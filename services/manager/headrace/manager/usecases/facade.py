@@ -21,6 +21,7 @@ from headrace.manager.usecases.changes import Changes
 from headrace.manager.usecases.clients import Clients
 from headrace.manager.usecases.definitions import Definitions
 from headrace.manager.usecases.files import Files
+from headrace.manager.usecases.folder_shares import FolderShares
 from headrace.manager.usecases.folders import Folders
 from headrace.manager.usecases.history import History
 from headrace.manager.usecases.idempotency import Idempotency
@@ -70,6 +71,7 @@ class UseCases:
     logins: Logins
     passwords: Passwords
     folders: Folders
+    folder_shares: FolderShares
     trash: Trash
     files: Files
     definitions: Definitions

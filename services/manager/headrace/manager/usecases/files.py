@@ -62,7 +62,7 @@ class Files:
         Raises NotFound, Conflict; Unavailable at the project's limit of concurrent listings.
         """
         names = split_path(path, empty=True)
-        folder = await self._folders.find(actor, reference, project, "viewer")
+        folder = await self._folders.find(actor, reference, project, "read")
         listing = partial(
             self._storage.tree(folder.id).files,
             names,
@@ -80,7 +80,7 @@ class Files:
     async def opened(self, actor: Actor, reference: str, project: str | None, path: str) -> AsyncIterator[OpenFile]:
         """Yield a file open for reading. Raises NotFound, Conflict when it is a directory."""
         names = split_path(path)
-        folder = await self._folders.find(actor, reference, project, "viewer")
+        folder = await self._folders.find(actor, reference, project, "read")
         async with self._storage.opened(partial(self._storage.tree(folder.id).open_file, names)) as file:
             yield file
 
@@ -97,7 +97,7 @@ class Files:
         for another one, and if it is not as `only` says; NotFound, Forbidden, QuotaExceeded, Conflict, InsufficientStorage.
         """
         names = split_path(path)
-        folder = await self._folders.find(actor, reference, project, "member")
+        folder = await self._folders.find(actor, reference, project, "write")
         shown = "/".join(names)
 
         def check(tag: str | None) -> None:
@@ -124,7 +124,7 @@ class Files:
     async def delete(self, actor: Actor, reference: str, project: str | None, path: str) -> None:
         """Delete a file, or a directory with its content. Raises NotFound, Forbidden."""
         names = split_path(path)
-        folder = await self._folders.find(actor, reference, project, "member")
+        folder = await self._folders.find(actor, reference, project, "write")
         tree, reservation = self._storage.tree(folder.id), new_uuid()
         end = await self._folders.turns.take(folder.project_id)
         try:
@@ -143,7 +143,7 @@ class Files:
         Raises NotFound, Forbidden, QuotaExceeded, Conflict for a file on its way.
         """
         names = split_path(path)
-        folder = await self._folders.find(actor, reference, project, "member")
+        folder = await self._folders.find(actor, reference, project, "write")
         tree, reservation = self._storage.tree(folder.id), new_uuid()
         await self._account.reserve(folder, reservation, StorageUsage(files=len(names)), step=StorageUsage())
         new = await self._change(folder, tree, reservation, partial(moving.make_directory, tree, names))
@@ -160,7 +160,7 @@ class Files:
         names, to = split_path(asked.path), split_path(asked.to, field="to")
         if to[: len(names)] == names:
             raise InvalidRequest.of("to", asked.to, f"a path that is not {asked.path}, nor below it")
-        folder = await self._folders.find(actor, reference, project, "member")
+        folder = await self._folders.find(actor, reference, project, "write")
         tree, reservation = self._storage.tree(folder.id), new_uuid()
         await self._account.reserve(folder, reservation, StorageUsage(files=len(to) - 1), step=StorageUsage())
         await self._change(folder, tree, reservation, partial(moving.move, tree, names, to))

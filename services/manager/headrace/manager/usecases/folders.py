@@ -10,21 +10,27 @@ from uuid import UUID
 from headrace.common.contracts.http.folders import CreateFolder, FolderView, UpdateFolder
 from headrace.common.contracts.http.page import Page
 from headrace.common.contracts.problems import Conflict, InUse, NotFound, Problem
-from headrace.common.contracts.vocabulary import Role, UsageMode
+from headrace.common.contracts.vocabulary import UsageMode
 from headrace.common.db.pool import Connection, Pool, transaction
+from headrace.common.text.counting import count
 from headrace.manager.domain.access import Actor
 from headrace.manager.domain.audit_states import FolderState, State
+from headrace.manager.domain.entity_tags import tag_of_folder
+from headrace.manager.domain.folder_rights import FolderRight
 from headrace.manager.domain.records.events import Scope
 from headrace.manager.domain.records.folders import Folder
 from headrace.manager.domain.variants.inputs import HOME
 from headrace.manager.folders.storage import FolderStorage
-from headrace.manager.store import folders, projects
-from headrace.manager.usecases.context import folder_for, make_page, project_for, project_or_only, record_of
+from headrace.manager.store import folder_shares, folders, projects
+from headrace.manager.usecases.context import check_match, project_for, project_or_only, record_of
+from headrace.manager.usecases.folder_access import folder_for, view_of, views_of
 from headrace.manager.usecases.idempotency import forget, keep
 from headrace.manager.usecases.project_limiter import ProjectLimiter
 from headrace.manager.usecases.snapshots import FolderSnapshots
 from headrace.manager.usecases.storage_account import StorageAccount
-from headrace.manager.views.folders import folder_view
+
+MAX_USERS = 20
+"""Services that mount a folder, by name."""
 
 
 class Folders:
@@ -55,7 +61,7 @@ class Folders:
             await self._account.check_folders(con, project)
             folder = await folders.insert(con, project.id, new.name, new.usage_mode)
             await record_of_folder(con, actor, "folder.created", folder, None, FolderState.of(folder))
-            view = folder_view(folder)
+            view = await view_of(con, actor, folder)
             await keep(con, actor, view)
         try:
             await self._storage.call(self._storage.tree(folder.id).create)
@@ -68,60 +74,72 @@ class Folders:
         return view
 
     async def page(
-        self, actor: Actor, *, project: str | None, usage_mode: UsageMode | None, after: UUID, limit: int
+        self, actor: Actor, *, project: str | None, shared: bool, usage_mode: UsageMode | None, after: UUID, limit: int
     ) -> Page[FolderView]:
-        """Return the folders that the caller sees. Raises NotFound for a project that the caller does not see."""
+        """Return the folders of the caller's projects; with `shared` those of others that are shared with these.
+
+        Raises NotFound for a project that the caller does not see.
+        """
+        listed = folder_shares.page_shared if shared else folders.page
         async with self._pool.acquire() as con:
             project_id = (await project_for(con, actor, project, "viewer")).id if project else None
-            found = await folders.page(
-                con, actor, project_id=project_id, usage_mode=usage_mode, after=after, limit=limit + 1
-            )
-        return make_page(found, limit, folder_view, lambda folder: folder.id)
+            found = await listed(con, actor, project_id=project_id, usage_mode=usage_mode, after=after, limit=limit + 1)
+            views = await views_of(con, actor, found[:limit])
+        return Page(items=tuple(views), next=str(found[limit - 1].id) if len(found) > limit else None)
 
     async def show(self, actor: Actor, reference: str, project: str | None) -> FolderView:
-        """Return one folder. Raises NotFound."""
-        return folder_view(await self.find(actor, reference, project, "viewer"))
+        """Return one folder, with the services that mount it. Raises NotFound."""
+        async with self._pool.acquire() as con:
+            folder = await folder_for(con, actor, reference, "read", project=project)
+            users = await folders.services_of(con, actor, folder.id, most=MAX_USERS)
+            return await view_of(con, actor, folder, users)
 
-    async def find(self, actor: Actor, reference: str, project: str | None, needed: Role) -> Folder:
-        """Return the folder if the caller has the role `needed`; of those filled from a URI only to read.
+    async def find(self, actor: Actor, reference: str, project: str | None, right: FolderRight) -> Folder:
+        """Return the folder if the caller has the right; of those filled from a URI only to read.
 
         Raises NotFound, Forbidden, Conflict.
         """
         async with self._pool.acquire() as con:
-            within = await project_for(con, actor, project, "viewer") if project else None
-            folder = await folder_for(con, actor, reference, needed, project=within)
-        if needed != "viewer" and folder.source is not None:
+            folder = await folder_for(con, actor, reference, right, project=project)
+        if right != "read" and folder.source is not None:
             raise Conflict(f"folder {folder.name} holds the files of {folder.source}, and is changed by imports only")
         return folder
 
     async def update(self, actor: Actor, reference: str, project: str | None, change: UpdateFolder) -> FolderView:
         """Rename the folder. Services that mount it go on with it. Raises NotFound, Forbidden, NameTaken, Conflict."""
-        found = await self.find(actor, reference, project, "member")
+        found = await self.find(actor, reference, project, "manage")
         async with transaction(self._pool) as con:
             before = await folders.by_id(con, found.id) if await folders.lock(con, found.id) else None
             if before is None:
                 raise NotFound(f"there is no folder {reference}")
+            check_match(actor, f"folder {before.name}", tag_of_folder(before))
             if before.name == change.name:
-                return folder_view(before)
+                return await view_of(con, actor, before)
             after = await folders.rename(con, before, change.name, home=HOME)
             was, now = FolderState.of(before), FolderState.of(after)
             await record_of_folder(con, actor, "folder.renamed", after, was, now)
-        return folder_view(after)
+            return await view_of(con, actor, after)
 
     async def delete(
         self, actor: Actor, reference: str, project: str | None, *, force: bool = False, purge: bool = False
     ) -> None:
         """Put the folder into the trash; with `purge`, and if it holds the files of a model URI, delete its files at once.
 
-        Raises NotFound, Forbidden, InUse when a live service needs it, or (without `force`) an older revision of one.
+        Raises NotFound, Forbidden, InUse when a live service of its project needs it, or (without `force`) one of another project, or
+        an older revision.
         """
         async with transaction(self._pool) as con:
-            within = await project_for(con, actor, project, "viewer") if project else None
-            folder = await folder_for(con, actor, reference, "member", project=within)
-            if not await folders.lock(con, folder.id):
+            found = await folder_for(con, actor, reference, "manage", project=project)
+            folder = await folders.by_id(con, found.id) if await folders.lock(con, found.id) else None
+            if folder is None:
                 raise NotFound(f"there is no folder {reference}")
-            if users := await folders.users_of(con, folder.id):
+            check_match(actor, f"folder {folder.name}", tag_of_folder(folder))
+            users, others = await folders.users_of(con, folder.id)
+            if users:
                 raise InUse(f"folder {folder.name} is needed by {', '.join(users)}")
+            if others and not force:
+                text = f"folder {folder.name} is needed by {count(others, 'service')} of other projects that it was shared with"
+                raise InUse(f"{text}; with force it is deleted all the same, and their replicas cannot start any more")
             if not force and (older := await folders.older_users_of(con, folder.id)):
                 text = f"without folder {folder.name} these cannot be rolled back to: {', '.join(older)}"
                 raise InUse(f"{text}; with force it is deleted all the same")
@@ -149,7 +167,7 @@ class Folders:
         Raises NotFound, Conflict for too many files; Unavailable while digests are made, and at the project's limit of
         concurrent listings.
         """
-        folder = await self.find(actor, reference, project, "viewer")
+        folder = await self.find(actor, reference, project, "read")
         async with self.turns.of(folder.project_id):
             return await self._snapshots.manifest(folder.id)
 

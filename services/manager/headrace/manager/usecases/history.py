@@ -43,8 +43,9 @@ class History:
         One that violates constraints added later is returned as far as it can be read.
         """
         async with self._pool.acquire() as con:
-            _, found = await self._revision(con, actor, reference, number)
-            names = await folders.names(con, [mount.folder_id for mount in found.resolved.mounts])
+            facts, found = await self._revision(con, actor, reference, number)
+            mounts = [mount.folder_id for mount in found.resolved.mounts]
+            names = await folders.names(con, mounts, facts.service.project_id)
         return revision_detail(found, names)
 
     async def manifest(self, actor: Actor, reference: str, number: int) -> bytes:

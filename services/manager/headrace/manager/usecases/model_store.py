@@ -48,7 +48,7 @@ class ModelStore:
         after: UUID,
         limit: int,
     ) -> Page[ModelView]:
-        """Return the models of the projects that the caller sees.
+        """Return the models of the projects that the caller sees, and those that are shared with these.
 
         Raises NotFound for a project that the caller does not see, InvalidRequest for a resource group that is not there.
         """
@@ -68,11 +68,11 @@ class ModelStore:
 
     async def show(self, actor: Actor, reference: str, project: str | None, resource_group: str) -> ModelDetail:
         """Return one model, as its files are now. Raises NotFound, InvalidRequest, Unavailable."""
-        folder = await self._folders.find(actor, reference, project, "viewer")
+        folder = await self._folders.find(actor, reference, project, "read")
         await self._reader.refresh(folder.id)
         async with self._pool.acquire() as con:
             await _check_group(con, resource_group)
-            found = await model_store.find(con, folder.id)
+            found = await model_store.find(con, actor, folder.id)
         if found is None:
             needed = f"{' or '.join(DEFAULT_NAMES)} and {FILE} at the top of a model folder"
             raise NotFound(f"folder {folder.name} is not in the model store, which needs {needed}")

@@ -32,7 +32,17 @@ from headrace.manager.domain.placement import known_slots
 from headrace.manager.domain.records.events import Scope
 from headrace.manager.domain.records.projects import Project
 from headrace.manager.domain.records.users import User
-from headrace.manager.store import agents, folders, projects, resource_presets, secrets, tokens, users, webhooks
+from headrace.manager.store import (
+    agents,
+    folder_shares,
+    folders,
+    projects,
+    resource_presets,
+    secrets,
+    tokens,
+    users,
+    webhooks,
+)
 from headrace.manager.usecases.context import (
     check_group,
     check_match,
@@ -150,6 +160,7 @@ class Projects:
             await projects.mark_deleted(con, project.id)
             await tokens.revoke_all(con, project.id)
             await webhooks.delete_all(con, project.id)
+            await folder_shares.delete_of_project(con, project.id)
             await secrets.delete_all(con, project.id)
             await resource_presets.delete_all(con, project.id)
             before, scope = ProjectState.of(project), Scope(project.id)

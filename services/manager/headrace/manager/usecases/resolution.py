@@ -1,4 +1,4 @@
-"""Spec resolver: finds folders and size, reads the folders' definition files, and resolves.
+"""Spec resolver: reads the folders' definition files, and resolves.
 
 Files are read without a database connection held; folders are locked again when the revision is created.
 """
@@ -7,17 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from functools import partial
 
 from headrace.common.contracts import wording
 from headrace.common.contracts.messages.plans import NO_FOLDER
 from headrace.common.contracts.model_uri import scheme_of
-from headrace.common.contracts.problems import Conflict, InvalidRequest
+from headrace.common.contracts.problems import InvalidRequest
 from headrace.common.contracts.revision import RevisionSpec
 from headrace.common.contracts.secret import PinnedSecret, secret_name
 from headrace.common.db.pool import Connection, Pool
-from headrace.manager.domain.access import Actor
 from headrace.manager.domain.definitions import filetext
 from headrace.manager.domain.definitions.model_definition import (
     DEFAULT_NAMES,
@@ -46,80 +44,12 @@ from headrace.manager.domain.variants.resolved_spec import Resolution, ResolvedS
 from headrace.manager.folders.tree import Tree
 from headrace.manager.secret_keys import SecretKeys
 from headrace.manager.sources.credentials import Credential, credential_of
-from headrace.manager.store import folders, imports, resource_presets, secrets
-from headrace.manager.usecases.context import folder_for
+from headrace.manager.store import secrets
 from headrace.manager.usecases.findings import Findings
 from headrace.manager.usecases.model_sources import ModelSources
 from headrace.manager.usecases.parsing import ParserPool
 from headrace.manager.usecases.snapshots import FolderSnapshots
-
-
-@dataclass(frozen=True)
-class SpecParts:
-    """Folders and size that a spec names; `extra` in the order of its mounts. None: there is no such thing, as was found."""
-
-    project: Project
-    model: Folder | None
-    extra: tuple[Folder | None, ...]
-    size: Mapping[str, Decimal] | None = None
-    """Slots of the resource preset."""
-
-    def all_of(self, spec: RevisionSpec) -> bool:
-        """Return whether everything that the spec names is there."""
-        named = ((spec.folder, self.model), (spec.size, self.size))
-        return None not in self.extra and all(found is not None for name, found in named if name is not None)
-
-
-async def find_parts(
-    con: Connection, actor: Actor, project: Project, spec: RevisionSpec, findings: Findings
-) -> SpecParts:
-    """Return what the spec names. Finds NotFound for a folder that is not in the project, InvalidRequest for no such size."""
-
-    async def folder(reference: str, field: str) -> Folder | None:
-        with findings.noted(field):
-            found = await folder_for(con, actor, reference, "viewer", project=project)
-            if found.source is not None:
-                what = f"{found.name}, which is filled from {found.source}"
-                raise InvalidRequest.of(field, what, "model_uri with that URI")
-            return found
-        return None
-
-    model = await folder(spec.folder, "folder") if spec.folder else None
-    mounts = enumerate(spec.extra_mounts)
-    extra = [await folder(mount.folder, f"extra_mounts[{index}].folder") for index, mount in mounts]
-    with findings.noted("size"):
-        return SpecParts(project, model, tuple(extra), await _size(con, project, spec.size))
-    return SpecParts(project, model, tuple(extra))
-
-
-async def _size(con: Connection, project: Project, name: str | None) -> Mapping[str, Decimal] | None:
-    """Return the slots of the resource preset. Raises InvalidRequest with those that there are."""
-    if name is None:
-        return None
-    found = await resource_presets.usable(con, project.id, name)
-    if found is None:
-        names = await resource_presets.names(con, project.id, most=NAMED + 1)
-        known = ", ".join(names[:NAMED]) + (", …" if len(names) > NAMED else "")
-        allowed = f"one of {known}" if names else f"none: project {project.name} has no resource preset"
-        raise InvalidRequest.of("size", name, f"{allowed}; or no size, and slots")
-    return found.slots
-
-
-async def hold_parts(con: Connection, resolved: ResolvedSpec) -> None:
-    """Lock the folders and secrets of a revision until the transaction ends, and have the model imported that it needs.
-
-    Raises Conflict, with their names, when some were deleted.
-    """
-    needed = tuple(mount.folder_id for mount in resolved.mounts if mount.host_path is None)
-    if needed and len(await folders.hold(con, needed)) < len(set(needed)):
-        names = ", ".join(await folders.names_of_deleted(con, needed))
-        raise Conflict(f"folder {names} was deleted, and this revision needs it; nothing has changed")
-    held = await secrets.hold(con, resolved.secrets)
-    if gone := [pin for pin in resolved.secrets if (pin.secret_id, pin.version) not in held]:
-        names = ", ".join(f"{pin.name} version {pin.version}" for pin in gone[:5])
-        raise Conflict(f"secret {names} was deleted, and this revision needs it; nothing has changed")
-    if resolved.source is not None and resolved.folder_id is not None:
-        await imports.want(con, resolved.folder_id, resolved.source)
+from headrace.manager.usecases.spec_parts import SpecParts
 
 
 class Resolver:

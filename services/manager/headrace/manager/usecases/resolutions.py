@@ -72,7 +72,7 @@ class Resolutions:
                 findings.add(problem, "models" if is_model else "name")
             if new.endpoint_port and await services.has_port(con, new.endpoint_port):
                 findings.add(services.port_taken(new.endpoint_port))
-            names = await folders.names(con, [mount.folder_id for mount in spec.mounts]) if spec else {}
+            names = await folders.names(con, [mount.folder_id for mount in spec.mounts], project.id) if spec else {}
             note = await self._services.slots_note(con, spec.slots) if spec else None
         problems = _views(findings)
         may_use = not any(problem.field == "resource_group" for problem in problems)
@@ -119,7 +119,7 @@ class Resolutions:
                 needs = await quota_needs(con, project, more, checked, beside=facts)
             await self._check_settings(con, facts, change, findings)
             mounts = [mount.folder_id for spec in (facts.resolved, after.spec) for mount in spec.mounts]
-            names = await folders.names(con, mounts)
+            names = await folders.names(con, mounts, service.project_id)
         before_view = effective_view(facts.resolved, names, facts.metadata)
         view = effective_view(after.spec, names, after.metadata)
         live = live_changes(service, change)

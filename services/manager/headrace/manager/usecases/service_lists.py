@@ -23,7 +23,8 @@ from headrace.manager.domain.list_cursor import read_cursor, write_cursor
 from headrace.manager.domain.records.service_lists import Position, ServiceFilter, ServiceOrder
 from headrace.manager.domain.records.services import ServiceFacts
 from headrace.manager.store import service_lists, services
-from headrace.manager.usecases.context import folder_for, project_for
+from headrace.manager.usecases.context import project_for
+from headrace.manager.usecases.folder_access import folder_for
 from headrace.manager.usecases.ports import AppProxies
 from headrace.manager.usecases.reachability import reachability
 from headrace.manager.views.services import service_view
@@ -191,4 +192,4 @@ async def _resolved(con: Connection, actor: Actor, asked: Asked) -> ServiceFilte
     chosen = asked.chosen if project is None else replace(asked.chosen, project_id=project.id)
     if asked.folder is None:
         return chosen
-    return replace(chosen, folder_id=(await folder_for(con, actor, asked.folder, "viewer", project=project)).id)
+    return replace(chosen, folder_id=(await folder_for(con, actor, asked.folder, "read", project=asked.project)).id)

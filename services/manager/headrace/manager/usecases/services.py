@@ -24,9 +24,9 @@ from headrace.manager.usecases.findings import Findings
 from headrace.manager.usecases.idempotency import keep
 from headrace.manager.usecases.ports import AppProxies, Pokes
 from headrace.manager.usecases.reachability import reachability
-from headrace.manager.usecases.resolution import hold_parts
 from headrace.manager.usecases.service_bodies import new_service
 from headrace.manager.usecases.snapshots import FolderSnapshots
+from headrace.manager.usecases.spec_parts import hold_parts
 from headrace.manager.views.services import service_detail
 
 _SHOWN_ENDS = 20
@@ -93,7 +93,7 @@ class Services:
             raise await no_group(con, new.resource_group, room.project)
         if room.project.quota is not None or room.services + _AT_ONCE > self._limits.services_per_project:
             return None
-        await hold_parts(con, new.resolved)
+        await hold_parts(con, new.project.id, new.resolved)
         return await services.create(con, new, actor)
 
     async def _alone(self, con: Connection, actor: Actor, new: NewService) -> ServiceFacts:
@@ -101,7 +101,7 @@ class Services:
         locked = await projects.lock(con, new.project.id)
         if locked is None:
             raise NotFound(f"there is no project {new.project.name}")
-        await hold_parts(con, new.resolved)
+        await hold_parts(con, new.project.id, new.resolved)
         await self._drafts.check_room(con, locked, new.resource_group, new.wanted, new.resolved, Findings())
         return await services.create(con, new, actor)
 
@@ -109,7 +109,9 @@ class Services:
         """Return a service that was just created and has no replicas."""
         names: dict[FolderId, str] = {}
         if facts.resolved.mounts:
-            names = await folders.names(con, [mount.folder_id for mount in facts.resolved.mounts])
+            names = await folders.names(
+                con, [mount.folder_id for mount in facts.resolved.mounts], facts.service.project_id
+            )
         note = await self.slots_note(con, facts.resolved.slots)
         detail = service_detail(
             facts,
@@ -140,7 +142,7 @@ class Services:
         errors = await services.errors(con, facts.service.id)
         ended = await ends.newest(con, facts.service.id, _SHOWN_ENDS)
         last_failed = await rollouts.last_failed(con, facts.service.id)
-        names = await folders.names(con, [mount.folder_id for mount in facts.resolved.mounts])
+        names = await folders.names(con, [mount.folder_id for mount in facts.resolved.mounts], facts.service.project_id)
         return service_detail(
             facts,
             reachability(self._proxies, facts.service),

@@ -16,8 +16,9 @@ from headrace.manager.domain.records.folders import Folder
 from headrace.manager.folders.storage import FolderStorage
 from headrace.manager.store import folders
 from headrace.manager.usecases.context import authorise, make_page, project_for
+from headrace.manager.usecases.folder_access import view_of
 from headrace.manager.usecases.folders import record_of_folder
-from headrace.manager.views.folders import folder_view, trashed_view
+from headrace.manager.views.folders import trashed_view
 
 
 class Trash:
@@ -52,11 +53,12 @@ class Trash:
                 restored = await folders.restore(con, folder.id, name)
                 now = FolderState.of(restored)
                 await record_of_folder(con, actor, "folder.restored", restored, None, now, former_name=folder.name)
+                view = await view_of(con, actor, restored)
         except NameTaken:
             await self._storage.call(partial(self._storage.trash.put, folder.id))
             raise
         await self._storage.call(partial(self._storage.trash.restore, folder.id))  # a deletion may have ended just now
-        return folder_view(restored)
+        return view
 
     async def purge(self, actor: Actor, reference: str, project: str | None) -> None:
         """Delete a folder of the trash, and its files. Raises NotFound, Forbidden."""

@@ -83,7 +83,7 @@ class Uploads:
             raise TooLarge(f"the file has {size_bytes} bytes; allowed: {self.max_bytes}", limit=self.max_bytes)
         if sha256 is not None and not _SHA256.fullmatch(sha256):
             raise InvalidRequest.of("Upload-Metadata: sha256", sha256[:80], "64 hexadecimal digits in lower case")
-        folder = await self._folders.find(actor, reference, project, "member")
+        folder = await self._folders.find(actor, reference, project, "write")
         await self._storage.call(partial(self._storage.tree(folder.id).check_free, names))
         await self._storage.call(partial(self._storage.room.check, path, size_bytes))
         async with transaction(self._pool) as con:
@@ -104,7 +104,7 @@ class Uploads:
         self, actor: Actor, reference: str, project: str | None, *, after: UUID, limit: int
     ) -> Page[UploadView]:
         """Return a page of the folder's incomplete uploads, oldest first. Raises NotFound."""
-        folder = await self._folders.find(actor, reference, project, "viewer")
+        folder = await self._folders.find(actor, reference, project, "read")
         async with self._pool.acquire() as con:
             found = await folders.uploads_of(con, folder.id, after=after, limit=limit + 1)
         facts = await self._storage.call(partial(self._storage.partials.facts, [upload.id for upload, _ in found]))
@@ -170,7 +170,7 @@ class Uploads:
 
     async def _find(self, actor: Actor, reference: str, project: str | None, upload_id: str) -> tuple[Folder, Upload]:
         identifier: UUID = as_id(upload_id, "upload")
-        folder = await self._folders.find(actor, reference, project, "member")
+        folder = await self._folders.find(actor, reference, project, "write")
         async with self._pool.acquire() as con:
             upload = await folders.upload(con, folder.id, identifier)
         if upload is None:

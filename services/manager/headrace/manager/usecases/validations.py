@@ -25,7 +25,8 @@ from headrace.manager.usecases.context import as_id, authorise, check_group, pro
 from headrace.manager.usecases.findings import Findings
 from headrace.manager.usecases.idempotency import keep
 from headrace.manager.usecases.ports import Pokes
-from headrace.manager.usecases.resolution import Resolver, find_parts, hold_parts
+from headrace.manager.usecases.resolution import Resolver
+from headrace.manager.usecases.spec_parts import find_parts, hold_parts
 from headrace.manager.views.validations import validation_view
 
 _NAME = "validation"
@@ -53,7 +54,7 @@ class Validations:
         """Start a trial run. Raises NotFound, Forbidden, InvalidDefinition, InvalidRequest, QuotaExceeded."""
         async with self._pool.acquire() as con:
             project = await project_or_only(con, actor, new.project, "member")
-            found = await find_parts(con, actor, project, new, Findings())
+            found = await find_parts(con, project, new, Findings())
         spec = RevisionSpec.of(new)
         resolved = (await self._resolver.resolve(spec, _NAME, found)).spec
         session_id = SessionId(new_uuid())
@@ -70,7 +71,7 @@ class Validations:
                 there,
                 self._limits.validations_per_project,
             )
-            await hold_parts(con, resolved)
+            await hold_parts(con, project.id, resolved)
             quota.check(project.name, locked.quota, await projects.used(con, project.id), quota.started(resolved.slots))
             await sessions.create(
                 con,

@@ -33,6 +33,7 @@ def model_view(model: StoreModel, fit: Fit | None) -> ModelView:
         needs=offer.needs if offer else None,
         fit=fit,
         problem=model.entry.problem,
+        shared_to_caller=model.shared_to_caller,
     )
 
 

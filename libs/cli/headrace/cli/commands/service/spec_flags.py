@@ -22,7 +22,12 @@ class SpecFlags:
 
     folder: Annotated[
         str | None,
-        typer.Option("--folder", metavar="FOLDER", help="Model folder, name or id.", autocompletion=complete_folder),
+        typer.Option(
+            "--folder",
+            metavar="FOLDER",
+            help="Model folder, name or id; PROJECT/FOLDER of one that is shared.",
+            autocompletion=complete_folder,
+        ),
     ] = None
     model_uri: Annotated[
         str | None,

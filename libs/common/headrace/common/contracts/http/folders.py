@@ -7,9 +7,9 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, Field, NonNegativeInt, StringConstraints
 
-from headrace.common.contracts.http.page import Body, Change, Reference, View
+from headrace.common.contracts.http.page import Body, Change, Changeable, Reference, View
 from headrace.common.contracts.ids import FolderId, ProjectId, Slug
-from headrace.common.contracts.vocabulary import FileKind, UsageMode
+from headrace.common.contracts.vocabulary import FileKind, FolderPermission, UsageMode
 
 
 class CreateFolder(Body):
@@ -26,7 +26,14 @@ class UpdateFolder(Change):
     name: Slug
 
 
-class FolderView(View):
+class FolderUser(View):
+    """A service that mounts a folder."""
+
+    service: str
+    project: str
+
+
+class FolderView(Changeable):
     """A folder."""
 
     id: FolderId
@@ -36,6 +43,25 @@ class FolderView(View):
     created_at: AwareDatetime
     source: str | None = None
     """Model URI whose files it holds: imports alone change it, and it leaves when nothing needs it."""
+    project: str = ""
+    """The project's name. Other projects name the folder `<project>/<name>`."""
+    size_bytes: NonNegativeInt = 0
+    """As it is counted for the project's quota."""
+    files: NonNegativeInt = 0
+    """Files and directories."""
+    permission: FolderPermission = "read"
+    """What the caller may do with its files."""
+    shared_to_caller: bool = False
+    """Whether the caller sees it because it is shared, and is no member of its project."""
+    shared_with: NonNegativeInt | None = None
+    """With how many projects it is shared, and how many invitations are open; null where `shared_to_caller`."""
+    shared_with_all: bool = False
+    """Whether all projects may read it."""
+    used_by: tuple[FolderUser, ...] | None = None
+    """Services that mount it by their current revision, or the one that serves: of those that the caller may see the first 20.
+    In the response to GET of one folder only."""
+    used_by_count: NonNegativeInt | None = None
+    """All of these services, also those that the caller may not see. Likewise."""
 
 
 class TrashedFolderView(View):

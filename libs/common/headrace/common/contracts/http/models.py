@@ -52,6 +52,8 @@ class ModelView(View):
     """Null when the files are wrong."""
     problem: str | None
     """Why it cannot be run as it is: the first error of each file."""
+    shared_to_caller: bool = False
+    """Whether the caller sees it because it is shared: it runs in a project of hers."""
 
 
 class StoreModelView(View):

@@ -30,3 +30,5 @@ class StoreModel:
     entry: StoreEntry
     detail: StoreDetail
     """Empty in lists."""
+    shared_to_caller: bool = False
+    """Whether the caller sees it because it is shared."""
