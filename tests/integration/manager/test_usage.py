@@ -206,8 +206,10 @@ async def test_callers_of_a_service_know_what_they_have_left(api: ManagerApi) ->
     await api.admin.call("DELETE", f"/v1/services/chat/tokens/{gone['id']}")
     await api.use.usage.store(
         batch(
-            row(chat, "token", own["id"]),
-            row(chat, "token", own["id"], refused=4, requests=0, estimated_tokens=6),
+            row(chat, "token", own["id"], revision_id=new_uuid()),
+            row(
+                chat, "token", own["id"], refused=4, requests=0, estimated_tokens=6, last_at=NOW - timedelta(minutes=1)
+            ),
             row(chat, "client", client["id"]),
             row(chat, "client", client["id"], hour=NOW - 2 * DAY, last_at=NOW - 2 * DAY),
             row(chat, "token", gone["id"]),
@@ -222,7 +224,7 @@ async def test_callers_of_a_service_know_what_they_have_left(api: ManagerApi) ->
     ]
     assert [one["left_today"] for one in found] == [0, 90, 100]
     assert {datetime.fromisoformat(one["resets_at"]) for one in found} == {today + DAY}
-    assert [one["last_used_at"] is not None for one in found] == [True, True, False]
+    assert [one["last_used_at"] and datetime.fromisoformat(one["last_used_at"]) for one in found] == [NOW, NOW, None]
     assert found[2]["id"] == everywhere["id"]
     week = await api.admin.call("GET", f"/v1/services/chat/callers?window_s={7 * 86_400}&limit=2")
     assert [one["tokens"] for one in week["items"]] == [26, 20]

@@ -7,8 +7,9 @@ from ipaddress import ip_address
 
 import pytest
 
-from headrace.agent.runtime.docker.registries import Address, RegistryAllowList, addresses_of
+from headrace.agent.runtime.docker.registries import RegistryAllowList, addresses_of
 from headrace.agent.runtime.interface import StartRefused
+from headrace.common.contracts.addresses import Address
 from headrace.common.contracts.images import parse_image
 
 KNOWN = {
@@ -16,6 +17,9 @@ KNOWN = {
     "registry.corp": "10.1.2.3",
     "rebinding.example": "127.0.0.1",
     "v6.example": "fd00::1",
+    "compatible.example": "::127.0.0.1",
+    "nat64.example": "64:ff9b::a9fe:a9fe",
+    "6to4.example": "2002:7f00:1::",
 }
 
 
@@ -38,6 +42,9 @@ async def test_public_and_listed_registries_are_asked(image: str) -> None:
         "registry.corp/a",
         "rebinding.example/a",
         "v6.example/a",
+        "compatible.example/a",
+        "nat64.example/a",
+        "6to4.example/a",
         "10.0.0.1:5000/a",
         "localhost:5000/a",
         "169.254.169.254/a",

@@ -462,3 +462,20 @@ def test_a_text_is_edited_and_kept_when_somebody_changed_it_meanwhile(
     (kept,) = tmp_path.glob("headrace-*-README.md")
     assert kept.read_text() == "two\n"
     assert str(kept) in refused.err
+
+
+@pytest.mark.parametrize(("editor", "why"), [("false", "false: Editing failed"), ("no-such-editor", "No such file")])
+def test_an_editor_that_fails_is_said_in_a_line(
+    cli: Cli, there: FakeManagerApi, monkeypatch: pytest.MonkeyPatch, editor: str, why: str
+) -> None:
+    entry = {"path": "README.md", "kind": "file", "size_bytes": 4, "modified_at": NOW, "etag": "t2"}
+    there.files["README.md"] = b"one\n"
+    there.on("GET", "/v1/folders/chat/files", {"items": [entry]})
+    monkeypatch.delenv("VISUAL", raising=False)
+    monkeypatch.setenv("EDITOR", editor)
+    ran = cli("folder", "edit", "chat", "README.md")
+    assert ran.code == 1
+    said, hint = ran.err.splitlines()
+    assert said.startswith("error: the editor did not end well; nothing was written: ")
+    assert why in said
+    assert hint == "hint: the environment's VISUAL or EDITOR says which it is"

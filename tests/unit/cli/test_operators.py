@@ -132,8 +132,8 @@ def test_what_cannot_be_taken_back_is_done_with_yes_only(
 ) -> None:
     there.on(method, path, nothing)
     ran = cli(*words)
+    assert "there is no terminal to ask on; say --yes, which answers: " in ran.err
     assert (ran.code, there.seen) == (2, [])
-    assert "say --yes" in ran.err
     assert cli(*words, "--yes").code == 0
     assert there.seen == [(method, path)]
 
@@ -178,6 +178,8 @@ def test_a_key_is_shown_once_and_lasts_as_long_as_was_said(cli: Cli, there: Fake
     assert cli("user", "key", "ann").code == 0
     assert sent(there) == {"name": "default"}
     assert cli("user", "key", "ann", "--expires", "2001-01-01").code == 2
+    empty = cli("user", "key", "ann", "--expires", "")
+    assert (empty.code, "found nothing" in empty.err) == (2, True), "as an empty variable is: no key without end"
 
 
 def test_keys_are_listed_renamed_and_made_to_last(cli: Cli, there: FakeManagerApi) -> None:

@@ -123,6 +123,10 @@ def test_a_port_that_is_no_number_is_no_uri() -> None:
         "2002:a00:1::",
         "2001:0:4136:e378:8000:63bf:f5ff:fffe",
         "ff0e::1",
+        "::127.0.0.1",
+        "::ffff:0:127.0.0.1",
+        "64:ff9b:1::a00:1",
+        "fec0::1",
     ],
 )
 def test_addresses_that_are_not_public_are_refused(address: str) -> None:
@@ -132,6 +136,24 @@ def test_addresses_that_are_not_public_are_refused(address: str) -> None:
 @pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700::1", "::ffff:8.8.8.8", "64:ff9b::808:808"])
 def test_public_addresses_are_allowed(address: str) -> None:
     assert SourcePolicy().why_not_addresses("host", [address]) is None
+
+
+@pytest.mark.parametrize(
+    ("place", "why"),
+    [
+        ("host:0", "0 is no port; allowed: 1 to 65535"),
+        ("host:65536", "65536 is no port; allowed: 1 to 65535"),
+        ("[2606:4700::1]:x", "x is no port; allowed: 1 to 65535"),
+        ("%31%32%37.0.0.1", "%31%32%37.0.0.1 is no name of a host"),
+        ("a..b", "a..b is no name of a host"),
+        ("127.1", "127.1 is no name of a host"),
+        ("host:443", None),
+        ("host:", None),
+        ("a_b.example.com.", None),
+    ],
+)
+def test_a_url_whose_host_or_port_nobody_has_is_refused(place: str, why: str | None) -> None:
+    assert SourcePolicy().why_not_url(f"https://{place}/a") == why
 
 
 def test_an_operator_allows_networks_hosts_and_schemes() -> None:

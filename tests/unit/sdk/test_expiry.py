@@ -40,7 +40,11 @@ def test_every_form_becomes_one_field_of_the_request(given: Expires, fields: dic
 
 
 @pytest.mark.parametrize(
-    "wrong", ["", "30", "20270101", "2027-02-29", "9999-12-31T23:59-12:00", "1.5d", "-1d", "soon", "Never", "x" * 1000]
+    "wrong",
+    [
+        *("", "30", "20270101", "2027-02-29", "9999-12-31T23:59-12:00", "1.5d", "-1d", "soon", "Never", "x" * 1000),
+        *("2027-W01", "2027-W01-1", "2027-W01-1T12:00"),
+    ],
 )
 def test_what_is_none_is_refused_with_what_is_allowed(wrong: str) -> None:
     with pytest.raises(ValueError, match=r"^found .*; allowed: a number with s, m, h, d or w") as refused:

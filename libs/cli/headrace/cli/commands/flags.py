@@ -60,5 +60,5 @@ def confirmed(question: str, *, yes: bool) -> None:
     if yes:
         return
     if not interactive(sys.stdin, sys.stderr):
-        raise usage(f"{question} Nobody is there to ask; say --yes")
+        raise usage(f"there is no terminal to ask on; say --yes, which answers: {question}")
     typer.confirm(question, abort=True, err=True)

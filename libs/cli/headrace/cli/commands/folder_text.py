@@ -49,7 +49,15 @@ def edit(session: Session, folder: Folder, path: TextPath, project: Project = No
         if error.status != _NOT_FOUND:
             raise
         session.client.folders.get(folder, project=of_project)  # the folder is there, only the file is not
-    after = click.edit(before, extension=PurePosixPath(path).suffix or ".txt", require_save=False)
+    try:
+        after = click.edit(before, extension=PurePosixPath(path).suffix or ".txt", require_save=False)
+    except (
+        click.ClickException
+    ) as failed:  # not the one of the library that runs commands, which would be printed as it is
+        raise CliError(
+            f"the editor did not end well; nothing was written: {failed.message}",
+            hint="the environment's VISUAL or EDITOR says which it is",
+        ) from None
     if after is None or after == before:
         session.output.done(f"nothing has changed in {path}", written=False)
         return

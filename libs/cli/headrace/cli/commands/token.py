@@ -72,7 +72,7 @@ def create(
 ) -> None:
     """Create a token and show it, only this once."""
     tokens, of = _meant(session, service, project)
-    lasting = expiry(expires, "--expires") if expires else {}
+    lasting = {} if expires is None else expiry(expires, "--expires")
     made = tokens.create(of, CreateToken.model_validate({"name": name, **lasting, **limits.given()}))
     session.output.facts(
         made, (("token", made.token), ("id", made.id), ("expires", until(made.expires_at, datetime.now(UTC))))

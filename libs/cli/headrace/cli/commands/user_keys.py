@@ -66,7 +66,7 @@ def key(
 ) -> None:
     """Create an API key and show it, only this once. A key made with one that expires expires no later."""
     asked: dict[str, Any] = {"name": name}
-    if expires:
+    if expires is not None:
         asked |= expiry(expires, "--expires", never=True)
     if read_only:
         asked["read_only"] = True

@@ -14,6 +14,7 @@ ALLOWED: Final = (
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _WITH_UNIT = re.compile(r"^(\d{1,12})([smhdw])$", re.ASCII)
 _DATE = len("2027-12-31")
+_BEGINS_WITH_A_DATE = re.compile(r"\d{4}-\d{2}-\d{2}(?:[Tt ]|$)", re.ASCII)
 
 
 def read_duration(text: str) -> timedelta | None:
@@ -28,9 +29,9 @@ def read_duration(text: str) -> timedelta | None:
 def read_moment(text: str, of_day: time = time.max) -> datetime | None:
     """Return the moment of a date (`of_day`, by default its end) or a time, UTC where no zone is given; None for anything else.
 
-    Digits alone are none: they could be a date in ISO 8601's short form, or seconds instead of days.
+    ISO 8601's other forms of a date are none: digits alone could be seconds instead of days, and a week is no day.
     """
-    if "-" not in text:
+    if _BEGINS_WITH_A_DATE.match(text) is None:
         return None
     try:
         if len(text) == _DATE:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
-from typing import Final
-from urllib.parse import urlsplit
+from ipaddress import IPv4Network, IPv6Network, ip_address
+from urllib.parse import SplitResult, urlsplit
 
-_NAT64: Final = IPv6Network("64:ff9b::/96")
+from headrace.common.contracts.addresses import is_host_name, is_public_address
 
 
 @dataclass(frozen=True)
@@ -51,19 +50,21 @@ class SourcePolicy:
             return f"{parts.scheme or 'no scheme'} is not allowed; allowed: https"
         if not host:
             return "it names no host"
+        if not _has_port(parts):
+            return f"{parts.netloc.rpartition(':')[2]} is no port; allowed: 1 to 65535"
         if self.hosts and not own and not any(_matches(host, one) for one in self.hosts):
             return f"host {host} is not allowed; allowed: {', '.join(self.hosts[:10])} (setting model_uri_hosts)"
         try:
             return self.why_not_addresses(host, [str(ip_address(host))])
         except ValueError:
             # a name: its addresses are checked when it is resolved; what libraries take for an address is none of ours
-            return None if host.isascii() and not host.replace(".", "").isdigit() else f"{host} is no name of a host"
+            return None if is_host_name(host) else f"{host} is no name of a host"
 
     def why_not_addresses(self, host: str, addresses: Iterable[str]) -> str | None:
         """Return why a host with these addresses is not contacted; None if it is."""
         for address in addresses:
             ip = ip_address(address.partition("%")[0])
-            if not any(ip in network for network in self.networks) and not _is_public(ip):
+            if not any(ip in network for network in self.networks) and not is_public_address(ip):
                 text = f"host {host} is at {ip}, which is no public address"
                 return f"{text}; allowed: public ones, and those of the setting {self.networks_setting}"
         return None
@@ -79,16 +80,13 @@ def origin(url: str) -> str | None:
     return f"{parts.scheme}://{(parts.hostname or '').rstrip('.')}:{port}"
 
 
+def _has_port(parts: SplitResult) -> bool:
+    """Return False for a port that no server has. Without one it is the scheme's."""
+    try:
+        return parts.port != 0
+    except ValueError:
+        return False
+
+
 def _matches(host: str, allowed: str) -> bool:
     return host.endswith(allowed) if allowed.startswith(".") else host == allowed
-
-
-def _is_public(ip: IPv4Address | IPv6Address) -> bool:
-    inner: IPv4Address | None = None
-    if isinstance(ip, IPv6Address):
-        inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
-        if ip in _NAT64:
-            inner = IPv4Address(int(ip) & 0xFFFFFFFF)
-        if ip.ipv4_mapped is not None:
-            return _is_public(ip.ipv4_mapped)
-    return ip.is_global and not ip.is_multicast and (inner is None or _is_public(inner))

@@ -28,7 +28,7 @@ select c.id, c.kind, c.name, c.limits, case when c.scope_id = $1 then 'service' 
        case when c.scope_id = $1 then coalesce(u.tokens_today, 0) else coalesce(p.tokens_today, 0) end::bigint as counted_today,
        coalesce(m.minute_tokens, 0) as minute_tokens, m.last_used_at as minute_at,
        (select l.last_at from request_usage l
-        where l.service_id = $1 and l.caller_id = c.id and l.caller in ('token', 'client') order by l.at desc limit 1) as last_used_at
+        where l.service_id = $1 and l.caller_id = c.id and l.caller in ('token', 'client') order by l.at desc, l.last_at desc limit 1) as last_used_at
 from callers c left join used u on u.caller_id = c.id left join of_project p on p.caller_id = c.id
      left join caller_use m on m.caller_id = c.id and m.scope_id = c.scope_id
 order by c.id

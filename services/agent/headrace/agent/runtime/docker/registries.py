@@ -6,14 +6,14 @@ import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import ip_address
 
 from headrace.agent.runtime.interface import StartRefused
+from headrace.common.contracts.addresses import Address, is_public_address
 from headrace.common.contracts.images import HUB, ImageName
 from headrace.common.contracts.reasons.kernel import KernelReason
 
 _LOOKUP_S = 5.0
-Address = IPv4Address | IPv6Address
 
 
 class RegistryAllowList:
@@ -42,7 +42,7 @@ class RegistryAllowList:
             )
         if image.registry == HUB:
             return
-        if any(not address.is_global for address in await self._look_up(image.host)):
+        if any(not is_public_address(address) for address in await self._look_up(image.host)):
             raise StartRefused(
                 KernelReason.IMAGE_REGISTRY_REFUSED,
                 f"{image.registry} is not a public registry; images are pulled from one inside the network only if the "
