@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib
 import json
 import pkgutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from tests.contracts import lifecycle_table, metrics_page, reasons_page, request
 
 ROOT = Path(__file__).parents[2]
 FOLDER = "tests/contracts"
+OPENAPI = f"{FOLDER}/openapi.json"
 _ANY_VERSION = "0.0.0"
 """A release must not change the snapshot."""
 
@@ -36,19 +38,23 @@ def _below(kind: type[Message]) -> Iterator[type[Message]]:
         yield from _below(child)
 
 
-def snapshots() -> dict[str, str]:
-    """Return the snapshots: path from the repository's root → text."""
-    texts = {
-        f"{FOLDER}/messages/{kind.__name__}.json": _json(
-            {"subject": kind.subject, "schema": kind.model_json_schema(mode="serialization")}
-        )
-        for kind in all_messages()
+def snapshots() -> Mapping[str, Callable[[], str]]:
+    """Return the snapshots: path from the repository's root → what makes its text."""
+    made: dict[str, Callable[[], str]] = {
+        f"{FOLDER}/messages/{kind.__name__}.json": partial(_message, kind) for kind in all_messages()
     }
-    document = make_document(ENDPOINTS, version=_ANY_VERSION)
-    pages = {"docs/contracts.md": _page(), "docs/settings.md": settings_page.page()}
-    pages |= {"docs/architecture.md": lifecycle_table.page(), "docs/data-plane.md": request_states.page()}
-    pages |= {"docs/reasons.md": reasons_page.page(), "docs/metrics.md": metrics_page.page()}
-    return texts | {f"{FOLDER}/openapi.json": _json(document)} | pages
+    pages = {"docs/contracts.md": _page, "docs/settings.md": settings_page.page}
+    pages |= {"docs/architecture.md": lifecycle_table.page, "docs/data-plane.md": request_states.page}
+    pages |= {"docs/reasons.md": reasons_page.page, "docs/metrics.md": metrics_page.page}
+    return made | {OPENAPI: _openapi} | pages
+
+
+def _message(kind: type[Message]) -> str:
+    return _json({"subject": kind.subject, "schema": kind.model_json_schema(mode="serialization")})
+
+
+def _openapi() -> str:
+    return _json(make_document(ENDPOINTS, version=_ANY_VERSION))
 
 
 def _json(value: object) -> str:

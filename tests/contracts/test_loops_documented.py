@@ -18,7 +18,8 @@ def constructed() -> Iterator[tuple[str, str]]:
     yield from (("manager", name) for name in get_args(LoopName))
     for folder, service in SERVICES.items():
         for path in (ROOT / "services" / folder).glob("headrace/**/*.py"):
-            for node in ast.walk(ast.parse(path.read_text())):
+            text = path.read_text()
+            for node in ast.walk(ast.parse(text)) if "Loop(" in text else ():
                 if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Loop":
                     name = node.args[0]
                     if isinstance(name, ast.Constant):

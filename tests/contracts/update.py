@@ -12,8 +12,8 @@ def main() -> None:
         if str(path.relative_to(ROOT)) not in wanted:
             path.unlink()
             print(f"removed {path.relative_to(ROOT)}")
-    for name, text in wanted.items():
-        path = ROOT / name
+    for name, make in wanted.items():
+        path, text = ROOT / name, make()
         if not path.exists() or path.read_text() != text:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)

@@ -1,9 +1,10 @@
-"""The OpenAPI document is valid, and whatever fits (or does not fit) it gets no 5xx and only documented answers."""
+"""The OpenAPI document is served, and whatever fits (or does not fit) it gets no 5xx and only documented answers."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,11 +14,11 @@ from typing import Any
 import httpx
 import pytest
 from aiohttp import web
-from openapi_spec_validator import validate
 from schemathesis.core.result import Ok
 
 from headrace.common.db.pool import Pool
 from headrace.manager.api.app import ENDPOINTS
+from headrace.manager.api.app import document as make_document
 from tests.support.effort import examples
 from tests.support.worlds.manager_api import ManagerApi, serving
 
@@ -45,10 +46,10 @@ def _octets(_: Any, value: Any) -> bytes:
     return value if isinstance(value, bytes) else repr(value).encode()
 
 
-async def test_the_document_is_valid_and_served(api: ManagerApi) -> None:
+async def test_the_document_is_served(api: ManagerApi) -> None:
     async with httpx.AsyncClient(verify=False, timeout=60, base_url=api.url) as http:
         document = (await http.get("/v1/openapi.json")).json()
-    validate(document)
+    assert document == json.loads(json.dumps(make_document()))
     assert document["openapi"].startswith("3.1")
     operations = {(method.upper(), path) for path, item in document["paths"].items() for method in item}
     assert operations == {(endpoint.method, endpoint.shown_path) for endpoint in ENDPOINTS}
