@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any, Final
 
 import jsonschema_rs
@@ -13,14 +14,22 @@ from headrace.manager.api.app import ENDPOINTS, document
 from headrace.manager.api.examples import ANSWERS, PROBLEM, REQUESTS
 from headrace.manager.api.openapi import ProblemDocument
 
-DOCUMENT: Final = document()
-SCHEMAS: Final = DOCUMENT["components"]["schemas"]
-OPERATIONS: Final = {
-    f"{method.upper()} {path}": operation
-    for path, item in DOCUMENT["paths"].items()
-    for method, operation in item.items()
-}
 JSON: Final = "application/json"
+
+
+@cache
+def whole() -> dict[str, Any]:
+    """Return the document; made for the first test, and not where tests are only listed."""
+    return document()
+
+
+def operations() -> Mapping[str, Any]:
+    """Return the operations, by method and path."""
+    return {
+        f"{method.upper()} {path}": operation
+        for path, item in whole()["paths"].items()
+        for method, operation in item.items()
+    }
 
 
 @pytest.mark.parametrize("model", list(REQUESTS), ids=lambda model: model.__name__)
@@ -36,7 +45,7 @@ def test_the_example_of_an_answer_is_what_would_be_answered(model: Any) -> None:
 
 
 def test_every_request_body_has_an_example_that_its_schema_takes() -> None:
-    for name, operation in OPERATIONS.items():
+    for name, operation in operations().items():
         content = operation.get("requestBody", {}).get("content", {})
         if JSON in content and content[JSON]["schema"]:  # not what a service takes
             assert content[JSON]["example"], name
@@ -45,17 +54,17 @@ def test_every_request_body_has_an_example_that_its_schema_takes() -> None:
 
 
 def test_every_operation_has_a_name_a_tag_and_a_sentence() -> None:
-    for name, operation in OPERATIONS.items():
+    for name, operation in operations().items():
         assert re.fullmatch(r"[a-z]+(_[a-z]+)*", operation["operationId"]), name
         assert len(operation["tags"]) == 1, name
         assert re.search(r"[.:]$|`$", operation["summary"].strip()), f"{name}: {operation['summary']}"
         assert len(operation["summary"]) <= 200, f"{name}: a summary is a line; the rest is the description"
-    ids = [operation["operationId"] for operation in OPERATIONS.values()]
+    ids = [operation["operationId"] for operation in operations().values()]
     assert len(ids) == len(set(ids))
 
 
 def test_every_refusal_is_a_problem_document() -> None:
-    for name, operation in OPERATIONS.items():
+    for name, operation in operations().items():
         refusals = {status: told for status, told in operation["responses"].items() if status >= "400"}
         assert "400" in refusals, name
         assert operation.get("security") == [] or "401" in refusals, name
@@ -69,7 +78,7 @@ def test_whatever_is_sent_has_a_bound() -> None:
     unbounded = sorted(
         {
             place
-            for name, operation in OPERATIONS.items()
+            for name, operation in operations().items()
             for place in (
                 *(
                     one
@@ -90,7 +99,7 @@ def test_whatever_is_sent_has_a_bound() -> None:
 
 def _parameters(operation: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Return the parameters of an operation, those too that several have."""
-    shared = DOCUMENT["components"].get("parameters", {})
+    shared = whole()["components"].get("parameters", {})
     return [shared[found["$ref"].rpartition("/")[2]] if "$ref" in found else found for found in operation["parameters"]]
 
 
@@ -101,7 +110,7 @@ def _unbounded(schema: Mapping[str, Any], place: str, above: tuple[str, ...] = (
     if "$ref" in schema:
         name = schema["$ref"].rpartition("/")[2]
         if name not in above:
-            yield from _unbounded(SCHEMAS[name], name, (*above, name))
+            yield from _unbounded(whole()["components"]["schemas"][name], name, (*above, name))
         return
     kind = schema.get("type")
     if kind == "string" and not (_bounds(schema) or _is_bounded(schema.get("pattern", ".*"))):
@@ -131,6 +140,6 @@ def _is_bounded(pattern: str) -> bool:
 
 
 def _check(schema: Mapping[str, Any], value: Any, what: str) -> None:
-    whole = {**schema, "components": DOCUMENT["components"]}
-    wrong = next(iter(jsonschema_rs.Draft202012Validator(whole, validate_formats=True).iter_errors(value)), None)
+    closed = {**schema, "components": whole()["components"]}
+    wrong = next(iter(jsonschema_rs.Draft202012Validator(closed, validate_formats=True).iter_errors(value)), None)
     assert wrong is None, f"{what}: {wrong and wrong.message}"

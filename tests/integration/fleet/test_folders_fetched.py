@@ -8,6 +8,7 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,12 @@ from tests.support.wait import eventually
 from tests.support.worlds.manager import ManagerWorld, manager_world
 
 MIB = 2**20
-FILES = {"model.bin": random.Random(3).randbytes(48 * MIB), "a/config.json": b"{}", "empty": b""}
+
+
+@cache
+def files() -> dict[str, bytes]:
+    """Return what a folder has; once there is a test of it: 48 MiB, and a quarter of a second."""
+    return {"model.bin": random.Random(3).randbytes(48 * MIB), "a/config.json": b"{}", "empty": b""}
 
 
 @dataclass
@@ -122,7 +128,7 @@ async def fetching(
 
 
 async def test_a_replica_waits_for_a_manager_and_serves_what_it_fetched_from_it(fetching: Fetching) -> None:
-    await fetching.service("chat", FILES, replicas=2)
+    await fetching.service("chat", files(), replicas=2)
 
     def waits() -> bool:
         return any(kernel.transfer is not None and kernel.transfer.problem for kernel in fetching.kernels)
@@ -132,15 +138,15 @@ async def test_a_replica_waits_for_a_manager_and_serves_what_it_fetched_from_it(
     async with fetching.world.served_folders(fetching.port):
         await fetching.healthy(2)
         assert await fetching.answer("a/config.json") == b"{}"
-        assert await fetching.answer("model.bin") == FILES["model.bin"]
+        assert await fetching.answer("model.bin") == files()["model.bin"]
     seen = [kernel.transfer for report in fetching.machine.reports for kernel in report.kernels if kernel.transfer]
-    assert {one.bytes_total for one in seen if one.phase == "fetching"} == {sum(map(len, FILES.values()))}
+    assert {one.bytes_total for one in seen if one.phase == "fetching"} == {sum(map(len, files().values()))}
 
 
 async def test_a_manager_that_dies_and_an_agent_that_is_killed_only_delay_it(
     fetching: Fetching, cache_dir: Path
 ) -> None:
-    await fetching.service("chat", FILES)
+    await fetching.service("chat", files())
 
     def has_begun() -> bool:
         return any(path.suffix == ".pieces" and path.read_text() for path in (cache_dir / "partial").glob("*"))
@@ -156,7 +162,7 @@ async def test_a_manager_that_dies_and_an_agent_that_is_killed_only_delay_it(
     await fetching.link.mend()
     async with fetching.world.served_folders(fetching.port):
         await fetching.healthy()
-        assert await fetching.answer("model.bin") == FILES["model.bin"]
+        assert await fetching.answer("model.bin") == files()["model.bin"]
 
 
 class TestFullDisk:
@@ -172,7 +178,7 @@ class TestFullDisk:
         self, fetching: Fetching, cache_dir: Path
     ) -> None:
         async with fetching.world.served_folders(fetching.port):
-            first = await fetching.service("first", FILES)
+            first = await fetching.service("first", files())
             await fetching.healthy()
             second = await fetching.service("second", {"model.bin": random.Random(4).randbytes(40 * MIB)})
 
