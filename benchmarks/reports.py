@@ -27,6 +27,7 @@ from headrace.common.bus.permissions import embedded_users
 from headrace.common.contracts.ids import AgentId, KernelId, ServiceId, SessionId
 from headrace.common.contracts.messages.folder_access import FolderAccess, FolderAccessRequest
 from headrace.common.contracts.messages.reports import Gpu, KernelReport, Machine, NodeReport
+from headrace.common.contracts.messages.traffic import TrafficStored, TrafficWindow
 from headrace.common.contracts.messages.usage import UsageBatch, UsageStored
 from headrace.common.contracts.reasons import Reason
 from headrace.common.db.migrate import migrate
@@ -36,6 +37,7 @@ from headrace.embedded.stack import EmbeddedServers
 from headrace.manager.inbox.app_proxies import AppProxyReports
 from headrace.manager.inbox.bus import BusInbox
 from headrace.manager.inbox.instances import HeardInstances
+from headrace.manager.inbox.kernel_samples import KernelSamples
 from headrace.manager.inbox.reports import NodeReports
 from headrace.manager.inbox.rule_outcomes import LastRuleOutcomes
 from headrace.manager.loops.agents import AgentLiveness
@@ -69,6 +71,10 @@ async def _no_usage(_: UsageBatch) -> UsageStored:
     raise AssertionError("no app-proxy is here")
 
 
+async def _no_traffic(_: TrafficWindow) -> TrafficStored:
+    raise AssertionError("no app-proxy is here")
+
+
 async def _measure() -> dict[str, float]:
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -93,6 +99,8 @@ async def _measure() -> dict[str, float]:
             scale=Scaling(pool, LoopPokes()).answer,
             folder_access=_no_access,
             usage=_no_usage,
+            traffic=_no_traffic,
+            samples=KernelSamples(utc_now),
             poke=lambda *_: None,
         )
         task = asyncio.create_task(side.run())

@@ -42,6 +42,7 @@ WITHOUT_PROJECT = {
     "/v1/events",
     "/v1/usage",
     "/v1/usage.csv",
+    "/v1/metrics/now",
     "/v1/validations",
     "/v1/users/{user}/keys",
     "/v1/users/{user}/keys/{key_id}",
@@ -64,6 +65,9 @@ OF_OPERATORS = (
 """Beginnings of the paths that are refused to everybody else, whatever they name."""
 USED = """
 insert into request_usage select date_trunc('hour', now()), id, revision_id, 'public', id, project_id, null, 1, 0, 0, 1, 1, 0, 0, now() from services
+"""
+WINDOW = """
+insert into metric_windows select id, date_trunc('minute', now()) - interval '10 seconds', 'proxy-1', '{"refused": {"queue-full": 1}}' from services
 """
 BODIES = {
     "create_webhook": {"name": "x", "url": "https://hooks.example.com/in", "secret": "x"},
@@ -247,10 +251,13 @@ async def test_two_projects_do_not_see_each_other_on_any_route(api: ManagerApi) 
     assert (await blue.call("GET", "/v1/search?q=red"))["items"] == []
     assert (await blue.call("GET", "/v1/services/counts"))["counted"] == 0
     await api.pool.execute(USED)
+    await api.pool.execute(WINDOW)
     for reader in (blue, limited):
         assert (await reader.call("GET", "/v1/usage?by=service"))["items"] == []
+        assert (await reader.call("GET", "/v1/metrics/now"))["items"] == []
         await reader.call("GET", "/v1/usage?project=red", expect=404)
         await reader.call("GET", "/v1/usage.csv?service=red-service", expect=404)
+    assert [one["name"] for one in (await red.call("GET", "/v1/metrics/now"))["items"]] == ["red-service"]
     await limited.close()
     await blue.call("GET", "/v1/users", expect=403)
     await blue.call("GET", "/v1/users/red-user/keys", expect=404)

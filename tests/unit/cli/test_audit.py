@@ -106,6 +106,8 @@ READING = frozenset(
         "audit",
         "backup",
         "callers",
+        "metrics",
+        "top",
         "cat",
         "trash",
         "check",

@@ -126,6 +126,7 @@ ENTRIES: Mapping[str, Entry] = {
             "service.traffic": "traffic weight replace",
             "service.receipts": "receipts",
             "service.callers": "callers",
+            "service.metrics": "metrics top",
             "service.logs": "logs validate",
         },
     ),

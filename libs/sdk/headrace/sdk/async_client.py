@@ -17,6 +17,7 @@ from headrace.sdk.events import Events
 from headrace.sdk.folders import Folders
 from headrace.sdk.joining import Identities, JoinTokens
 from headrace.sdk.logins import Logins
+from headrace.sdk.metrics import Metrics
 from headrace.sdk.models import Models
 from headrace.sdk.projects import Projects
 from headrace.sdk.resource_groups import ResourceGroups
@@ -263,6 +264,14 @@ class AsyncUsage(AsyncGroup):
     project_callers = iterated(Usage.project_callers)
 
 
+class AsyncMetrics(AsyncGroup):
+    """Twin of `Metrics`."""
+
+    history = awaited(Metrics.history)
+    names = awaited(Metrics.names)
+    now = awaited(Metrics.now)
+
+
 class AsyncUsers(AsyncGroup):
     """Twin of `Users`."""
 
@@ -357,6 +366,7 @@ class AsyncClient(AsyncGroup):
         self.tokens = AsyncTokens(calls, "tokens")
         self.project_tokens = AsyncTokens(calls, "project_tokens")
         self.usage = AsyncUsage(calls, "usage")
+        self.metrics = AsyncMetrics(calls, "metrics")
         self.users = AsyncUsers(calls, "users")
         self.validations = AsyncValidations(calls, "validations")
         self.webhooks = AsyncWebhooks(calls, "webhooks")

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from headrace.sdk.folders import Folders
     from headrace.sdk.joining import Identities, JoinTokens
     from headrace.sdk.logins import Logins
+    from headrace.sdk.metrics import Metrics
     from headrace.sdk.models import Models
     from headrace.sdk.projects import Projects
     from headrace.sdk.resource_groups import ResourceGroups
@@ -210,6 +211,13 @@ class Client:
         from headrace.sdk.usage import Usage  # noqa: PLC0415
 
         return Usage(self._transport)
+
+    @cached_property
+    def metrics(self) -> Metrics:
+        """Metrics of services: their history, and what they are now."""
+        from headrace.sdk.metrics import Metrics  # noqa: PLC0415
+
+        return Metrics(self._transport)
 
     @cached_property
     def audit(self) -> Audit:

@@ -22,8 +22,9 @@ from headrace.common.contracts.reasons.kernel import KernelReason
 from headrace.common.runtime.clock import Clock
 from headrace.common.runtime.loop import Loop
 
-_IDLE_PASSES = 5
-"""One of so many passes samples while no rule needs it: for the GPUs' utilisation in the report."""
+_ALL_EVERY = 5
+"""One of so many passes samples all services, for the history of their metrics and the GPUs' utilisation in the report; the
+others those with rules."""
 
 
 class Sampler:
@@ -59,7 +60,7 @@ class Sampler:
         self._now = now
         self._on_machine = on_machine
         self._watched = watched
-        self._idle_passes = 0
+        self._passes = 0
         self._on_over = on_over
         self._before: Mapping[KernelId, Usage] = {}
         self._loop = Loop("stats", self._one_pass, every=every)
@@ -86,7 +87,9 @@ class Sampler:
             self.capacity = await self._runtime.capacity()
             self._on_machine()
         specs, watched = self._running(), self._watched()
-        if not self._due(specs, watched):
+        whole = self._passes % _ALL_EVERY == 0
+        self._passes += 1
+        if not whole and watched is not None and not any(spec.service_id in watched for spec in specs.values()):
             return
         usage = await self._runtime.usage() if specs else {}
         self._table.observe_memory(over_limit(specs, usage, self._table.over))
@@ -110,20 +113,12 @@ class Sampler:
         samples = tuple(
             sample
             for kernel_id, spec in specs.items()
-            if (watched is None or spec.service_id in watched)
+            if (whole or watched is None or spec.service_id in watched)
             and (sample := self._sample(spec, usage.get(kernel_id), engines.get(kernel_id, {}))) is not None
         )
         self._before = usage
         if samples:
             await publish(self._bus, KernelMetrics(agent_id=self._agent_id, at=self._now(), samples=samples))
-
-    def _due(self, specs: Mapping[KernelId, KernelSpec], watched: Mapping[ServiceId, tuple[str, ...]] | None) -> bool:
-        """Return whether to sample in this pass: always for a service with rules, now and then for the report."""
-        if watched is None or any(spec.service_id in watched for spec in specs.values()):
-            self._idle_passes = 0
-            return True
-        self._idle_passes += 1
-        return self._idle_passes % _IDLE_PASSES == 1
 
     def _running(self) -> dict[KernelId, KernelSpec]:
         return {

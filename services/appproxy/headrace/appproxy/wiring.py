@@ -22,6 +22,8 @@ from headrace.appproxy.control.listeners import Listeners
 from headrace.appproxy.control.reporting import EVERY, Reporter
 from headrace.appproxy.control.socket_activation import InheritedSockets
 from headrace.appproxy.control.tables_on_disk import FOLDER, TableStore
+from headrace.appproxy.control.traffic import TrafficSender
+from headrace.appproxy.control.traffic_windows import TrafficCounter
 from headrace.appproxy.control.usage import UsageSender
 from headrace.appproxy.control.workers.pool import WorkerPool
 from headrace.appproxy.dataplane import route_table
@@ -186,6 +188,14 @@ async def build(
             *_identity(settings, bus, clocks),
             link,
             usage,
+            TrafficSender(
+                proxy_id=settings.id,
+                bus=bus,
+                counter=TrafficCounter(stats, tables),
+                snapshot=traffic.snapshot,
+                clock=clocks.utc,
+                monotonic=clocks.monotonic,
+            ),
             samples,
             reporter,
             traffic,

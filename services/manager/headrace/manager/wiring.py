@@ -27,10 +27,10 @@ from headrace.manager.folders.storage import open_storage
 from headrace.manager.inbox.app_proxies import AppProxyReports
 from headrace.manager.inbox.bus import BusInbox
 from headrace.manager.inbox.instances import HeardInstances
+from headrace.manager.inbox.kernel_samples import KernelSamples
 from headrace.manager.inbox.logs import BusLogReader
 from headrace.manager.inbox.nats_servers import NatsServers
 from headrace.manager.inbox.own_ports import BusOwnPorts
-from headrace.manager.inbox.reports import NodeReports
 from headrace.manager.inbox.rule_outcomes import LastRuleOutcomes
 from headrace.manager.loops.agents import AgentLiveness
 from headrace.manager.loops.imports import ImportsLoop
@@ -40,7 +40,6 @@ from headrace.manager.loops.runner import LoopRunner
 from headrace.manager.settings import (
     Settings,
     address_policy,
-    bus_login,
     console_policy,
     console_problem,
     database_address,
@@ -80,6 +79,8 @@ from headrace.manager.usecases.known_machines import KnownMachines
 from headrace.manager.usecases.live_events import LiveEvents
 from headrace.manager.usecases.logins import Logins
 from headrace.manager.usecases.logs import Logs
+from headrace.manager.usecases.metric_history import MetricHistory
+from headrace.manager.usecases.metrics_now import MetricsNow
 from headrace.manager.usecases.model_sources import ModelSources
 from headrace.manager.usecases.model_store import ModelStore
 from headrace.manager.usecases.parsing import ParserPool
@@ -103,7 +104,6 @@ from headrace.manager.usecases.resource_presets import ResourcePresets
 from headrace.manager.usecases.revocations import Revocations
 from headrace.manager.usecases.rollouts import Rollouts
 from headrace.manager.usecases.rules import Rules
-from headrace.manager.usecases.scaling import Scaling
 from headrace.manager.usecases.search import Search
 from headrace.manager.usecases.secrets import Secrets
 from headrace.manager.usecases.service_lists import ServiceLists
@@ -123,6 +123,7 @@ from headrace.manager.usecases.webhooks import Webhooks
 from headrace.manager.usecases.wheels import Wheels
 from headrace.manager.wiring_api import make_api_server
 from headrace.manager.wiring_edges import Edges
+from headrace.manager.wiring_inbox import InboxParts, make_inbox
 from headrace.manager.wiring_loops import make_loops
 from headrace.manager.wiring_sources import make_imports, make_sources, secret_keys
 
@@ -187,7 +188,8 @@ def make_manager(settings: Settings, edges: Edges) -> Manager:
     proxies = AppProxyReports(edges.clocks.utc, pokes.poke, connected=lambda: bus.connected)
     agents = AgentLiveness(pool, bus, pokes.poke, lost_after=settings.lost_after, monotonic=edges.clocks.monotonic)
     authority = BusAuthority(settings.bus_signing_file)
-    loops = make_loops(settings, edges, proxies, agents, authority, pokes, followers)
+    samples = KernelSamples(edges.clocks.utc)
+    loops = make_loops(settings, edges, proxies, agents, authority, pokes, followers, samples)
     heard = HeardInstances(edges.clocks.monotonic)
     started_at = edges.clocks.utc()
     instances = InstancesLoop(
@@ -209,26 +211,7 @@ def make_manager(settings: Settings, edges: Edges) -> Manager:
         own=instances,
         followers=followers,
     )
-    inbox = BusInbox(
-        bus,
-        bus_login(settings),
-        replicas=settings.nats_replicas,
-        listening=agents.listening,
-        proxies=proxies,
-        outcomes=outcomes,
-        instances=heard,
-        nodes=NodeReports(
-            pool,
-            pokes.poke,
-            places=address_policy(settings),
-            lost_after=settings.lost_after,
-            monotonic=edges.clocks.monotonic,
-        ),
-        scale=Scaling(pool, pokes).answer,
-        folder_access=use_cases.snapshot_files.grant,
-        usage=use_cases.usage.store,
-        poke=pokes.poke,
-    )
+    inbox = make_inbox(settings, edges, use_cases, pokes, agents, InboxParts(proxies, outcomes, heard, samples))
     api = make_api_server(
         settings,
         use_cases,
@@ -341,6 +324,8 @@ def make_use_cases(
         snapshot_files=SnapshotFiles(pool, storage, FolderAccessTokens(secret_bytes(settings)), clock),
         usage=Usage(pool, clock),
         callers=CallersUsage(pool, clock),
+        metric_history=MetricHistory(pool, clock),
+        metrics_now=MetricsNow(pool, edges.clocks),
         targets=Targets(pool, auth, proxies, address_policy(settings), scrape_key(settings)),
         status=Status(pool, auth, NatsServers(edges.bus, copies=settings.nats_replicas), own, edges.clocks.monotonic),
     )

@@ -9,9 +9,11 @@ from functools import partial
 from headrace.common.contracts.messages.plans import NodePlan
 from headrace.common.contracts.messages.routes import RouteTable
 from headrace.common.contracts.messages.rules import RuleTable
+from headrace.common.contracts.messages.traffic import WINDOW_S
 from headrace.common.runtime.loop import Loop
 from headrace.manager.bus_authority import BusAuthority
 from headrace.manager.inbox.app_proxies import AppProxyReports
+from headrace.manager.inbox.kernel_samples import KernelSamples
 from headrace.manager.loops.agents import AgentLiveness
 from headrace.manager.loops.counting import CountingLoop
 from headrace.manager.loops.definitions import DefinitionsLoop
@@ -19,6 +21,7 @@ from headrace.manager.loops.drains import DrainsLoop
 from headrace.manager.loops.housekeeping import HousekeepingLoop, Retention
 from headrace.manager.loops.live_changes import LiveChangesLoop
 from headrace.manager.loops.measuring import MeasuringLoop
+from headrace.manager.loops.metric_history import MetricHistoryLoop
 from headrace.manager.loops.placement import PlacementLoop
 from headrace.manager.loops.pokes import LoopPokes
 from headrace.manager.loops.publishing import PublishingLoop
@@ -45,6 +48,7 @@ AGENTS_EVERY = timedelta(seconds=0.5)
 """A lost machine must be replaced within 10 s, of which `lost_after` takes most."""
 HOUSEKEEPING_EVERY = timedelta(minutes=1)
 COUNTING_EVERY = timedelta(seconds=10)
+METRIC_HISTORY_EVERY = timedelta(seconds=WINDOW_S)
 SNAPSHOTS_EVERY = timedelta(minutes=5)
 DEFINITIONS_EVERY = timedelta(seconds=1)
 WEBHOOKS_EVERY = timedelta(seconds=1)
@@ -62,6 +66,7 @@ def make_loops(
     authority: BusAuthority,
     pokes: LoopPokes,
     followers: Followers,
+    samples: KernelSamples,
 ) -> LoopRunner:
     """Return the runner of all loops but those that import model URIs and tell of this process."""
     pool, bus, clock, monotonic = edges.pool, edges.bus, edges.clocks.utc, edges.clocks.monotonic
@@ -114,6 +119,7 @@ def make_loops(
         "trash": TrashLoop(pool, edges.storage, kept_for=settings.trash_kept_for).one_pass,
         "webhooks": hooks.one_pass,
         "counting": CountingLoop(pool).one_pass,
+        "metric-history": MetricHistoryLoop(pool, samples, clock).one_pass,
     }
     periods: dict[LoopName, timedelta] = {
         "agents": min(every, AGENTS_EVERY),
@@ -126,6 +132,7 @@ def make_loops(
         "trash": HOUSEKEEPING_EVERY,
         "webhooks": WEBHOOKS_EVERY,
         "counting": COUNTING_EVERY,
+        "metric-history": METRIC_HISTORY_EVERY,
     }
     return LoopRunner(
         [

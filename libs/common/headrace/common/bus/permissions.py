@@ -28,6 +28,7 @@ from headrace.common.contracts.messages.routes import RouteTable
 from headrace.common.contracts.messages.rules import RuleTable
 from headrace.common.contracts.messages.rulestates import RuleReport
 from headrace.common.contracts.messages.scaling import ScaleRequest
+from headrace.common.contracts.messages.traffic import TrafficWindow
 from headrace.common.contracts.messages.usage import UsageBatch
 
 
@@ -91,6 +92,7 @@ _FROM_STORE = (
     AccountExport("service", ScaleRequest.subject),
     AccountExport("service", FolderAccessRequest.wildcard()),
     AccountExport("service", UsageBatch.wildcard()),
+    AccountExport("service", TrafficWindow.wildcard()),
     AccountExport("service", LogChunk.wildcard()),
 )
 _FROM_EDGE = (
@@ -128,6 +130,7 @@ def permissions(user: BusUser) -> Permissions:
                     ProxyReport.subject_for(proxy_id=user.id),
                     HeldReport.subject_for(proxy_id=user.id),
                     UsageBatch.subject_for(proxy_id=user.id),
+                    TrafficWindow.subject_for(proxy_id=user.id),
                     *_stored(RouteTable),
                 ),
                 (RouteTable.wildcard(), _any_question(OwnPortRequest.subject_for(proxy_id=user.id)), inbox),

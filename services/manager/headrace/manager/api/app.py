@@ -35,6 +35,7 @@ from headrace.manager.api import (
     keys,
     logins,
     logs,
+    metrics,
     models,
     projects,
     receipts,
@@ -149,6 +150,7 @@ ENDPOINTS: tuple[Endpoint, ...] = tuple(
         targets.routes,
         usage.routes,
         callers.routes,
+        metrics.routes,
         status.routes,
     )
     for endpoint in routes.endpoints

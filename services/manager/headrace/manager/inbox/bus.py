@@ -18,12 +18,15 @@ from headrace.common.bus.newest import newest
 from headrace.common.bus.streams import ensure_streams
 from headrace.common.contracts.messages.autoscalers import AutoscalerReport
 from headrace.common.contracts.messages.folder_access import FolderAccess, FolderAccessRequest
+from headrace.common.contracts.messages.metrics import KernelMetrics
 from headrace.common.contracts.messages.reports import NodeReport, ProxyReport
 from headrace.common.contracts.messages.rulestates import RuleReport
 from headrace.common.contracts.messages.scaling import ScaleReply, ScaleRequest
+from headrace.common.contracts.messages.traffic import TrafficStored, TrafficWindow
 from headrace.common.contracts.messages.usage import UsageBatch, UsageStored
 from headrace.manager.inbox.app_proxies import AppProxyReports
 from headrace.manager.inbox.instances import HeardInstances
+from headrace.manager.inbox.kernel_samples import KernelSamples
 from headrace.manager.inbox.reports import NodeReports
 from headrace.manager.inbox.rule_outcomes import LastRuleOutcomes
 
@@ -56,6 +59,8 @@ class BusInbox:
         scale: Callable[[ScaleRequest], Awaitable[ScaleReply]],
         folder_access: Callable[[FolderAccessRequest], Awaitable[FolderAccess]],
         usage: Callable[[UsageBatch], Awaitable[UsageStored]],
+        traffic: Callable[[TrafficWindow], Awaitable[TrafficStored]],
+        samples: KernelSamples,
         poke: Callable[..., None],
     ) -> None:
         self._bus = bus
@@ -68,6 +73,8 @@ class BusInbox:
         self._scale = scale
         self._folder_access = folder_access
         self._usage = usage
+        self._traffic = traffic
+        self._samples = samples
         self._poke = poke
         self._replicas = replicas
         self._ready = False
@@ -96,6 +103,8 @@ class BusInbox:
             await stack.enter_async_context(answering(self._bus, ScaleRequest, self._scale, queue=GROUP))
             await stack.enter_async_context(answering(self._bus, FolderAccessRequest, self._folder_access, queue=GROUP))
             await stack.enter_async_context(answering(self._bus, UsageBatch, self._usage, queue=GROUP))
+            await stack.enter_async_context(answering(self._bus, TrafficWindow, self._traffic, queue=GROUP))
+            await stack.enter_async_context(subscribed(self._bus, KernelMetrics, self._samples.heard, queue=GROUP))
             self._proxies.listening()
             while True:  # noqa: ASYNC110 - the streams tell nobody that they are gone
                 await asyncio.sleep(CHECK_STREAMS_S if await self._ensure_streams() else RETRY_S)

@@ -11,6 +11,7 @@ import structlog
 
 from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.manager.domain.idempotency import KEPT_FOR
+from headrace.manager.domain.metric_history.interval import HISTORY_KEPT
 from headrace.manager.metrics import DELETED_ROWS
 from headrace.manager.store import retention, usage
 
@@ -75,6 +76,8 @@ class HousekeepingLoop:
             "gone_names": kept.usage,
             "idempotency_keys": KEPT_FOR,
             "folder_invitations": kept.logins,
+            "metric_hours": HISTORY_KEPT,
+            "replica_counts": HISTORY_KEPT,
         }
         self._steps: dict[str, Step] = {
             **{kind: partial(_drop, kind, age) for kind, age in ages.items()},

@@ -36,6 +36,8 @@ Kind = Literal[
     "gone_names",
     "idempotency_keys",
     "folder_invitations",
+    "metric_hours",
+    "replica_counts",
     "services",
 ]
 _STATEMENTS: dict[Kind, str] = {
@@ -64,6 +66,8 @@ _STATEMENTS: dict[Kind, str] = {
     "gone_names": SQL.gone_names,
     "idempotency_keys": SQL.idempotency_keys,
     "folder_invitations": SQL.folder_invitations,
+    "metric_hours": SQL.metric_hours,
+    "replica_counts": SQL.replica_counts,
     "services": SQL.services,
 }
 

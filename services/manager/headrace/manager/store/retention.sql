@@ -162,3 +162,16 @@ delete from gone_names where id in (
 -- That nobody answered in time.
 delete from folder_shares where id in (
     select id from folder_shares where expires_at < now() - $1::interval order by expires_at limit $2 for update skip locked)
+
+-- name: metric_hours
+delete from metric_hours where (service_id, hour) in (
+    select service_id, hour from metric_hours where hour < now() - $1::interval order by hour limit $2 for update skip locked)
+
+-- name: replica_counts
+-- The newest of a service stays: it is what is the case since.
+delete from replica_counts where (service_id, at) in (
+    select c.service_id, c.at from replica_counts c
+    where c.at < now() - $1::interval
+      and (exists (select 1 from replica_counts n where n.service_id = c.service_id and n.at > c.at)
+           or not exists (select 1 from services s where s.id = c.service_id and s.deleted_at is null))
+    order by c.at limit $2 for update skip locked)

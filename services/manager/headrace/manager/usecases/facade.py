@@ -31,6 +31,8 @@ from headrace.manager.usecases.joining import Joining
 from headrace.manager.usecases.live_events import LiveEvents
 from headrace.manager.usecases.logins import Logins
 from headrace.manager.usecases.logs import Logs
+from headrace.manager.usecases.metric_history import MetricHistory
+from headrace.manager.usecases.metrics_now import MetricsNow
 from headrace.manager.usecases.model_store import ModelStore
 from headrace.manager.usecases.passwords import Passwords
 from headrace.manager.usecases.projects import Projects
@@ -109,6 +111,8 @@ class UseCases:
     targets: Targets
     usage: Usage
     callers: CallersUsage
+    metric_history: MetricHistory
+    metrics_now: MetricsNow
     status: Status
 
     async def clean(self) -> None:

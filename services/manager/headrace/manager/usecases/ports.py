@@ -34,6 +34,7 @@ LoopName = Literal[
     "imports",
     "live-changes",
     "webhooks",
+    "metric-history",
 ]
 
 

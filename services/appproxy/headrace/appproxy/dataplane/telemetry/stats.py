@@ -12,27 +12,11 @@ from typing import Final, TypeVar
 from headrace.appproxy.dataplane.auth.access import DENIALS
 from headrace.appproxy.ipc.stats import HistogramCounts, ReplicaCounts, ServiceCounts, StatsDelta
 from headrace.common.contracts.ids import RevisionId, ServiceId, SessionId
+from headrace.common.contracts.messages.traffic import LATENCY_BOUNDS_S
 
 Key = TypeVar("Key", str, int)
 
-SECONDS: Final[tuple[float, ...]] = (
-    0.001,
-    0.0025,
-    0.005,
-    0.01,
-    0.025,
-    0.05,
-    0.1,
-    0.25,
-    0.5,
-    1.0,
-    2.5,
-    5.0,
-    10.0,
-    30.0,
-    120.0,
-    600.0,
-)
+SECONDS: Final = LATENCY_BOUNDS_S
 EVENT_SECONDS: Final[tuple[float, ...]] = (
     0.001,
     0.0025,
