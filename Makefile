@@ -1,6 +1,6 @@
 # What people and CI run. Everything sets itself up: `make help` lists the commands.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test unit nightly coverage check format bench bench-proxy compile wheel wheelhouse images chaos chaos-net updates fuzz lock contracts refusals console console-check console-dev clean
+.PHONY: help setup demo up test unit nightly coverage check format bench bench-proxy compile wheel wheelhouse images chaos chaos-net updates fuzz lock contracts refusals console console-check console-dev console-shots clean
 BIN := .venv/bin
 PYTHON3 = $(or $(wildcard $(BIN)/python),python3)
 unexport PYTHONDONTWRITEBYTECODE # else each worker and each service compiles all anew, and each worker rewrites the assertions
@@ -84,6 +84,9 @@ console-check:  ## Lint, types and tests of the web console; installs its packag
 
 console-dev:  ## Serve the web console's sources with hot reload, on a running manager (MANAGER=http://127.0.0.1:8080)
 	@MANAGER="$(MANAGER)" $(PYTHON3) scripts/console.py dev
+
+console-shots: setup  ## Take the pictures in docs/console anew, from the embedded stack with simulated GPUs, in Chromium
+	@$(BIN)/python -m tests.console_shots
 
 contracts: setup  ## Write the contract snapshots and the generated docs (contracts, settings, reasons) anew
 	@$(BIN)/python -m tests.contracts.update

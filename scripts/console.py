@@ -2,7 +2,8 @@
 """Builds, checks and develops the web console (`console/`), with the system's Node, or with one from PyPI.
 
 `build` makes build/console, and does nothing when it is that of the sources; `check` runs linter, types and tests;
-`dev` serves the sources with hot reload, and passes calls on to the manager at MANAGER. Nothing but Python is needed.
+`dev` serves the sources with hot reload, and passes calls on to the manager at MANAGER; `packages` installs what the last two
+need, as tests in a browser do. Nothing but Python is needed.
 """
 
 from __future__ import annotations
@@ -94,11 +95,11 @@ class Console:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one of the three, and return the exit status."""
+    """Run one of the four, and return the exit status."""
     asked = argparse.ArgumentParser(
         prog="scripts/console.py", description="Builds, checks and develops the web console."
     )
-    asked.add_argument("what", choices=("build", "check", "dev"))
+    asked.add_argument("what", choices=("build", "check", "dev", "packages"))
     asked.add_argument("--background", action="store_true", help="leave the processor to others")
     asked.add_argument(
         "--if-installed", action="store_true", help="do nothing where the packages of checks are not installed"
@@ -112,6 +113,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if given.what == "build":
             build(console)
+        elif given.what == "packages":
+            install(console)
         elif given.what == "check":
             check(console, only_installed=given.if_installed)
         else:
@@ -166,6 +169,12 @@ def check(console: Console, *, only_installed: bool) -> None:
         words = [*node.npm, "run", "--silent", step]
         if subprocess.run(words, cwd=console.sources, env=environ, check=False).returncode:
             raise ConsoleError(f"the web console's `npm run {step}` failed, as it says above")
+
+
+def install(console: Console) -> None:
+    """Install the packages of checks and development, too: tests in a browser use one. Raises ConsoleError, OSError."""
+    with _alone(console):
+        _install(console, _node(console), "all")
 
 
 def develop(console: Console, manager: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import sys
 from collections.abc import AsyncIterator, Sequence
@@ -21,12 +22,41 @@ addEventListener("unhandledrejection", (event) => window.faults.push(`rejection:
 addEventListener("securitypolicyviolation", (event) => window.faults.push(`policy: ${event.violatedDirective}`));
 """
 _FIND = """
+window.nameOf = (one) => {
+  const label = [...(one.labels ?? [])].map((label) => label.textContent).join(" ");
+  return (one.getAttribute("aria-label") || label || one.getAttribute("title") || one.textContent || "").trim();
+};
 window.find = (name, kinds) => [...document.querySelectorAll(kinds)].filter((one) => {
   const labels = [...(one.labels ?? [])].map((label) => label.textContent);
   const names = [one.getAttribute("aria-label"), one.getAttribute("title"), one.textContent, ...labels];
   return !one.disabled && one.checkVisibility() && names.some((found) => found?.trim() === name);
 }).at(-1);
 """
+_CHECK = """
+(async () => {
+  const { violations } = await axe.run(document, {
+    runOnly: { type: "tag", values: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"] },
+    resultTypes: ["violations"],
+  });
+  const found = violations.flatMap((one) => one.nodes.map((node) => `${one.id}: ${one.help}: ${node.html.slice(0, 200)}`));
+  const titles = document.querySelectorAll("h1").length;
+  if (titles !== 1) found.push(`${titles} elements h1`);
+  const { scrollWidth, clientWidth } = document.documentElement;
+  if (scrollWidth > clientWidth) found.push(`${scrollWidth} px wide in a window of ${clientWidth}`);
+  return found;
+})()
+"""
+_KEYS = {
+    "Tab": ("Tab", 9, ""),
+    "Enter": ("Enter", 13, "\r"),
+    "Escape": ("Escape", 27, ""),
+    "ArrowDown": ("ArrowDown", 40, ""),
+    "ArrowUp": ("ArrowUp", 38, ""),
+    "End": ("End", 35, ""),
+    " ": ("Space", 32, " "),
+}
+"""Code, number and text of keys."""
+AXE = ROOT / "console" / "node_modules" / "axe-core" / "axe.min.js"
 _BUTTONS = "button, a, summary, [role=menuitem]"
 _FIELDS = "input, textarea, select"
 
@@ -97,6 +127,19 @@ class Console:
         except AssertionError:
             raise AssertionError(f"{text!r} is not on the page after {within_s} s, but: {await self.text()}") from None
 
+    async def unsees(self, text: str, *, within_s: float = 30) -> None:
+        """Wait until the page has the text no more."""
+
+        async def gone() -> bool:
+            return text not in await self.text()
+
+        await eventually(gone, within_s=within_s, what=f"{text!r} goes")
+
+    async def value(self, label: str) -> str:
+        """Return what is in a field."""
+        await self._found(label, _FIELDS)
+        return str(await self._page.run(f"find({json.dumps(label)}, {json.dumps(_FIELDS)}).value"))
+
     async def text(self) -> str:
         """Return what can be read on the page."""
         return str(await self._page.run("document.body.innerText"))
@@ -104,6 +147,77 @@ class Console:
     async def run(self, script: str) -> Any:
         """Return the value of an expression in the page."""
         return await self._page.run(script)
+
+    async def key(self, key: str, *, shift: bool = False, control: bool = False) -> None:
+        """Press a key where the focus is: `Tab`, `Enter`, `Escape`, an arrow, or a character."""
+        known = _KEYS.get(key)
+        code, number, text = known or ("", ord(key.upper()), key)
+        pressed = {"key": key, "code": code, "windowsVirtualKeyCode": number, "modifiers": 8 * shift + 2 * control}
+        await self._page.call(
+            "Input.dispatchKeyEvent", type="keyDown", **pressed, **({"text": text} if text and not control else {})
+        )
+        await self._page.call("Input.dispatchKeyEvent", type="keyUp", **pressed)
+
+    async def type(self, text: str) -> None:
+        """Write where the focus is."""
+        await self._page.call("Input.insertText", text=text)
+
+    async def tab_to(self, name: str) -> None:
+        """Move the focus by Tab to what has the name. AssertionError after a hundred steps."""
+        passed = []
+        for _ in range(100):
+            await self.key("Tab")
+            passed.append(str(await self._page.run("nameOf(document.activeElement)")))
+            if passed[-1] == name:
+                assert await self._page.run("document.activeElement.checkVisibility()"), f"{name!r} cannot be seen"
+                return
+        raise AssertionError(f"{name!r} is not reached by Tab, but: {passed}")
+
+    async def shows(self, width: int, height: int, theme: str = "light") -> None:
+        """Be a window of this size, of a system with this theme."""
+        await self._page.call(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False
+        )
+        await self._page.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": theme}])
+
+    async def settled(self) -> None:
+        """Wait until the page has its title and waits for nothing that it shows."""
+
+        async def there() -> bool:
+            return bool(
+                await self._page.run("document.querySelector('h1') && !document.querySelector('[data-loading]')")
+            )
+
+        await eventually(there, within_s=30, what="the page has what it shows")
+
+    async def inaccessible(self) -> list[str]:
+        """Return what breaks WCAG 2.2 AA on the page, as far as axe finds it, and what is wider than the window."""
+        if not await self._page.run("Boolean(window.axe)"):
+            await self._page.run(AXE.read_text() + ";true")
+        found = await self._page.run(_CHECK)
+        return [str(one) for one in found]
+
+    async def cookies(self) -> list[str]:
+        """Return the browser's cookies of the page, as name=value; with HttpOnly at the end of those that scripts do not see."""
+        found = (await self._page.call("Network.getCookies"))["cookies"]
+        return [f"{one['name']}={one['value']};{'HttpOnly' if one['httpOnly'] else ''}" for one in found]
+
+    async def framed(self) -> list[str]:
+        """Return what the frames of the page show: their addresses, or that of the error in their place."""
+        tree = (await self._page.call("Page.getFrameTree"))["frameTree"]
+        return [
+            "refused" if one["frame"].get("unreachableUrl") else str(one["frame"]["url"])
+            for one in tree.get("childFrames", [])
+        ]
+
+    async def picture(self) -> bytes:
+        """Return the window's content as PNG."""
+        return base64.b64decode((await self._page.call("Page.captureScreenshot", format="png"))["data"])
+
+    async def thread_s(self) -> float:
+        """Return the CPU seconds of the page's main thread since it was opened: not those of others on a busy machine."""
+        metrics = (await self._page.call("Performance.getMetrics"))["metrics"]
+        return float(next(one["value"] for one in metrics if one["name"] == "TaskDuration"))
 
     async def faults(self) -> list[str]:
         """Return errors of scripts, what the policy of the page forbade, and what was asked of another origin."""
@@ -124,16 +238,26 @@ async def console(folder: Path) -> AsyncIterator[Console]:
     async with chromium(folder) as page:
         await page.call("Page.enable")
         await page.call("DOM.enable")
+        await page.call("Performance.enable", timeDomain="threadTicks")
         await page.call("Page.addScriptToEvaluateOnNewDocument", source=_FAULTS + _FIND)
         yield Console(page)
 
 
 async def built_console() -> None:
     """Build the console, where that of the sources is not there. AssertionError with what the build printed."""
+    await _script("build")
+
+
+async def installed_axe() -> None:
+    """Install the packages of the console's checks, where they are not there. AssertionError with what that printed."""
+    await _script("packages")
+
+
+async def _script(what: str) -> None:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         str(ROOT / "scripts" / "console.py"),
-        "build",
+        what,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )

@@ -55,18 +55,28 @@ export function slot(name: string, amount: string): string {
 
 /** Date and time in the zone, with the zone's name. */
 export function dateTime(at: Date, language: string, zone: "local" | "utc"): string {
-  return new Intl.DateTimeFormat(language, {
-    dateStyle: "medium",
-    timeStyle: "medium",
-    ...(zone === "utc" ? { timeZone: "UTC" } : {}),
-  })
-    .format(at)
-    .concat(zone === "utc" ? " UTC" : ` ${zoneName(at, language)}`);
+  const { time, name } = formatsOf(language, zone);
+  const words = time.format(at);
+  if (zone === "utc") return `${words} UTC`;
+  return `${words} ${name.formatToParts(at).find((part) => part.type === "timeZoneName")?.value ?? ""}`;
 }
 
-function zoneName(at: Date, language: string): string {
-  const parts = new Intl.DateTimeFormat(language, { timeZoneName: "short" }).formatToParts(at);
-  return parts.find((part) => part.type === "timeZoneName")?.value ?? "";
+type Formats = { time: Intl.DateTimeFormat; name: Intl.DateTimeFormat };
+const formats = new Map<string, Formats>();
+
+/** Return the formats of a language and zone, made once: each takes longer to make than a row of a table to render. */
+function formatsOf(language: string, zone: "local" | "utc"): Formats {
+  const key = `${language} ${zone}`;
+  let found = formats.get(key);
+  if (!found) {
+    const timeZone = zone === "utc" ? { timeZone: "UTC" } : {};
+    found = {
+      time: new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "medium", ...timeZone }),
+      name: new Intl.DateTimeFormat(language, { timeZoneName: "short", ...timeZone }),
+    };
+    formats.set(key, found);
+  }
+  return found;
 }
 
 function trimmed(value: number): string {

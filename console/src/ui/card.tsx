@@ -4,6 +4,7 @@ import type { ReactNode } from "react";
 import { ApiProblem } from "@/api/client";
 import { useT } from "@/i18n";
 import { Button } from "@/ui/button";
+import { Scroller } from "@/ui/scroller";
 import styles from "./card.module.css";
 
 type CardProps = { title?: ReactNode; actions?: ReactNode; children: ReactNode; flush?: boolean };
@@ -18,7 +19,7 @@ export function Card({ title, actions, children, flush }: CardProps) {
           {actions}
         </div>
       )}
-      <div className={flush ? styles.flush : styles.body}>{children}</div>
+      {flush ? <Scroller className={styles.flush}>{children}</Scroller> : <div className={styles.body}>{children}</div>}
     </section>
   );
 }
@@ -80,7 +81,7 @@ export function Empty({ title, children, action }: { title: string; children?: R
 export function Skeleton({ lines = 3 }: { lines?: number }) {
   const t = useT();
   return (
-    <div role="status" aria-label={t.common.loading} style={{ display: "grid", gap: 14, padding: 16 }}>
+    <div role="status" data-loading="" aria-label={t.common.loading} style={{ display: "grid", gap: 14, padding: 16 }}>
       {Array.from({ length: lines }, (_, line) => (
         // biome-ignore lint/suspicious/noArrayIndexKey: lines have nothing else
         <div key={line} className={styles.skeleton} style={{ width: `${80 - ((line * 17) % 40)}%` }} />

@@ -6,12 +6,14 @@ import { useT } from "@/i18n";
 import { Button } from "@/ui/button";
 import { ProblemCard } from "@/ui/card";
 import { TextField } from "@/ui/field";
+import { useFocusReturn } from "@/ui/focus-return";
 import styles from "./dialog.module.css";
 
 type DialogProps = { title: string; onClose: () => void; children: ReactNode; actions?: ReactNode; fixed?: boolean };
 
 /** A dialog over the page. `fixed`: neither Escape nor a press beside it closes it. */
 export function Dialog({ title, onClose, children, actions, fixed }: DialogProps) {
+  useFocusReturn();
   return (
     <ModalOverlay
       className={styles.overlay}

@@ -1,6 +1,6 @@
 /** Tables: plain elements; a column says how its cells look. */
 
-import type { ReactNode } from "react";
+import { memo, type ReactNode } from "react";
 import styles from "./table.module.css";
 
 export type Column<R> = {
@@ -39,7 +39,10 @@ export function TableHead<R>({ columns }: { columns: readonly Column<R>[] }) {
   );
 }
 
-export function TableRow<R>({ columns, row }: { columns: readonly Column<R>[]; row: R }) {
+/** A row, rendered anew when it or the columns are other ones. */
+export const TableRow = memo(Row) as typeof Row;
+
+function Row<R>({ columns, row }: { columns: readonly Column<R>[]; row: R }) {
   return (
     <tr>
       {columns.map((column) => (

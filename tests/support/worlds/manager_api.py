@@ -240,9 +240,11 @@ class ManagerApi:
 
 @asynccontextmanager
 async def serving(
-    pool: Pool, root: Path, clocks: Clocks = SYSTEM_CLOCKS, /, **settings: Any
+    pool: Pool, root: Path, clocks: Clocks = SYSTEM_CLOCKS, /, *, port: int = 0, **settings: Any
 ) -> AsyncIterator[ManagerApi]:
-    """Run the API until left. `settings`: of the manager, where they are not those of `manager_settings`."""
+    """Run the API until left, on any free port unless one is given. `settings`: of the manager, where they are not
+    those of `manager_settings`.
+    """
     known = manager_settings(root, **({"upload_limit_bytes": 10 * 2**20, "storage_reserve_bytes": 2**20} | settings))
     behind, vault = FakePorts(), Vault(secret_bytes(known))
     with open_storage(known.folders_root, reserve_bytes=known.storage_reserve_bytes) as storage:
@@ -262,7 +264,7 @@ async def serving(
         live = LiveChangesLoop(pool, followers, idle=login_lifetimes(known).idle, monotonic=clocks.monotonic)
         await live.one_pass()
         server = WebServer(
-            make_api(use, make_web_console(known, clocks.monotonic)), host="127.0.0.1", port=0, drain_s=1
+            make_api(use, make_web_console(known, clocks.monotonic)), host="127.0.0.1", port=port, drain_s=1
         )
         running = asyncio.create_task(server.run())
         await server.started.wait()

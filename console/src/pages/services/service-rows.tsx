@@ -2,7 +2,7 @@
 
 import { Link } from "@tanstack/react-router";
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { useEffect, useRef } from "react";
+import { useEffect, useMemo, useRef } from "react";
 import type { Service } from "@/api/services";
 import { type Messages, useT } from "@/i18n";
 import { slot } from "@/i18n/format";
@@ -17,7 +17,7 @@ const MOST_CELLS = 12;
 export function ServiceRows({ services, onEnd }: { services: readonly Service[]; onEnd: () => void }) {
   const t = useT();
   const scroller = useRef<HTMLElement>(null);
-  const columns = columnsOf(t);
+  const columns = useMemo(() => columnsOf(t), [t]);
   const rows = useVirtualizer({
     count: services.length,
     getScrollElement: () => scroller.current,
