@@ -28,6 +28,11 @@ async def service(api: ManagerApi, name: str = "chat", **spec: Any) -> Any:
     return await api.admin.call("POST", "/v1/services", {**body, **spec})
 
 
+async def pinned(api: ManagerApi) -> dict[int, list[str]]:
+    """Return the services that name a version of the secret, by version."""
+    return {one["version"]: one["pinned"] for one in (await api.admin.call("GET", f"{ALL}/hub"))["versions"]}
+
+
 async def versions(api: ManagerApi, name: str = "chat") -> dict[str, int]:
     """Return the versions that the current revision has, by variable."""
     found = await api.admin.call("GET", f"/v1/services/{name}")
@@ -174,10 +179,12 @@ async def test_a_new_version_is_rolled_out_when_somebody_asks_for_it(api: Manage
     assert await versions(api) == {"TOKEN": 1}
     await api.admin.call("PATCH", path, {"refresh_secrets": True})
     assert await versions(api) == {"TOKEN": 1}, "a version that is named stays"
+    assert await pinned(api) == {2: [], 1: ["chat"]}
     await api.admin.call("POST", f"{path}/rollback", {"revision": 3})
     assert await versions(api) == {"TOKEN": 2}
     shown = (await api.admin.call("GET", f"{ALL}/hub"))["versions"]
     assert [(one["version"], one["services"]) for one in shown] == [(2, ["chat"]), (1, [])]
+    assert await pinned(api) == {2: [], 1: []}
 
 
 async def test_a_secret_in_use_is_not_deleted_and_the_services_are_named(api: ManagerApi) -> None:

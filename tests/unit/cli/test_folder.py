@@ -479,3 +479,19 @@ def test_an_editor_that_fails_is_said_in_a_line(
     assert said.startswith("error: the editor did not end well; nothing was written: ")
     assert why in said
     assert hint == "hint: the environment's VISUAL or EDITOR says which it is"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("folder", "upload", "chat", ""),
+        ("folder", "upload", "chat", "a", ""),
+        ("folder", "download", "chat", "--to", ""),
+        ("secret", "set", "key", "--file", ""),
+        ("restore", ""),
+    ],
+)
+def test_an_empty_path_is_not_the_directory_one_is_in(cli: Cli, there: FakeManagerApi, words: tuple[str, ...]) -> None:
+    ran = cli(*words)
+    assert (ran.code, there.seen) == (2, [])
+    assert "found an empty text; allowed: a path" in ran.err

@@ -24,12 +24,13 @@ HUB: dict[str, Any] = {
 }
 
 
-def version(number: int, *services: str, trial_runs: int = 0) -> dict[str, Any]:
+def version(number: int, *services: str, pinned: tuple[str, ...] = (), trial_runs: int = 0) -> dict[str, Any]:
     return {
         "version": number,
         "created_by": "ada",
         "created_at": NOW,
         "services": services,
+        "pinned": pinned,
         "trial_runs": trial_runs,
     }
 
@@ -95,7 +96,8 @@ def test_a_file_that_is_not_there_is_one_line(cli: Cli, tmp_path: Path) -> None:
 
 def test_services_with_an_older_version_are_named_with_what_to_do(cli: Cli, there: FakeManagerApi, typed: Any) -> None:
     there.on("PUT", f"{ALL}/hub", HUB | {"version": 2})
-    there.on("GET", f"{ALL}/hub", HUB | {"version": 2, "versions": [version(2, "new"), version(1, "chat", "echo")]})
+    versions = [version(2, "new"), version(1, "chat", "echo", "fixed", pinned=("fixed",))]
+    there.on("GET", f"{ALL}/hub", HUB | {"version": 2, "versions": versions})
     typed(b"other")
     ran = cli("secret", "set", "hub", "--project", "vision")
     assert ran.err.splitlines() == [
@@ -109,10 +111,14 @@ def test_a_secret_is_shown_with_who_uses_it(cli: Cli, there: FakeManagerApi) -> 
     there.on(
         "GET",
         f"{ALL}/hub",
-        HUB | {"versions": [version(2, "chat", trial_runs=1), version(1, trial_runs=2), version(3)]},
+        HUB | {"versions": [version(2, "chat", pinned=("chat",), trial_runs=1), version(1, trial_runs=2), version(3)]},
     )
     lines = cli("secret", "show", "hub", "-p", "vision").out.splitlines()
-    assert [line.rpartition("ada")[2].strip() for line in lines[-3:]] == ["chat, 1 trial run", "2 trial runs", "-"]
+    assert [line.rpartition("ada")[2].strip() for line in lines[-3:]] == [
+        "chat (pinned), 1 trial run",
+        "2 trial runs",
+        "-",
+    ]
     assert cli("secret", "show", "hub", "-p", "vision", "--json").json["versions"][0]["services"] == ["chat"]
 
 

@@ -14,6 +14,7 @@ from dataclasses import MISSING, fields, is_dataclass
 from enum import Enum
 from functools import partial
 from importlib import import_module
+from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import typer
@@ -44,7 +45,8 @@ class CommandGroup(TyperGroup):
         if cmd_name not in self.commands and (make := self.waiting.get(cmd_name)) is not None:
             single = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
             make(single)
-            self.commands[cmd_name] = _with_value_names(typer.main.get_group(single).commands[cmd_name])
+            made = typer.main.get_group(single).commands[cmd_name]
+            self.commands[cmd_name] = _without_empty_paths(_with_value_names(made))
         return super().get_command(ctx, cmd_name)
 
     def invoke(self, ctx: Any) -> Any:
@@ -120,6 +122,21 @@ def _with_value_names(made: Any) -> Any:
         elif not parameter.is_flag:
             parameter.metavar = parameter.metavar or _value_name(parameter.type_descriptor.annotation)
     return made
+
+
+def _without_empty_paths(made: Any) -> Any:
+    """Have paths of this machine refused that are an empty text, as an empty variable leaves it: it would be the directory one is in."""
+    for parameter in made.params:
+        annotation = parameter.type_descriptor.annotation
+        if Path in {annotation, *get_args(annotation)}:
+            parameter.process_value = partial(_process_path, parameter, parameter.process_value)
+    return made
+
+
+def _process_path(parameter: Any, process: Callable[[Any, Any], Any], ctx: Any, value: Any) -> Any:
+    if "" in (value if isinstance(value, list | tuple) else [value]):
+        raise typer.BadParameter("found an empty text; allowed: a path", ctx=ctx, param=parameter)
+    return process(ctx, value)
 
 
 def _no_type(ctx: Any) -> None:

@@ -28,7 +28,8 @@ _LONGEST: Final = MAX_VALUE_BYTES + 2
 
 def _users(version: SecretVersionView) -> str:
     trials = [f"{version.trial_runs} trial run{'' if version.trial_runs == 1 else 's'}"] if version.trial_runs else []
-    return ", ".join([*version.services, *trials]) or "-"
+    services = (f"{name} (pinned)" if name in version.pinned else name for name in version.services)
+    return ", ".join([*services, *trials]) or "-"
 
 
 _COLUMNS: Columns[SecretView] = (
@@ -86,6 +87,7 @@ def set_value(
         for version in session.client.secrets.get(of, name).versions
         if version.version != stored.version
         for service in version.services
+        if service not in version.pinned
     }
     for service, version in sorted(older.items()):
         session.output.note(f"{service} has version {version}: headrace service update {service} --refresh-secrets")

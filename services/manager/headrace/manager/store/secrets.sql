@@ -51,15 +51,16 @@ select version from secret_versions where secret_id = $1 order by version for up
 
 -- name: users
 -- Living services that have a version of the secret: by the current revision, the one that serves, or that of a live
--- session; and trial runs that have not ended.
-select distinct s.name as service, (p ->> 'version')::integer as version
+-- session; and trial runs that have not ended. `pinned`: each of the service's references names the version.
+select s.name as service, (p ->> 'version')::integer as version, bool_and(coalesce((p ->> 'fixed')::boolean, false)) as pinned
 from revisions r join services s on s.id = r.service_id cross join lateral jsonb_array_elements(r.resolved -> 'secrets') p
 where r.resolved -> 'secrets' @> jsonb_build_array(jsonb_build_object('secret_id', $1::uuid::text)) and r.resolved -> 'secrets' <> '[]'
   and p ->> 'secret_id' = $1::uuid::text
   and ((s.deleted_at is null and r.id in (s.revision_id, s.served_revision_id))
        or exists (select 1 from live_sessions x where x.revision_id = r.id))
+group by 1, 2
 union all
-select null, (p ->> 'version')::integer
+select null, (p ->> 'version')::integer, false
 from live_sessions x cross join lateral jsonb_array_elements(x.resolved -> 'secrets') p
 where x.revision_id is null and p ->> 'secret_id' = $1::uuid::text
 order by 1 nulls last, 2

@@ -30,6 +30,7 @@ def secret_view(secret: Secret) -> SecretView:
 def secret_detail(secret: Secret, versions: Sequence[SecretVersion], users: Sequence[SecretUser]) -> SecretDetail:
     """Return a secret with its versions, and who uses them."""
     services, trial_runs = defaultdict[int, list[str]](list), defaultdict[int, int](int)
+    pinned = {(user.version, user.service) for user in users if user.pinned}
     for user in users:
         if user.service is None:
             trial_runs[user.version] += 1
@@ -40,7 +41,8 @@ def secret_detail(secret: Secret, versions: Sequence[SecretVersion], users: Sequ
             version=one.version,
             created_by=one.created_by,
             created_at=one.created_at,
-            services=tuple(services[one.version][:_NAMED]),
+            services=(named := tuple(services[one.version][:_NAMED])),
+            pinned=tuple(service for service in named if (one.version, service) in pinned),
             trial_runs=trial_runs[one.version],
         )
         for one in versions

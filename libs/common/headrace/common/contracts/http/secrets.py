@@ -39,6 +39,8 @@ class SecretVersionView(View):
     created_at: AwareDatetime
     services: tuple[str, ...] = ()
     """Living services with replicas, or a current revision, that have this version; at most 100 of them."""
+    pinned: tuple[str, ...] = ()
+    """Of these services, those that name the version (`hub@1`): `refresh_secrets` keeps it."""
     trial_runs: int = 0
     """Trial runs that have not ended and use this version."""
 

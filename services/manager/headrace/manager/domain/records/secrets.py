@@ -39,6 +39,8 @@ class SecretUser:
     service: str | None
     """None: a trial run that has not ended."""
     version: int
+    pinned: bool = False
+    """Whether each reference of the service to it names the version."""
 
 
 @dataclass(frozen=True)
