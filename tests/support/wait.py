@@ -23,9 +23,11 @@ def until(probe: Callable[[], object], what: str = "", *, within_s: float = 60.0
 
 
 def _pause(every_s: float, took_s: float) -> float:
-    """Return how long to wait after a look that took so long. As long again: a probe that starts a program takes half a core at most
-    from what it waits for, and from the tests beside."""
-    return max(every_s, min(took_s, MOST_PAUSE_S))
+    """Return how long to wait after a look that took so long: thrice that, up to a second.
+
+    Else a look that runs a program, or calls an API, takes a core from what it waits for and from the tests beside.
+    """
+    return max(every_s, min(3 * took_s, MOST_PAUSE_S))
 
 
 async def eventually(
