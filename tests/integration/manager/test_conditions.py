@@ -34,6 +34,7 @@ CHANGES: Final[dict[str, tuple[str, dict[str, Any]]]] = {
     "/v1/projects/default/tokens": ("PATCH", {"share": 5}),
     "/v1/services/echo/clients": ("PATCH", {"share": 5}),
     "/v1/services/echo/rules": ("PATCH", {"threshold": 90}),
+    "/v1/projects/default/members": ("PUT", {"role": "viewer"}),
     "/v1/users/ann/keys": ("PATCH", {"name": "new"}),
     "/v1/users": ("PATCH", {"operator": True}),
 }
@@ -55,7 +56,7 @@ async def prepared(api: ManagerApi) -> None:
     await call("POST", "/v1/projects/default/webhooks", hook)
     await call("POST", "/v1/folders", {"name": "papers", "project": "default"})
     await api.machine("agent-1")
-    await api.user("ann")
+    await api.user("ann", default="member")
     for path in ("/v1/services/echo/tokens", "/v1/projects/default/tokens"):
         await call("POST", path, {})
     await call("POST", "/v1/services/echo/clients", {"name": "app"})
@@ -68,7 +69,7 @@ async def test_of_each_thing_a_change_of_what_was_changed_meanwhile_is_refused(a
         found, path = await api.admin.call("GET", place), place
         if "items" in found:
             found = found["items"][-1]
-            path = f"{place}/{found['id']}"
+            path = f"{place}/{found.get('id', found.get('user'))}"
         tag = found["etag"]
         assert tag, path
         changed = await send(api.admin, method, path, tag, body)
@@ -82,6 +83,21 @@ async def test_of_each_thing_a_change_of_what_was_changed_meanwhile_is_refused(a
             (error,) = again.json()["errors"]
             assert error == {"field": "If-Match", "found": tag, "allowed": changed.json()["etag"]}
         assert (await send(api.admin, method, path, changed.json()["etag"], body)).status_code == 200
+
+
+async def test_who_is_no_member_any_more_is_not_made_one_by_who_saw_a_member(api: ManagerApi) -> None:
+    await api.user("ann", default="member")
+    path = "/v1/projects/default/members/ann"
+    (seen,) = (
+        one for one in (await api.admin.call("GET", "/v1/projects/default/members"))["items"] if one["user"] == "ann"
+    )
+    await api.admin.call("DELETE", path)
+    refused = await send(api.admin, "PUT", path, seen["etag"], {"role": "owner"})
+    assert refused.status_code == 412, refused.text
+    assert "ann as a member of project default" in refused.json()["detail"]
+    made = await api.admin.call("PUT", path, {"role": "member"})
+    assert made["etag"] == seen["etag"]
+    assert (await send(api.admin, "DELETE", path, made["etag"])).status_code == 204
 
 
 async def test_every_change_of_a_thing_with_an_entity_tag_takes_if_match() -> None:

@@ -50,14 +50,14 @@ class Projects:
         """Yield the members."""
         return self._transport.items(MemberView, f"{_of(project)}/members")
 
-    def put_member(self, project: str, user: str, role: Role) -> MemberView:
+    def put_member(self, project: str, user: str, role: Role, *, if_match: str | None = None) -> MemberView:
         """Set the role of `user` in the project."""
         path = f"{_of(project)}/members/{segment(user)}"
-        return self._transport.one(MemberView, "PUT", path, body=PutMember(role=role))
+        return self._transport.one(MemberView, "PUT", path, body=PutMember(role=role), if_match=if_match)
 
-    def remove_member(self, project: str, user: str) -> None:
+    def remove_member(self, project: str, user: str, *, if_match: str | None = None) -> None:
         """Remove `user` from the project."""
-        self._transport.send("DELETE", f"{_of(project)}/members/{segment(user)}")
+        self._transport.send("DELETE", f"{_of(project)}/members/{segment(user)}", if_match=if_match)
 
 
 def _of(project: str) -> str:

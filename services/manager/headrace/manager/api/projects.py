@@ -89,6 +89,7 @@ async def list_members(call: Call) -> web.Response:
     body=PutMember,
     replies={200: Reply("The member.", MemberView)},
     problems=(Forbidden, Conflict),
+    conditional=True,
 )
 async def put_member(call: Call) -> web.Response:
     """Add a member to a project, or change a member's role (owners)."""
@@ -96,7 +97,13 @@ async def put_member(call: Call) -> web.Response:
     return json_reply(await call.use.projects.put_member(call.actor, call["project"], call["user"], body))
 
 
-@routes.on("DELETE", "/v1/projects/{project}/members/{user}", replies=GONE, problems=(Forbidden, Conflict))
+@routes.on(
+    "DELETE",
+    "/v1/projects/{project}/members/{user}",
+    replies=GONE,
+    problems=(Forbidden, Conflict),
+    conditional=True,
+)
 async def remove_member(call: Call) -> web.Response:
     """Remove a member from a project (owners). A project keeps at least one owner."""
     await call.use.projects.remove_member(call.actor, call["project"], call["user"])

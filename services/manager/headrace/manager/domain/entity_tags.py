@@ -10,6 +10,8 @@ import json
 
 from pydantic import BaseModel
 
+from headrace.common.contracts.ids import ProjectId
+from headrace.common.contracts.vocabulary import Role
 from headrace.manager.domain.records.agents import Agent
 from headrace.manager.domain.records.clients import Client
 from headrace.manager.domain.records.folders import Folder
@@ -56,6 +58,11 @@ def tag_of_project(project: Project) -> str:
 def tag_of_folder(folder: Folder) -> str:
     """Return the tag of a folder: its name. Its files have tags of their own."""
     return _tag(folder.id, folder.name)
+
+
+def tag_of_member(project_id: ProjectId, user: str, role: Role | None) -> str:
+    """Return the tag of a member of a project: the role, None of who is none."""
+    return _tag(project_id, user, role)
 
 
 def tag_of_group(group: ResourceGroup) -> str:

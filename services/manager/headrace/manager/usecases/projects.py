@@ -26,7 +26,7 @@ from headrace.common.db.pool import Connection, Pool, transaction
 from headrace.manager.domain import object_limits, quota, storage_usage
 from headrace.manager.domain.access import Actor
 from headrace.manager.domain.audit_states import MemberState, ProjectState
-from headrace.manager.domain.entity_tags import tag_of_project
+from headrace.manager.domain.entity_tags import tag_of_member, tag_of_project
 from headrace.manager.domain.object_limits import ObjectLimits
 from headrace.manager.domain.placement import known_slots
 from headrace.manager.domain.records.events import Scope
@@ -182,40 +182,50 @@ class Projects:
             project = await project_for(con, actor, reference, "viewer")
             found = await projects.members(con, project.id, after=after, limit=limit + 1)
         return make_page(
-            found, limit, lambda member: member_view(member.name, member.role), lambda member: member.user_id
+            found,
+            limit,
+            lambda member: member_view(project.id, member.name, member.role),
+            lambda member: member.user_id,
         )
 
     async def put_member(self, actor: Actor, reference: str, user_reference: str, body: PutMember) -> MemberView:
-        """Set a user's role. Raises NotFound, Forbidden, Conflict when no owner would be left."""
+        """Set a user's role. Raises NotFound, Forbidden, PreconditionFailed, Conflict when no owner would be left."""
         async with transaction(self._pool) as con:
-            project, user = await self._member(con, actor, reference, user_reference)
+            project, user, role = await self._member(con, actor, reference, user_reference)
             if body.role != "owner":
                 await self._keep_an_owner(con, project, user)
             there = await projects.other_members(con, project.id, user.id)
             object_limits.check(f"project {project.name}", "members", there, self._limits.members_per_project)
-            was, now = _member_state(await projects.role(con, project.id, user.id)), _member_state(body.role)
+            was, now = _member_state(role), _member_state(body.role)
             await projects.put_member(con, project.id, user.id, body.role)
             await record_of(con, actor, "member.put", Scope(project.id), before=was, after=now, user=user.name)
-        return member_view(user.name, body.role)
+        return member_view(project.id, user.name, body.role)
 
     async def remove_member(self, actor: Actor, reference: str, user_reference: str) -> None:
-        """Remove a user's role. Raises NotFound, Forbidden, Conflict when no owner would be left."""
+        """Remove a user's role. Raises NotFound, Forbidden, PreconditionFailed, Conflict when no owner would be left."""
         async with transaction(self._pool) as con:
-            project, user = await self._member(con, actor, reference, user_reference)
+            project, user, role = await self._member(con, actor, reference, user_reference)
             await self._keep_an_owner(con, project, user)
-            before = _member_state(await projects.role(con, project.id, user.id))
+            before = _member_state(role)
             if not await projects.remove_member(con, project.id, user.id):
                 raise NotFound(f"{user.name} is not a member of project {project.name}")
             scope = Scope(project.id)
             await record_of(con, actor, "member.removed", scope, before=before, after=None, user=user.name)
 
-    async def _member(self, con: Connection, actor: Actor, reference: str, user_reference: str) -> tuple[Project, User]:
+    async def _member(
+        self, con: Connection, actor: Actor, reference: str, user_reference: str
+    ) -> tuple[Project, User, Role | None]:
+        """Lock the project, and return a user and its role. Raises NotFound, Forbidden, PreconditionFailed."""
         project = await project_for(con, actor, reference, "owner")
         await projects.lock(con, project.id)
         user = await users.find(con, user_reference)
         if user is None:
             raise NotFound(f"there is no user {user_reference}")
-        return project, user
+        role = await projects.role(con, project.id, user.id)
+        check_match(
+            actor, f"{user.name} as a member of project {project.name}", tag_of_member(project.id, user.name, role)
+        )
+        return project, user, role
 
     async def _keep_an_owner(self, con: Connection, project: Project, user: User) -> None:
         owners = await projects.owners(con, project.id)

@@ -7,10 +7,11 @@ from decimal import Decimal
 
 from headrace.common.contracts.http.projects import MemberView, ProjectView, Usage
 from headrace.common.contracts.http.projects import UsageHolder as UsageHolderView
+from headrace.common.contracts.ids import ProjectId
 from headrace.common.contracts.reasons import Reason
 from headrace.common.contracts.vocabulary import Role
 from headrace.manager.domain import quota
-from headrace.manager.domain.entity_tags import tag_of_project
+from headrace.manager.domain.entity_tags import tag_of_member, tag_of_project
 from headrace.manager.domain.records.projects import Project, UsageHolder
 from headrace.manager.domain.storage_usage import StorageUsage
 
@@ -29,9 +30,9 @@ def project_view(project: Project, note: Reason | None = None) -> ProjectView:
     )
 
 
-def member_view(user: str, role: Role) -> MemberView:
-    """Return a user's role."""
-    return MemberView(user=user, role=role)
+def member_view(project_id: ProjectId, user: str, role: Role) -> MemberView:
+    """Return a user's role in a project."""
+    return MemberView(user=user, role=role, etag=tag_of_member(project_id, user, role))
 
 
 def usage_view(used: Mapping[str, Decimal], limits: Mapping[str, Decimal], holders: Sequence[UsageHolder]) -> Usage:

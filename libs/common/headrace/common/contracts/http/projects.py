@@ -61,7 +61,7 @@ class PutMember(Body):
     role: Role
 
 
-class MemberView(View):
+class MemberView(Changeable):
     """A member's role."""
 
     user: str
