@@ -124,7 +124,65 @@ async def test_all_problems_of_a_creation_are_said_with_their_fields(owls: Manag
         ("slots.mem", str(6 * 2**30), f"at most {3 * 2**30}"),
     ]
     refused = await admin.call("POST", "/v1/services", more, expect=409)
-    assert refused["detail"] == too_much["problems"][0]["detail"], "in the same words"
+    assert refused["detail"] == "; ".join(problem["detail"] for problem in too_much["problems"]), "in the same words"
+    assert (refused["type"], refused["slot"]) == ("urn:headrace:problem:quota-exceeded", "cpu")
+    assert [(e["field"], e["found"], e["allowed"]) for e in refused["errors"]] == [
+        (p["field"], p["found"], p["allowed"]) for p in too_much["problems"]
+    ]
+
+
+async def test_a_creation_is_refused_with_all_that_its_dry_run_tells(owls: ManagerApi) -> None:
+    admin = owls.admin
+    await admin.call("POST", "/v1/services", {"name": "owl", "folder": "owls", "endpoint_port": 10_500})
+    new: dict[str, Any] = {
+        "name": "owl",
+        "folder": "owls",
+        "runtime": "custom",
+        "definition_path": "other.yaml",
+        "resource_group": "moon",
+        "endpoint_port": 10_500,
+        "environ": {"HEADRACE_PORT": "1"},
+        "extra_mounts": [{"folder": "gone"}, {"folder": "corpus", "target": "/etc/x"}],
+    }
+    before, files = await rows(owls), sorted(str(path) for path in owls.folders.rglob("*"))
+    refused = await admin.call("POST", "/v1/services", new, expect=404)
+    assert (await rows(owls), sorted(str(path) for path in owls.folders.rglob("*"))) == (before, files)
+    assert refused["type"] == "urn:headrace:problem:not-found", "of the first, as ever"
+    wrong = {error["field"]: error for error in refused["errors"]}
+    told = (await resolved(owls, create=new))["problems"]
+    assert sorted(error["field"] for error in refused["errors"]) == sorted(problem["field"] for problem in told)
+    assert {field: error["pointer"] for field, error in wrong.items()} == {
+        "extra_mounts[0].folder": "#/extra_mounts/0/folder",
+        "extra_mounts[1].target": "#/extra_mounts/1/target",
+        "folder": "#/folder",
+        "environ.HEADRACE_PORT": "#/environ/HEADRACE_PORT",
+        "resource_group": "#/resource_group",
+        "name": "#/name",
+        "endpoint_port": "#/endpoint_port",
+    }
+    assert (wrong["folder"]["file"], wrong["folder"]["type"]) == ("other.yaml", "invalid-definition")
+    assert wrong["name"]["detail"] == "there is a service owl already; names are unique in the whole installation"
+    assert refused["detail"].endswith(f"(and {len(told) - 3} more)")
+    assert len(wrong) == len(refused["errors"])
+    spec = {name: new[name] for name in ("folder", "runtime", "definition_path", "resource_group", "extra_mounts")}
+    trial = await admin.call("POST", "/v1/validations", spec, expect=404)
+    assert {error["field"] for error in trial["errors"]} == {
+        "extra_mounts[0].folder",
+        "extra_mounts[1].target",
+        "folder",
+        "resource_group",
+    }
+
+
+async def test_a_creation_with_one_wrong_field_is_refused_as_ever(owls: ManagerApi) -> None:
+    await owls.admin.call("POST", "/v1/services", {"name": "owl", "folder": "owls"})
+    taken = await owls.admin.call("POST", "/v1/services", {"name": "owl", "folder": "owls"}, expect=409)
+    assert "errors" not in taken
+    group = {"name": "two", "folder": "owls", "resource_group": "moon"}
+    (error,) = (await owls.admin.call("POST", "/v1/services", group, expect=400))["errors"]
+    assert (error["field"], error["pointer"], "detail" in error) == ("resource_group", "#/resource_group", False)
+    stranger = await owls.user("ann")
+    await stranger.call("POST", "/v1/services", group | {"name": "owl"}, expect=400)
 
 
 async def test_a_wrong_file_is_said_with_each_of_its_errors(owls: ManagerApi) -> None:

@@ -166,6 +166,24 @@ def test_whether_a_server_is_there_is_said_soon_where_it_takes_connections_and_a
     assert (ran.code, "the answer did not come" in ran.err + ran.out) == (code, True)
 
 
+def test_a_refusal_of_a_creation_says_all_that_is_wrong(cli: Cli, there: FakeManagerApi) -> None:
+    wrong = [
+        {"field": "folder", "type": "not-found", "detail": "there is no folder gone"},
+        {"field": "folder", "file": "a.yaml", "path": "models[0].port", "found": 0, "allowed": "1 or more"},
+        {"field": "name", "found": "x", "allowed": "another name"},
+    ]
+    there.on("POST", "/v1/services", lambda: problem("name-taken", 409, errors=wrong))
+    ran = cli("service", "create", "echo", "--folder", "gone")
+    assert ran.err.splitlines()[:6] == [
+        "error: Name-Taken",
+        "  folder: there is no folder gone",
+        "  a.yaml: models[0].port: found 0",
+        "    allowed: 1 or more",
+        '  name: found "x"',
+        "    allowed: another name",
+    ]
+
+
 def test_what_a_server_found_and_allows_is_said_once(cli: Cli, there: FakeManagerApi) -> None:
     detail = "quota.cpu: found -1; allowed: 0 and more"
     errors = [{"field": "quota.cpu", "found": -1, "allowed": "0 and more"}]

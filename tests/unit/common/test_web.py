@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
@@ -129,6 +130,29 @@ async def test_a_head_that_does_not_come_whole_is_answered_408() -> None:
     assert whole.startswith(b"HTTP/1.1 200 ")
     server.stop()
     await serving
+
+
+@pytest.mark.parametrize(
+    ("sent", "allowed"),
+    [
+        (
+            b"GET / HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer secret" + b"x" * 9000 + b"\r\n\r\n",
+            "at most 8190 bytes",
+        ),
+        (b"GET /" + b"x" * 140_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", "a request line of at most 131072"),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nAuthorization secret\r\n\r\n", "RFC 9112"),
+        (b"\x16\x03\x01secret\r\n\r\n", "RFC 9112"),
+    ],
+)
+async def test_bytes_that_cannot_be_read_are_refused_as_problems_and_not_repeated(sent: bytes, allowed: str) -> None:
+    async with served(make_app()) as client:
+        answer = await _answer(client.base_url.port or 0, sent)
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith((b"HTTP/1.1 400 ", b"HTTP/1.0 400 "))
+    assert b"Content-Type: application/problem+json" in head
+    (error,) = json.loads(body)["errors"]
+    assert allowed in error["allowed"]
+    assert b"secret" not in answer
 
 
 async def test_half_sent_requests_keep_nobody_out() -> None:

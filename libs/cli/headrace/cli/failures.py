@@ -72,13 +72,11 @@ class Failure:
     def lines(self) -> list[str]:
         """Return the lines for people, on standard error."""
         # the detail of a problem with a list of errors repeats the first one
-        listed = self.errors and self.type in _LISTED and "status" in self.extra
+        listed = self.errors and "status" in self.extra and (self.type in _LISTED or len(self.errors) > 1)
         said = str(self.extra.get("file", "")) if listed else self.detail
         shown = ["error: " + ": ".join(part for part in (self.title, said) if part)]
         for error in self.errors:
-            where = error.get("field", error.get("path", "?"))
-            shown.append(f"  {where}: found {json.dumps(error.get('found'), default=str, ensure_ascii=False)}")
-            shown.append(f"    allowed: {error.get('allowed', '?')}")
+            shown += _rows(error)
         if self.log:
             shown += ["the end of its log:", *(f"  | {line}" for line in self.log.splitlines())]
         if self.hint:
@@ -86,6 +84,17 @@ class Failure:
         if self.request_id:
             shown.append(f"request id: {self.request_id}")
         return [clean(line) for line in shown]
+
+
+def _rows(error: Mapping[str, Any]) -> list[str]:
+    """Return the lines of one error: where, what was found and what is allowed, or its words where it has none."""
+    where = error.get("field", "?")
+    if "path" in error:
+        where = ": ".join(str(error[name]) for name in ("file", "path") if name in error)
+    if "allowed" not in error and "detail" in error:
+        return [f"  {where}: {error['detail']}"]
+    found = json.dumps(error.get("found"), default=str, ensure_ascii=False)
+    return [f"  {where}: found {found}", f"    allowed: {error.get('allowed', '?')}"]
 
 
 _LISTED = frozenset({"invalid-request", "invalid-definition"})

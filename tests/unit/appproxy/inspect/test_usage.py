@@ -185,8 +185,40 @@ def test_the_messages_api_tells_the_prompt_first_and_the_completion_last() -> No
     end = event(type="message_delta", delta={"stop_reason": "end_turn"}, usage={"output_tokens": 1500})
     short, long = begin + event(x="y") + end, begin + event(text="x" * 3 * TAIL_BYTES) + end
     assert read("events", short).tokens == read("events", long, 100, 9000, 20_000).tokens == (25, 1500, None)
-    cut = begin + event(text="x" * 3 * TAIL_BYTES)
-    assert read("events", cut).tokens == (None, None, None)
+
+
+def delta(text: str) -> bytes:
+    """An event of the Messages API as its servers send it, the type as the event's, too."""
+    content = {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": text}}
+    return b"event: content_block_delta\n" + event(**content)
+
+
+@pytest.mark.parametrize("line_end", [b"\n", b"\r\n"])
+@pytest.mark.parametrize("named", [False, True])
+def test_of_a_cut_stream_of_the_messages_api_what_was_sent_is_counted(line_end: bytes, *, named: bool) -> None:
+    start = event(type="message_start", message={"id": "m", "usage": {"input_tokens": 25, "output_tokens": 1}})
+    opening = (b"event: message_start\n" if named else b"") + start + event(type="content_block_start", index=0)
+
+    def completion(*texts: str) -> int:
+        content = (opening + b"".join(map(delta, texts))).replace(b"\n", line_end)
+        seen = {read("events", content, *cuts).tokens for cuts in ((), (30, 500, 20_000))}
+        ((prompt, found, total),) = seen
+        assert (prompt, total) == (25, None)
+        assert found is not None
+        return found
+
+    assert completion() == 1, "as it was told"
+    assert completion(*["word "] * 40) in range(40, 80)
+    assert completion(*["word "] * 1000) in range(1000, 2000), "longer than what is kept of it"
+    assert completion("x" * 4000) in range(950, 1050), "many tokens in an event"
+    assert completion("x" * 4 * TAIL_BYTES) in range(TAIL_BYTES - 50, TAIL_BYTES + 50)
+    assert completion('"usage": {"output_tokens": 9} "message_start"') < 40
+
+
+def test_generated_text_is_no_first_event_of_the_messages_api() -> None:
+    said = event(choices=[{"delta": {"content": '"message_start"'}}], usage={"prompt_tokens": 4})
+    assert read("events", said + event(x="y")).tokens == (4, None, None)
+    assert read("events", said * 9).tokens == (4, None, None)
 
 
 def test_what_the_messages_api_read_from_its_cache_is_of_the_prompt() -> None:

@@ -22,6 +22,7 @@ from headrace.common.runtime.tls import ServerCertificate, TlsFileError
 from headrace.common.web.connections import Connections, within_descriptors
 from headrace.common.web.problems import REQUEST_ID, as_problem, problem_response
 from headrace.common.web.proxied import BACKLOG, Network, ProxiedConnections, Tls
+from headrace.common.web.request_handler import MAX_FIELD_BYTES, MAX_LINE_BYTES, RequestHandler
 
 log = structlog.get_logger()
 Check = Callable[[], str | None]
@@ -52,8 +53,6 @@ class Readiness:
 
 READINESS = web.AppKey("readiness", Readiness)
 _REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{1,64}$")
-_MAX_LINE_BYTES = 128 * 1024
-"""Longest request line: paths of 4096 bytes are allowed, and percent-encoding triples each."""
 _SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-store",
@@ -157,15 +156,8 @@ class WebServer:
         self._balancers = balancers
         self._certificate = certificate
         logging.getLogger("aiohttp.server").addFilter(_log_without_content)
-        self._runner = web.AppRunner(
-            app,
-            access_log=None,
-            handler_cancellation=True,
-            shutdown_timeout=drain_s,
-            max_line_size=_MAX_LINE_BYTES,
-            keepalive_timeout=idle_s,
-            auto_decompress=False,  # a compressed body of a few KiB must not expand to GiB
-        )
+        self._runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=drain_s)
+        self._idle_s = idle_s
         self._connections = app[CONNECTIONS]
         self._readiness = app[READINESS]
         self._connections.head_s = head_s
@@ -187,7 +179,16 @@ class WebServer:
 
     def _new_protocol(self, caller: str | None = None) -> asyncio.Protocol:
         assert self._runner.server is not None  # noqa: S101 - it is there after setup
-        return self._connections.guarded(self._runner.server(), caller)
+        handler = RequestHandler(
+            self._runner.server,
+            loop=asyncio.get_running_loop(),
+            access_log=None,  # type: ignore[arg-type]  # as AppRunner has it: none
+            max_line_size=MAX_LINE_BYTES,
+            max_field_size=MAX_FIELD_BYTES,
+            keepalive_timeout=self._idle_s,
+            auto_decompress=False,  # a compressed body of a few KiB must not expand to GiB
+        )
+        return self._connections.guarded(handler, caller)
 
     def stop(self) -> None:
         """Stop accepting, and end run()."""

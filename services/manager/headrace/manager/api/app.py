@@ -10,7 +10,7 @@ from typing import Any
 from aiohttp import web
 
 from headrace.common.contracts.http.installation import Version
-from headrace.common.contracts.problems import Forbidden, InvalidRequest
+from headrace.common.contracts.problems import Forbidden, Problem
 from headrace.common.contracts.readiness import ReadinessCheck
 from headrace.common.web.app import Check, make_app
 from headrace.manager.api import (
@@ -189,7 +189,7 @@ def _handler(endpoint: Endpoint, use: UseCases) -> Callable[[web.Request], Await
     async def handle(request: web.Request) -> web.StreamResponse:
         try:
             return await answer(request)
-        except InvalidRequest as problem:
+        except Problem as problem:
             point(problem, request.get(BODY), endpoint.body)
             raise
 

@@ -51,12 +51,18 @@ class ProblemError(BaseModel):
     """Name of the field, or of the parameter or header."""
     pointer: str | None = None
     """JSON pointer to it in the request's body, as a URI fragment: `#/slots/cpu`."""
+    file: str | None = None
+    """Definition file, where several are wrong."""
     path: str | None = None
     """Place in a definition file."""
     line: int | None = None
     column: int | None = None
     found: Any = None
     allowed: Any = None
+    type: str | None = None
+    """Type of this problem, where it is another than the refusal's."""
+    detail: str | None = None
+    """Its words then."""
 
 
 class ProblemDocument(BaseModel):

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from pydantic import BaseModel
 
-from headrace.common.contracts.problems import InvalidRequest
+from headrace.common.contracts.problems import Problem
 from headrace.common.contracts.revision import RevisionSpec
 
 _WHOLE: Final = "(body)"
@@ -22,7 +22,7 @@ _INDEX: Final = re.compile(r"\[(\d+)\]")
 _FIRST: Final = re.compile(r"[^.\[]+")
 
 
-def point(problem: InvalidRequest, body: bytes | None, model: type[BaseModel] | None) -> None:
+def point(problem: Problem, body: bytes | None, model: type[BaseModel] | None) -> None:
     """Add `pointer` to the errors that are fields of the body; those of the query and of headers have none.
 
     It is a URI fragment, as RFC 9457 has them: `#/slots/cuda.shares`.

@@ -29,6 +29,7 @@ from headrace.common.contracts.problems import (
     Unavailable,
     UnsupportedMediaType,
 )
+from headrace.common.web.request_handler import MAX_FIELD_BYTES
 from headrace.manager.api.presented import presented
 from headrace.manager.domain.access import Actor
 from headrace.manager.domain.console import READING
@@ -38,8 +39,8 @@ from headrace.manager.usecases.facade import UseCases
 M = TypeVar("M", bound=BaseModel)
 MAX_REVISION = 2_147_483_647
 JSON = "application/json"
-MAX_HEADER_CHARS = 8190
-"""Longest header field that the server takes (aiohttp)."""
+MAX_HEADER_CHARS = MAX_FIELD_BYTES
+"""Longest value of a header field that the server takes."""
 _BEFORE_ALL = UUID(int=0)
 
 Reference: TypeAlias = page.Reference

@@ -1,6 +1,6 @@
 """Drafts of services: what a request to create or update one comes to, and what is wrong with it.
 
-Creation, update and dry run share them: the first two raise the first problem, a dry run gathers all (`findings.py`).
+Creation, update and dry run share them: the first two end at the first problem, a dry run gathers all (`findings.py`).
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from headrace.manager.domain.access import Actor
 from headrace.manager.domain.object_limits import ObjectLimits
 from headrace.manager.domain.own_ports import OwnPorts
 from headrace.manager.domain.quota import Need
-from headrace.manager.domain.records.projects import Project
+from headrace.manager.domain.records.projects import Project, group_of
 from headrace.manager.domain.records.revisions import Revision
 from headrace.manager.domain.records.services import ServiceFacts
 from headrace.manager.domain.variants.resolved_spec import Resolution, ResolvedSpec
-from headrace.manager.store import projects, revisions
+from headrace.manager.store import projects, revisions, services, traffic
 from headrace.manager.usecases.context import check_group, project_for, project_or_only
 from headrace.manager.usecases.findings import Findings
 from headrace.manager.usecases.ports import OwnPortQuestions
@@ -59,6 +59,18 @@ class SameRevision:
     note: Reason
 
 
+@dataclass(frozen=True)
+class JudgedCreation:
+    """What a creation would come to, with all of its problems. Nothing of it was made."""
+
+    project: Project
+    group: str
+    resolution: Resolution | None
+    """None: it cannot be resolved."""
+    needs: list[Need]
+    findings: Findings
+
+
 class Drafts:
     """Drafts of services. Nothing of them is written; resolving pins the model folder unless findings are gathered."""
 
@@ -86,6 +98,29 @@ class Drafts:
             found = await find_parts(con, project, new, findings)
         await self.ask_app_proxies(new.endpoint_port, findings)
         return project, await self._resolver.judge(RevisionSpec.of(new), new.name, found, findings)
+
+    async def judge_creation(self, actor: Actor, new: CreateService) -> JudgedCreation:
+        """Return what a creation would come to, and all that is wrong with it; changes nothing.
+
+        Raises NotFound and Forbidden of the project, Unavailable when a part that is needed does not answer.
+        """
+        findings = Findings(gather=True)
+        project, resolution = await self.creation(actor, new, findings)
+        group = group_of(new.resource_group, project)
+        async with self._pool.acquire() as con, con.transaction(readonly=True):
+            spec = resolution.spec if resolution else None
+            needs = await self.check_room(con, project, group, new.replicas, spec, findings)
+            asked = [new.name, *new.models]
+            if await traffic.service_has(con, new.name):
+                findings.add(services.name_taken(new.name), "name")
+                asked.remove(new.name)  # it is found by its name, which is no second problem
+            for name in await traffic.names_taken(con, project.id, asked):
+                is_model = name in new.models
+                problem = traffic.model_taken(name) if is_model else services.found_as_model(name)
+                findings.add(problem, "models" if is_model else "name")
+            if new.endpoint_port and await services.has_port(con, new.endpoint_port):
+                findings.add(services.port_taken(new.endpoint_port), "endpoint_port")
+        return JudgedCreation(project, group, resolution, needs, findings)
 
     async def asked(
         self, con: Connection, actor: Actor, facts: ServiceFacts, change: UpdateService, findings: Findings

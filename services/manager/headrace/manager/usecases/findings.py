@@ -1,6 +1,7 @@
 """Findings: problems of one request, of which the first is raised, or all are gathered.
 
-A request that changes something ends at its first problem; a dry run says all of them. Both run the same checks.
+A request that changes something ends at its first problem; a dry run gathers all of them. Both run the same checks. A creation
+that ended so is judged once more as a dry run, and its refusal tells all.
 """
 
 from __future__ import annotations
@@ -8,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any, Final
 
+from headrace.common.contracts.http.resolutions import ResolutionProblem
 from headrace.common.contracts.problems import (
     Conflict,
     InsufficientStorage,
@@ -17,10 +20,14 @@ from headrace.common.contracts.problems import (
     NotFound,
     Problem,
     QuotaExceeded,
+    at_most,
 )
+from headrace.manager.views.resolutions import problem_views
 
-_OF_THE_REQUEST = (InvalidRequest, InvalidDefinition, NotFound, Conflict, QuotaExceeded, InsufficientStorage)
+OF_THE_REQUEST = (InvalidRequest, InvalidDefinition, NotFound, Conflict, QuotaExceeded, InsufficientStorage)
 """What is wrong with a request; others (no permission, a part that is away) end a dry run too."""
+_IN_DETAIL: Final = 3
+"""Problems in the detail of a refusal; `errors` has the others."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +61,31 @@ class Findings:
         """Note what is raised inside, if problems are gathered; what comes after it inside is left out."""
         try:
             yield
-        except _OF_THE_REQUEST as problem:
+        except OF_THE_REQUEST as problem:
             if not self._gather:
                 raise
             self.found.append(Finding(problem, field))
+
+
+def complete(problem: Problem, findings: Findings) -> None:
+    """Add the other problems of its request to a refusal's `errors` and detail. Its type and status stay: it is the first."""
+    views: dict[tuple[str, str], ResolutionProblem] = {}
+    for finding in (Finding(problem), *findings.found):
+        for view in problem_views(finding.problem, finding.field):
+            known = views.get((view.type, view.detail))
+            if known is None or not known.field:  # the second one may know the field
+                views[view.type, view.detail] = view
+    if len(views) <= max(1, len(problem.extra.get("errors", ()))):
+        return
+    problem.extra["errors"] = at_most([_row(view, problem) for view in views.values()])
+    details = [view.detail for view in views.values()]
+    more = len(details) - _IN_DETAIL
+    problem.detail = "; ".join(details[:_IN_DETAIL]) + (f" (and {more} more)" if more > 0 else "")
+
+
+def _row(view: ResolutionProblem, problem: Problem) -> dict[str, Any]:
+    """Return an error row. Those of another type than the refusal's say theirs, and their words."""
+    row = view.model_dump(exclude={"status"}, exclude_none=True)
+    if view.type == problem.type and "found" in row:
+        del row["type"], row["detail"]
+    return {name: value for name, value in row.items() if value != ""}

@@ -21,7 +21,6 @@ from headrace.common.runtime.clock import Clock
 from headrace.manager.domain import quota
 from headrace.manager.domain.access import Actor
 from headrace.manager.domain.entity_tags import tag_of_service
-from headrace.manager.domain.records.projects import group_of
 from headrace.manager.domain.records.services import ServiceFacts
 from headrace.manager.domain.replicas_fit import replicas_fit
 from headrace.manager.domain.variants.resolved_spec import Resolution, ResolvedSpec
@@ -58,23 +57,13 @@ class Resolutions:
         return await self._change(actor, asked.service, asked.update)
 
     async def _creation(self, actor: Actor, new: CreateService) -> ResolutionView:
-        findings = Findings(gather=True)
-        project, resolution = await self._drafts.creation(actor, new, findings)
+        judged = await self._drafts.judge_creation(actor, new)
+        project, group, resolution = judged.project, judged.group, judged.resolution
         spec = resolution.spec if resolution else None
-        group = group_of(new.resource_group, project)
         async with self._pool.acquire() as con, con.transaction(readonly=True):
-            needs = await self._drafts.check_room(con, project, group, new.replicas, spec, findings)
-            if await traffic.service_has(con, new.name):
-                findings.add(services.name_taken(new.name), "name")
-            for name in await traffic.names_taken(con, project.id, [new.name, *new.models]):
-                is_model = name in new.models
-                problem = traffic.model_taken(name) if is_model else services.found_as_model(name)
-                findings.add(problem, "models" if is_model else "name")
-            if new.endpoint_port and await services.has_port(con, new.endpoint_port):
-                findings.add(services.port_taken(new.endpoint_port))
             names = await folders.names(con, [mount.folder_id for mount in spec.mounts], project.id) if spec else {}
             note = await self._services.slots_note(con, spec.slots) if spec else None
-        problems = _views(findings)
+        problems = _views(judged.findings)
         may_use = not any(problem.field == "resource_group" for problem in problems)
         return ResolutionView(
             service=new.name,
@@ -83,7 +72,7 @@ class Resolutions:
             revision=1 if resolution else None,
             effective=effective_view(resolution.spec, names, resolution.metadata) if resolution else None,
             origins=dict(resolution.origins) if resolution else {},
-            quota=tuple(map(quota_view, needs)),
+            quota=tuple(map(quota_view, judged.needs)),
             fit=await self._fit(spec if may_use else None, group, new.replicas),
             problems=problems,
             note=note,

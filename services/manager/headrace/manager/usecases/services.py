@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 
 from headrace.common.contracts.http.services import CreateService, NameAvailability, ServiceDetail
 from headrace.common.contracts.ids import FolderId
-from headrace.common.contracts.problems import NotFound
+from headrace.common.contracts.problems import NotFound, Problem
 from headrace.common.contracts.reasons import Reason
 from headrace.common.contracts.reasons.service import NameReason
 from headrace.common.db.pool import Connection, Pool
@@ -20,7 +21,7 @@ from headrace.manager.domain.records.services import NewService, ServiceFacts
 from headrace.manager.store import agents, ends, folders, imports, projects, rollouts, services, traffic
 from headrace.manager.usecases.context import no_group, service_for
 from headrace.manager.usecases.drafts import Drafts
-from headrace.manager.usecases.findings import Findings
+from headrace.manager.usecases.findings import OF_THE_REQUEST, Findings, complete
 from headrace.manager.usecases.idempotency import keep
 from headrace.manager.usecases.ports import AppProxies, Pokes
 from headrace.manager.usecases.reachability import reachability
@@ -61,8 +62,17 @@ class Services:
     async def create(self, actor: Actor, new: CreateService) -> ServiceDetail:
         """Create a service and its first revision.
 
-        Raises NotFound, Forbidden, NameTaken, InvalidDefinition, InvalidRequest, QuotaExceeded; then nothing has changed.
+        Raises NotFound, Forbidden, NameTaken, InvalidDefinition, InvalidRequest, QuotaExceeded, with all that is wrong in
+        `errors`; then nothing has changed.
         """
+        try:
+            return await self._create(actor, new)
+        except OF_THE_REQUEST as problem:
+            with suppress(Problem):  # it ends a dry run, too, and is raised below
+                complete(problem, (await self._drafts.judge_creation(actor, new)).findings)
+            raise
+
+    async def _create(self, actor: Actor, new: CreateService) -> ServiceDetail:
         project, resolution = await self._drafts.creation(actor, new, Findings())
         assert resolution is not None  # noqa: S101 - what is wrong was raised
         made = new_service(new, project, resolution)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from uuid import UUID
 
 from headrace.common.contracts.http.validations import StartValidation, ValidationView
 from headrace.common.contracts.ids import SessionId, new_uuid
-from headrace.common.contracts.problems import NotFound
+from headrace.common.contracts.problems import NotFound, Problem
 from headrace.common.contracts.reasons import Reason
 from headrace.common.contracts.reasons.session import SessionReason
 from headrace.common.contracts.revision import RevisionSpec
@@ -18,11 +19,13 @@ from headrace.manager.domain.audit_states import ValidationState, spec_state
 from headrace.manager.domain.lifecycle import states
 from headrace.manager.domain.object_limits import ObjectLimits
 from headrace.manager.domain.records.events import Scope
-from headrace.manager.domain.records.projects import group_of
+from headrace.manager.domain.records.projects import Project, group_of
 from headrace.manager.domain.records.validations import TrialRun
+from headrace.manager.domain.variants.resolved_spec import ResolvedSpec
 from headrace.manager.store import projects, sessions, validations
 from headrace.manager.usecases.context import as_id, authorise, check_group, project_or_only, record_of
-from headrace.manager.usecases.findings import Findings
+from headrace.manager.usecases.drafts import quota_needs
+from headrace.manager.usecases.findings import OF_THE_REQUEST, Findings, complete
 from headrace.manager.usecases.idempotency import keep
 from headrace.manager.usecases.ports import Pokes
 from headrace.manager.usecases.resolution import Resolver
@@ -51,28 +54,59 @@ class Validations:
         self._limits = limits
 
     async def start(self, actor: Actor, new: StartValidation) -> ValidationView:
-        """Start a trial run. Raises NotFound, Forbidden, InvalidDefinition, InvalidRequest, QuotaExceeded."""
+        """Start a trial run.
+
+        Raises NotFound, Forbidden, InvalidDefinition, InvalidRequest, QuotaExceeded, with all that is wrong in `errors`.
+        """
+        try:
+            return await self._start(actor, new)
+        except OF_THE_REQUEST as problem:
+            with suppress(Problem):  # it ends a dry run, too, and is raised below
+                complete(problem, await self._judge(actor, new))
+            raise
+
+    async def _judge(self, actor: Actor, new: StartValidation) -> Findings:
+        """Return all that is wrong with a trial run; changes nothing."""
+        findings = Findings(gather=True)
+        project, resolved = await self._resolved(actor, new, findings)
+        async with self._pool.acquire() as con, con.transaction(readonly=True):
+            await self._check_room(con, project, group_of(new.resource_group, project), resolved, findings)
+        return findings
+
+    async def _resolved(
+        self, actor: Actor, new: StartValidation, findings: Findings
+    ) -> tuple[Project, ResolvedSpec | None]:
         async with self._pool.acquire() as con:
             project = await project_or_only(con, actor, new.project, "member")
-            found = await find_parts(con, project, new, Findings())
+            found = await find_parts(con, project, new, findings)
+        resolution = await self._resolver.judge(RevisionSpec.of(new), _NAME, found, findings)
+        return project, resolution.spec if resolution else None
+
+    async def _check_room(
+        self, con: Connection, project: Project, group: str, resolved: ResolvedSpec | None, findings: Findings
+    ) -> None:
+        """Find a wrong resource group, too many trial runs, and QuotaExceeded."""
+        with findings.noted():
+            await check_group(con, project, group)
+        there = await validations.living(con, project.id)
+        most, whose = self._limits.validations_per_project, f"project {project.name}"
+        with findings.noted():
+            object_limits.check(whose, "validations that have not ended", there, most)
+        if resolved is not None:
+            await quota_needs(con, project, quota.started(resolved.slots), findings)
+
+    async def _start(self, actor: Actor, new: StartValidation) -> ValidationView:
+        project, resolved = await self._resolved(actor, new, Findings())
+        assert resolved is not None  # noqa: S101 - what is wrong was raised
         spec = RevisionSpec.of(new)
-        resolved = (await self._resolver.resolve(spec, _NAME, found)).spec
         session_id = SessionId(new_uuid())
         async with transaction(self._pool) as con:
             locked = await projects.lock(con, project.id)
             if locked is None:
                 raise NotFound(f"there is no project {project.name}")
             group = group_of(new.resource_group, locked)
-            await check_group(con, locked, group)
-            there = await validations.living(con, project.id)
-            object_limits.check(
-                f"project {project.name}",
-                "validations that have not ended",
-                there,
-                self._limits.validations_per_project,
-            )
             await hold_parts(con, project.id, resolved)
-            quota.check(project.name, locked.quota, await projects.used(con, project.id), quota.started(resolved.slots))
+            await self._check_room(con, locked, group, resolved, Findings())
             await sessions.create(
                 con,
                 session_id=session_id,

@@ -19,6 +19,16 @@ TAIL_BYTES: Final = 16_384
 """Bytes searched at a response's end, and at a JSON response's beginning."""
 _FIRST_EVENT_BYTES: Final = 2048
 """Bytes kept of a stream's beginning: its first event has the prompt's tokens, in the Messages API."""
+_MESSAGE_START: Final = re.compile(
+    rb'(?:event: ?message_start\r?\n)?data: ?\{(?:[^\r\n]*[^\r\n\\])?"message_start"[^\r\n]*(?:\r?\n\r?\n)?'
+)
+"""First event of a stream of the Messages API. In generated text the quotes would be escaped."""
+_OPENING_EVENTS: Final = 2
+"""Events of such a stream that have no text: message_start, content_block_start."""
+_EVENT_BYTES: Final = 140
+"""Bytes of its events beside the text: rather too many, since each event counts as a token at least."""
+_BYTES_PER_TOKEN: Final = 4
+"""As in estimates (ratelimit/policy.py)."""
 _MAX_TOKENS: Final = 10**9
 _MAX_AUDIO_S: Final = 10**6
 _MAX_OBJECT: Final = 8192
@@ -56,7 +66,19 @@ class UsageReader:
     The token counts depend on the bytes alone; times are those of the chunks in which events ended.
     """
 
-    __slots__ = ("_carry", "_head", "_kept", "_kind", "_size", "_tail", "_tokens", "events", "first_s", "last_s")
+    __slots__ = (
+        "_carry",
+        "_head",
+        "_kept",
+        "_kind",
+        "_size",
+        "_tail",
+        "_tokens",
+        "_whole_size",
+        "events",
+        "first_s",
+        "last_s",
+    )
 
     def __init__(self, kind: UsageFormat) -> None:
         self._kind = kind
@@ -66,6 +88,8 @@ class UsageReader:
         self._kept: list[bytes] = []
         """Bytes after the tail."""
         self._size = 0
+        self._whole_size = 0
+        """Bytes before those of `_kept`."""
         self._carry = b""
         """Beginning of an event's end, if a chunk ended inside one."""
         self._tokens: Tokens | None = None
@@ -115,6 +139,7 @@ class UsageReader:
     def _shorten(self) -> None:
         self._tail = (self._tail + b"".join(self._kept))[-TAIL_BYTES:]
         self._kept.clear()
+        self._whole_size += self._size
         self._size = 0
         self._tokens = None
 
@@ -127,10 +152,28 @@ class UsageReader:
             found = tokens_in(self._tail)
             if self._kind == "json":
                 found = tokens_in(self._head) if found == NOTHING else found
+            elif (begin := _MESSAGE_START.match(self._head)) is not None:
+                found = self._tokens_of_messages(begin[0])
             elif found[0] is None and found[1] is not None:
                 found = tokens_in(self._head)[0], found[1], found[2]
             self._tokens = found
         return self._tokens
+
+    def _tokens_of_messages(self, begin: bytes) -> Tokens:
+        """Return the tokens of a stream of the Messages API, of which `begin` is the first event, with those of the prompt.
+
+        Those of the completion are told by one of its last events. Of a stream that was cut before, they are counted by what
+        was sent: a token an event, or four bytes of text, whichever is more.
+        """
+        prompt, told, _ = tokens_in(begin)
+        rest = self._tail.removeprefix(begin)
+        later = tokens_in(rest)
+        prompt = prompt if later[0] is None else later[0]
+        if later[1] is not None or prompt is None:
+            return prompt, later[1], later[2]
+        text_bytes = self._whole_size - len(begin) - _EVENT_BYTES * max(0, self.events - 1)
+        sent = max(told or 0, self.events - _OPENING_EVENTS, text_bytes // _BYTES_PER_TOKEN)
+        return prompt, min(sent, _MAX_TOKENS - 1), None
 
     @property
     def audio_ms(self) -> int:
