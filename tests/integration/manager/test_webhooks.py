@@ -345,3 +345,13 @@ async def test_what_is_wrong_is_named(there: There, change: dict[str, Any], fiel
     refused = await admin.call("POST", HOOKS, body, expect=400)
     assert [error["field"] for error in refused["errors"]] == [field_]
     assert "short" not in refused["errors"][0]["found"]
+
+
+async def test_a_webhook_is_refused_with_all_that_is_wrong(there: There) -> None:
+    body = {"name": "hook", "url": "https://user:hunter2@example.com/", "secret": "absent"}
+    refused = await there.api.admin.call("POST", HOOKS, body, expect=400)
+    assert [(error["field"], error["pointer"]) for error in refused["errors"]] == [
+        ("url", "#/url"),
+        ("secret", "#/secret"),
+    ]
+    assert "hunter2" not in str(refused)

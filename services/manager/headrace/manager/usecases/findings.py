@@ -66,6 +66,13 @@ class Findings:
                 raise
             self.found.append(Finding(problem, field))
 
+    def refuse(self) -> None:
+        """Raise the first problem, with all others in its `errors`, if there are any."""
+        if self.found:
+            first = self.found[0].problem
+            complete(first, self)
+            raise first
+
 
 def complete(problem: Problem, findings: Findings) -> None:
     """Add the other problems of its request to a refusal's `errors` and detail. Its type and status stay: it is the first."""

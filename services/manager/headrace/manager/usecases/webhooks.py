@@ -23,6 +23,7 @@ from headrace.manager.domain.webhooks import MIN_KEY_BYTES, key_of
 from headrace.manager.secret_keys import SecretKeys
 from headrace.manager.store import projects, secrets, webhooks
 from headrace.manager.usecases.context import check_match, make_page, project_for, record_of
+from headrace.manager.usecases.findings import Findings
 from headrace.manager.usecases.idempotency import keep
 from headrace.manager.usecases.ports import Pokes
 from headrace.manager.views.webhooks import webhook_view
@@ -42,13 +43,21 @@ class Webhooks:
         self._limits = limits
 
     async def create(self, actor: Actor, reference: str, new: CreateWebhook) -> WebhookView:
-        """Create a webhook. Raises NotFound, Forbidden, InvalidRequest, NameTaken, Conflict when there are too many."""
-        self._check_url(new.url)
+        """Create a webhook.
+
+        Raises NotFound, Forbidden, NameTaken; InvalidRequest, Conflict when there are too many, with all that is wrong.
+        """
+        findings = Findings(gather=True)
+        with findings.noted():
+            self._check_url(new.url)
         async with transaction(self._pool) as con:
             project = await _locked(con, actor, reference)
             there = await webhooks.count(con, project.id)
-            object_limits.check(f"project {project.name}", "webhooks", there, self._limits.webhooks_per_project)
-            secret_id = await self._secret(con, project, new.secret)
+            with findings.noted():
+                object_limits.check(f"project {project.name}", "webhooks", there, self._limits.webhooks_per_project)
+            with findings.noted():
+                secret_id = await self._secret(con, project, new.secret)
+            findings.refuse()
             webhook_id = WebhookId(new_uuid())
             await webhooks.insert(
                 con,
