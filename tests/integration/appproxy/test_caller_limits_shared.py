@@ -117,7 +117,7 @@ async def test_a_projects_token_has_one_budget_at_all_services_and_proxies(two: 
         assert says(refused)["reason"] == "token-budget"
         assert (
             refused.json()["detail"]
-            == "this caller has used its tokens of the day (UTC) over all services of its project"
+            == "this caller has too few tokens of the day (UTC) left over all services of its project"
         )
         assert 0 < int(refused.headers["retry-after"]) <= 86_400
         assert (await used(two[1], "free", max_tokens=200)).status_code == 200

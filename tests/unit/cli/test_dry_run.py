@@ -66,7 +66,19 @@ def test_a_dry_run_of_an_update_tells_what_rolls_out_from_what_takes_hold_at_onc
     changes = {
         "effect": "rollout",
         "revision": 3,
-        "rolls_out": [{"field": "environ.A", "before": None, "after": "b"}],
+        "rolls_out": [
+            {"field": "environ.A", "before": None, "after": "b"},
+            {
+                "field": "secrets[0]",
+                "before": {"use": "registry", "secret_id": uid(3), "name": "hub", "version": 1},
+                "after": {"use": "variable", "variable": "TOKEN", "secret_id": uid(3), "name": "hub", "version": 2},
+            },
+            {
+                "field": "mounts[1]",
+                "before": None,
+                "after": {"folder_id": uid(4), "folder": "corpus", "target": "/data", "read_only": True},
+            },
+        ],
         "live": [{"field": "tags", "before": [], "after": ["x"]}],
     }
     there.on("POST", "/v1/resolutions", RESOLUTION | changes)
@@ -74,7 +86,10 @@ def test_a_dry_run_of_an_update_tells_what_rolls_out_from_what_takes_hold_at_onc
     assert ran.code == 0, ran.err
     assert there.bodies == [{"service": "echo", "update": {"tags": ["x"], "message": ""}}]
     assert "would roll out revision 3, without downtime" in ran.out
-    assert row(ran.out, "environ.A  -") == "environ.A - b"
+    assert "environ.A - b" in [" ".join(line.split()) for line in ran.out.splitlines()]
+    login, variable = "login at the image's registry from hub version 1", "TOKEN from hub version 2"
+    assert row(ran.out, "secrets[0]") == f"secrets[0] {login} {variable}", "as in the table of effective values"
+    assert row(ran.out, "mounts[1]") == "mounts[1] - corpus at /data, read only"
     assert row(ran.out, "tags") == 'tags [] ["x"]'
 
 

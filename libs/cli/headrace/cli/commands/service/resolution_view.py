@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from headrace.cli.commands.service.spec_view import VALUES, effective_values
+from headrace.cli.commands.service.spec_view import VALUES, effective_values, mount_words, secret_words
 from headrace.cli.errors import ExitCode
 from headrace.cli.output import Columns
 from headrace.cli.session import Session
@@ -20,6 +20,8 @@ from headrace.common.contracts.http.resolutions import (
     ResolutionView,
     ValueChange,
 )
+from headrace.common.contracts.http.revisions import EffectiveMount
+from headrace.common.contracts.secret import PinnedSecret
 from headrace.common.contracts.slots import SIZES
 from headrace.common.text.counting import count
 
@@ -40,8 +42,8 @@ _QUOTA: Columns[QuotaNeed] = (
 )
 _CHANGES: Columns[ValueChange] = (
     ("CHANGES", lambda c: c.field),
-    ("FROM", lambda c: _json(c.before)),
-    ("TO", lambda c: _json(c.after)),
+    ("FROM", lambda c: _value(c.field, c.before)),
+    ("TO", lambda c: _value(c.field, c.after)),
 )
 _EFFECTS = {
     "create": "would be created, with this as revision 1",
@@ -117,5 +119,12 @@ def _amount(need: QuotaNeed, amount: Decimal) -> str:
     return f"{amount.normalize():f}"
 
 
-def _json(value: object) -> str:
-    return "-" if value is None else value if isinstance(value, str) else json.dumps(value, default=str)
+def _value(field: str, value: object) -> str:
+    """Format a value as the table of effective values does."""
+    if value is None:
+        return "-"
+    if field.startswith("secrets["):
+        return secret_words(PinnedSecret.model_validate(value))
+    if field.startswith("mounts["):
+        return mount_words(EffectiveMount.model_validate(value))
+    return value if isinstance(value, str) else json.dumps(value, default=str)

@@ -71,8 +71,8 @@ def effective_values(spec: EffectiveSpec, origins: Mapping[str, Origin]) -> list
         (f"slots.{name}", slots({name: amount}).partition("=")[2]) for name, amount in sorted(spec.slots.items())
     ]
     values += [(f"environ.{name}", value) for name, value in sorted(spec.environ.items())]
-    values += [(f"secrets[{index}]", _secret(pin)) for index, pin in enumerate(spec.secrets)]
-    values += [(f"mounts[{index}]", _mount(mount)) for index, mount in enumerate(spec.mounts)]
+    values += [(f"secrets[{index}]", secret_words(pin)) for index, pin in enumerate(spec.secrets)]
+    values += [(f"mounts[{index}]", mount_words(mount)) for index, mount in enumerate(spec.mounts)]
     values.append(("pre_start_actions", ", ".join(map(_action, spec.pre_start_actions)) or "none"))
     return [EffectiveValue(path, value, origins.get(path)) for path, value in values]
 
@@ -131,9 +131,9 @@ def spec_facts(spec: EffectiveSpec) -> Facts:
         ("command", shlex.join(spec.command) if spec.command else "the image's own"),
         ("port", f"{spec.port} in the container"),
         ("health check", health_check_words(spec.health_check)),
-        *_each("mount", map(_mount, spec.mounts)),
+        *_each("mount", map(mount_words, spec.mounts)),
         *_each("variable", (f"{name}={value}" for name, value in sorted(spec.environ.items()))),
-        *(("secret", _secret(pin)) for pin in spec.secrets),
+        *(("secret", secret_words(pin)) for pin in spec.secrets),
         *_each("pre-start action", map(_action, spec.pre_start_actions)),
     ]
 
@@ -153,12 +153,14 @@ def _each(name: str, values: Iterator[str]) -> Facts:
     return [(name, value) for value in values] or [(name, "none")]
 
 
-def _mount(mount: EffectiveMount) -> str:
+def mount_words(mount: EffectiveMount) -> str:
+    """Return a mount in words."""
     content = f", content {mount.snapshot_id[:12]}" if mount.snapshot_id is not None else ""
     return f"{mount.host_path or mount.folder or mount.folder_id} at {mount.target}, {'read only' if mount.read_only else 'read and write'}{content}"
 
 
-def _secret(pin: PinnedSecret) -> str:
+def secret_words(pin: PinnedSecret) -> str:
+    """Return what a secret is used for, which it is, and its version."""
     what = {
         "variable": pin.variable,
         "registry": "login at the image's registry",

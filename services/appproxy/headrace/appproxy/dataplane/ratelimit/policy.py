@@ -39,8 +39,8 @@ _JUDGED: Final[dict[LimiterMode, bytes]] = {
 _TEXTS: Final[dict[Code, str]] = {
     ProxyReason.REQUEST_RATE: "this caller sends more requests a second than it may",
     ProxyReason.CALLER_IN_FLIGHT: "this caller has as many requests open as it may",
-    ProxyReason.TOKEN_RATE: "this caller has used its tokens of the minute",
-    ProxyReason.TOKEN_BUDGET: "this caller has used its tokens of the day (UTC)",
+    ProxyReason.TOKEN_RATE: "this caller has too few tokens of the minute left",
+    ProxyReason.TOKEN_BUDGET: "this caller has too few tokens of the day (UTC) left",
 }
 
 
