@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Iterator
 from ipaddress import ip_address
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 _CONNECTS = socket.socket.connect
+_SYNCS = os.fsync
 
 
 def _is_of_this_machine(family: int, address: Any) -> bool:
@@ -38,6 +40,18 @@ def _no_network() -> Iterator[None]:
     socket.socket.connect = _connect  # type: ignore[method-assign, assignment]
     yield
     socket.socket.connect = _CONNECTS  # type: ignore[method-assign]
+
+
+def _fsync(fd: int) -> None:
+    os.fstat(fd)  # an error, as from fsync, where it is not open
+
+
+@pytest.fixture(autouse=True)
+def _no_waits_for_disks() -> Iterator[None]:
+    """Sync no file: no machine loses its power here, and ten thousand waits for a disk that others use are minutes."""
+    os.fsync = _fsync  # type: ignore[assignment]
+    yield
+    os.fsync = _SYNCS
 
 
 @pytest.fixture
