@@ -106,7 +106,7 @@ async def test_hours_say_what_their_windows_said_and_end_after_a_week(api: Manag
         at = last - timedelta(seconds=10 * number)
         await api.use.metric_history.store(window(chat, at=at, succeeded=number, latencies={number: 5}))
     await api.pool.execute("update metric_windows set at = at - interval '3 hours'")
-    since = {"from": str(last - 4 * HOUR), "to": str(last - 2 * HOUR), "step_s": 60}
+    since: dict[str, Any] = {"from": str(last - 4 * HOUR), "to": str(last - 2 * HOUR), "step_s": 60}
     before = [await values(api.admin, name, **since) for name in ("requests_per_second", "latency_p95_s")]
     assert len(before[0]) >= 2
     loops = [MetricHistoryLoop(api.pool, KernelSamples(SYSTEM_CLOCKS.utc), SYSTEM_CLOCKS.utc) for _ in range(2)]

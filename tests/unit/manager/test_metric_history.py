@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.common.contracts.ids import RevisionId, SessionId, new_uuid
+from headrace.common.contracts.ids import RevisionId, ServiceId, SessionId, new_uuid
 from headrace.common.contracts.messages.traffic import LATENCY_BOUNDS_S, ReplicaTraffic
 from headrace.common.contracts.metric_series import QUANTILES, SERIES, SeriesBy, SeriesName
 from headrace.common.contracts.problems import InvalidRequest
@@ -20,7 +20,7 @@ from headrace.manager.domain.metric_history.series import Chosen, Heard, Replica
 from headrace.manager.domain.records.metric_history import StoredHour, StoredWindow
 
 NOW = datetime(2026, 11, 30, 12, 0, tzinfo=UTC)
-SERVICE, OLD, NEW = new_uuid(), RevisionId(new_uuid()), RevisionId(new_uuid())
+SERVICE, OLD, NEW = ServiceId(new_uuid()), RevisionId(new_uuid()), RevisionId(new_uuid())
 ONE, TWO = SessionId(new_uuid()), SessionId(new_uuid())
 TEN = timedelta(seconds=10)
 counts = st.integers(0, 50)
@@ -106,7 +106,7 @@ def test_classes_of_answers_and_refusals_by_reason() -> None:
 def test_latencies_of_replicas_are_merged_not_averaged() -> None:
     point = Point(replicas=(traffic(latencies={3: 99}), traffic(TWO, NEW, latencies={9: 1})))
     (p99,) = found([Sample(NOW, 10, point)], [Heard(NOW, 10)], SeriesName.LATENCY_P99, steps=1).series
-    assert p99.values == (pytest.approx(0.01),), "one request of a hundred was slow"
+    assert list(p99.values) == [pytest.approx(0.01)], "one request of a hundred was slow"
     by_replica = found([Sample(NOW, 10, point)], [Heard(NOW, 10)], SeriesName.LATENCY_P99, by="replica", steps=1)
     assert {one.id: one.values[0] for one in by_replica.series} == {
         ONE: pytest.approx(0.00995),
@@ -174,7 +174,8 @@ def test_minutes_say_what_their_windows_said(windows: list[tuple[int, SessionId,
         StoredHour(NO_SERVICE, NOW, hour_of(windows_of(heard)).encoded()),
     ]
     names = [name for name, kind in SERIES.items() if "service" in kind.by]
-    told = [found(*samples_of(*rows), *names, steps=60, step_s=60) for rows in (([*stored, *heard], []), ([], hours))]
+    known = samples_of([*stored, *heard], []), samples_of([], hours)
+    told = [found(*samples, *names, steps=60, step_s=60) for samples in known]
     assert [one.name for one in told[0].series] == [one.name for one in told[1].series]
     for fine, coarse in zip(told[0].series, told[1].series, strict=True):
         assert coarse.values == pytest.approx(fine.values, abs=1e-5), fine.name
