@@ -10,6 +10,7 @@ import {
 } from "@tanstack/react-router";
 import { NotFoundPage, PageFault } from "@/app/faults";
 import { Shell } from "@/app/shell";
+import { parseTrafficSearch } from "@/lib/traffic";
 import { parseServiceSearch } from "@/pages/services/search";
 
 const MOST = 128;
@@ -48,6 +49,13 @@ const serviceOverview = createRoute({
   getParentRoute: () => service,
   path: "/",
   component: lazyRouteComponent(() => import("@/pages/service/overview"), "OverviewTab"),
+});
+
+const serviceTraffic = createRoute({
+  getParentRoute: () => service,
+  path: "/traffic",
+  validateSearch: parseTrafficSearch,
+  component: lazyRouteComponent(() => import("@/pages/service/traffic"), "TrafficTab"),
 });
 
 const serviceLogs = createRoute({
@@ -161,7 +169,7 @@ const projectWebhooks = createRoute({
 const tree = root.addChildren([
   home,
   services,
-  service.addChildren([serviceOverview, serviceLogs, serviceHistory, serviceAccess, serviceSettings]),
+  service.addChildren([serviceOverview, serviceTraffic, serviceLogs, serviceHistory, serviceAccess, serviceSettings]),
   newService,
   folders,
   folder,

@@ -14,6 +14,7 @@ import { service } from "@/i18n/en/service";
 import { services } from "@/i18n/en/services";
 import { settings } from "@/i18n/en/settings";
 import * as shell from "@/i18n/en/shell";
+import { traffic } from "@/i18n/en/traffic";
 
 export const en = {
   name: "English",
@@ -32,4 +33,5 @@ export const en = {
   services,
   settings,
   webhooks,
+  traffic,
 };

@@ -36,6 +36,12 @@ export function memory(bytes: number): string {
   return `${bytes} B`;
 }
 
+/** A latency: ms below a second, three digits of seconds above. */
+export function latency(seconds: number): string {
+  if (seconds < 0.01) return `${trimmed(seconds * 1000)} ms`;
+  return seconds < 1 ? `${Math.round(seconds * 1000)} ms` : `${Number(seconds.toPrecision(3))} s`;
+}
+
 /** Disks and traffic: `1.5 GB`. */
 export function disk(bytes: number): string {
   const units = ["B", "kB", "MB", "GB", "TB", "PB"];

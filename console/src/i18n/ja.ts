@@ -15,6 +15,7 @@ import { service } from "@/i18n/ja/service";
 import { services } from "@/i18n/ja/services";
 import { settings } from "@/i18n/ja/settings";
 import * as shell from "@/i18n/ja/shell";
+import { traffic } from "@/i18n/ja/traffic";
 
 export const ja: Messages = {
   name: "日本語",
@@ -33,4 +34,5 @@ export const ja: Messages = {
   services,
   settings,
   webhooks,
+  traffic,
 };

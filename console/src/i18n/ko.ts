@@ -15,6 +15,7 @@ import { service } from "@/i18n/ko/service";
 import { services } from "@/i18n/ko/services";
 import { settings } from "@/i18n/ko/settings";
 import * as shell from "@/i18n/ko/shell";
+import { traffic } from "@/i18n/ko/traffic";
 
 export const ko: Messages = {
   name: "한국어",
@@ -33,4 +34,5 @@ export const ko: Messages = {
   services,
   settings,
   webhooks,
+  traffic,
 };

@@ -5,6 +5,7 @@ import { one } from "@/i18n/en/numbers";
 export const service = {
   tabs: {
     overview: "Overview",
+    traffic: "Traffic",
     logs: "Logs",
     history: "History",
     scaling: "Scaling",

@@ -6,6 +6,7 @@ import { n } from "@/i18n/ja/numbers";
 export const service: Messages["service"] = {
   tabs: {
     overview: "概要",
+    traffic: "トラフィック",
     logs: "ログ",
     history: "履歴",
     scaling: "スケーリング",

@@ -4,7 +4,15 @@ import type { Messages } from "@/i18n";
 import { n } from "@/i18n/ko/numbers";
 
 export const service: Messages["service"] = {
-  tabs: { overview: "개요", logs: "로그", history: "이력", scaling: "스케일링", access: "접근", settings: "설정" },
+  tabs: {
+    overview: "개요",
+    traffic: "트래픽",
+    logs: "로그",
+    history: "이력",
+    scaling: "스케일링",
+    access: "접근",
+    settings: "설정",
+  },
   endpoint: "엔드포인트",
   fleet: "전체 서비스의 기본 URL",
   models: "모델",

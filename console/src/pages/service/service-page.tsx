@@ -15,6 +15,7 @@ import styles from "./service-page.module.css";
 
 const TABS = [
   { to: "/services/$service", name: "overview", exact: true },
+  { to: "/services/$service/traffic", name: "traffic", exact: false },
   { to: "/services/$service/logs", name: "logs", exact: false },
   { to: "/services/$service/history", name: "history", exact: false },
   { to: "/services/$service/access", name: "access", exact: false },

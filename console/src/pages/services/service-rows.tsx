@@ -3,9 +3,10 @@
 import { Link } from "@tanstack/react-router";
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { useEffect, useMemo, useRef } from "react";
+import type { MetricsNow } from "@/api/metrics";
 import type { Service } from "@/api/services";
-import { type Messages, useT } from "@/i18n";
-import { slot } from "@/i18n/format";
+import { type Language, type Messages, useLanguage, useT } from "@/i18n";
+import { latency, slot } from "@/i18n/format";
 import { Ago } from "@/ui/ago";
 import { ServiceBadge } from "@/ui/status";
 import { type Column, TableHead, TableRow, tableClass } from "@/ui/table";
@@ -14,10 +15,13 @@ import styles from "./services-page.module.css";
 const ROW = 45;
 const MOST_CELLS = 12;
 
-export function ServiceRows({ services, onEnd }: { services: readonly Service[]; onEnd: () => void }) {
+type Props = { services: readonly Service[]; traffic: MetricsNow | undefined; onEnd: () => void };
+
+export function ServiceRows({ services, traffic, onEnd }: Props) {
   const t = useT();
+  const language = useLanguage();
   const scroller = useRef<HTMLElement>(null);
-  const columns = useMemo(() => columnsOf(t), [t]);
+  const columns = useMemo(() => columnsOf(t, traffic, language), [t, traffic, language]);
   const rows = useVirtualizer({
     count: services.length,
     getScrollElement: () => scroller.current,
@@ -50,7 +54,11 @@ export function ServiceRows({ services, onEnd }: { services: readonly Service[];
   );
 }
 
-function columnsOf(t: Messages): readonly Column<Service>[] {
+function columnsOf(t: Messages, traffic: MetricsNow | undefined, language: Language): readonly Column<Service>[] {
+  const byId = new Map(traffic?.items.map((one) => [one.id, one]));
+  const rate = new Intl.NumberFormat(language, { maximumSignificantDigits: 3 });
+  const share = new Intl.NumberFormat(language, { style: "percent", maximumFractionDigits: 1 });
+  const none = traffic?.heard ? "0" : t.common.none;
   return [
     { id: "name", title: t.services.name, cell: (service) => <Name service={service} /> },
     {
@@ -68,6 +76,35 @@ function columnsOf(t: Messages): readonly Column<Service>[] {
       ),
     },
     { id: "replicas", title: t.services.replicas, cell: (service) => <Replicas service={service} /> },
+    {
+      id: "requests",
+      title: t.services.requests,
+      kind: "number",
+      cell: (service) => {
+        const now = byId.get(service.id);
+        return now ? rate.format(now.requests_per_second) : none;
+      },
+    },
+    {
+      id: "latency",
+      title: t.services.latency,
+      kind: "number",
+      cell: (service) => {
+        const seconds = byId.get(service.id)?.latency_p95_s;
+        return typeof seconds === "number" ? latency(seconds) : t.common.none;
+      },
+    },
+    {
+      id: "errors",
+      title: t.services.errors,
+      kind: "number",
+      cell: (service) => {
+        const now = byId.get(service.id);
+        return now?.requests_per_second
+          ? share.format(now.server_errors_per_second / now.requests_per_second)
+          : t.common.none;
+      },
+    },
     { id: "runtime", title: t.services.runtime, cell: (service) => service.runtime },
     { id: "slots", title: t.services.slots, cell: slots },
     { id: "revision", title: t.services.revision, kind: "number", cell: (service) => service.revision },

@@ -1,7 +1,8 @@
 /** List of services, filtered, sorted and counted by the server. */
 
-import { useInfiniteQuery } from "@tanstack/react-query";
+import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { Link, useNavigate, useSearch } from "@tanstack/react-router";
+import { metricsNowQuery } from "@/api/metrics";
 import { type ServiceFilter, servicesQuery } from "@/api/services";
 import { useMayChangeAny } from "@/app/rights";
 import { Page } from "@/app/shell";
@@ -21,6 +22,7 @@ export function ServicesPage() {
   const change = (changed: Partial<ServiceFilter>) =>
     void navigate({ to: "/services", search: { ...filter, ...changed }, replace: true });
   const found = useInfiniteQuery(servicesQuery(filter));
+  const { data: traffic } = useQuery(metricsNowQuery(filter.project));
   const total = found.data?.pages[0]?.total;
   return (
     <Page>
@@ -45,6 +47,7 @@ export function ServicesPage() {
           {found.data.pages[0]?.items.length ? (
             <ServiceRows
               services={found.data.pages.flatMap((page) => page.items)}
+              traffic={traffic}
               onEnd={() => found.hasNextPage && !found.isFetching && void found.fetchNextPage()}
             />
           ) : (
