@@ -260,6 +260,7 @@ async def test_two_projects_do_not_see_each_other_on_any_route(api: ManagerApi) 
     assert [one["name"] for one in (await red.call("GET", "/v1/metrics/now"))["items"]] == ["red-service"]
     await limited.close()
     await blue.call("GET", "/v1/users", expect=403)
+    await blue.call("GET", "/v1/users/red-user", expect=404)
     await blue.call("GET", "/v1/users/red-user/keys", expect=404)
     await blue.call("POST", "/v1/users/red-user/keys", {}, expect=404)
     await blue.call("POST", "/v1/services", {"name": "x", "runtime": "cmd", "folder": folder}, expect=404)

@@ -277,6 +277,7 @@ class AsyncUsers(AsyncGroup):
 
     create = awaited(Users.create)
     list = iterated(Users.list)
+    get = awaited(Users.get)
     update = awaited(Users.update)
     create_key = awaited(Users.create_key)
     keys = iterated(Users.keys)

@@ -25,6 +25,10 @@ class Users:
         """Yield all users."""
         return self._transport.items(UserView, "/v1/users")
 
+    def get(self, user: str) -> UserView:
+        """Return a user, by name or id; operators any, others themselves."""
+        return self._transport.one(UserView, "GET", f"/v1/users/{segment(user)}")
+
     def update(self, user: str, body: UpdateUser, *, if_match: str | None = None) -> UserView:
         """Change the fields set in `body`."""
         return self._transport.one(UserView, "PATCH", f"/v1/users/{segment(user)}", body=body, if_match=if_match)

@@ -32,6 +32,7 @@ def register(app: Commands) -> None:
         {
             "create": create,
             "ls": ls,
+            "show": show,
             "update": update,
             "disable": disable,
             "enable": enable,
@@ -75,6 +76,11 @@ def update(
     if not given:
         raise usage("found nothing to change; allowed: --operator, --no-operator, --unset")
     _show(session, session.client.users.update(user, UpdateUser.model_validate(given)))
+
+
+def show(session: Session, user: User) -> None:
+    """Show a user: whether an operator, whether disabled (operators: any; others: themselves)."""
+    _show(session, session.client.users.get(user))
 
 
 @changing

@@ -34,6 +34,12 @@ async def list_users(call: Call) -> web.Response:
     return json_reply(await call.use.users.page(call.actor, after=page.after, limit=page.limit))
 
 
+@routes.on("GET", "/v1/users/{user}", replies={200: Reply("The user.", UserView)})
+async def get_user(call: Call) -> web.Response:
+    """Get a user, by name or id (operators: any; others: themselves)."""
+    return json_reply(await call.use.users.get(call.actor, call["user"]))
+
+
 @routes.on(
     "PATCH",
     "/v1/users/{user}",

@@ -69,6 +69,11 @@ class Users:
             found = await users.page(con, after=after, limit=limit + 1)
         return make_page(found, limit, user_view, lambda user: user.id)
 
+    async def get(self, actor: Actor, reference: str) -> UserView:
+        """Return a user. Raises NotFound, also of others than oneself."""
+        async with self._pool.acquire() as con:
+            return user_view(await user_for(con, actor, reference))
+
     async def update(self, actor: Actor, reference: str, change: UpdateUser) -> UserView:
         """Set whether a user is an operator, and whether disabled; who is disabled is refused from the next request on.
 
