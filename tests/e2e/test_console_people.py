@@ -77,3 +77,38 @@ async def test_a_project_is_made_limited_and_shared_and_a_viewer_is_offered_no_c
     project = await stack.api.call("GET", "/v1/projects/herons")
     assert project["quota"] == {"cuda.device": "6"}
     await stack.api.call("DELETE", "/v1/projects/herons")
+
+
+async def test_a_user_gets_a_key_is_disabled_and_the_audit_log_has_both(stack: Stack, tmp_path: Path) -> None:
+    """User, key and its end by the browser alone; the change is found in the audit log with what was before and after."""
+    await built_console()
+    async with console(tmp_path) as page:
+        await _enter(page, stack, "/users", stack.api.key)
+        await page.press("New user")
+        await page.fill("Name", "console-heron")
+        await page.press("Make user")
+        await page.press("New key")
+        await page.fill("Name", "laptop")
+        await page.press("Make key")
+        await page.sees("This is shown once.")
+        key = await page.run("document.querySelector('[role=dialog] code').textContent")
+        await page.press("I have kept it")
+        answer = await stack.api.http.get("/v1/whoami", headers={"Authorization": f"Bearer {key}"})
+        assert answer.json()["user"]["name"] == "console-heron"
+        await page.press("Disable")
+        await page.sees("Disable console-heron?")
+        await page.press("Disable")
+        await page.sees("Keys, password and logins of this user are refused.")
+        answer = await stack.api.http.get("/v1/whoami", headers={"Authorization": f"Bearer {key}"})
+        assert answer.status_code == 401
+        await page.press("Audit")
+        await page.fill("Action, service.*", "user.updated")
+        await page.sees("console-heron")
+        await page.press("user.updated")
+        await page.sees("disabled")
+        assert "entry=" in await page.run("location.search"), "the change that is shown is in the address"
+        await page.press("Close")
+        assert await page.faults() == []
+    await stack.api.call("PATCH", "/v1/users/console-heron", {"disabled": False})
+    shown = await stack.api.http.get("/v1/users/console-heron", headers={"Authorization": f"Bearer {key}"})
+    assert shown.json()["name"] == "console-heron", "everybody may see themselves"

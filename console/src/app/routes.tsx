@@ -11,6 +11,7 @@ import {
 import { NotFoundPage, PageFault } from "@/app/faults";
 import { Shell } from "@/app/shell";
 import { parseTrafficSearch } from "@/lib/traffic";
+import { parseAuditSearch } from "@/pages/audit/search";
 import { parseServiceSearch } from "@/pages/services/search";
 
 const MOST = 128;
@@ -121,7 +122,15 @@ const chat = createRoute({
 const machines = createRoute({
   getParentRoute: () => root,
   path: "/machines",
+  validateSearch: (search: Record<string, unknown>): { tab?: "app-proxies" | undefined } =>
+    search.tab === "app-proxies" ? { tab: search.tab } : {},
   component: lazyRouteComponent(() => import("@/pages/machines/machines-page"), "MachinesPage"),
+});
+
+const machine = createRoute({
+  getParentRoute: () => root,
+  path: "/machines/$machine",
+  component: lazyRouteComponent(() => import("@/pages/machine/machine-page"), "MachinePage"),
 });
 
 const projects = createRoute({
@@ -166,6 +175,31 @@ const projectWebhooks = createRoute({
   component: lazyRouteComponent(() => import("@/pages/project/webhooks"), "WebhooksTab"),
 });
 
+const users = createRoute({
+  getParentRoute: () => root,
+  path: "/users",
+  component: lazyRouteComponent(() => import("@/pages/users/users-page"), "UsersPage"),
+});
+
+const user = createRoute({
+  getParentRoute: () => root,
+  path: "/users/$user",
+  component: lazyRouteComponent(() => import("@/pages/user/user-page"), "UserPage"),
+});
+
+const me = createRoute({
+  getParentRoute: () => root,
+  path: "/me",
+  component: lazyRouteComponent(() => import("@/pages/user/me-page"), "MePage"),
+});
+
+const audit = createRoute({
+  getParentRoute: () => root,
+  path: "/audit",
+  validateSearch: parseAuditSearch,
+  component: lazyRouteComponent(() => import("@/pages/audit/audit-page"), "AuditPage"),
+});
+
 const tree = root.addChildren([
   home,
   services,
@@ -175,6 +209,11 @@ const tree = root.addChildren([
   folder,
   chat,
   machines,
+  machine,
+  users,
+  user,
+  me,
+  audit,
   projects,
   project.addChildren([projectResources, projectMembers, projectTokens, projectSecrets, projectWebhooks]),
 ]);

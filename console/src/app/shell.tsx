@@ -3,9 +3,9 @@
 import { Link, Outlet, useRouterState } from "@tanstack/react-router";
 import { useEffect, useRef, useState } from "react";
 import { LiveBadge } from "@/app/live-badge";
-import { useLogin } from "@/app/login-gate";
+import { Overlays } from "@/app/overlays";
 import { ProjectSwitch } from "@/app/project";
-import { PAGES } from "@/app/rail";
+import { useVisiblePages } from "@/app/rail";
 import { UpdateNotice } from "@/app/update-notice";
 import { UserMenu } from "@/app/user-menu";
 import { useT } from "@/i18n";
@@ -43,6 +43,7 @@ export function Shell() {
           <ProjectSwitch />
         </span>
         <UpdateNotice />
+        <Overlays />
         <LiveBadge />
         <UserMenu />
       </header>
@@ -56,11 +57,10 @@ export function Shell() {
 
 function Rail({ open }: { open: boolean }) {
   const t = useT();
-  const { user } = useLogin();
   return (
     <nav className={styles.rail} aria-label={t.rail.label} data-open={open || undefined}>
       <ul>
-        {PAGES.filter((page) => user.operator || !page.operators).map(({ to, name, Icon }) => (
+        {useVisiblePages().map(({ to, name, Icon }) => (
           <li key={to}>
             <Link to={to} className={styles.link ?? ""} title={t.rail[name]} activeOptions={{ exact: to === "/" }}>
               <Icon />

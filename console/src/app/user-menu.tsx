@@ -1,13 +1,13 @@
-/** Who is logged in; language, theme, rows and times; log out. */
+/** Who is logged in: what the browser keeps for him, his own page, log out. */
 
 import { useQueryClient } from "@tanstack/react-query";
-import { useState, useSyncExternalStore } from "react";
+import { Link } from "@tanstack/react-router";
+import { useState } from "react";
 import { logOut } from "@/api/login";
 import { useLogin } from "@/app/login-gate";
-import { LANGUAGES, type Language, useT } from "@/i18n";
-import { onPreferences, prefer, preferences } from "@/lib/preferences";
-import { Button } from "@/ui/button";
-import { Choice } from "@/ui/choice";
+import { PreferenceFields } from "@/app/preference-fields";
+import { useT } from "@/i18n";
+import { Button, buttonClass } from "@/ui/button";
 import { Dialog } from "@/ui/dialog";
 
 export function UserMenu() {
@@ -31,6 +31,9 @@ export function UserMenu() {
           onClose={() => setOpen(false)}
           actions={
             <>
+              <Link to="/me" className={buttonClass()} onClick={() => setOpen(false)}>
+                {t.users.me}
+              </Link>
               <Button onPress={() => void leave()}>{t.top.logOut}</Button>
               <Button kind="primary" onPress={() => setOpen(false)}>
                 {t.common.close}
@@ -41,40 +44,6 @@ export function UserMenu() {
           <PreferenceFields />
         </Dialog>
       )}
-    </>
-  );
-}
-
-function PreferenceFields() {
-  const t = useT();
-  const { theme, language, density, zone } = useSyncExternalStore(onPreferences, preferences);
-  const languages = Object.entries(LANGUAGES).map(([value, label]) => ({ value: value as Language, label }));
-  return (
-    <>
-      <Choice
-        label={t.top.language}
-        value={language || "auto"}
-        onChange={(value) => prefer({ language: value === "auto" ? "" : value })}
-        options={[{ value: "auto" as const, label: t.top.asBrowser }, ...languages]}
-      />
-      <Choice
-        label={t.top.theme.label}
-        value={theme}
-        onChange={(value) => prefer({ theme: value })}
-        options={(["system", "light", "dark"] as const).map((value) => ({ value, label: t.top.theme[value] }))}
-      />
-      <Choice
-        label={t.top.density.label}
-        value={density}
-        onChange={(value) => prefer({ density: value })}
-        options={(["normal", "compact"] as const).map((value) => ({ value, label: t.top.density[value] }))}
-      />
-      <Choice
-        label={t.top.zone.label}
-        value={zone}
-        onChange={(value) => prefer({ zone: value })}
-        options={(["local", "utc"] as const).map((value) => ({ value, label: t.top.zone[value] }))}
-      />
     </>
   );
 }

@@ -2,6 +2,7 @@
 
 import type { Messages } from "@/i18n";
 import { access } from "@/i18n/ja/access";
+import { audit } from "@/i18n/ja/audit";
 import { chat } from "@/i18n/ja/chat";
 import { folders } from "@/i18n/ja/folders";
 import { history } from "@/i18n/ja/history";
@@ -9,6 +10,7 @@ import { login } from "@/i18n/ja/login";
 import { logs } from "@/i18n/ja/logs";
 import { machines } from "@/i18n/ja/machines";
 import { newService } from "@/i18n/ja/new-service";
+import { palette } from "@/i18n/ja/palette";
 import { projects, webhooks } from "@/i18n/ja/projects";
 import { resolution } from "@/i18n/ja/resolution";
 import { service } from "@/i18n/ja/service";
@@ -16,11 +18,13 @@ import { services } from "@/i18n/ja/services";
 import { settings } from "@/i18n/ja/settings";
 import * as shell from "@/i18n/ja/shell";
 import { traffic } from "@/i18n/ja/traffic";
+import { users } from "@/i18n/ja/users";
 
 export const ja: Messages = {
   name: "日本語",
   ...shell,
   access,
+  audit,
   chat,
   folders,
   history,
@@ -28,11 +32,13 @@ export const ja: Messages = {
   logs,
   machines,
   newService,
+  palette,
   projects,
   resolution,
   service,
   services,
   settings,
+  users,
   webhooks,
   traffic,
 };

@@ -2,6 +2,7 @@
 
 import type { Messages } from "@/i18n";
 import { access } from "@/i18n/ko/access";
+import { audit } from "@/i18n/ko/audit";
 import { chat } from "@/i18n/ko/chat";
 import { folders } from "@/i18n/ko/folders";
 import { history } from "@/i18n/ko/history";
@@ -9,6 +10,7 @@ import { login } from "@/i18n/ko/login";
 import { logs } from "@/i18n/ko/logs";
 import { machines } from "@/i18n/ko/machines";
 import { newService } from "@/i18n/ko/new-service";
+import { palette } from "@/i18n/ko/palette";
 import { projects, webhooks } from "@/i18n/ko/projects";
 import { resolution } from "@/i18n/ko/resolution";
 import { service } from "@/i18n/ko/service";
@@ -16,11 +18,13 @@ import { services } from "@/i18n/ko/services";
 import { settings } from "@/i18n/ko/settings";
 import * as shell from "@/i18n/ko/shell";
 import { traffic } from "@/i18n/ko/traffic";
+import { users } from "@/i18n/ko/users";
 
 export const ko: Messages = {
   name: "한국어",
   ...shell,
   access,
+  audit,
   chat,
   folders,
   history,
@@ -28,11 +32,13 @@ export const ko: Messages = {
   logs,
   machines,
   newService,
+  palette,
   projects,
   resolution,
   service,
   services,
   settings,
+  users,
   webhooks,
   traffic,
 };

@@ -63,6 +63,9 @@ export function IconButton({
   );
 }
 
+/** Selector of the button or link beside a page's title that makes something new. */
+export const newThing = `h1 ~ .${styles.primary}`;
+
 /** Class of a link that looks like a button. */
 export function buttonClass(kind: Kind = "plain", small = false): string {
   return [styles.button, kind === "plain" ? "" : styles[kind], small ? styles.small : ""].filter(Boolean).join(" ");

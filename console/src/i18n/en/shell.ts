@@ -7,6 +7,8 @@ export const rail = {
   folders: "Folders",
   machines: "Machines",
   projects: "Projects",
+  users: "Users",
+  audit: "Audit",
 };
 
 export const top = {

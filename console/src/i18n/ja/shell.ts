@@ -9,6 +9,8 @@ export const rail: Messages["rail"] = {
   folders: "フォルダ",
   machines: "マシン",
   projects: "プロジェクト",
+  users: "ユーザー",
+  audit: "監査",
 };
 
 export const top: Messages["top"] = {

@@ -9,6 +9,8 @@ export const rail: Messages["rail"] = {
   folders: "폴더",
   machines: "머신",
   projects: "프로젝트",
+  users: "사용자",
+  audit: "감사",
 };
 
 export const top: Messages["top"] = {

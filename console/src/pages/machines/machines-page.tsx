@@ -1,59 +1,92 @@
-/** Machines of the fleet: status, group, what is used of what there is. */
+/** Machines of the fleet: status, group, what is used of what there is; and the app-proxies. */
 
 import { useInfiniteQuery } from "@tanstack/react-query";
+import { Link, useSearch } from "@tanstack/react-router";
+import { useState } from "react";
 import { type Machine, machinesQuery } from "@/api/machines";
+import { useMayOperate } from "@/app/rights";
 import { Page } from "@/app/shell";
 import { type Messages, useT } from "@/i18n";
 import { slot } from "@/i18n/format";
+import { AppProxies } from "@/pages/machines/app-proxies";
+import { JoinDialog } from "@/pages/machines/join-dialog";
 import { Ago } from "@/ui/ago";
 import { Button } from "@/ui/button";
-import { Card, Empty, ProblemCard, Skeleton } from "@/ui/card";
-import { Copyable } from "@/ui/copy";
-import { Badge } from "@/ui/status";
-import { type Column, Table } from "@/ui/table";
+import { Empty } from "@/ui/card";
+import { Twofold } from "@/ui/layout";
+import { MachineBadge } from "@/ui/machine-badge";
+import { PageHead } from "@/ui/page-head";
+import { PagedCard } from "@/ui/paged-card";
+import type { Column } from "@/ui/table";
+import { Tabs, tabClass } from "@/ui/tabs";
 
 export function MachinesPage() {
   const t = useT();
+  const { tab } = useSearch({ from: "/machines" });
+  const mayOperate = useMayOperate();
   const found = useInfiniteQuery(machinesQuery);
-  const machines = found.data?.pages.flatMap((page) => page.items);
+  const [joining, setJoining] = useState(false);
+  const join = mayOperate && (
+    <Button kind="primary" onPress={() => setJoining(true)}>
+      {t.machines.join}
+    </Button>
+  );
   return (
     <Page>
-      <h1>{t.machines.title}</h1>
-      {found.error && <ProblemCard error={found.error} onRetry={() => void found.refetch()} />}
-      <Card flush>
-        {!machines ? (
-          !found.error && <Skeleton lines={6} />
-        ) : machines.length === 0 ? (
-          <Empty title={t.machines.empty} action={<Copyable text="headrace join-token create" />}>
-            {t.machines.emptyHelp}
-          </Empty>
-        ) : (
-          <Table label={t.machines.title} columns={columnsOf(t)} rows={machines} rowKey={(machine) => machine.id} />
-        )}
-        {found.hasNextPage && (
-          <div style={{ padding: 12 }}>
-            <Button onPress={() => void found.fetchNextPage()}>{t.common.more}</Button>
-          </div>
-        )}
-      </Card>
+      <PageHead title={t.machines.title}>{join}</PageHead>
+      <Tabs label={t.machines.title}>
+        <Link to="/machines" search={{ tab: undefined }} className={tabClass} activeOptions={{ exact: true }}>
+          {t.machines.title}
+        </Link>
+        <Link to="/machines" search={{ tab: "app-proxies" }} className={tabClass}>
+          {t.machines.proxies}
+        </Link>
+      </Tabs>
+      {tab === "app-proxies" ? (
+        <AppProxies />
+      ) : (
+        <PagedCard
+          label={t.machines.title}
+          found={found}
+          columns={columnsOf(t)}
+          rowKey={(machine) => machine.id}
+          empty={
+            <Empty title={t.machines.empty} action={join}>
+              {t.machines.emptyHelp}
+            </Empty>
+          }
+        />
+      )}
+      {joining && <JoinDialog onClose={() => setJoining(false)} />}
     </Page>
   );
 }
 
 function columnsOf(t: Messages): readonly Column<Machine>[] {
   return [
-    { id: "name", title: t.machines.name, cell: (machine) => <strong>{machine.id}</strong> },
+    {
+      id: "name",
+      title: t.machines.name,
+      cell: (machine) => (
+        <Twofold
+          first={
+            <Link to="/machines/$machine" params={{ machine: machine.id }}>
+              {machine.id}
+            </Link>
+          }
+          second={machine.hostname === machine.id ? null : machine.hostname}
+        />
+      ),
+    },
     {
       id: "status",
       title: t.machines.status,
+      kind: "wrap",
       cell: (machine) => (
-        <Badge
-          look={
-            machine.status === "alive" ? (machine.cordon || machine.draining ? "degraded" : "healthy") : "unhealthy"
-          }
-        >
-          {t.machines.states[machine.draining ? "draining" : machine.cordon ? "cordoned" : machine.status]}
-        </Badge>
+        <>
+          <MachineBadge machine={machine} />
+          {whyOf(machine) && <p>{whyOf(machine)}</p>}
+        </>
       ),
     },
     { id: "group", title: t.machines.group, cell: (machine) => machine.resource_group },
@@ -61,6 +94,10 @@ function columnsOf(t: Messages): readonly Column<Machine>[] {
     { id: "runtime", title: t.machines.runtime, cell: (machine) => machine.runtime },
     { id: "heard", title: t.machines.heard, kind: "number", cell: (machine) => <Ago at={machine.last_seen_at} /> },
   ];
+}
+
+function whyOf({ cordon, address_problem: address, plan_problem: plan }: Machine): string {
+  return [cordon?.reason, address, plan].filter(Boolean).join("; ");
 }
 
 function used(machine: Machine): string {
