@@ -14,10 +14,22 @@ PAGES = {
     "/services/$service/logs": "/services/rivers/logs",
     "/services/$service/history": "/services/rivers/history",
     "/services/$service/access": "/services/rivers/access",
+    "/services/$service/settings": "/services/rivers/settings",
     "/folders": "/folders",
     "/folders/$folder": "/folders/rivers",
     "/chat": "/chat?service=rivers",
     "/machines": "/machines",
+    "/machines/$machine": "/machines/agent-1",
+    "/projects": "/projects",
+    "/projects/$name": "/projects/default",
+    "/projects/$name/members": "/projects/default/members",
+    "/projects/$name/tokens": "/projects/default/tokens",
+    "/projects/$name/secrets": "/projects/default/secrets",
+    "/projects/$name/webhooks": "/projects/default/webhooks",
+    "/users": "/users",
+    "/users/$user": "/users/ann",
+    "/me": "/me",
+    "/audit": "/audit",
 }
 """Address of each route, in an installation with the service and folder `rivers`, the machine `agent-1` and the user `ann`."""
 _ROUTE = re.compile(r'const (\w+) = create(?:Root)?Route\(\{(?:\s*getParentRoute: \(\) => (\w+),\s*path: "([^"]*)")?')
