@@ -35,7 +35,7 @@ export function Shell() {
             <MenuIcon />
           </IconButton>
         </span>
-        <Link to="/" className={styles.brand ?? ""}>
+        <Link to="/" className={styles.brand ?? ""} aria-label="Headrace">
           <img src={icon} width={22} height={22} alt="" />
           <span className={styles.brandText}>Headrace</span>
         </Link>
