@@ -15,6 +15,7 @@ PAGES = {
     "/services/$service/history": "/services/rivers/history",
     "/services/$service/access": "/services/rivers/access",
     "/services/$service/settings": "/services/rivers/settings",
+    "/services/$service/traffic": "/services/rivers/traffic",
     "/folders": "/folders",
     "/folders/$folder": "/folders/rivers",
     "/chat": "/chat?service=rivers",
