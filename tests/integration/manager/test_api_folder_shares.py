@@ -4,13 +4,28 @@ from __future__ import annotations
 
 import io
 import tarfile
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 import pytest
 
+from headrace.common.db.pool import Pool
+from headrace.manager.loops import live_changes
 from tests.support.api import TUS, Api
-from tests.support.worlds.manager_api import ManagerApi
+from tests.support.live_events import LiveStream, following
+from tests.support.worlds.manager_api import ManagerApi, serving
 
+DEFINITION: Final = b"""
+models:
+  - {name: owl, model_path: /models, service: {start_command: [serve, small], port: 8000}}
+"""
+SECTION: Final = b"""
+[custom.environment]
+image = "example.com/serve:1"
+architecture = "x86_64"
+[custom.resource_slots]
+cpu = 2
+"""
 SERVICE = {"runtime": "cmd", "image": "img", "slots": {"cpu": 1}}
 
 
@@ -312,3 +327,77 @@ async def test_a_deleted_project_loses_its_shares(tenants: Tenants) -> None:
     await tenants.stranger.call("DELETE", "/v1/projects/green")
     assert (await tenants.red.call("GET", f"/v1/folders/{tenants.folder}/shares"))["items"] == []
     await tenants.stranger.call("GET", f"/v1/folders/{tenants.folder}", expect=404)
+
+
+async def test_a_shared_model_is_in_the_store_of_the_other_project_and_runs_there(tenants: Tenants) -> None:
+    await tenants.red.upload(tenants.folder, "model-definition.yaml", DEFINITION)
+    await tenants.red.upload(tenants.folder, "service-definition.toml", SECTION)
+    await tenants.share(project="blue")
+    await tenants.blue.call("GET", "/v1/models/red%2Fchat")  # which reads the files
+    for asked, seen in (("", 1), ("?project=blue", 1)):
+        items = (await tenants.blue.call("GET", f"/v1/models{asked}"))["items"]
+        assert [(one["folder_id"], one["shared_to_caller"]) for one in items] == [(tenants.folder, True)] * seen
+    (own,) = (await tenants.red.call("GET", "/v1/models"))["items"]
+    assert own["shared_to_caller"] is False
+    assert (await tenants.stranger.call("GET", "/v1/models"))["items"] == []
+    await tenants.stranger.call("GET", "/v1/models/red%2Fchat", expect=404)
+    body = {"name": "owl", "folder": "red/chat", "runtime": "custom", "replicas": 0}
+    assert (await tenants.blue.call("POST", "/v1/services", body))["effective"]["model_name"] == "owl"
+
+
+async def test_who_has_a_share_is_told_what_changes(tenants: Tenants, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live_changes, "QUIET_S", 0)
+    folder = ("folder", tenants.folder)
+    me = ("user", (await tenants.blue.call("GET", "/v1/whoami"))["user"]["id"])
+
+    async def told(stream: LiveStream) -> tuple[str, str]:
+        await tenants.api.live.one_pass()
+        return (await stream.next()).what
+
+    await tenants.api.live.one_pass()
+    async with following(tenants.blue) as mine, following(tenants.stranger) as strange:
+        for stream in (mine, strange):
+            assert (await stream.next()).name == "ready"
+        at = f"/v1/folders/{tenants.folder}/shares"
+        made = await tenants.red.call("POST", at, {"user": "blue-member"})
+        assert await told(mine) == me
+        await tenants.blue.call("POST", f"/v1/folder-invitations/{made['id']}/accept", {})
+        assert {await told(mine), await told(mine)} == {me, folder}
+        await tenants.red.call("PATCH", f"/v1/folders/{tenants.folder}", {"name": "talk"})
+        assert await told(mine) == folder
+        (share,) = (await tenants.red.call("GET", at))["items"]
+        await tenants.unshare(share)
+        assert await told(mine) == folder
+        other = (await tenants.stranger.call("POST", "/v1/folders", {"name": "own"}))["id"]
+        assert await told(strange) == ("folder", other), "of the other nothing came"
+
+
+async def test_shares_and_invitations_are_bounded(pool: Pool, tmp_path: Path) -> None:
+    async with serving(pool, tmp_path, shares_per_folder=2) as api:
+        for name in ("one", "two", "three"):
+            await api.admin.call("POST", "/v1/projects", {"name": name})
+            await api.admin.folder(name, {}, project="default")
+        await api.user("ann")
+        for project in ("one", "two", "one"):
+            await api.admin.call("POST", "/v1/folders/one/shares", {"project": project})
+        problem = await api.admin.call("POST", "/v1/folders/one/shares", {"project": "three"}, expect=409)
+        assert (problem["found"], problem["allowed"]) == ("2 shares and invitations", "at most 2")
+        for folder, status in (("two", 201), ("three", 201), ("two", 201)):
+            await api.admin.call("POST", f"/v1/folders/{folder}/shares", {"user": "ann"}, expect=status)
+        await api.admin.folder("four", {})
+        problem = await api.admin.call("POST", "/v1/folders/four/shares", {"user": "ann"}, expect=409)
+        assert (problem["found"], problem["allowed"]) == ("2 open invitations", "at most 2")
+
+
+async def test_an_upload_ends_with_the_share(tenants: Tenants) -> None:
+    share = await tenants.share(project="blue", permission="write")
+    begun = await tenants.blue.http.post(
+        f"/v1/folders/{tenants.folder}/uploads",
+        headers={**TUS, "Upload-Length": "2", "Upload-Metadata": "path YQ=="},
+    )
+    await tenants.unshare(share)
+    piece = {**TUS, "Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"}
+    for method in ("HEAD", "PATCH", "DELETE"):
+        answer = await tenants.blue.http.request(method, begun.headers["Location"], headers=piece, content=b"12")
+        assert answer.status_code == 404, method
+    assert (await tenants.red.http.get(f"/v1/folders/{tenants.folder}/files/a")).status_code == 404
