@@ -53,7 +53,7 @@ def test_a_folder_is_shared_with_one_of_three(cli: Cli, there: FakeManagerApi) -
     assert cli("--json", "folder", "share", "chat", "--with", "blue", "--write").json["project"] == "blue"
     assert there.bodies[-1]["permission"] == "write"
     there.on("POST", "/v1/folders/chat/shares", INVITED, status=201)
-    assert "invited bob to read chat, until" in cli("folder", "share", "chat", "--user", "bob").out
+    assert "invited bob to chat, to read; the invitation ends" in cli("folder", "share", "chat", "--user", "bob").out
     for wrong in ((), ("--with", "blue", "--all")):
         ran = cli("folder", "share", "chat", *wrong)
         assert (ran.code, "allowed: one of --with, --user and --all" in ran.err) == (2, True)
@@ -95,4 +95,4 @@ def test_a_shared_folder_is_named_by_its_project(cli: Cli, there: FakeManagerApi
     there.on("GET", "/v1/folders/red/chat", used)
     shown = cli("folder", "show", "red/chat").out
     assert there.seen[-1][1] == "/v1/folders/red%2Fchat"
-    assert all(text in shown for text in ("red", "2 KiB in 3 files", "to read", "talk, 2 more")), shown
+    assert all(text in shown for text in ("red", "2 KiB in 3 files", "to read", "talk of blue, 2 more")), shown

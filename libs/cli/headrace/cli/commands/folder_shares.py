@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -13,6 +14,7 @@ from headrace.cli.errors import CliError
 from headrace.cli.output import Columns
 from headrace.cli.parsing import usage
 from headrace.cli.session import Session
+from headrace.cli.text import until
 from headrace.common.contracts.http.folder_shares import (
     AcceptFolder,
     FolderInvitationView,
@@ -42,7 +44,7 @@ _INVITATIONS: Columns[FolderInvitationView] = (
     ("USAGE", lambda i: i.usage_mode),
     ("MAY", lambda i: i.permission),
     ("BY", lambda i: i.created_by),
-    ("UNTIL", lambda i: i.expires_at),
+    ("ENDS", lambda i: until(i.expires_at, datetime.now(UTC))),
     ("ID", lambda i: i.id),
 )
 
@@ -59,7 +61,7 @@ _SHARES: Columns[FolderShareView] = (
     ("STATE", lambda s: "invited" if s.user is not None else "shared"),
     ("BY", lambda s: s.created_by),
     ("SINCE", lambda s: s.created_at),
-    ("UNTIL", lambda s: s.expires_at or "-"),
+    ("ENDS", lambda s: until(s.expires_at, datetime.now(UTC)) if s.expires_at is not None else "-"),
     ("ID", lambda s: s.id),
 )
 
@@ -102,7 +104,8 @@ def share(
     if session.output.as_json:
         session.output.record(made.model_dump(mode="json"))
     elif made.user is not None:
-        session.output.line(f"invited {made.user} to {made.permission} {folder}, until {made.expires_at}")
+        ends = until(made.expires_at, datetime.now(UTC))
+        session.output.line(f"invited {made.user} to {folder}, to {made.permission}; the invitation ends {ends}")
     else:
         session.output.line(f"shared {folder} with {_whom(made)}, to {made.permission}")
 

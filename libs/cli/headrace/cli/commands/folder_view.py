@@ -20,7 +20,7 @@ def _shared(folder: FolderView) -> str:
     if folder.shared_to_caller:
         return f"to {folder.permission}"
     said = ["all projects"] if folder.shared_with_all else []
-    said += [str(folder.shared_with)] if folder.shared_with else []
+    said += [count(folder.shared_with, "share")] if folder.shared_with else []
     return " and ".join(said) or "-"
 
 
@@ -40,7 +40,10 @@ def _used_by(folder: FolderView) -> str | None:
     """Return the services that mount a folder; None where the answer does not say."""
     if folder.used_by_count is None:
         return None
-    names = [one.service for one in folder.used_by or ()]
+    names = [
+        one.service if one.project == folder.project else f"{one.service} of {one.project}"
+        for one in folder.used_by or ()
+    ]
     others = folder.used_by_count - len(names)
     return ", ".join([*names, *([f"{others:,} more" if names else count(others, "service")] if others else [])]) or "-"
 

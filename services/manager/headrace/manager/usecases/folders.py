@@ -138,7 +138,7 @@ class Folders:
             if users:
                 raise InUse(f"folder {folder.name} is needed by {', '.join(users)}")
             if others and not force:
-                text = f"folder {folder.name} is needed by {count(others, 'service')} of other projects that it was shared with"
+                text = f"folder {folder.name} is needed by {count(others, 'service')} of other projects"
                 raise InUse(f"{text}; with force it is deleted all the same, and their replicas cannot start any more")
             if not force and (older := await folders.older_users_of(con, folder.id)):
                 text = f"without folder {folder.name} these cannot be rolled back to: {', '.join(older)}"
