@@ -16,7 +16,18 @@ from tests.support.wait import eventually
 from tests.support.worlds.manager_api import ManagerApi
 
 SCRIPT = "<img src=x onerror='window.broken_in=1'><script>window.broken_in=1</script>"
-MEMBERS_OWN = {"New service", "New folder", "Stop", "Start", "Delete", "New token", "Restart", "Roll back", "Upload"}
+MEMBERS_OWN = {
+    "New service",
+    "New folder",
+    "Stop",
+    "Start",
+    "Delete",
+    "New token",
+    "Restart",
+    "Roll back",
+    "Upload",
+    "Run it",
+}
 """Buttons of changes."""
 
 pytestmark = pytest.mark.timeout(120)

@@ -40,9 +40,11 @@ function Folder({ folder }: { folder: string }) {
   return (
     <Page>
       <PageHead title={folder}>
-        <Link to="/services/new" search={{ folder }} className={buttonClass("primary")}>
-          {t.folders.run}
-        </Link>
+        {mayChange && (
+          <Link to="/services/new" search={{ folder }} className={buttonClass("primary")}>
+            {t.folders.run}
+          </Link>
+        )}
         {mayChange && (
           <Menu
             label={t.common.more}
@@ -69,7 +71,7 @@ function Folder({ folder }: { folder: string }) {
           {!files && !found.error && <Skeleton lines={5} />}
           {files?.length === 0 && (
             <Empty title={t.folders.noFiles} action={mayChange && <ChooseButtons onFiles={add} />}>
-              {t.folders.dropHelp}
+              {mayChange && t.folders.dropHelp}
             </Empty>
           )}
           {files && files.length > 0 && <FileTable folder={folder} files={files} mayChange={mayChange} />}
