@@ -155,3 +155,78 @@ async def test_a_machine_moves_to_another_group_and_what_runs_there_goes_on(api:
     event = (await call("GET", "/v1/audit?action=agent.updated"))["items"][0]
     assert event["details"] == {"agent": "m-1"}
     assert (event["before"]["resource_group"], event["after"]["resource_group"]) == ("default", "lab")
+
+
+async def _placed(api: ManagerApi, revision: int) -> tuple[str, str]:
+    """Return on which machines replicas of the revision are placed, and where that comes from."""
+    found = await api.admin.call("GET", f"/v1/services/chat/revisions/{revision}")
+    return found["effective"]["resource_group"], found["origins"]["resource_group"]["source"]
+
+
+async def test_an_update_rolls_a_service_out_in_another_group_and_a_rollback_takes_it_back(api: ManagerApi) -> None:
+    call, chat = api.admin.call, "/v1/services/chat"
+    for name in ("lab", "other"):
+        await call("POST", ALL, {"name": name})
+    spec = {"runtime": "cmd", "image": "img"}
+    await call("POST", "/v1/services", {"name": "chat", "project": "default", **spec})
+    await api.runs("chat")
+    change = {"resource_group": "lab"}
+    dry = await call("POST", "/v1/resolutions", {"service": "chat", "update": change}, expect=200)
+    assert (dry["effect"], dry["revision"], dry["problems"]) == ("rollout", 2, [])
+    assert dry["rolls_out"] == [{"field": "resource_group", "before": "default", "after": "lab"}]
+    assert "lab" in dry["fit"]["reason"]["text"]
+    changed = await call("PATCH", chat, change)
+    assert (changed["resource_group"], changed["revision"], changed["served_revision"]) == ("lab", 2, 1)
+    assert (changed["effective"]["image"], changed["phase"]) == ("img", "deploying")
+    assert [await _placed(api, number) for number in (1, 2)] == [("default", "baseline"), ("lab", "request")]
+    again = await call("PATCH", chat, change)
+    assert (again["revision"], again["note"]["code"]) == (2, "unchanged")
+    other = await call("PATCH", chat, {"spec": {**spec, "environ": {"A": "b"}}})
+    assert (other["revision"], other["resource_group"], await _placed(api, 3)) == (3, "lab", ("lab", "request"))
+    assert (await call("POST", f"{chat}/restart"))["resource_group"] == "lab"
+    back = await call("POST", f"{chat}/rollback", {"revision": 1})
+    assert (back["revision"], back["resource_group"], back["note"]["code"]) == (1, "default", "unchanged")
+    await call("PATCH", "/v1/projects/default", {"resource_group": "other"})
+    emptied = await call("PATCH", chat, {"resource_group": None})
+    assert (emptied["resource_group"], await _placed(api, emptied["revision"])) == ("other", ("other", "project"))
+    history = (await call("GET", "/v1/audit?action=service.updated"))["items"]
+    assert (history[0]["before"]["resource_group"], history[0]["after"]["resource_group"]) == ("default", "other")
+
+
+async def test_a_group_that_serves_stays_and_one_that_may_not_be_used_is_refused(api: ManagerApi) -> None:
+    call, chat = api.admin.call, "/v1/services/chat"
+    for name in ("lab", "closed"):
+        await call("POST", ALL, {"name": name})
+    await call("POST", "/v1/projects", {"name": "vision"})
+    await call("PATCH", f"{ALL}/closed", {"projects": ["vision"]})
+    service = {"name": "chat", "project": "default", "runtime": "cmd", "image": "img", "resource_group": "lab"}
+    await call("POST", "/v1/services", service)
+    await api.runs("chat")
+    for group in ("closed", "moon"):
+        refused = await call("PATCH", chat, {"resource_group": group}, expect=400)
+        assert refused["errors"][0]["allowed"] == "one of default, lab, the groups that project default may use"
+        dry = await call(
+            "POST", "/v1/resolutions", {"service": "chat", "update": {"resource_group": group}}, expect=200
+        )
+        assert ([problem["field"] for problem in dry["problems"]], dry["fit"]) == (["resource_group"], None)
+    await call("PATCH", chat, {"resource_group": "default"})
+    in_use = await call("DELETE", f"{ALL}/lab", expect=409)
+    assert in_use["detail"] == "resource group lab has 1 service; remove them first"
+    await call("PATCH", f"{ALL}/lab", {"projects": ["vision"]})
+    refused = await call("POST", f"{chat}/rollback", {"revision": 1}, expect=400)
+    assert refused["errors"][0]["found"] == "lab"
+    assert (await api.admin.service("chat"))["resource_group"] == "default"
+
+
+async def test_revisions_of_older_versions_keep_the_group_that_their_service_had(api: ManagerApi) -> None:
+    call, chat = api.admin.call, "/v1/services/chat"
+    await call("POST", ALL, {"name": "lab"})
+    await call("POST", "/v1/services", {"name": "chat", "project": "default", "runtime": "cmd", "image": "img"})
+    await api.pool.execute("update revisions set resolved = resolved - 'resource_group', origins = null")
+    unchanged = await call("PATCH", chat, {"spec": {"runtime": "cmd", "image": "img"}})
+    assert (unchanged["revision"], unchanged["note"]["code"]) == (1, "unchanged")
+    await call("PATCH", chat, {"resource_group": "lab"})
+    first = await call("GET", f"{chat}/revisions/1")
+    assert (first["effective"]["resource_group"], first["origins"]) == ("default", {})
+    back = await call("POST", f"{chat}/rollback", {"revision": 1})
+    assert (back["revision"], back["resource_group"]) == (3, "default")

@@ -72,7 +72,6 @@ FIXED: Final[Mapping[tuple[str, str], str]] = {
     ("webhook", "name"): "its history tells of it by this name",
     ("service", "name"): "callers have its endpoint",
     ("service", "project"): "its folders, quota and members are the project's",
-    ("service", "resource_group"): "its replicas would have to move; make another service",
     ("spec", "cluster_size"): "it has one value",
     ("spec", "model"): "a file with several models needs one, and of one it changes nothing (test_api_definitions.py)",
 }
@@ -192,6 +191,11 @@ async def _service(api: ManagerApi) -> str:
     service = {"name": "chat", "project": "default", "runtime": "cmd", "image": "img", "replicas": 0}
     await api.admin.call("POST", "/v1/services", service)
     return "chat"
+
+
+async def _service_and_group(api: ManagerApi) -> str:
+    await _group(api)
+    return await _service(api)
 
 
 async def _token(api: ManagerApi) -> str:
@@ -397,13 +401,14 @@ RESOURCES: Final[Mapping[str, Resource]] = {
     "service": Resource(
         CreateService,
         UpdateService,
-        _service,
+        _service_and_group,
         "/v1/services/{0}",
         "/v1/services/{0}",
         lambda client, name, body: client.services.update(name, body),
         ("service", "update", "{0}"),
         {
             "description": Field("talks", ("--description", "talks"), unset("description"), ""),
+            "resource_group": Field("lab", ("--resource-group", "lab"), unset("resource-group"), "default"),
             "replicas": Field(2, ("--replicas", "2"), unset("replicas"), ...),
             "open_to_public": Field(True, ("--public",), unset("public"), False),
             "metadata": Field({"a": "b"}, ("--metadata", "a=b"), unset("metadata"), {}),

@@ -240,6 +240,35 @@ async def test_a_service_that_fills_its_machine_is_updated_within_its_own_resour
         assert await world.pool.fetchval(pending, service, second) == 2
 
 
+async def test_replicas_move_to_another_resource_group_when_it_has_room(world: ManagerWorld) -> None:
+    await world.manager()
+    proxy = await world.proxy()
+    await world.pool.execute("insert into resource_groups (name) values ('lab')")
+    async with (await world.agent()).alive():
+        service = await world.service("s", grace_s=0)
+        await eventually(lambda: proxy.serving(service) == 1)
+        first = await served(world, service)
+        second = await world.update(service, 2, spec={"resource_group": "lab"})
+        reason = "select reason_text from sessions where revision_id = $1 and reason_code = 'other-group'"
+
+        async def waits() -> bool:
+            return "lab" in (await world.pool.fetchval(reason, second) or "")
+
+        await eventually(waits)
+        assert (proxy.serving(service), await running(world, service, first)) == (1, 1)
+        async with (await world.agent("agent-2")).alive():
+            to_lab = "update agents set resource_group = 'lab' where id = 'agent-2' returning id"
+
+            async def moved() -> bool:
+                return await running(world, service, second) == 1 and await running(world, service, first) == 0
+
+            await eventually(lambda: world.pool.fetchval(to_lab))
+            await eventually(moved)
+            assert proxy.serving(service) == 1
+    groups = "select revision_id, resource_group from sessions where service_id = $1"
+    assert {tuple(row) for row in await world.pool.fetch(groups, service)} == {(first, "default"), (second, "lab")}
+
+
 # The command line and the SDK
 
 

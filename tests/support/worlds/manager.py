@@ -195,10 +195,17 @@ class ManagerWorld:
             await self._insert_revision(con, service, revision, number, None)
         return revision
 
-    async def update(self, service: ServiceId, number: int, *, slots: dict[str, str] | None = None) -> UUID:
+    async def update(
+        self,
+        service: ServiceId,
+        number: int,
+        *,
+        slots: dict[str, str] | None = None,
+        spec: Mapping[str, Any] | None = None,
+    ) -> UUID:
         revision = new_uuid()
         async with self.pool.acquire() as con, con.transaction():
-            await self._insert_revision(con, service, revision, number, slots)
+            await self._insert_revision(con, service, revision, number, slots, spec)
             await con.execute("update services set revision_id = $2, rev = rev + 1 where id = $1", service, revision)
         return revision
 

@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-OriginSource = Literal["baseline", "service-definition", "model-definition", "size", "request"]
+OriginSource = Literal["baseline", "service-definition", "model-definition", "size", "project", "request"]
 """The layers of a spec, lowest first: each wins over those before it."""
 
 
@@ -18,7 +18,8 @@ class Origin(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
     source: OriginSource
-    """`baseline`: what the runtime variant has without any other word."""
+    """`baseline`: what the runtime variant has without any other word; of a resource group, the installation's default.
+    `project`: the project's default."""
     path: str = ""
     """Field of the request or of the size, or path in the file; empty for the baseline."""
     file: str | None = None

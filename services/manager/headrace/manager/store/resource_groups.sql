@@ -32,7 +32,8 @@ select name from resource_groups where name = $1 for update
 
 -- name: users
 select (select count(*) from agents where resource_group = $1) as machines,
-       (select count(*) from services where resource_group = $1 and deleted_at is null) as services,
+       (select count(*) from services s where s.deleted_at is null and (s.resource_group = $1 or exists (
+            select 1 from revisions v where v.id = s.served_revision_id and v.resolved ->> 'resource_group' = $1))) as services,
        (select count(*) from projects where resource_group = $1 and deleted_at is null) as projects
 
 -- name: delete

@@ -16,7 +16,7 @@ from headrace.common.contracts.revision import RevisionSpec
 from headrace.common.db.pool import Connection
 from headrace.common.db.queries import Queries
 from headrace.manager.domain.records.revisions import Revision
-from headrace.manager.domain.variants.resolved_spec import Resolution, ResolvedSpec
+from headrace.manager.domain.variants.resolved_spec import GROUP, Resolution, ResolvedSpec
 
 SQL = Queries.beside(__file__)
 
@@ -33,6 +33,7 @@ UNREADABLE: dict[str, Any] = {
     "environ": {},
     "masked": (),
     "slots": {},
+    "resource_group": None,
     "mounts": (),
     "folder_id": None,
     "secrets": (),
@@ -43,10 +44,16 @@ UNREADABLE: dict[str, Any] = {
 
 def _revision(row: Mapping[str, Any]) -> Revision:
     columns = dict(row)
-    resolved = stored.read(ResolvedSpec, columns.pop("resolved"), **UNREADABLE)
+    resolved = resolved_of(columns.pop("resolved"), columns.pop("resource_group"))
     origins = {path: stored.read(Origin, origin) for path, origin in (columns.pop("origins") or {}).items()}
     resolution = Resolution(resolved, origins, metadata_of(columns.pop("model_metadata")))
     return Revision(**columns | {"spec": stored.read(RevisionSpec, row["spec"]), "resolution": resolution})
+
+
+def resolved_of(document: Any, resource_group: str) -> ResolvedSpec:
+    """Return a revision's resolved spec, as it was stored. `resource_group`: the service's, for one that names none."""
+    resolved = stored.read(ResolvedSpec, document, **UNREADABLE)
+    return resolved if resolved.resource_group else resolved.model_copy(update={GROUP: resource_group})
 
 
 def metadata_of(document: Any) -> ModelMetadata | None:
@@ -109,6 +116,17 @@ async def page(con: Connection, service_id: ServiceId, *, after: int, limit: int
 async def forget(con: Connection, service_id: ServiceId, *, before: int) -> None:
     """Delete revisions below the number `before` that nothing uses, oldest first, a few at a time."""
     await con.execute(SQL.forget, service_id, before)
+
+
+async def origin_of_group(con: Connection, revision_id: RevisionId) -> Origin | None:
+    """Return where the resource group of a revision comes from, if that was stored."""
+    origin = await con.fetchval(SQL.origin_of_group, revision_id)
+    return None if origin is None else stored.read(Origin, origin)
+
+
+async def keep_group(con: Connection, service_id: ServiceId, resource_group: str) -> None:
+    """Store the service's resource group in revisions that name none, before the service gets another."""
+    await con.execute(SQL.keep_group, service_id, resource_group)
 
 
 async def last_number(con: Connection, service_id: ServiceId) -> int:

@@ -3,12 +3,20 @@ insert into revisions (id, service_id, number, spec, message, created_by, resolv
 values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 
 -- name: find
-select r.id, r.service_id, r.number, r.spec, r.resolved, r.origins, r.model_metadata, r.message, u.name as created_by, r.created_at
-from revisions r join users u on u.id = r.created_by where r.service_id = $1 and r.number = $2
+select r.id, r.service_id, r.number, r.spec, r.resolved, r.origins, r.model_metadata, r.message, u.name as created_by, r.created_at, s.resource_group
+from revisions r join users u on u.id = r.created_by join services s on s.id = r.service_id where r.service_id = $1 and r.number = $2
 
 -- name: page
-select r.id, r.service_id, r.number, r.spec, r.resolved, r.origins, r.model_metadata, r.message, u.name as created_by, r.created_at
-from revisions r join users u on u.id = r.created_by where r.service_id = $1 and r.number > $2 order by r.number limit $3
+select r.id, r.service_id, r.number, r.spec, r.resolved, r.origins, r.model_metadata, r.message, u.name as created_by, r.created_at, s.resource_group
+from revisions r join users u on u.id = r.created_by join services s on s.id = r.service_id where r.service_id = $1 and r.number > $2 order by r.number limit $3
+
+-- name: origin_of_group
+select origins -> 'resource_group' from revisions where id = $1
+
+-- name: keep_group
+-- Revisions of versions before 0.2 name no resource group: theirs is the service's. Before that changes, they get it.
+update revisions set resolved = resolved || jsonb_build_object('resource_group', $2::text)
+where service_id = $1 and resolved ->> 'resource_group' is null
 
 -- name: last_number
 select max(number) from revisions where service_id = $1

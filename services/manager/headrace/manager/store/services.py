@@ -9,7 +9,6 @@ from uuid import UUID
 
 import asyncpg
 
-from headrace.common.contracts import stored
 from headrace.common.contracts.ids import RevisionId, RuleId, ServiceId, SessionId, new_uuid
 from headrace.common.contracts.problems import Conflict, NameTaken
 from headrace.common.contracts.slots import read_slots
@@ -20,9 +19,8 @@ from headrace.manager.domain.audit_change import bounded, change_of
 from headrace.manager.domain.audit_states import ServiceState
 from headrace.manager.domain.records.replicas import Replica, StartError
 from headrace.manager.domain.records.services import Goal, NewService, ScaleTarget, Service, ServiceChange, ServiceFacts
-from headrace.manager.domain.variants.resolved_spec import ResolvedSpec
 from headrace.manager.store import rollouts, rows, traffic
-from headrace.manager.store.revisions import UNREADABLE, documents_of, metadata_of
+from headrace.manager.store.revisions import documents_of, metadata_of, resolved_of
 
 SQL = Queries.beside(__file__)
 _COLUMNS = frozenset(Service.__dataclass_fields__)
@@ -40,7 +38,7 @@ def facts_of(row: Mapping[str, Any]) -> ServiceFacts:
         project=row["project"],
         creator=row["creator"],
         revision=row["revision"],
-        resolved=stored.read(ResolvedSpec, row["resolved"], **UNREADABLE),
+        resolved=resolved_of(row["resolved"], row["resource_group"]),
         role=row.get("role"),
         served=row["served"],
         published=row["published"],

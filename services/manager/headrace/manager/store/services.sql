@@ -71,6 +71,7 @@ update services set
     description = coalesce($2, description), wanted = coalesce($3, wanted), open_to_public = coalesce($4, open_to_public),
     metadata = coalesce($5::jsonb, metadata), tags = coalesce($6::jsonb, tags), drain_grace_s = coalesce($7, drain_grace_s),
     revision_id = coalesce($8, revision_id), goal = coalesce($9, goal),
+    resource_group = coalesce((select r.resolved ->> 'resource_group' from revisions r where r.id = $8), resource_group),
     failed_starts = case when $10 then 0 else failed_starts end,
     next_start_at = case when $10 then null else next_start_at end,
     last_failed_at = case when $10 then null else last_failed_at end,

@@ -7,13 +7,14 @@ insert into kernels (id, session_id) values ($1, $2)
 
 -- name: insert_many
 -- Sessions of services, each with its main kernel: $1 sessions, $2 kernels, then a service, revision, project, resource
--- group and user for each, and whether it gets no requests for now.
+-- group (of revisions that name none) and user for each, and whether it gets no requests for now.
 with made as (
     insert into sessions (id, kind, project_id, service_id, revision_id, resource_group, created_by, idle, weight)
-    select n.id, 'inference', n.project_id, n.service_id, n.revision_id, n.resource_group, n.created_by, n.idle,
-           case when n.idle then 0 else 100 end
+    select n.id, 'inference', n.project_id, n.service_id, n.revision_id, coalesce(r.resolved ->> 'resource_group', n.resource_group),
+           n.created_by, n.idle, case when n.idle then 0 else 100 end
     from unnest($1::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::text[], $7::uuid[], $8::boolean[])
         as n(id, service_id, revision_id, project_id, resource_group, created_by, idle)
+    join revisions r on r.id = n.revision_id
 )
 insert into kernels (id, session_id) select n.id, n.session_id from unnest($2::uuid[], $1::uuid[]) as n(id, session_id)
 
@@ -101,7 +102,8 @@ update services set served_revision_id = $2, rev = rev + 1 where id = $1
 
 -- name: roll_back
 -- The revision that served becomes the current one again; errors of the failed rollout stay until they are cleared.
-update services s set revision_id = $2, failed_starts = 0, next_start_at = null, rev = s.rev + 1, updated_at = now()
+update services s set revision_id = $2, resource_group = coalesce(new.resolved ->> 'resource_group', s.resource_group),
+    failed_starts = 0, next_start_at = null, rev = s.rev + 1, updated_at = now()
 from revisions old, revisions new where s.id = $1 and old.id = s.revision_id and new.id = $2
 returning old.number as from_revision, new.number as revision
 

@@ -25,7 +25,7 @@ from headrace.manager.domain.records.services import ServiceFacts
 from headrace.manager.domain.variants.resolved_spec import Resolution, ResolvedSpec
 from headrace.manager.store import decisions, imports, revisions, services, traffic
 from headrace.manager.usecases import scaling
-from headrace.manager.usecases.context import locked_service, record_of, service_for
+from headrace.manager.usecases.context import check_group, locked_service, project_for, record_of, service_for
 from headrace.manager.usecases.drafts import Drafts, same_revision
 from headrace.manager.usecases.findings import Findings
 from headrace.manager.usecases.ports import Pokes
@@ -54,7 +54,7 @@ class Changes:
         self._limits = limits
 
     async def update(self, actor: Actor, reference: str, change: UpdateService) -> ServiceDetail:
-        """Update the given fields. A spec becomes a new revision, which replaces the replicas without downtime.
+        """Update the given fields. A spec or resource group becomes a new revision, which replaces the replicas without downtime.
 
         `refresh_secrets` alone makes a revision that differs in the versions of its secrets.
 
@@ -72,6 +72,9 @@ class Changes:
         async with transaction(self._pool) as con:
             facts = await self._hold(con, actor, reference)
             check_rollout(change, facts.service.rollout)
+            if draft is not None and resolution is not None:
+                draft.check_current(facts)
+                resolution = await self._drafts.placed(con, actor, facts, change, resolution, Findings())
             wanted = facts.service.wanted
             after = wanted if change.replicas is None else change.replicas
             if facts.running and (resolution is not None or after > wanted):
@@ -151,6 +154,8 @@ class Changes:
         async with transaction(self._pool) as con:
             facts = await self._hold(con, actor, reference)
             number, revision_id, note = facts.revision, None, None
+            if resolution is not None:
+                resolution = await self._drafts.placed(con, actor, facts, None, resolution, Findings())
             if resolution is not None and before == facts.revision and resolution.spec != facts.resolved:
                 if facts.running:
                     await self._check_quota(con, facts, resolution.spec)
@@ -177,11 +182,14 @@ class Changes:
     async def rollback(self, actor: Actor, reference: str, body: Rollback) -> ServiceDetail:
         """Make an earlier revision the current one, as it was resolved then; one that serves already replaces nothing.
 
-        Raises NotFound, Forbidden, Conflict, QuotaExceeded.
+        Raises NotFound, Forbidden, Conflict, QuotaExceeded, InvalidRequest for a resource group that it may not use any more.
         """
         async with transaction(self._pool) as con:
             facts = await self._hold(con, actor, reference)
             old = await self._revision(con, facts, body.revision)
+            if old.resolved.resource_group != facts.service.resource_group:
+                project = await project_for(con, actor, str(facts.service.project_id), "member")
+                await check_group(con, project, old.resolved.resource_group or facts.service.resource_group)
             if facts.running:
                 await self._check_quota(con, facts, old.resolved)
             number, revision_id, note = await self._revise(con, actor, facts, old.spec, old.resolution, body.message)
@@ -288,6 +296,8 @@ class Changes:
     ) -> tuple[int, RevisionId]:
         number = await revisions.last_number(con, facts.service.id) + 1
         revision_id = RevisionId(new_uuid())
+        if resolution.spec.resource_group != facts.service.resource_group:
+            await revisions.keep_group(con, facts.service.id, facts.service.resource_group)
         await revisions.insert(con, revision_id, facts.service.id, number, spec, resolution, message, actor.user_id)
         await revisions.forget(con, facts.service.id, before=number - self._limits.revisions_per_service + 1)
         return number, revision_id

@@ -22,7 +22,7 @@ from headrace.manager.domain.access import Actor
 from headrace.manager.domain.object_limits import ObjectLimits
 from headrace.manager.domain.own_ports import OwnPorts
 from headrace.manager.domain.quota import Need
-from headrace.manager.domain.records.projects import Project, group_of
+from headrace.manager.domain.records.projects import Project, group_of, origin_of_group
 from headrace.manager.domain.records.revisions import Revision
 from headrace.manager.domain.records.services import ServiceFacts
 from headrace.manager.domain.variants.resolved_spec import Resolution, ResolvedSpec
@@ -45,9 +45,19 @@ class AskedSpec:
     spec: RevisionSpec
     project: Project
     found: SpecParts | Revision
-    """Folders of a spec; or the current revision, of which only the secrets are to be the newest."""
+    """Folders of a spec; or the current revision, of which only secrets or the resource group are to be others."""
     pins: tuple[PinnedSecret, ...] = ()
     """Versions of secrets that it keeps."""
+    fresh: bool = False
+    """Whether a current revision gets the newest versions of its secrets."""
+
+    def check_current(self, held: ServiceFacts) -> None:
+        """Raise Conflict if it was made of a current revision that is not the current one any more."""
+        if isinstance(self.found, Revision) and self.found.number != held.revision:
+            raise Conflict(
+                f"revision {held.revision} of service {held.service.name} is the current one by now, and this change was made "
+                f"of revision {self.found.number}; make it again"
+            )
 
 
 @dataclass(frozen=True)
@@ -97,7 +107,11 @@ class Drafts:
             project = await project_or_only(con, actor, new.project, "member")
             found = await find_parts(con, project, new, findings)
         await self.ask_app_proxies(new.endpoint_port, findings)
-        return project, await self._resolver.judge(RevisionSpec.of(new), new.name, found, findings)
+        resolution = await self._resolver.judge(RevisionSpec.of(new), new.name, found, findings)
+        if resolution is not None:
+            group, origin = group_of(new.resource_group, project), origin_of_group(new.resource_group, project)
+            resolution = resolution.in_group(group, origin)
+        return project, resolution
 
     async def judge_creation(self, actor: Actor, new: CreateService) -> JudgedCreation:
         """Return what a creation would come to, and all that is wrong with it; changes nothing.
@@ -126,7 +140,7 @@ class Drafts:
         self, con: Connection, actor: Actor, facts: ServiceFacts, change: UpdateService, findings: Findings
     ) -> AskedSpec | None:
         """Return the spec that a change asks for, with what it names; None where it asks for none. Raises NotFound, Forbidden."""
-        if change.spec is None and not change.refresh_secrets:
+        if change.spec is None and not change.refresh_secrets and "resource_group" not in change.model_fields_set:
             return None
         spec = change.spec
         if spec is None or masking.needs_former(spec):
@@ -135,7 +149,7 @@ class Drafts:
                 raise NotFound(f"service {facts.service.name} has no revision {facts.revision}")
             if spec is None:
                 project = await project_for(con, actor, str(facts.service.project_id), "member")
-                return AskedSpec(facts, current.spec, project, current)
+                return AskedSpec(facts, current.spec, project, current, fresh=change.refresh_secrets)
             spec = masking.with_former(spec, current.spec)
         return await self.asked_again(con, actor, facts, spec, findings, fresh=change.refresh_secrets)
 
@@ -161,10 +175,34 @@ class Drafts:
         """Return what the spec comes to, None if it cannot be resolved. No connection may be held meanwhile: it reads files."""
         if isinstance(asked.found, SpecParts):
             return await self._resolver.judge(asked.spec, asked.facts.service.name, asked.found, findings, asked.pins)
+        if not asked.fresh:
+            return asked.found.resolution
         with findings.noted("refresh_secrets"):
             refreshed = await self._resolver.refresh_secrets(asked.project, asked.found.resolved)
             return replace(asked.found.resolution, spec=refreshed)
         return None
+
+    async def placed(
+        self,
+        con: Connection,
+        actor: Actor,
+        facts: ServiceFacts,
+        change: UpdateService | None,
+        resolution: Resolution,
+        findings: Findings,
+    ) -> Resolution:
+        """Return the resolution with the resource group that the change asks for, else with the service's. Finds one that it may not use.
+
+        In the transaction of the change, so that another's change of the group is not taken back. Raises NotFound, Forbidden.
+        """
+        if change is None or "resource_group" not in change.model_fields_set:
+            origin = await revisions.origin_of_group(con, facts.service.revision_id)
+            return resolution.in_group(facts.service.resource_group, origin)
+        project = await project_for(con, actor, str(facts.service.project_id), "member")
+        group = group_of(change.resource_group, project)
+        with findings.noted("resource_group"):
+            await check_group(con, project, group)
+        return resolution.in_group(group, origin_of_group(change.resource_group, project))
 
     def check_port(self, port: int | None, findings: Findings) -> None:
         """Find InvalidRequest for an own port that no service may have."""

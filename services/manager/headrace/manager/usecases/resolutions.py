@@ -6,6 +6,7 @@ It runs the checks that create and update run, gathers what they find, and write
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 
 from headrace.common.contracts.http.resolutions import (
     Effect,
@@ -64,7 +65,6 @@ class Resolutions:
             names = await folders.names(con, [mount.folder_id for mount in spec.mounts], project.id) if spec else {}
             note = await self._services.slots_note(con, spec.slots) if spec else None
         problems = _views(judged.findings)
-        may_use = not any(problem.field == "resource_group" for problem in problems)
         return ResolutionView(
             service=new.name,
             project=project.name,
@@ -73,7 +73,7 @@ class Resolutions:
             effective=effective_view(resolution.spec, names, resolution.metadata) if resolution else None,
             origins=dict(resolution.origins) if resolution else {},
             quota=tuple(map(quota_view, judged.needs)),
-            fit=await self._fit(spec if may_use else None, group, new.replicas),
+            fit=await self._fit(spec if _may_use(problems) else None, group, new.replicas),
             problems=problems,
             note=note,
         )
@@ -92,6 +92,8 @@ class Resolutions:
             service = facts.service
             if service.goal == "deleting":
                 findings.add(Conflict(f"service {service.name} is being deleted"))
+            if given is not None:
+                given = await self._drafts.placed(con, actor, facts, change, given, findings)
             after = given or await self._current(con, facts)
             number, note, rolls_out = facts.revision, None, False
             if given is not None:
@@ -115,6 +117,8 @@ class Resolutions:
         effect: Effect = "rollout" if rolls_out else "live" if live else "nothing"
         starting = max(0, wanted - service.wanted) + (1 if rolls_out and wanted else 0)
         judged = after.spec if facts.running and not failed else None
+        group = after.spec.resource_group or service.resource_group
+        problems = _views(findings)
         return ResolutionView(
             service=service.name,
             project=facts.project,
@@ -125,8 +129,8 @@ class Resolutions:
             live=live,
             rolls_out=spec_changes(before_view, view) if rolls_out else (),
             quota=tuple(map(quota_view, needs)),
-            fit=await self._fit(judged, service.resource_group, starting),
-            problems=_views(findings),
+            fit=await self._fit(judged if _may_use(problems) else None, group, starting),
+            problems=problems,
             etag=tag_of_service(facts),
             note=note,
         )
@@ -156,6 +160,11 @@ class Resolutions:
         cors = service.cors | (change.cors.model_dump(exclude_unset=True) if change.cors is not None else {})
         if change.cors is not None and cors.get("allow_credentials") and "*" in (cors.get("allow_origins") or ()):
             findings.add(traffic.all_with_credentials())
+
+
+def _may_use(problems: Iterable[ResolutionProblem]) -> bool:
+    """Return whether the project may use the resource group."""
+    return not any(problem.field == "resource_group" for problem in problems)
 
 
 def _views(findings: Findings) -> tuple[ResolutionProblem, ...]:

@@ -16,7 +16,7 @@ from headrace.cli.commands.service.rollout_flags import RolloutFlags
 from headrace.cli.commands.service.spec_flags import SpecFlags, overlaid
 from headrace.cli.commands.service.unset import FIELDS, OF_THE_SPEC, unset_of_service, without
 from headrace.cli.commands.service.view import END_COLUMNS, ERROR_COLUMNS
-from headrace.cli.commands.suggestions import complete_revision
+from headrace.cli.commands.suggestions import complete_group, complete_revision
 from headrace.cli.output import Columns
 from headrace.cli.parsing import document, pairs, usage
 from headrace.cli.session import Session
@@ -111,6 +111,10 @@ def update(
         bool | None, typer.Option("--public/--private", help="Takes effect at once, without a restart.")
     ] = None,
     description: Annotated[str | None, typer.Option("--description", help="What it is for, in words.")] = None,
+    resource_group: Annotated[
+        str | None,
+        typer.Option("--resource-group", help="Roll it out on machines of this group.", autocompletion=complete_group),
+    ] = None,
     metadata: Annotated[
         list[str] | None, typer.Option("--metadata", metavar="A=B", help="All of it. Repeatable.")
     ] = None,
@@ -153,6 +157,7 @@ def update(
         "replicas": replicas,
         "open_to_public": public,
         "description": description,
+        "resource_group": resource_group,
         "metadata": pairs(metadata, "--metadata") if metadata else None,
         "tags": tag or None,
         "drain_grace_s": drain_grace,
@@ -179,10 +184,11 @@ def update(
 def _change(
     session: Session, service: str, asked: Callable[[], tuple[UpdateService, str | None]], *, tries: int
 ) -> tuple[ServiceDetail, bool]:
-    """Change the service as it is read, again if it was changed in between. Return it, and whether its spec was changed."""
+    """Change the service as it is read, again if it was changed in between. Return it, and whether a revision was asked for."""
     body, seen = asked()
     try:
-        return session.client.services.update(service, body, if_match=seen), body.spec is not None
+        rolls_out = body.spec is not None or "resource_group" in body.model_fields_set
+        return session.client.services.update(service, body, if_match=seen), rolls_out
     except ApiError as error:
         if error.type != PreconditionFailed.type or tries <= 1:
             raise

@@ -70,6 +70,8 @@ def effective_values(spec: EffectiveSpec, origins: Mapping[str, Origin]) -> list
     values += [
         (f"slots.{name}", slots({name: amount}).partition("=")[2]) for name, amount in sorted(spec.slots.items())
     ]
+    if spec.resource_group is not None:
+        values.append(("resource_group", spec.resource_group))
     values += [(f"environ.{name}", value) for name, value in sorted(spec.environ.items())]
     values += [(f"secrets[{index}]", secret_words(pin)) for index, pin in enumerate(spec.secrets)]
     values += [(f"mounts[{index}]", mount_words(mount)) for index, mount in enumerate(spec.mounts)]
@@ -91,7 +93,9 @@ class EffectiveValue:
         if self.origin is None:
             return "-"
         if self.origin.source == "baseline":
-            return "the runtime's baseline"
+            return "the runtime's baseline" if self.path != "resource_group" else "the installation's default"
+        if self.origin.source == "project":
+            return "the project's default"
         if self.origin.source == "size":
             return f"size {self.origin.size}: {self.origin.path}"
         return f"{self.origin.file or self.origin.source}: {self.origin.path}"

@@ -30,6 +30,7 @@ OF_THE_SPEC: Final = {
 """Field of the spec by the flag that sets it."""
 OF_THE_SERVICE: Final[dict[str, tuple[str, Any]]] = {
     "description": ("description", ""),
+    "resource-group": ("resource_group", None),
     "metadata": ("metadata", {}),
     "tag": ("tags", ()),
     "models": ("models", ()),

@@ -58,6 +58,8 @@ class EffectiveSpec(View):
     secrets: tuple[PinnedSecret, ...] = ()
     """Secrets at the versions with which replicas are started; without their values."""
     slots: ResourceSlots
+    resource_group: str | None = None
+    """Group of the machines on which its replicas are placed. None: of trial runs, which show it themselves."""
     mounts: tuple[EffectiveMount, ...] = ()
     """The model folder, if there is one, comes first."""
     source: ModelSource | None = None

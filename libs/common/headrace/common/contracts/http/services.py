@@ -100,6 +100,9 @@ class UpdateService(Change):
     refresh_secrets: bool = False
     """Roll out the newest versions of the service's secrets, but for those of which its spec names a version. Without it a new
     revision keeps the versions of the current one."""
+    resource_group: Slug | None = None
+    """Roll out a revision on machines of this group; null: of the project's default one. Without it the service keeps its
+    group."""
     description: Annotated[str | None, StringConstraints(max_length=4000)] = None
     replicas: Annotated[int | None, Field(ge=0, le=MAX_REPLICAS)] = None
     open_to_public: bool | None = None
@@ -159,6 +162,7 @@ class ServiceView(Changeable):
     example: str
     """Curl command line for the access type."""
     resource_group: str
+    """Of `revision`: until its rollout has ended, replicas of the one before are on machines of that one's."""
     revision: int
     served_revision: int | None = None
     """Revision that served last while no other one did. It differs from `revision` during a rollout and after a failed

@@ -12,6 +12,7 @@ from headrace.common.contracts.ids import (
     ProjectId,
     UserId,
 )
+from headrace.common.contracts.origin import Origin
 from headrace.common.contracts.vocabulary import HolderKind, Role
 
 DEFAULT_GROUP: Final = "default"
@@ -34,6 +35,13 @@ class Project:
 def group_of(asked: str | None, project: Project) -> str:
     """Return the resource group of what is made in the project and asks for this one (None: for none)."""
     return asked or project.resource_group or DEFAULT_GROUP
+
+
+def origin_of_group(asked: str | None, project: Project) -> Origin:
+    """Return where that group comes from."""
+    if asked:
+        return Origin(source="request", path="resource_group")
+    return Origin(source="project", path="resource_group") if project.resource_group else Origin(source="baseline")
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ It is stored with the revision, so that what a revision starts never changes whe
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -47,6 +47,8 @@ class ResolvedSpec(BaseModel):
     masked: tuple[str, ...] = ()
     """Variables whose values are not shown."""
     slots: ResourceSlots
+    resource_group: str | None = None
+    """Machines on which replicas may be placed. None: of trial runs, whose session has it."""
     mounts: tuple[Mount, ...] = ()
     source: ModelSource | None = None
     """Where the files of the model folder come from, if from a URI. Until they were imported, the first mount has no
@@ -68,6 +70,10 @@ class ResolvedSpec(BaseModel):
         return self.mounts[0].snapshot_id if self.folder_id is not None and self.mounts else None
 
 
+GROUP: Final = "resource_group"
+"""Path of the resource group among the effective values."""
+
+
 @dataclass(frozen=True)
 class Resolution:
     """A resolved spec with what people see of it and replicas do not need: revisions that differ in these are equal."""
@@ -77,3 +83,8 @@ class Resolution:
     """Where each value comes from, by its path in the effective spec; of older versions' revisions empty."""
     metadata: ModelMetadata | None = None
     """What the model definition says of the model."""
+
+    def in_group(self, group: str, origin: Origin | None) -> Resolution:
+        """Return it for replicas on machines of this resource group. `origin`: where that comes from, if it is known."""
+        spec = self.spec.model_copy(update={"resource_group": group})
+        return replace(self, spec=spec, origins=self.origins if origin is None else {**self.origins, GROUP: origin})
