@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
+from tests.support.wait import eventually
 from tests.support.worlds.manager_api import ManagerApi
 
 
@@ -45,6 +48,60 @@ async def test_updates_at_once_are_revisions_one_after_the_other(api: ManagerApi
     assert (shown["revision"], shown["image"]) == (9, f"img:{revisions[-1]['message']}")
     history = (await api.admin.call("GET", "/v1/services/chat/history"))["items"]
     assert [entry["details"]["revision"] for entry in history] == list(range(9, 0, -1))
+
+
+@asynccontextmanager
+async def held(api: ManagerApi, sql: str) -> AsyncIterator[Callable[..., Awaitable[asyncio.Task[Any]]]]:
+    """Hold what the SQL locks, as a change that has not committed. Yields what starts a request, and returns once it waits."""
+    waiting = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
+    started: list[asyncio.Task[Any]] = []
+
+    async def start(*request: Any, expect: int) -> asyncio.Task[Any]:
+        started.append(asyncio.create_task(api.admin.call(*request, expect=expect)))
+
+        async def all_wait() -> bool:
+            return bool(await api.pool.fetchval(waiting) == len(started))
+
+        await eventually(all_wait)
+        return started[-1]
+
+    async with api.pool.acquire() as con, con.transaction():
+        await con.execute(sql)
+        yield start
+    await asyncio.gather(*started)
+
+
+async def test_a_change_of_the_resource_group_and_one_of_something_else_do_not_undo_each_other(api: ManagerApi) -> None:
+    chat, lock = "/v1/services/chat", "select 1 from services for update"
+    await api.admin.call("POST", "/v1/resource-groups", {"name": "lab"})
+    await api.admin.call("POST", "/v1/services", {"name": "chat", "runtime": "cmd"})
+    async with held(api, lock) as start:
+        await start("PATCH", chat, {"resource_group": "lab"}, expect=200)
+        await start("PATCH", chat, {"spec": {"runtime": "cmd", "image": "img:1"}}, expect=200)
+    shown = await api.admin.service("chat")
+    assert (shown["revision"], shown["resource_group"], shown["image"]) == (3, "lab", "img:1")
+    async with held(api, lock) as start:
+        await start("PATCH", chat, {"spec": {"runtime": "cmd", "image": "img:2"}}, expect=200)
+        refused = await start("PATCH", chat, {"resource_group": "default"}, expect=409)
+    assert "revision 4 of service chat is the current one by now" in (await refused)["detail"]
+    shown = await api.admin.service("chat")
+    assert (shown["revision"], shown["resource_group"], shown["image"]) == (4, "lab", "img:2")
+
+
+async def test_a_change_that_waits_for_the_renaming_of_its_folders_keeps_their_new_names(api: ManagerApi) -> None:
+    for name, usage in (("weights", "model"), ("corpus", "data")):
+        await api.admin.call("POST", "/v1/folders", {"name": name, "usage_mode": usage})
+    spec = {"runtime": "cmd", "image": "img", "folder": "weights", "extra_mounts": [{"folder": "corpus"}]}
+    await api.admin.call("POST", "/v1/services", {"name": "chat", "runtime": "cmd"})
+    async with held(api, "update folders set name = 'new-' || name") as start:
+        await start("PATCH", "/v1/services/chat", {"spec": spec}, expect=200)
+        await start("POST", "/v1/services", {"name": "other", **spec}, expect=201)
+    for name in ("chat", "other"):
+        kept = (await api.admin.call("GET", f"/v1/services/{name}/revisions"))["items"][-1]["spec"]
+        mount = {"folder": "new-corpus", "target": "/home/work/corpus", "read_only": True}
+        assert (kept["folder"], kept["extra_mounts"]) == ("new-weights", [mount])
+    again = await api.admin.call("PATCH", "/v1/services/chat", {"spec": kept})
+    assert (again["revision"], again["note"]["code"]) == (2, "unchanged")
 
 
 async def test_a_folder_is_deleted_or_used_never_both(api: ManagerApi) -> None:

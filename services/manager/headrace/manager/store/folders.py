@@ -86,9 +86,9 @@ async def page(
     return [folder_of(row) for row in found]
 
 
-async def hold(con: Connection, folder_ids: Iterable[FolderId]) -> set[FolderId]:
-    """Lock the folders against deletion until the transaction ends; return those that exist."""
-    return {row["id"] for row in await con.fetch(SQL.hold, list(folder_ids))}
+async def hold(con: Connection, folder_ids: Iterable[FolderId]) -> dict[FolderId, str]:
+    """Lock the folders against deletion and renaming until the transaction ends; return the names of those that exist."""
+    return {row["id"]: row["name"] for row in await con.fetch(SQL.hold, list(folder_ids))}
 
 
 async def lock(con: Connection, folder_id: FolderId) -> bool:

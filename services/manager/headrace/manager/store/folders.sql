@@ -28,7 +28,7 @@ select id, project_id, name, usage_mode, created_at, source from folders where i
 
 -- name: hold
 -- A service being created locks its folders, so that none is deleted at the same time.
-select id from folders where id = any($1::uuid[]) and deleted_at is null and trashed_at is null for share
+select id, name from folders where id = any($1::uuid[]) and deleted_at is null and trashed_at is null for share
 
 -- name: lock
 select id from folders where id = $1 and deleted_at is null and trashed_at is null for update

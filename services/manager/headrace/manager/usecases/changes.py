@@ -135,10 +135,8 @@ class Changes:
                 raise Conflict(f"service {facts.service.name} is {facts.service.goal}; start it instead")
             current = await self._revision(con, facts, facts.revision)
             await self._check_quota(con, facts, current.resolved)
-            await hold_parts(con, facts.service.project_id, current.resolved)
-            number, revision_id = await self._new_revision(
-                con, actor, facts, current.spec, current.resolution, "restart"
-            )
+            spec = await hold_parts(con, facts.service.project_id, current.spec, current.resolved)
+            number, revision_id = await self._new_revision(con, actor, facts, spec, current.resolution, "restart")
             await services.update(con, facts.service.id, revision_id=revision_id, forgive=True)
             named: dict[str, Any] = {"revision": number, "from_revision": facts.revision}
             detail = await self._recorded(con, actor, "service.restarted", facts, **named)
@@ -279,7 +277,7 @@ class Changes:
         Return its number, its id (None: the current one stays) and a note for the answer. Raises Conflict.
         """
         resolved = resolution.spec
-        await hold_parts(con, facts.service.project_id, resolved)
+        spec = await hold_parts(con, facts.service.project_id, spec, resolved)
         if same := await same_revision(con, facts, resolved):
             return same.number, same.revision_id, same.note
         number, revision_id = await self._new_revision(con, actor, facts, spec, resolution, message)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import replace
 
 from headrace.common.contracts.http.services import CreateService, NameAvailability, ServiceDetail
 from headrace.common.contracts.ids import FolderId
@@ -103,17 +104,17 @@ class Services:
             raise await no_group(con, new.resource_group, room.project)
         if room.project.quota is not None or room.services + _AT_ONCE > self._limits.services_per_project:
             return None
-        await hold_parts(con, new.project.id, new.resolved)
-        return await services.create(con, new, actor)
+        spec = await hold_parts(con, new.project.id, new.spec, new.resolved)
+        return await services.create(con, replace(new, spec=spec), actor)
 
     async def _alone(self, con: Connection, actor: Actor, new: NewService) -> ServiceFacts:
         """Create it under an exclusive lock of the project, so that its counts are exact."""
         locked = await projects.lock(con, new.project.id)
         if locked is None:
             raise NotFound(f"there is no project {new.project.name}")
-        await hold_parts(con, new.project.id, new.resolved)
+        spec = await hold_parts(con, new.project.id, new.spec, new.resolved)
         await self._drafts.check_room(con, locked, new.resource_group, new.wanted, new.resolved, Findings())
-        return await services.create(con, new, actor)
+        return await services.create(con, replace(new, spec=spec), actor)
 
     async def _fresh(self, con: Connection, actor: Actor, facts: ServiceFacts) -> ServiceDetail:
         """Return a service that was just created and has no replicas."""

@@ -13,6 +13,7 @@ from headrace.common.db.pool import Connection
 from headrace.manager.domain.records.folders import Folder, FolderAccess
 from headrace.manager.domain.records.projects import Project
 from headrace.manager.domain.secret_pins import NAMED
+from headrace.manager.domain.variants import resolve
 from headrace.manager.domain.variants.resolved_spec import ResolvedSpec
 from headrace.manager.store import folder_shares, folders, imports, resource_presets, secrets
 from headrace.manager.usecases.findings import Findings
@@ -80,22 +81,27 @@ async def _size(con: Connection, project: Project, name: str | None) -> Mapping[
     return found.slots
 
 
-async def hold_parts(con: Connection, project_id: ProjectId, resolved: ResolvedSpec) -> None:
+async def hold_parts(
+    con: Connection, project_id: ProjectId, spec: RevisionSpec, resolved: ResolvedSpec
+) -> RevisionSpec:
     """Lock the folders and secrets of a revision until the transaction ends, and have the model imported that it needs.
 
-    Raises Conflict, with their names, when some were deleted, or are not shared with the project any more.
+    Return the spec with the names that its folders have now: they may have been renamed since it was resolved. Raises
+    Conflict, with their names, when some were deleted, or are not shared with the project any more.
     """
     needed = tuple(mount.folder_id for mount in resolved.mounts if mount.host_path is None)
-    if needed and len(await folders.hold(con, needed)) < len(set(needed)):
-        names = ", ".join(await folders.names_of_deleted(con, needed))
-        raise Conflict(f"folder {names} was deleted, and this revision needs it; nothing has changed")
+    names = await folders.hold(con, needed) if needed else {}
+    if len(names) < len(set(needed)):
+        deleted = ", ".join(await folders.names_of_deleted(con, needed))
+        raise Conflict(f"folder {deleted} was deleted, and this revision needs it; nothing has changed")
     await check_shared(con, project_id, resolved)
     held = await secrets.hold(con, resolved.secrets)
     if gone := [pin for pin in resolved.secrets if (pin.secret_id, pin.version) not in held]:
-        names = ", ".join(f"{pin.name} version {pin.version}" for pin in gone[:5])
-        raise Conflict(f"secret {names} was deleted, and this revision needs it; nothing has changed")
+        lost = ", ".join(f"{pin.name} version {pin.version}" for pin in gone[:5])
+        raise Conflict(f"secret {lost} was deleted, and this revision needs it; nothing has changed")
     if resolved.source is not None and resolved.folder_id is not None:
         await imports.want(con, resolved.folder_id, resolved.source)
+    return resolve.renamed(spec, resolved, names)
 
 
 async def check_shared(con: Connection, project_id: ProjectId, resolved: ResolvedSpec) -> None:

@@ -105,7 +105,7 @@ class Validations:
             if locked is None:
                 raise NotFound(f"there is no project {project.name}")
             group = group_of(new.resource_group, locked)
-            await hold_parts(con, project.id, resolved)
+            await hold_parts(con, project.id, spec, resolved)
             await self._check_room(con, locked, group, resolved, Findings())
             await sessions.create(
                 con,

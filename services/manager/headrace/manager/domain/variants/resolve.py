@@ -8,8 +8,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from decimal import Decimal
+from typing import Any
 
 from headrace.common.contracts import wording
+from headrace.common.contracts.ids import FolderId
 from headrace.common.contracts.messages.plans import Mount
 from headrace.common.contracts.origin import Origin
 from headrace.common.contracts.problems import row
@@ -52,6 +54,31 @@ def resolve(spec: RevisionSpec, inputs: Inputs) -> Resolution:
     origins |= {f"mounts[{index}]": origin for index, (_, origin) in enumerate(mounts)}
     origins |= {f"secrets[{index}]": layers.origin_of(pin, spec) for index, pin in enumerate(resolved.secrets)}
     return Resolution(resolved, origins, definition.model.metadata if definition else None)
+
+
+def renamed(spec: RevisionSpec, resolved: ResolvedSpec, names: Mapping[FolderId, str]) -> RevisionSpec:
+    """Return the spec with the names that its folders have now, mounted where they were. Folders named by id stay as they are."""
+    mounts = list(resolved.mounts)
+    model = mounts.pop(0) if mounts and len(mounts) > len(spec.extra_mounts) else None
+    changes: dict[str, Any] = {}
+    if model is not None and (name := _new_name(spec.folder, model, names)) is not None:
+        changes["folder"] = name
+    extra = tuple(
+        asked
+        if (name := _new_name(asked.folder, mount, names)) is None
+        else asked.model_copy(update={"folder": name, "target": asked.target or mount.target})
+        for asked, mount in zip(spec.extra_mounts, mounts, strict=False)
+    )
+    if extra != spec.extra_mounts and len(extra) == len(spec.extra_mounts):
+        changes["extra_mounts"] = extra
+    return spec.model_copy(update=changes) if changes else spec
+
+
+def _new_name(asked: str | None, mount: Mount, names: Mapping[FolderId, str]) -> str | None:
+    """Return how a folder is named now that was asked for by another name, with its project where that was named."""
+    project, slash, was = (asked or "").rpartition("/")
+    name = names.get(mount.folder_id, was)
+    return None if asked is None or asked == str(mount.folder_id) or was == name else f"{project}{slash}{name}"
 
 
 def check_size(resolved: ResolvedSpec) -> None:
