@@ -134,3 +134,26 @@ async def test_a_pass_ends_in_time_and_the_next_one_goes_on(api: ManagerApi) -> 
         assert await read_all(api, ticks=lambda: next(now)) == (["definitions"] if len(seen) < 3 else [])
         seen.append(len(await names(api)))
     assert seen == [1, 2, 3, 3]
+
+
+async def test_a_model_fits_in_groups_that_its_project_may_use(api: ManagerApi) -> None:
+    call = api.admin.call
+    await api.admin.folder("owls", BOTH)
+    await read_all(api)
+    await api.machine("m-1")
+    await api.pool.execute("""update agents set slots = '{"cpu": "8", "mem": "8589934592"}'""")
+    await call("POST", "/v1/projects", {"name": "vision"})
+    await call("POST", "/v1/resource-groups", {"name": "lab"})
+    assert (await call("GET", "/v1/models/owls"))["fit"]["fits"]
+    assert (await call("GET", "/v1/models/owls?resource_group=lab"))["fit"]["reason"]["code"] == "other-group"
+    await call("PATCH", "/v1/projects/default", {"resource_group": "lab"})
+    assert (await call("GET", "/v1/models/owls"))["fit"]["reason"]["code"] == "other-group"
+    await call("PATCH", "/v1/resource-groups/lab", {"projects": ["vision"]})
+    for path in ("/v1/models/owls?project=default&resource_group=lab", "/v1/models?project=default&resource_group=lab"):
+        refused = await call("GET", path, expect=400)
+        assert refused["errors"][0]["allowed"] == "one of default, the groups that project default may use"
+    for path in ("/v1/models", "/v1/models?resource_group=lab"):
+        (item,) = (await call("GET", path))["items"]
+        assert item["fit"]["reason"]["code"] == "group-not-allowed"
+    (item,) = (await call("GET", "/v1/models?resource_group=default"))["items"]
+    assert item["fit"]["fits"]

@@ -45,7 +45,7 @@ Group = Annotated[
     typer.Option(
         "--resource-group",
         metavar="GROUP",
-        help="Machines by which it is judged (default: default).",
+        help="Machines by which it is judged (default: the group of the project, else default).",
         autocompletion=complete_group,
     ),
 ]

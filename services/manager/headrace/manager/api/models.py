@@ -22,8 +22,8 @@ class ModelQuery(Query):
 
     project: Reference | None = None
     """Name or id, needed when several of the caller's projects have a folder of this name."""
-    resource_group: Slug = "default"
-    """Machines by which `fit` is judged."""
+    resource_group: Slug | None = None
+    """Machines by which `fit` is judged; default: those that a service of the model's project gets."""
 
 
 class ModelsQuery(Paging):
@@ -34,8 +34,8 @@ class ModelsQuery(Paging):
     """Part of the folder's name, or of a model's name or metadata."""
     task: _Text | None = None
     """Task of one of its models, in whole; upper and lower case are the same."""
-    resource_group: Slug = "default"
-    """Machines by which `fit` is judged."""
+    resource_group: Slug | None = None
+    """Machines by which `fit` is judged; default: those that a service of the model's project gets."""
 
 
 @routes.on(

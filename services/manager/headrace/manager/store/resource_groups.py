@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import asyncpg
@@ -11,6 +11,7 @@ from headrace.common.contracts.ids import ProjectId
 from headrace.common.db.pool import Connection
 from headrace.common.db.queries import Queries
 from headrace.manager.domain.access import Actor
+from headrace.manager.domain.records.projects import DEFAULT_GROUP
 from headrace.manager.domain.records.resource_groups import ResourceGroup
 from headrace.manager.store import rows
 
@@ -61,6 +62,14 @@ async def allowed(con: Connection, name: str, project_id: ProjectId) -> bool | N
 async def usable(con: Connection, project_id: ProjectId | None, *, most: int) -> list[str]:
     """Return the first names of the groups that the project may use (None: of all)."""
     return [row["name"] for row in await con.fetch(SQL.usable, project_id, most)]
+
+
+async def of_projects(
+    con: Connection, project_ids: Iterable[ProjectId], asked: str | None
+) -> dict[ProjectId, tuple[str, bool]]:
+    """Return of each project the group of what it makes and asks for this one (None: for none), and whether it may use it."""
+    rows = await con.fetch(SQL.of_projects, list(project_ids), asked, DEFAULT_GROUP)
+    return {row["id"]: (row["name"], row["allowed"]) for row in rows}
 
 
 async def hold(con: Connection, name: str) -> bool:

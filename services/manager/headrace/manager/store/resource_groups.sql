@@ -27,6 +27,12 @@ select project_ids is null or $2 = any(project_ids) from resource_groups where n
 -- Groups that the project ($1; null: any) may use.
 select name from resource_groups where $1::uuid is null or project_ids is null or $1 = any(project_ids) order by name limit $2
 
+-- name: of_projects
+-- Of each project ($1) the group of what it makes and asks for group $2 (null: none), and whether it may use that.
+select p.id, w.name, coalesce(g.project_ids is null and g.name is not null or p.id = any(g.project_ids), false) as allowed
+from projects p cross join lateral (select coalesce($2, p.resource_group, $3) as name) w
+left join resource_groups g on g.name = w.name where p.id = any($1::uuid[])
+
 -- name: hold
 select name from resource_groups where name = $1 for update
 

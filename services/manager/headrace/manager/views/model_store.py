@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from headrace.common.contracts.http.models import Fit, ModelDetail, ModelView, StoreModelView, StoreSectionView
 from headrace.common.contracts.reasons import Reason
+from headrace.common.contracts.reasons.placement import PlacementReason
 from headrace.manager.domain.placement.machines import Unplaced
 from headrace.manager.domain.records.model_store import StoreModel
 
@@ -13,6 +14,12 @@ def fit_view(unplaced: Unplaced | None) -> Fit:
     if unplaced is None:
         return Fit(fits=True)
     return Fit(fits=False, reason=Reason.of(unplaced.code, unplaced.text))
+
+
+def not_allowed(resource_group: str) -> Fit:
+    """Return that no replica is placed in a group that the project may not use."""
+    text = f"its project may not use resource group {resource_group}"
+    return Fit(fits=False, reason=Reason.of(PlacementReason.GROUP_NOT_ALLOWED, text))
 
 
 def model_view(model: StoreModel, fit: Fit | None) -> ModelView:
