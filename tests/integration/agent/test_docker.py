@@ -30,7 +30,9 @@ async def test_a_container_with_its_limits(docker_agent: AgentUnderTest, busybox
     mount = {"folder_id": folder, "target": "/models"}
     check = {"path": "/weights.txt", "interval": 0.2, "initial_delay": 0.1}
     serve = ("httpd", "-f", "-p", "8000", "-h", "/models")
-    spec = container(busybox, command=serve, mounts=[mount], health_check=check, environ={"SECRET": "x"})
+    spec = container(
+        busybox, command=serve, mounts=[mount], health_check=check, environ={"SECRET": "x"}, shm_size=2**23
+    )
     await agent.plan(spec)
     row = await agent.kernel(spec, state="running", health="healthy")
     assert httpx.get(f"http://{row.host}:{row.port}/weights.txt", timeout=60, verify=False).text == "weights"
@@ -43,7 +45,7 @@ async def test_a_container_with_its_limits(docker_agent: AgentUnderTest, busybox
         True,
         False,
     )
-    assert host["PidsLimit"] == 8192
+    assert (host["PidsLimit"], host["ShmSize"]) == (8192, 2**23)
     assert [(m["Destination"], m["RW"]) for m in found["Mounts"]] == [("/models", False)]
     labels = found["Config"]["Labels"]
     assert labels["headrace.session"] == str(spec.session_id)

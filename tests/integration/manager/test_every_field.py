@@ -480,6 +480,7 @@ SPEC: Final[Mapping[str, tuple[dict[str, Any], Field]]] = {
     "port": ({}, Field(8001, ("--port", "8001"), unset("port"))),
     "size": ({}, Field("small", ("--size", "small"), unset("size"))),
     "slots": ({}, Field({"cpu": "2"}, ("--slot", "cpu=2"), unset("slot"))),
+    "shm_size": ({}, Field("512m", ("--shm-size", "512m"), unset("shm-size"), None, 2**29)),
     "environ": ({}, Field({"A": "b"}, ("--env", "A=b"), unset("env"), {})),
     "masked": ({"environ": {"A": "b"}}, Field(["A"], ("--mask", "A"), unset("mask"), [])),
     "secret_environ": (

@@ -51,6 +51,13 @@ def test_limits_and_privileges() -> None:
     assert not any(value in json.dumps(labels) for value in ("MINE", "a=b"))
 
 
+def test_shared_memory_is_what_the_service_asks_for_or_what_the_agent_gives() -> None:
+    for asked, given in ((None, COMMON.shm_bytes), (2**25, 2**25)):
+        spec = SPEC.model_copy(update={"shm_size": asked})
+        request = create_request("a", spec, prepared(), IMAGE, COMMON, "net", gated=False)
+        assert request["HostConfig"]["ShmSize"] == given
+
+
 def test_the_users_own_variables_win() -> None:
     environ = dict(
         row.split("=", 1) for row in create_request("a", SPEC, prepared(), IMAGE, COMMON, "net", gated=False)["Env"]

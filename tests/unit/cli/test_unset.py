@@ -28,6 +28,7 @@ SPEC: dict[str, Any] = {
     "port": 80,
     "size": "large",
     "slots": {"cpu": "1", "mem": "1g"},
+    "shm_size": 2**28,
     "environ": {"A": "1", "B": "2"},
     "masked": ["A", "B"],
     "secret_environ": {"S": "hub", "T": "hub@2"},

@@ -10,12 +10,14 @@ from typing import Any, get_args
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from headrace.common.contracts.ids import FolderId, ImportId, new_uuid
 from headrace.common.contracts.messages.plans import NO_FOLDER
 from headrace.common.contracts.model_uri import ModelSource
 from headrace.common.contracts.problems import InvalidRequest
 from headrace.common.contracts.revision import RevisionSpec
+from headrace.common.contracts.slots import parse_size
 from headrace.common.contracts.vocabulary import RuntimeVariant
 from headrace.manager.domain.definitions.model_definition import choose, parse_definition
 from headrace.manager.domain.definitions.service_definition import ServiceDefaults
@@ -195,6 +197,7 @@ def test_request_over_model_definition_over_service_definition_over_baseline_eac
     }
     assert set(said("baseline")) == {
         "runtime",
+        "shm_size",
         "slots.mem",
         "health_check.max_retries",
         "health_check.max_wait_time",
@@ -203,6 +206,29 @@ def test_request_over_model_definition_over_service_definition_over_baseline_eac
     }
     assert found.origins["port"].file == "model-definition.yaml"
     assert found.origins["slots.cpu"].file == "service-definition.toml"
+
+
+def test_shared_memory_is_the_requests_or_the_files_and_no_more_than_the_memory() -> None:
+    inputs = Inputs("chat", defaults=ServiceDefaults(shm_size=parse_size("256m")))
+    found = {
+        case: (made.spec.shm_size, made.origins["shm_size"].source)
+        for case, made in {
+            "nothing": resolution(),
+            "file": resolution(inputs),
+            "request": resolution(inputs, shm_size="512m"),
+            "all": resolution(inputs, shm_size="4g", slots={"mem": "4g"}),
+        }.items()
+    }
+    assert found == {
+        "nothing": (None, "baseline"),
+        "file": (2**28, "service-definition"),
+        "request": (2**29, "request"),
+        "all": (4 * GIB, "request"),
+    }
+    assert refused(shm_size="1.1g") == refused(inputs, slots={"mem": "255m"}) == ["shm_size"]
+    for wrong in (0, "1023k", -1, "much", True, "1e3", 2**61):
+        with pytest.raises(ValidationError):
+            RevisionSpec(shm_size=wrong)
 
 
 def test_request_over_size_over_files_slot_by_slot_each_with_its_origin() -> None:
@@ -230,7 +256,7 @@ def test_every_value_that_replicas_get_has_an_origin(runtime: str) -> None:
     definition = DEFINITION if runtime == "custom" else None
     inputs = Inputs("chat", folder=MODEL, definition=definition, extra=[DATA])
     found = resolution(inputs, runtime=runtime, folder="weights", extra_mounts=[{"folder": "corpus"}])
-    for name in set(ResolvedSpec.model_fields) - {"folder_id", "source", "masked", "secret_bytes"}:
+    for name in set(ResolvedSpec.model_fields) - {"folder_id", "source", "masked", "secret_bytes", "resource_group"}:
         value = getattr(found.spec, name)
         if name in {"slots", "environ"}:
             paths = {f"{name}.{key}" for key in value}

@@ -99,7 +99,7 @@ class Settings(ServiceSettings):
     docker_pids: Annotated[int, Field(ge=16)] = 8192
     """Processes and threads per container."""
     docker_shm_bytes: Annotated[int, Field(ge=2**20)] = 2**30
-    """Shared memory per container; what is used counts as its memory."""
+    """Shared memory of a container whose service names no `shm_size`; what is used counts as its memory."""
     image_registries: tuple[str, ...] = ()
     """Registries (`host` or `host:port`) that images may be pulled from though their addresses are private, loopback or
     link-local: a JSON list. Others at such addresses are refused, since a tenant names the image."""

@@ -13,7 +13,7 @@ from headrace.common.contracts.ids import FolderReference, Slug
 from headrace.common.contracts.model_uri import ModelUri
 from headrace.common.contracts.numbers import NO_TRUTH
 from headrace.common.contracts.secret import SecretReference
-from headrace.common.contracts.slots import RequestedSlots
+from headrace.common.contracts.slots import RequestedSlots, ShmSize
 from headrace.common.contracts.vocabulary import RuntimeVariant
 from headrace.common.contracts.wording import Refused, pattern
 
@@ -102,6 +102,9 @@ class RevisionSpec(_Closed):
     made, and win over the files'."""
     slots: RequestedSlots | None = None
     """Amounts that win over those of `size`, slot by slot."""
+    shm_size: ShmSize | None = None
+    """Shared memory (`/dev/shm`) of the container, in bytes or as `2g`: at most its memory, as which it counts. Null: that of the
+    machine's agent (`docker_shm_bytes`, 1 GiB). Containers only: on the process runtime programs have the machine's."""
     environ: Annotated[
         dict[EnvironName, EnvironValue],
         BeforeValidator(values_as_text, json_schema_input_type=_TAKEN_ENVIRON),

@@ -33,6 +33,9 @@ MIN: Final = {CPU: Decimal("0.01"), MEM: Decimal(16 * 2**20)}
 """Minimum of every container: the container engine takes 0 for no limit, and refuses less than this or a little
 below."""
 
+MIN_SHM: Final = 2**20
+"""Shared memory of a container at least."""
+
 _NAME = re.compile(r"^[a-z][a-z0-9]*(\.[a-z0-9-]+)?$")
 _UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40, "p": 2**50}
 _SIZE = re.compile(r"^([0-9]+(?:\.[0-9]+)?)\s*([kmgtp]?)(?:i?b)?$", re.IGNORECASE)
@@ -147,6 +150,14 @@ def _amount(name: str, amount: Any) -> Decimal:
     return number
 
 
+def _shm_size(value: object) -> int:
+    """Parse bytes of shared memory. Raises Refused."""
+    try:
+        return int(_amount(MEM, value))
+    except Refused as refused:
+        raise Refused(refused.found, refused.allowed) from None
+
+
 def _plain(slots: Mapping[str, Decimal]) -> dict[str, str]:
     return {name: format(Decimal(amount).normalize(), "f") for name, amount in sorted(slots.items())}
 
@@ -166,6 +177,9 @@ ResourceSlots = Annotated[dict[str, Decimal], BeforeValidator(read_slots, json_s
 """Slot name → amount. `mem` in bytes, `cpu` in cores, `cuda.device` in whole GPUs, `cuda.shares` in GPU fractions."""
 RequestedSlots = Annotated[dict[str, Decimal], BeforeValidator(parse_request, json_schema_input_type=_TAKEN), _WRITTEN]
 """Slots requested by a replica: at least a hundredth of a core and 16 MiB, and GPUs whole or in fractions, not both."""
+_TAKEN_SIZE: Any = Annotated[str, Field(max_length=_MAX_CHARACTERS)] | Annotated[int, Field(ge=MIN_SHM, le=2**60)]
+ShmSize = Annotated[int, BeforeValidator(_shm_size, json_schema_input_type=_TAKEN_SIZE), Field(ge=MIN_SHM, le=2**60)]
+"""Bytes of shared memory, of which what is used counts as the container's memory."""
 QuotaSlots = Annotated[dict[str, Decimal], BeforeValidator(parse_slots, json_schema_input_type=_TAKEN), _WRITTEN]
 """Limit by slot: 0 is none of it. `storage` (bytes) and `files` limit the project's folders, `services` those that run."""
 QuotaChange = Annotated[

@@ -33,6 +33,7 @@ UNREADABLE: dict[str, Any] = {
     "environ": {},
     "masked": (),
     "slots": {},
+    "shm_size": None,
     "resource_group": None,
     "mounts": (),
     "folder_id": None,

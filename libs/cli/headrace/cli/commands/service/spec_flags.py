@@ -86,6 +86,14 @@ class SpecFlags:
             help="cpu=2, mem=4g, cuda.device=1, cuda.shares=0.5. Repeatable; an update keeps the others.",
         ),
     ] = None
+    shm_size: Annotated[
+        str | None,
+        typer.Option(
+            "--shm-size",
+            metavar="AMOUNT",
+            help="Shared memory (/dev/shm) of the container, for example 2g; it counts as memory (default: the machine's, 1 GiB).",
+        ),
+    ] = None
     env: Annotated[
         list[str] | None,
         typer.Option(
@@ -161,6 +169,7 @@ class SpecFlags:
             "port": self.container_port,
             "size": self.size,
             "slots": pairs(self.slot, "--slot") if self.slot else None,
+            "shm_size": self.shm_size,
             "environ": environ or None,
             "masked": self.mask or None,
             "secret_environ": pairs(self.env_secret, "--env-secret") if self.env_secret else None,

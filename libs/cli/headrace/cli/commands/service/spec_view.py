@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from headrace.cli.output import Columns
 from headrace.cli.session import Session
-from headrace.cli.text import cell, slots
+from headrace.cli.text import cell, size, slots
 from headrace.common.contracts.http.revisions import EffectiveMount, EffectiveSpec, RevisionDetail
 from headrace.common.contracts.model import HealthCheck, ModelMetadata, PreStartAction
 from headrace.common.contracts.origin import Origin
@@ -70,6 +70,8 @@ def effective_values(spec: EffectiveSpec, origins: Mapping[str, Origin]) -> list
     values += [
         (f"slots.{name}", slots({name: amount}).partition("=")[2]) for name, amount in sorted(spec.slots.items())
     ]
+    if spec.shm_size is not None:
+        values.append(("shm_size", size(spec.shm_size)))
     if spec.resource_group is not None:
         values.append(("resource_group", spec.resource_group))
     values += [(f"environ.{name}", value) for name, value in sorted(spec.environ.items())]

@@ -20,6 +20,7 @@ OF_THE_SPEC: Final = {
     "port": "port",
     "size": "size",
     "slot": "slots",
+    "shm-size": "shm_size",
     "env": "environ",
     "mask": "masked",
     "env-secret": "secret_environ",

@@ -58,6 +58,8 @@ class EffectiveSpec(View):
     secrets: tuple[PinnedSecret, ...] = ()
     """Secrets at the versions with which replicas are started; without their values."""
     slots: ResourceSlots
+    shm_size: int | None = None
+    """Bytes of shared memory of a container; None: what the machine's agent gives (`docker_shm_bytes`)."""
     resource_group: str | None = None
     """Group of the machines on which its replicas are placed. None: of trial runs, which show it themselves."""
     mounts: tuple[EffectiveMount, ...] = ()

@@ -23,7 +23,7 @@ from headrace.common.contracts.ids import (
 from headrace.common.contracts.manifest import snapshot_files
 from headrace.common.contracts.messages.envelope import Message, Part
 from headrace.common.contracts.model import HealthCheck, PreStartAction
-from headrace.common.contracts.slots import ResourceSlots
+from headrace.common.contracts.slots import MIN_SHM, ResourceSlots
 
 SessionKind = Literal["inference", "validation", "job"]
 KernelRole = Literal["main", "sub"]
@@ -81,6 +81,8 @@ class ReplicaSpec(Part):
     pre_start_actions: tuple[PreStartAction, ...] = ()
     environ: dict[str, str] = {}
     slots: ResourceSlots
+    shm_size: Annotated[int, Field(ge=MIN_SHM)] | None = None
+    """Bytes of shared memory of the container; None: as the agent is set. Agents before 0.2 give as they are set."""
     mounts: tuple[Mount, ...] = ()
     stop_grace_s: Annotated[float, Field(ge=0, le=3600)] = 10.0
     """Time between SIGTERM and SIGKILL."""

@@ -147,7 +147,7 @@ def _host_config(spec: KernelSpec, prepared: Prepared, common: ContainerDefaults
         "CapDrop": ["ALL"],
         "SecurityOpt": ["no-new-privileges"],
         "PidsLimit": common.pids,
-        "ShmSize": common.shm_bytes,
+        "ShmSize": spec.shm_size or common.shm_bytes,
         "LogConfig": {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "2"}},
         "PortBindings": {port: [{"HostIp": common.bind_address, "HostPort": str(prepared.host_port)}]},
         "Mounts": [

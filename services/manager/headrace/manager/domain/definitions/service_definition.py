@@ -11,7 +11,7 @@ from headrace.common.contracts import wording
 from headrace.common.contracts.images import ALLOWED as IMAGE_NAMES
 from headrace.common.contracts.revision import EnvironName, EnvironValue, Image, values_as_text
 from headrace.common.contracts.secret import SecretReference
-from headrace.common.contracts.slots import RequestedSlots
+from headrace.common.contracts.slots import RequestedSlots, ShmSize
 from headrace.common.contracts.vocabulary import RuntimeVariant
 from headrace.common.text.plain import TextError
 from headrace.common.text.tomltext import load_toml, toml_places
@@ -38,6 +38,8 @@ class ServiceDefaults(_Section):
 
     environment: Environment | None = None
     resource_slots: RequestedSlots = {}
+    shm_size: ShmSize | None = None
+    """Shared memory of the container."""
     environ: Annotated[
         dict[EnvironName, EnvironValue],
         BeforeValidator(values_as_text, json_schema_input_type=dict[str, str | float | bool]),

@@ -81,6 +81,7 @@ def _baseline(spec: RevisionSpec, inputs: Inputs) -> Layer:
         "model_path": MODELS,
         _HEALTH: None,
         "pre_start_actions": (),
+        "shm_size": None,
         **{f"slots.{name}": amount for name, amount in DEFAULT_SLOTS.items()},
     }
     if engine is not None:
@@ -101,6 +102,8 @@ def _service_definition(spec: RevisionSpec, inputs: Inputs) -> Layer:
     if defaults.environment is not None:
         for field in ("image", "architecture"):
             layer[field] = (getattr(defaults.environment, field), _in_defaults(spec, f"environment.{field}"))
+    if defaults.shm_size is not None:
+        layer["shm_size"] = (defaults.shm_size, _in_defaults(spec, "shm_size"))
     for name, amount in defaults.resource_slots.items():
         layer[f"slots.{name}"] = (amount, _in_defaults(spec, f"resource_slots.{name}"))
     for name, value in defaults.environ.items():
@@ -147,6 +150,7 @@ def _request(spec: RevisionSpec, inputs: Inputs) -> Layer:
         "architecture": spec.architecture,
         "command": command,
         "port": spec.port,
+        "shm_size": spec.shm_size,
     }
     layer = {path: (value, _asked(path)) for path, value in values.items() if value is not None}
     if spec.runtime != RevisionSpec.model_fields["runtime"].default:

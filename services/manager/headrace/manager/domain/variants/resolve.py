@@ -16,7 +16,7 @@ from headrace.common.contracts.messages.plans import Mount
 from headrace.common.contracts.origin import Origin
 from headrace.common.contracts.problems import row
 from headrace.common.contracts.revision import RevisionSpec
-from headrace.common.contracts.slots import MIN
+from headrace.common.contracts.slots import MEM, MIN
 from headrace.manager.domain.variants import layers, spec_checks
 from headrace.manager.domain.variants.inputs import HOME, MODELS, Inputs, normal_path
 from headrace.manager.domain.variants.resolved_spec import Resolution, ResolvedSpec
@@ -32,10 +32,11 @@ def resolve(spec: RevisionSpec, inputs: Inputs) -> Resolution:
     layer = layers.merged(spec, inputs)
     folder, definition = inputs.folder, inputs.definition
     slots = _slots(layers.gathered(layer, "slots"))
+    _check_shm(layer["shm_size"][0], slots[MEM])
     mounts = _mounts(spec, inputs)
     names = ("runtime", "model_name", "image", "architecture", "command", "port", "model_path")
     resolved = ResolvedSpec(
-        **{name: layer[name][0] for name in (*names, "health_check", "pre_start_actions")},
+        **{name: layer[name][0] for name in (*names, "health_check", "pre_start_actions", "shm_size")},
         folder_id=folder.id if folder and folder.host_path is None else None,
         environ=layers.gathered(layer, "environ"),
         masked=tuple(sorted(set(spec.masked))),
@@ -54,6 +55,18 @@ def resolve(spec: RevisionSpec, inputs: Inputs) -> Resolution:
     origins |= {f"mounts[{index}]": origin for index, (_, origin) in enumerate(mounts)}
     origins |= {f"secrets[{index}]": layers.origin_of(pin, spec) for index, pin in enumerate(resolved.secrets)}
     return Resolution(resolved, origins, definition.model.metadata if definition else None)
+
+
+def _check_shm(shm_size: int | None, memory: Decimal) -> None:
+    """Raise InvalidRequest for more shared memory than memory: what is used of it counts as memory."""
+    if shm_size is not None and shm_size > memory:
+        allowed = f"at most the memory of a replica, {_as_size(int(memory))}, as which it counts"
+        raise wording.refusal([row("shm_size", _as_size(shm_size), allowed)])
+
+
+def _as_size(size: int) -> str:
+    """Return bytes as one may write them: 64m, or the number."""
+    return f"{size // 2**20}m" if size % 2**20 == 0 else f"{size} bytes"
 
 
 def renamed(spec: RevisionSpec, resolved: ResolvedSpec, names: Mapping[FolderId, str]) -> RevisionSpec:

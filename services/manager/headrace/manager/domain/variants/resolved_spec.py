@@ -47,6 +47,8 @@ class ResolvedSpec(BaseModel):
     masked: tuple[str, ...] = ()
     """Variables whose values are not shown."""
     slots: ResourceSlots
+    shm_size: int | None = None
+    """Bytes of shared memory of a container; None: what the machine's agent gives."""
     resource_group: str | None = None
     """Machines on which replicas may be placed. None: of trial runs, whose session has it."""
     mounts: tuple[Mount, ...] = ()
