@@ -276,6 +276,13 @@ RESOURCES: Final[Mapping[str, Resource]] = {
                 None,
                 {"cpu": "8", "mem": "1073741824"},
             ),
+            "features": Field(
+                {"webhooks": False},
+                ("--feature", "webhooks=off"),
+                unset("features"),
+                {"webhooks": True, "own-ports": True},
+                partly=True,
+            ),
         },
     ),
     "resource group": Resource(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated, Any, Final, get_args
 
 import typer
 
@@ -24,7 +24,11 @@ from headrace.common.contracts.http.projects import (
     Usage,
     UsageHolder,
 )
+from headrace.common.contracts.vocabulary import Feature as FeatureName
 from headrace.common.contracts.vocabulary import Role
+
+FEATURES: Final[tuple[str, ...]] = get_args(FeatureName)
+_STATES: Final = {"on": True, "off": False}
 
 Name = Annotated[str, typer.Argument(metavar="PROJECT", help="Name or id.", autocompletion=complete_project)]
 User = Annotated[str, typer.Argument(metavar="USER", help="Name or id.", autocompletion=complete_user)]
@@ -37,6 +41,14 @@ Group = Annotated[
         autocompletion=complete_group,
     ),
 ]
+Feature = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--feature",
+        metavar="FEATURE=on|off",
+        help=f"Whether it may be used (operators): {', '.join(FEATURES)}. What uses it already goes on. Repeatable; the others stay.",
+    ),
+]
 
 _COLUMNS: Columns[ProjectView] = (
     ("NAME", lambda p: p.name),
@@ -44,7 +56,7 @@ _COLUMNS: Columns[ProjectView] = (
     ("CREATED", lambda p: p.created_at),
     ("DESCRIPTION", lambda p: p.description[:40]),
 )
-_UNSET = ("description", "quota", "resource-group")
+_UNSET = ("description", "quota", "resource-group", "features")
 _HOLDERS: Columns[UsageHolder] = (
     ("WHAT", lambda h: h.kind),
     ("NAME", lambda h: h.name or h.id),
@@ -89,11 +101,14 @@ def create(
         ),
     ] = None,
     resource_group: Group = None,
+    feature: Feature = None,
 ) -> None:
     """Create a project (operators)."""
     limits: dict[str, Any] = {"quota": pairs(quota, "--quota")} if quota else {}
     if resource_group is not None:
         limits["resource_group"] = resource_group
+    if feature:
+        limits["features"] = _switches(feature)
     _show(
         session,
         session.client.projects.create(
@@ -127,14 +142,19 @@ def update(
         ),
     ] = None,
     resource_group: Group = None,
+    feature: Feature = None,
     unset: Annotated[list[str] | None, unset_flag(_UNSET, of_several="quota=SLOT")] = None,
 ) -> None:
-    """Change a project's description, default resource group and quota. Running replicas stay if a limit is lowered; new ones are refused."""
+    """Change a project's description, default resource group, quota and features. Running replicas stay if a limit is lowered; new ones
+    are refused.
+    """
     given = _changes(session, project, description, quota or [], unset or [])
     if resource_group is not None:
         given["resource_group"] = resource_group
+    if feature:
+        given["features"] = (dict.fromkeys(FEATURES) if "features" in given else {}) | _switches(feature)
     if not given:
-        raise wrong("found nothing to change; allowed: --description, --quota, --resource-group, --unset")
+        raise wrong("found nothing to change; allowed: --description, --quota, --resource-group, --feature, --unset")
     _show(session, session.client.projects.update(project, UpdateProject.model_validate(given)))
 
 
@@ -157,6 +177,16 @@ def _changes(
     if limits:
         given["quota"] = limits
     return given if description is None else given | {"description": description}
+
+
+def _switches(given: list[str]) -> dict[str, bool]:
+    """Return which features are switched on and off. Raises CliError."""
+    switches = {}
+    for name, state in pairs(given, "--feature").items():
+        if name not in FEATURES or state not in _STATES:
+            raise wrong(f"--feature {name}={state}: allowed: on or off, of {', '.join(FEATURES)}")
+        switches[name] = _STATES[state]
+    return switches
 
 
 @changing
@@ -243,6 +273,7 @@ def _show(session: Session, project: ProjectView, usage: Usage | None = None) ->
             ("description", project.description),
             ("quota", slots(project.quota) if project.quota else "unlimited"),
             ("resource group", project.resource_group or "default"),
+            ("switched off", ", ".join(name for name, on in project.features.items() if not on) or "nothing"),
             ("created", project.created_at),
             *((f"{name} held", text) for name, text in (_used(usage) if usage is not None else ())),
         ),

@@ -23,6 +23,9 @@ JoinKind = Literal["agent", "proxy", "autoscaler"]
 JoinForm = Literal["wheels", "docker"]
 """How the line of a join token brings the service: from the managers' wheels, or as a container of the agent's image."""
 
+Feature = Literal["model-uris", "own-ports", "public-services", "webhooks"]
+"""What operators may switch off for a project."""
+
 HolderKind = Literal["service", "trial-run", "folder"]
 """What holds some of a project's quota."""
 

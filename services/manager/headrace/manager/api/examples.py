@@ -102,7 +102,7 @@ _SERVICE_DETAIL: Final = {
 
 REQUESTS: Final[Mapping[type[BaseModel], Mapping[str, Any]]] = {
     CreateProject: {"name": "help-desk", "description": "Models of the help desk", "quota": {"cuda.device": "8"}},
-    UpdateProject: {"quota": {"cuda.device": "16", "cpu": None}},
+    UpdateProject: {"quota": {"cuda.device": "16", "cpu": None}, "features": {"public-services": False}},
     PutMember: {"role": "member"},
     CreateUser: {"name": "ann"},
     UpdateUser: {"operator": True},

@@ -79,6 +79,7 @@ class ProjectState(State):
     description: str
     quota: Mapping[str, Decimal] | None
     resource_group: str | None = None
+    features_off: tuple[str, ...] = ()
 
 
 class MemberState(State):

@@ -51,8 +51,8 @@ def tag_of_service(facts: ServiceFacts) -> str:
 
 
 def tag_of_project(project: Project) -> str:
-    """Return the tag of a project: description, quota and default group."""
-    return _tag(project.id, project.description, project.quota, project.resource_group)
+    """Return the tag of a project: description, quota, default group and features."""
+    return _tag(project.id, project.description, project.quota, project.resource_group, project.features_off)
 
 
 def tag_of_folder(folder: Folder) -> str:

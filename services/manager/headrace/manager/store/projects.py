@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -29,13 +29,16 @@ def _project(row: Mapping[str, Any]) -> Project:
         quota=rows.slots(row["quota"]),
         created_at=row["created_at"],
         resource_group=row["resource_group"],
+        features_off=tuple(row["features_off"]),
     )
 
 
-async def insert(con: Connection, name: str, description: str, quota: Mapping[str, Decimal] | None) -> Project:
+async def insert(
+    con: Connection, name: str, description: str, quota: Mapping[str, Decimal] | None, features_off: Sequence[str] = ()
+) -> Project:
     """Insert a project. Raises NameTaken."""
     try:
-        row = await con.fetchrow(SQL.insert, new_uuid(), name, description, rows.plain(quota))
+        row = await con.fetchrow(SQL.insert, new_uuid(), name, description, rows.plain(quota), features_off)
     except asyncpg.UniqueViolationError:
         raise NameTaken(f"there is a project {name} already") from None
     return _project(row)
@@ -108,9 +111,11 @@ async def update(
     description: str,
     quota: Mapping[str, Decimal] | None,
     resource_group: str | None,
+    features_off: Sequence[str],
 ) -> Project:
-    """Update description, quota and default group. The caller holds the project by lock()."""
-    return _project(await con.fetchrow(SQL.update, project_id, description, rows.plain(quota), resource_group))
+    """Update description, quota, default group and features. The caller holds the project by lock()."""
+    facts = (description, rows.plain(quota), resource_group, features_off)
+    return _project(await con.fetchrow(SQL.update, project_id, *facts))
 
 
 async def mark_deleted(con: Connection, project_id: ProjectId) -> None:

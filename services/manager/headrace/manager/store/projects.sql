@@ -1,33 +1,33 @@
 -- name: insert
-insert into projects (id, name, description, quota) values ($1, $2, $3, $4)
-returning id, name, description, quota, created_at, resource_group
+insert into projects (id, name, description, quota, features_off) values ($1, $2, $3, $4, $5)
+returning id, name, description, quota, created_at, resource_group, features_off
 
 -- name: find
 -- By name or id; an id has precedence over a name that looks like one.
-select p.id, p.name, p.description, p.quota, p.created_at, p.resource_group, m.role
+select p.id, p.name, p.description, p.quota, p.created_at, p.resource_group, p.features_off, m.role
 from projects p left join memberships m on m.project_id = p.id and m.user_id = $3
 where p.deleted_at is null and (p.id = $1 or p.name = $2) and ($4::uuid[] is null or p.id = any($4))
 order by p.id = $1 desc nulls last limit 1
 
 -- name: of_caller
-select p.id, p.name, p.description, p.quota, p.created_at, p.resource_group, m.role
+select p.id, p.name, p.description, p.quota, p.created_at, p.resource_group, p.features_off, m.role
 from projects p join memberships m on m.project_id = p.id and m.user_id = $1
 where p.deleted_at is null and ($2::uuid[] is null or p.id = any($2)) order by p.id
 
 -- name: visible
-select p.id, p.name, p.description, p.quota, p.created_at, p.resource_group
+select p.id, p.name, p.description, p.quota, p.created_at, p.resource_group, p.features_off
 from projects p
 where p.deleted_at is null and p.id > $3 and ($5::uuid[] is null or p.id = any($5))
   and ($1 or exists (select 1 from memberships m where m.project_id = p.id and m.user_id = $2))
 order by p.id limit $4
 
 -- name: lock
-select id, name, description, quota, created_at, resource_group from projects where id = $1 and deleted_at is null for no key update
+select id, name, description, quota, created_at, resource_group, features_off from projects where id = $1 and deleted_at is null for no key update
 
 -- name: room
 -- First read of a create, in one round trip: the project (share-locked until the transaction ends), its number of
 -- services, and whether it may use the resource group (null: there is none).
-select p.id, p.name, p.description, p.quota, p.created_at, p.resource_group,
+select p.id, p.name, p.description, p.quota, p.created_at, p.resource_group, p.features_off,
        (select count(*) from services s where s.project_id = p.id and s.deleted_at is null) as services,
        (select g.project_ids is null or p.id = any(g.project_ids) from resource_groups g where g.name = $2) as group_allowed
 from projects p where p.id = $1 and p.deleted_at is null for share of p
@@ -69,8 +69,8 @@ select
     (select count(*) from folders where project_id = $1 and deleted_at is null and trashed_at is not null) as trashed
 
 -- name: update
-update projects set description = $2, quota = $3, resource_group = $4 where id = $1
-returning id, name, description, quota, created_at, resource_group
+update projects set description = $2, quota = $3, resource_group = $4, features_off = $5 where id = $1
+returning id, name, description, quota, created_at, resource_group, features_off
 
 -- name: mark_deleted
 update projects set deleted_at = now() where id = $1

@@ -27,6 +27,7 @@ from headrace.manager.domain.records.revisions import Revision
 from headrace.manager.domain.records.services import ServiceFacts
 from headrace.manager.domain.variants.resolved_spec import Resolution, ResolvedSpec
 from headrace.manager.store import projects, revisions, services, traffic
+from headrace.manager.usecases import features
 from headrace.manager.usecases.context import check_group, project_for, project_or_only
 from headrace.manager.usecases.findings import Findings
 from headrace.manager.usecases.ports import OwnPortQuestions
@@ -106,6 +107,8 @@ class Drafts:
         async with self._pool.acquire() as con:
             project = await project_or_only(con, actor, new.project, "member")
             found = await find_parts(con, project, new, findings)
+        features.check_settings(project, new, findings)
+        features.check_model_uri(project, new.model_uri, findings)
         await self.ask_app_proxies(new.endpoint_port, findings)
         resolution = await self._resolver.judge(RevisionSpec.of(new), new.name, found, findings)
         if resolution is not None:
@@ -139,7 +142,11 @@ class Drafts:
     async def asked(
         self, con: Connection, actor: Actor, facts: ServiceFacts, change: UpdateService, findings: Findings
     ) -> AskedSpec | None:
-        """Return the spec that a change asks for, with what it names; None where it asks for none. Raises NotFound, Forbidden."""
+        """Return the spec that a change asks for, with what it names; None where it asks for none. Raises NotFound, Forbidden.
+
+        Finds what the project may not have.
+        """
+        await self._check_features(con, actor, facts, change, findings)
         if change.spec is None and not change.refresh_secrets and "resource_group" not in change.model_fields_set:
             return None
         spec = change.spec
@@ -152,6 +159,18 @@ class Drafts:
                 return AskedSpec(facts, current.spec, project, current, fresh=change.refresh_secrets)
             spec = masking.with_former(spec, current.spec)
         return await self.asked_again(con, actor, facts, spec, findings, fresh=change.refresh_secrets)
+
+    async def _check_features(
+        self, con: Connection, actor: Actor, facts: ServiceFacts, change: UpdateService, findings: Findings
+    ) -> None:
+        uri = change.spec.model_uri if change.spec else None
+        if not (change.open_to_public or change.endpoint_port or uri):
+            return
+        project = await project_for(con, actor, str(facts.service.project_id), "member")
+        features.check_settings(project, change, findings, before=facts.service)
+        if uri is not None and project.features_off:
+            current = await revisions.page(con, facts.service.id, after=facts.revision - 1, limit=1)
+            features.check_model_uri(project, uri, findings, before=current[0].spec.model_uri if current else None)
 
     async def asked_again(
         self,

@@ -23,7 +23,7 @@ from headrace.common.contracts.reasons import Reason
 from headrace.common.contracts.vocabulary import Role
 from headrace.common.contracts.wording import Refused
 from headrace.common.db.pool import Connection, Pool, transaction
-from headrace.manager.domain import object_limits, quota, storage_usage
+from headrace.manager.domain import features, object_limits, quota, storage_usage
 from headrace.manager.domain.access import Actor
 from headrace.manager.domain.audit_states import MemberState, ProjectState
 from headrace.manager.domain.entity_tags import tag_of_member, tag_of_project
@@ -90,10 +90,11 @@ class Projects:
         """Create a project; the caller becomes its owner. Raises Forbidden, NameTaken."""
         operators_only(actor, "create projects")
         async with transaction(self._pool) as con:
-            project = await projects.insert(con, new.name, new.description, new.quota)
+            off = features.changed((), new.features)
+            project = await projects.insert(con, new.name, new.description, new.quota, off)
             if (group := new.resource_group) is not None:
                 await check_group(con, project, group)
-                project = await projects.update(con, project.id, new.description, new.quota, group)
+                project = await projects.update(con, project.id, new.description, new.quota, group, off)
             await projects.put_member(con, project.id, actor.user_id, "owner")
             after, scope = ProjectState.of(project), Scope(project.id)
             await record_of(con, actor, "project.created", scope, before=None, after=after, project=project.name)
@@ -113,11 +114,16 @@ class Projects:
             return project_view(await project_for(con, actor, reference, "viewer"))
 
     async def update(self, actor: Actor, reference: str, change: UpdateProject) -> ProjectView:
-        """Change description and default group (owners) and quota (operators). Raises NotFound, Forbidden, InvalidRequest for too many limits."""
+        """Change description and default group (owners), quota and features (operators).
+
+        Raises NotFound, Forbidden, InvalidRequest for too many limits.
+        """
         async with transaction(self._pool) as con:
             project = await project_for(con, actor, reference, "owner")
             if "quota" in change.model_fields_set:
                 operators_only(actor, "change quotas")
+            if "features" in change.model_fields_set:
+                operators_only(actor, "switch features of projects")
             held = await projects.lock(con, project.id)
             if held is None:
                 raise NotFound(f"there is no project {reference}")
@@ -128,7 +134,8 @@ class Projects:
             group = change.resource_group if "resource_group" in given else held.resource_group
             if change.resource_group is not None:
                 await check_group(con, project, change.resource_group)
-            after = await projects.update(con, project.id, description, limits, group)
+            off = features.changed(held.features_off, change.features) if "features" in given else held.features_off
+            after = await projects.update(con, project.id, description, limits, group, off)
             was, now, scope = ProjectState.of(held), ProjectState.of(after), Scope(project.id)
             await record_of(con, actor, "project.updated", scope, before=was, after=now, project=project.name)
             note = await self._quota_note(con, [name for name in change.quota or {} if name in (limits or {})])

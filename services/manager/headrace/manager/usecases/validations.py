@@ -25,6 +25,7 @@ from headrace.manager.domain.variants.resolved_spec import ResolvedSpec
 from headrace.manager.store import projects, sessions, validations
 from headrace.manager.usecases.context import as_id, authorise, check_group, project_or_only, record_of
 from headrace.manager.usecases.drafts import quota_needs
+from headrace.manager.usecases.features import check_model_uri
 from headrace.manager.usecases.findings import OF_THE_REQUEST, Findings, complete
 from headrace.manager.usecases.idempotency import keep
 from headrace.manager.usecases.ports import Pokes
@@ -79,6 +80,7 @@ class Validations:
         async with self._pool.acquire() as con:
             project = await project_or_only(con, actor, new.project, "member")
             found = await find_parts(con, project, new, findings)
+        check_model_uri(project, new.model_uri, findings)
         resolution = await self._resolver.judge(RevisionSpec.of(new), _NAME, found, findings)
         return project, resolution.spec if resolution else None
 

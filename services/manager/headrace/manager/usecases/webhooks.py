@@ -23,6 +23,7 @@ from headrace.manager.domain.webhooks import MIN_KEY_BYTES, key_of
 from headrace.manager.secret_keys import SecretKeys
 from headrace.manager.store import projects, secrets, webhooks
 from headrace.manager.usecases.context import check_match, make_page, project_for, record_of
+from headrace.manager.usecases.features import check_webhooks
 from headrace.manager.usecases.findings import Findings
 from headrace.manager.usecases.idempotency import keep
 from headrace.manager.usecases.ports import Pokes
@@ -52,6 +53,7 @@ class Webhooks:
             self._check_url(new.url)
         async with transaction(self._pool) as con:
             project = await _locked(con, actor, reference)
+            check_webhooks(project)
             there = await webhooks.count(con, project.id)
             with findings.noted():
                 object_limits.check(f"project {project.name}", "webhooks", there, self._limits.webhooks_per_project)
@@ -99,6 +101,8 @@ class Webhooks:
             held = await _held(con, actor, project, webhook)
             secret_id = held.secret_id if change.secret is None else await self._secret(con, project, change.secret)
             enabled = held.enabled if "enabled" not in given else change.enabled is not False
+            if (enabled and not held.enabled) or change.url not in (None, held.url):
+                check_webhooks(project)
             await webhooks.update(
                 con,
                 held.id,

@@ -10,7 +10,7 @@ from headrace.common.contracts.http.projects import UsageHolder as UsageHolderVi
 from headrace.common.contracts.ids import ProjectId
 from headrace.common.contracts.reasons import Reason
 from headrace.common.contracts.vocabulary import Role
-from headrace.manager.domain import quota
+from headrace.manager.domain import features, quota
 from headrace.manager.domain.entity_tags import tag_of_member, tag_of_project
 from headrace.manager.domain.records.projects import Project, UsageHolder
 from headrace.manager.domain.storage_usage import StorageUsage
@@ -24,6 +24,7 @@ def project_view(project: Project, note: Reason | None = None) -> ProjectView:
         description=project.description,
         quota=project.quota,
         resource_group=project.resource_group,
+        features=features.states(project.features_off),
         created_at=project.created_at,
         note=note,
         etag=tag_of_project(project),

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, get_args
 from uuid import UUID
 
-from pydantic import AwareDatetime, StringConstraints
+from pydantic import AwareDatetime, Field, StringConstraints
 
 from headrace.common.contracts.http.page import Body, Change, Changeable, View
 from headrace.common.contracts.ids import ProjectId, Slug
 from headrace.common.contracts.reasons import Reason, said_of
 from headrace.common.contracts.slots import QuotaChange, QuotaSlots, ResourceSlots
-from headrace.common.contracts.vocabulary import HolderKind, Role
+from headrace.common.contracts.vocabulary import Feature, HolderKind, Role
 
 Description = Annotated[str, StringConstraints(max_length=4000)]
+Features = Annotated[dict[Feature, bool], Field(max_length=len(get_args(Feature)))]
+"""Whether the project may use a feature."""
+FeatureChanges = Annotated[dict[Feature, bool | None], Field(max_length=len(get_args(Feature)))]
 
 
 class CreateProject(Body):
@@ -28,6 +31,8 @@ class CreateProject(Body):
     off."""
     resource_group: Slug | None = None
     """Group of its services and trial runs that name none; null: `default`."""
+    features: Features = {}
+    """Feature switches; those that are not named are on."""
 
 
 class UpdateProject(Change):
@@ -39,6 +44,9 @@ class UpdateProject(Change):
     quota: QuotaChange | None = None
     """Named slots change, null removes a slot's limit; null for all of it: unlimited. Only operators change it. Running
     replicas stay if a limit is lowered; new ones are refused."""
+    features: FeatureChanges | None = None
+    """Named features are switched on (true, null) or off (false); null for all of it: all are on. Only operators change it.
+    What uses a feature that is switched off goes on; what would use it anew is refused."""
 
 
 class ProjectView(Changeable):
@@ -50,6 +58,9 @@ class ProjectView(Changeable):
     quota: ResourceSlots | None
     resource_group: str | None = None
     """Group of its services that name none; null: `default`."""
+    features: dict[Feature, bool] = {}
+    """Feature switches: whether the project may use each. `model-uris`: `model_uri` of a spec. `own-ports`: `endpoint_port` of a
+    service. `public-services`: `open_to_public`. `webhooks`."""
     created_at: AwareDatetime
     note: Annotated[Reason | None, said_of("note")] = None
     """Remarks on a change of the quota, in its response: a slot that no machine has."""

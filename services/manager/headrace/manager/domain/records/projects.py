@@ -30,6 +30,8 @@ class Project:
     created_at: datetime
     resource_group: str | None = None
     """Group of its services that name none; None: the default one."""
+    features_off: tuple[str, ...] = ()
+    """What operators have switched off for it, by name."""
 
 
 def group_of(asked: str | None, project: Project) -> str:
