@@ -72,3 +72,42 @@ async def test_settings_show_their_effect_and_overwrite_nobody(stack: Stack, pag
     await page.sees("Nothing was changed.")
     assert (await stack.api.call("GET", SERVICE))["description"] == ""
     assert await page.faults() == []
+
+
+async def test_revisions_are_compared_and_rolled_back_to_with_the_shown_effect(stack: Stack, page: Console) -> None:
+    """Two revisions field by field, the receipt of the rollout, and the way back with a message."""
+    spec = stack.engine_spec(NAME, environ={"COLOUR": "white"})
+    await stack.api.call("PATCH", SERVICE, {"spec": spec})
+    await page.press("History")
+    await page.sees("running")
+    await page.press("Compare")
+    await page.sees("environ.COLOUR")
+    await page.sees("Replicas replaced", within_s=60)
+    assert "from=1&to=2" in await page.run("location.search")
+    await page.press("Roll back to this")
+    await page.sees("Of the effective values these change:")
+    await page.fill("Message", "grey again")
+    await page.press("Roll back to revision 1")
+    await page.sees("grey again")
+    back: dict[str, Any] = await stack.api.call("GET", f"{SERVICE}/revisions/3")
+    assert (back["spec"]["environ"], back["message"]) == ({"COLOUR": "grey"}, "grey again")
+    assert await page.faults() == []
+
+
+async def test_a_replica_shows_its_phases_and_its_log_and_is_replaced(stack: Stack, page: Console) -> None:
+    """Beside the page: seconds of each phase, the end of the log, a weight, and another one in its place."""
+    (replica,) = (await stack.api.call("GET", SERVICE))["replica_list"]
+    await page.press(replica["id"][-8:])
+    await page.sees("Waiting for a machine")
+    await page.sees("Serving")
+    await page.sees("End of its log")
+    await page.fill("Weight", "50")
+    await page.press("Set weight")
+
+    async def weighs() -> bool:
+        return bool((await stack.api.call("GET", f"{SERVICE}/replicas/{replica['id']}"))["weight"] == 50)
+
+    await eventually(weighs, within_s=10, what="the replica's weight is 50")
+    await page.press("Replace")
+    await page.sees("Another one takes its place.")
+    assert await page.faults() == []

@@ -46,3 +46,16 @@ export const revisionQuery = (service: string, revision: number) =>
       ),
     staleTime: Number.POSITIVE_INFINITY,
   });
+
+/** What became of the requests of the replicas that a revision replaced. */
+export const receiptQuery = (service: string, revision: number) =>
+  queryOptions({
+    queryKey: ["services", "receipt", service, revision],
+    queryFn: ({ signal }) =>
+      answered(
+        api.GET("/v1/services/{service}/revisions/{revision}/receipt", {
+          signal,
+          params: { path: { service, revision } },
+        }),
+      ),
+  });

@@ -68,13 +68,6 @@ export const serviceActions = {
     ),
   rollBack: (service: string, body: Schemas["Rollback"]) =>
     answered(api.POST("/v1/services/{service}/rollback", { ...at(service), body })),
-  replace: (service: string, replica: string) =>
-    answered(
-      api.POST("/v1/services/{service}/replicas/{replica}/replace", {
-        params: { path: { service, replica } },
-        body: { message: "" },
-      }),
-    ),
 };
 
 const at = (service: string) => ({ params: { path: { service } } });

@@ -49,6 +49,8 @@ const service = createRoute({
 const serviceOverview = createRoute({
   getParentRoute: () => service,
   path: "/",
+  validateSearch: ({ replica }: Record<string, unknown>): { replica?: string } =>
+    typeof replica === "string" && replica.length <= 64 ? { replica } : {},
   component: lazyRouteComponent(() => import("@/pages/service/overview"), "OverviewTab"),
 });
 

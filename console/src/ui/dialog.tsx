@@ -9,10 +9,18 @@ import { TextField } from "@/ui/field";
 import { useFocusReturn } from "@/ui/focus-return";
 import styles from "./dialog.module.css";
 
-type DialogProps = { title: string; onClose: () => void; children: ReactNode; actions?: ReactNode; fixed?: boolean };
+type DialogProps = {
+  title: string;
+  onClose: () => void;
+  children: ReactNode;
+  actions?: ReactNode;
+  fixed?: boolean;
+  side?: boolean;
+};
 
-/** A dialog over the page. `fixed`: neither Escape nor a press beside it closes it. */
-export function Dialog({ title, onClose, children, actions, fixed }: DialogProps) {
+/** A dialog over the page. `fixed`: neither Escape nor a press beside it closes it. `side`: at the right edge, of the page's height. */
+export function Dialog({ title, onClose, children, actions, fixed, side }: DialogProps) {
+  const t = useT();
   useFocusReturn();
   return (
     <ModalOverlay
@@ -22,11 +30,18 @@ export function Dialog({ title, onClose, children, actions, fixed }: DialogProps
       isKeyboardDismissDisabled={fixed ?? false}
       onOpenChange={(open) => !open && onClose()}
     >
-      <Modal className={styles.modal}>
+      <Modal className={`${styles.modal} ${side ? styles.side : ""}`}>
         <AriaDialog className={styles.dialog}>
-          <Heading slot="title" className={styles.title}>
-            {title}
-          </Heading>
+          <div className={styles.head}>
+            <Heading slot="title" className={styles.title}>
+              {title}
+            </Heading>
+            {side && (
+              <Button small kind="quiet" onPress={onClose}>
+                {t.common.close}
+              </Button>
+            )}
+          </div>
           {children}
           {actions && <div className={styles.actions}>{actions}</div>}
         </AriaDialog>
@@ -43,10 +58,12 @@ type ConfirmProps = {
   onClose: () => void;
   /** Name that has to be typed before. */
   name?: string;
+  /** What stands below the text: its effect, fields. */
+  children?: ReactNode;
 };
 
 /** Ask before something is done; the button says what. An error stays in the dialog. */
-export function Confirm({ title, text, verb, onConfirm, onClose, name }: ConfirmProps) {
+export function Confirm({ title, text, verb, onConfirm, onClose, name, children }: ConfirmProps) {
   const t = useT();
   const [typed, setTyped] = useState("");
   const [working, setWorking] = useState(false);
@@ -81,6 +98,7 @@ export function Confirm({ title, text, verb, onConfirm, onClose, name }: Confirm
       }
     >
       <p>{text}</p>
+      {children}
       {name !== undefined && (
         <TextField label={t.common.typeName(name)} value={typed} onChange={setTyped} autoFocus mono />
       )}

@@ -128,9 +128,21 @@ async def test_a_replica_that_ended_tells_the_revision_that_it_ran(owls: Manager
     await admin.call("POST", "/v1/services", asked(model="small", replicas=1))
     session_id, _ = await owls.runs("owl")
     await admin.call("PATCH", "/v1/services/owl", {"spec": {"folder": "owls", "model": "large"}})
+    await owls.pool.execute(
+        "update sessions set placed_at = created_at + interval '1 s', healthy_at = created_at + interval '5 s' where id = $1",
+        session_id,
+    )
+    await owls.pool.execute(
+        "update kernels set started_at = created_at + interval '2 s', exit_code = 137, failures = 3 where session_id = $1",
+        session_id,
+    )
     await owls.ends(session_id)
     found = await admin.call("GET", f"/v1/services/owl/replicas/{session_id}")
     assert (found["status"], found["revision"]) == ("ended", 1)
+    times = [found[f"{phase}_at"] for phase in ("created", "placed", "started", "healthy")]
+    assert times == sorted(times)
+    assert found["ended_at"] is not None
+    assert (found["exit_code"], found["failed_checks"]) == (137, 3)
     assert (await effective(owls, found["revision"]))["effective"]["command"] == ["serve", "small"]
     await admin.call("POST", "/v1/services", asked(name="other", model="small"))
     await admin.call("GET", f"/v1/services/other/replicas/{session_id}", expect=404)

@@ -1,33 +1,47 @@
 /** Revisions of a service, with a way back to each, and everything that was changed. */
 
-import { useInfiniteQuery, useQuery, useQueryClient } from "@tanstack/react-query";
-import { useParams } from "@tanstack/react-router";
+import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
+import { useNavigate, useParams, useSearch } from "@tanstack/react-router";
 import { useState } from "react";
 import { type HistoryEntry, historyQuery, type Revision, revisionsQuery } from "@/api/history";
-import { serviceActions, serviceQuery } from "@/api/services";
+import { serviceQuery } from "@/api/services";
 import { useMayChange } from "@/app/rights";
 import { type Messages, useT } from "@/i18n";
+import { CompareCard, type Compared } from "@/pages/service/compare";
+import { RollBack } from "@/pages/service/roll-back";
 import { Ago } from "@/ui/ago";
 import { Button } from "@/ui/button";
 import { Card, Empty, ProblemCard, Skeleton } from "@/ui/card";
-import { Confirm } from "@/ui/dialog";
 import { Badge } from "@/ui/status";
 import { type Column, Table } from "@/ui/table";
 import styles from "./service-page.module.css";
 
 export function HistoryTab() {
   const { service: name } = useParams({ from: "/services/$service" });
+  const { from, to } = useSearch({ from: "/services/$service/history" });
+  const navigate = useNavigate();
+  const compare = (search: Partial<Compared>) =>
+    void navigate({ to: "/services/$service/history", params: { service: name }, search, replace: true });
   return (
     <div className={styles.stack}>
-      <Revisions name={name} />
+      {from !== undefined && to !== undefined && (
+        <CompareCard name={name} compared={{ from, to }} onChange={compare} onClose={() => compare({})} />
+      )}
+      <Revisions name={name} onCompare={compare} />
       <Changes name={name} />
     </div>
   );
 }
 
-function Revisions({ name }: { name: string }) {
+/** A revision is compared with the current one, the current one with the one before. */
+function comparedWith(revision: number, current: number): Compared {
+  return revision === current
+    ? { from: revision - 1, to: revision }
+    : { from: Math.min(revision, current), to: Math.max(revision, current) };
+}
+
+function Revisions({ name, onCompare }: { name: string; onCompare: (compared: Compared) => void }) {
   const t = useT();
-  const queries = useQueryClient();
   const { data: service } = useQuery(serviceQuery(name));
   const mayChange = useMayChange(service?.project ?? "");
   const found = useInfiniteQuery(revisionsQuery(name));
@@ -41,17 +55,24 @@ function Revisions({ name }: { name: string }) {
       id: "action",
       title: "",
       kind: "number",
-      cell: (revision) =>
-        revision.number === service?.served_revision ? (
-          <Badge look="healthy">{t.history.running}</Badge>
-        ) : (
-          mayChange &&
-          revision.number !== service?.revision && (
-            <Button small onPress={() => setBack(revision.number)}>
-              {t.history.rollBack}
+      cell: (revision) => (
+        <span className={styles.buttons}>
+          {revision.number === service?.served_revision && <Badge look="healthy">{t.history.running}</Badge>}
+          {service && (service.revision > 1 || revision.number > 1) && (
+            <Button small kind="quiet" onPress={() => onCompare(comparedWith(revision.number, service.revision))}>
+              {t.history.compare}
             </Button>
-          )
-        ),
+          )}
+          {mayChange &&
+            service &&
+            revision.number !== service.served_revision &&
+            revision.number !== service.revision && (
+              <Button small onPress={() => setBack(revision.number)}>
+                {t.history.rollBack}
+              </Button>
+            )}
+        </span>
+      ),
     },
   ];
   return (
@@ -63,19 +84,7 @@ function Revisions({ name }: { name: string }) {
         rowKey={(revision) => String(revision.number)}
         t={t}
       />
-      {back !== null && (
-        <Confirm
-          title={`${name}: ${t.history.rollBack}`}
-          text={t.service.rollout.from(back)}
-          verb={t.service.rollout.abort}
-          onConfirm={() =>
-            serviceActions
-              .rollBack(name, { revision: back, message: "" })
-              .then(() => queries.invalidateQueries({ queryKey: ["services"] }))
-          }
-          onClose={() => setBack(null)}
-        />
-      )}
+      {service && back !== null && <RollBack service={service} revision={back} onClose={() => setBack(null)} />}
     </Card>
   );
 }

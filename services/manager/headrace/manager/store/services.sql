@@ -91,12 +91,14 @@ select count(*) from live_sessions where service_id = $1
 update services set goal = 'deleting', deleted_at = now(), rev = rev + 1, updated_at = now() where id = $1
 
 -- name: replicas
-select r.*, k.transfer, x.replace_asked_at, x.idle, x.healthy_at
+select r.*, k.transfer, x.replace_asked_at, x.idle, x.healthy_at, x.placed_at, k.started_at, k.exit_code,
+       coalesce(k.failures, 0) as failures
 from replicas r join sessions x on x.id = r.id left join kernels k on k.id = r.kernel_id
 where r.service_id = any($1::uuid[]) and r.status <> 'ended' order by r.id
 
 -- name: replica
-select r.*, k.transfer, x.replace_asked_at, x.idle, x.healthy_at
+select r.*, k.transfer, x.replace_asked_at, x.idle, x.healthy_at, x.placed_at, k.started_at, k.exit_code,
+       coalesce(k.failures, 0) as failures
 from replicas r join sessions x on x.id = r.id left join kernels k on k.id = r.kernel_id
 where r.id = $1 and r.service_id is not distinct from $2
 

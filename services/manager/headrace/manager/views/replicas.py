@@ -24,6 +24,12 @@ def replica_view(replica: Replica) -> ReplicaView:
         address=address,
         weight=replica.weight,
         created_at=replica.created_at,
+        placed_at=replica.placed_at,
+        started_at=replica.started_at,
+        healthy_at=replica.healthy_at,
+        ended_at=replica.ended_at,
+        exit_code=replica.exit_code,
+        failed_checks=replica.failures,
         replace_asked_at=replica.replace_asked_at,
         transfer=stored.read(TransferView, replica.transfer) if replica.transfer is not None else None,
     )

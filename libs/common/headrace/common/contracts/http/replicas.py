@@ -59,6 +59,16 @@ class ReplicaView(View):
     weight: int = 100
     """Traffic weight relative to the other replicas'."""
     created_at: AwareDatetime
+    placed_at: AwareDatetime | None = None
+    """When it got a machine."""
+    started_at: AwareDatetime | None = None
+    """When its container or process was made on the machine, its image and folder there."""
+    healthy_at: AwareDatetime | None = None
+    """When it first answered its health check."""
+    ended_at: AwareDatetime | None = None
+    exit_code: int | None = None
+    failed_checks: Annotated[int, Field(ge=0)] = 0
+    """Health checks that failed in a row."""
     replace_asked_at: AwareDatetime | None = None
     """When a user asked for another replica in its place: it leaves once that serves."""
     transfer: TransferView | None = None

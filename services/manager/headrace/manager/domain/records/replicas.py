@@ -42,6 +42,12 @@ class Replica:
     """Whether it gets no requests until a blue-green rollout switches."""
     healthy_at: datetime | None = None
     """Time when it first became healthy."""
+    placed_at: datetime | None = None
+    started_at: datetime | None = None
+    """When its machine made its container or process."""
+    exit_code: int | None = None
+    failures: int = 0
+    """Health checks that failed in a row."""
 
 
 @dataclass(frozen=True)
