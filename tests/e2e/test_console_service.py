@@ -111,3 +111,23 @@ async def test_a_replica_shows_its_phases_and_its_log_and_is_replaced(stack: Sta
     await page.press("Replace")
     await page.sees("Another one takes its place.")
     assert await page.faults() == []
+
+
+async def test_a_rule_is_a_sentence_with_what_it_saw_last(stack: Stack, page: Console) -> None:
+    """A refused field, a rule that is made, its last value and why, its switch."""
+    await page.press("Scaling")
+    await page.sees("No rule changes the number of replicas.")
+    await page.press("New rule")
+    await page.fill("Threshold", "many")
+    await page.fill("Most replicas", "3")
+    await page.press("Create rule")
+    await page.sees("allowed: a number")
+    await page.fill("Threshold", "4")
+    await page.press("Create rule")
+    await page.sees("When headrace_in_flight is > 4: + 1 within 1 … 3 replicas, then 5 m of rest")
+    await page.sees("0, threshold 4", within_s=60)
+    await page.run("find('On', 'label').click()")
+    await page.sees("Switched off.")
+    (rule,) = (await stack.api.call("GET", f"{SERVICE}/rules"))["items"]
+    assert (rule["spec"]["enabled"], rule["spec"]["threshold"]) == (False, 4)
+    assert await page.faults() == []

@@ -83,6 +83,12 @@ const serviceAccess = createRoute({
   component: lazyRouteComponent(() => import("@/pages/service/access"), "AccessTab"),
 });
 
+const serviceScaling = createRoute({
+  getParentRoute: () => service,
+  path: "/scaling",
+  component: lazyRouteComponent(() => import("@/pages/service/scaling/scaling"), "ScalingTab"),
+});
+
 const serviceSettings = createRoute({
   getParentRoute: () => service,
   path: "/settings",
@@ -205,7 +211,15 @@ const audit = createRoute({
 const tree = root.addChildren([
   home,
   services,
-  service.addChildren([serviceOverview, serviceTraffic, serviceLogs, serviceHistory, serviceAccess, serviceSettings]),
+  service.addChildren([
+    serviceOverview,
+    serviceTraffic,
+    serviceLogs,
+    serviceHistory,
+    serviceScaling,
+    serviceAccess,
+    serviceSettings,
+  ]),
   newService,
   folders,
   folder,

@@ -12,6 +12,7 @@ import { newService } from "@/i18n/en/new-service";
 import { palette } from "@/i18n/en/palette";
 import { projects, webhooks } from "@/i18n/en/projects";
 import { resolution } from "@/i18n/en/resolution";
+import { scaling } from "@/i18n/en/scaling";
 import { service } from "@/i18n/en/service";
 import { services } from "@/i18n/en/services";
 import { settings } from "@/i18n/en/settings";
@@ -34,6 +35,7 @@ export const en = {
   palette,
   projects,
   resolution,
+  scaling,
   service,
   services,
   settings,

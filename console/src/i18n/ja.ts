@@ -13,6 +13,7 @@ import { newService } from "@/i18n/ja/new-service";
 import { palette } from "@/i18n/ja/palette";
 import { projects, webhooks } from "@/i18n/ja/projects";
 import { resolution } from "@/i18n/ja/resolution";
+import { scaling } from "@/i18n/ja/scaling";
 import { service } from "@/i18n/ja/service";
 import { services } from "@/i18n/ja/services";
 import { settings } from "@/i18n/ja/settings";
@@ -35,6 +36,7 @@ export const ja: Messages = {
   palette,
   projects,
   resolution,
+  scaling,
   service,
   services,
   settings,

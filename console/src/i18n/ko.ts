@@ -13,6 +13,7 @@ import { newService } from "@/i18n/ko/new-service";
 import { palette } from "@/i18n/ko/palette";
 import { projects, webhooks } from "@/i18n/ko/projects";
 import { resolution } from "@/i18n/ko/resolution";
+import { scaling } from "@/i18n/ko/scaling";
 import { service } from "@/i18n/ko/service";
 import { services } from "@/i18n/ko/services";
 import { settings } from "@/i18n/ko/settings";
@@ -35,6 +36,7 @@ export const ko: Messages = {
   palette,
   projects,
   resolution,
+  scaling,
   service,
   services,
   settings,

@@ -18,6 +18,7 @@ const TABS = [
   { to: "/services/$service/traffic", name: "traffic", exact: false },
   { to: "/services/$service/logs", name: "logs", exact: false },
   { to: "/services/$service/history", name: "history", exact: false },
+  { to: "/services/$service/scaling", name: "scaling", exact: false },
   { to: "/services/$service/access", name: "access", exact: false },
   { to: "/services/$service/settings", name: "settings", exact: false },
 ] as const;
