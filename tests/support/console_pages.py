@@ -16,6 +16,7 @@ PAGES = {
     "/services/$service/access": "/services/rivers/access",
     "/services/$service/settings": "/services/rivers/settings",
     "/services/$service/traffic": "/services/rivers/traffic",
+    "/services/$service/scaling": "/services/rivers/scaling",
     "/folders": "/folders",
     "/folders/$folder": "/folders/rivers",
     "/chat": "/chat?service=rivers",
