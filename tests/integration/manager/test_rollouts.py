@@ -264,7 +264,7 @@ async def test_replicas_move_to_another_resource_group_when_it_has_room(world: M
 
             await eventually(lambda: world.pool.fetchval(to_lab))
             await eventually(moved)
-            assert proxy.serving(service) == 1
+            await eventually(lambda: proxy.serving(service) == 1)
     groups = "select revision_id, resource_group from sessions where service_id = $1"
     assert {tuple(row) for row in await world.pool.fetch(groups, service)} == {(first, "default"), (second, "lab")}
 

@@ -240,11 +240,12 @@ class ManagerApi:
 
 @asynccontextmanager
 async def serving(
-    pool: Pool, root: Path, clocks: Clocks = SYSTEM_CLOCKS, /, *, port: int = 0, **settings: Any
+    pool: Pool, root: Path, clocks: Clocks = SYSTEM_CLOCKS, /, **settings: Any
 ) -> AsyncIterator[ManagerApi]:
-    """Run the API until left, on any free port unless one is given. `settings`: of the manager, where they are not
+    """Run the API until left, on any free port unless `port` is given. Other `settings`: of the manager, where they are not
     those of `manager_settings`.
     """
+    port = settings.pop("port", 0)
     known = manager_settings(root, **({"upload_limit_bytes": 10 * 2**20, "storage_reserve_bytes": 2**20} | settings))
     behind, vault = FakePorts(), Vault(secret_bytes(known))
     with open_storage(known.folders_root, reserve_bytes=known.storage_reserve_bytes) as storage:

@@ -28,6 +28,7 @@ export const newService = {
   value: "Value",
   origins: {
     baseline: "default",
+    project: "project",
     "service-definition": "service definition",
     "model-definition": "model definition",
     size: "size",

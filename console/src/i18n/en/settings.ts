@@ -97,6 +97,8 @@ export const settings = {
     "spec.model_destination": "Where the folder is mounted",
     "spec.size": "Size",
     "spec.slots": "Resources",
+    resource_group: "Resource group",
+    "spec.shm_size": "Shared memory (/dev/shm), as 2g",
     "spec.environ": "Variables",
     "spec.masked": "Variables whose values are not shown",
     "spec.secret_environ": "Variables from secrets",

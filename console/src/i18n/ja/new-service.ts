@@ -28,6 +28,7 @@ export const newService: Messages["newService"] = {
   value: "値",
   origins: {
     baseline: "既定値",
+    project: "プロジェクト",
     "service-definition": "サービス定義",
     "model-definition": "モデル定義",
     size: "サイズ",

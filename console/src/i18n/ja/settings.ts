@@ -99,6 +99,8 @@ export const settings: Messages["settings"] = {
     "spec.model_destination": "フォルダのマウント先",
     "spec.size": "サイズ",
     "spec.slots": "リソース",
+    resource_group: "リソースグループ",
+    "spec.shm_size": "共有メモリ (/dev/shm)、例: 2g",
     "spec.environ": "環境変数",
     "spec.masked": "値を表示しない変数",
     "spec.secret_environ": "シークレットからの変数",

@@ -28,6 +28,7 @@ export const newService: Messages["newService"] = {
   value: "값",
   origins: {
     baseline: "기본값",
+    project: "프로젝트",
     "service-definition": "서비스 정의",
     "model-definition": "모델 정의",
     size: "크기",

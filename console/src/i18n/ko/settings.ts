@@ -99,6 +99,8 @@ export const settings: Messages["settings"] = {
     "spec.model_destination": "폴더 마운트 위치",
     "spec.size": "크기",
     "spec.slots": "자원",
+    resource_group: "리소스 그룹",
+    "spec.shm_size": "공유 메모리(/dev/shm), 예: 2g",
     "spec.environ": "환경 변수",
     "spec.masked": "값을 숨길 변수",
     "spec.secret_environ": "시크릿에서 오는 변수",

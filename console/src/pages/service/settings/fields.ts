@@ -44,6 +44,8 @@ export const FIELDS = [
   { id: "spec.model_destination", section: "spec", kind: "text" },
   { id: "spec.size", section: "spec", kind: "text", offers: "sizes" },
   { id: "spec.slots", section: "spec", kind: "slots" },
+  { id: "resource_group", section: "spec", kind: "text" },
+  { id: "spec.shm_size", section: "spec", kind: "text" },
   { id: "spec.environ", section: "spec", kind: "pairs" },
   { id: "spec.masked", section: "spec", kind: "list" },
   { id: "spec.secret_environ", section: "spec", kind: "pairs" },
