@@ -126,7 +126,7 @@ async def test_a_rule_is_a_sentence_with_what_it_saw_last(stack: Stack, page: Co
     await page.press("Create rule")
     await page.sees("When headrace_in_flight is > 4: + 1 within 1 … 3 replicas, then 5 m of rest")
     await page.sees("0, threshold 4", within_s=60)
-    await page.run("find('On', 'label').click()")
+    await page.check("On")
     await page.sees("Switched off.")
     (rule,) = (await stack.api.call("GET", f"{SERVICE}/rules"))["items"]
     assert (rule["spec"]["enabled"], rule["spec"]["threshold"]) == (False, 4)

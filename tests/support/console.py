@@ -84,6 +84,18 @@ class Console:
         )
         await self._page.call("Input.insertText", text=text)
 
+    async def check(self, label: str) -> None:
+        """Click a check box with the mouse."""
+        await self._found(label, "label")
+        place = await self._page.run(
+            f"(() => {{ const box = find({json.dumps(label)}, 'label'); box.scrollIntoView({{block: 'center'}});"
+            " const at = box.getBoundingClientRect(); return [at.x + 8, at.y + at.height / 2]; })()"
+        )
+        for kind in ("mousePressed", "mouseReleased"):
+            await self._page.call(
+                "Input.dispatchMouseEvent", type=kind, x=place[0], y=place[1], button="left", clickCount=1
+            )
+
     async def choose(self, label: str, value: str) -> None:
         """Choose a value in a list, by the value that it stands for."""
         await self._found(label, "select")
@@ -229,7 +241,10 @@ class Console:
         async def there() -> bool:
             return bool(await self._page.run(f"Boolean(find({json.dumps(name)}, {json.dumps(kinds)}))"))
 
-        await eventually(there, within_s=30, what=f"{name!r} among {kinds}")
+        try:
+            await eventually(there, within_s=30)
+        except AssertionError:
+            raise AssertionError(f"{name!r} is not among {kinds} after 30 s, but: {await self.text()}") from None
 
 
 @asynccontextmanager
