@@ -35,7 +35,7 @@ RULE: Final[dict[str, Any]] = {
     "step": 1,
     "max_replicas": 4,
 }
-NEW_FIELDS = {"share", "etag"}
+NEW_FIELDS = {"share", "etag", "last_used_at"}
 
 
 def without_new(things: list[dict[str, Any]]) -> list[dict[str, Any]]:

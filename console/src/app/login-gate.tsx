@@ -1,14 +1,14 @@
 /** Gate of the pages: who is not logged in logs in first, at the wanted address; who is stays on it when the login ends. */
 
 import { useQuery, useQueryClient } from "@tanstack/react-query";
-import { createContext, type ReactNode, useContext, useEffect } from "react";
+import { createContext, lazy, type ReactNode, Suspense, useContext, useEffect } from "react";
 import { ApiProblem } from "@/api/client";
 import { type CurrentLogin, loginQuery } from "@/api/login";
 import { setLoginEnded, useLoginEnded } from "@/app/login-state";
-import { useT } from "@/i18n";
-import { LoginForm, LoginPage } from "@/pages/login/login-page";
 import { ProblemCard } from "@/ui/card";
-import { Dialog } from "@/ui/dialog";
+
+const LoginPage = lazy(() => import("@/pages/login/login-page").then((file) => ({ default: file.LoginPage })));
+const EndedLogin = lazy(() => import("@/app/ended-login").then((file) => ({ default: file.EndedLogin })));
 
 const Login = createContext<CurrentLogin | null>(null);
 
@@ -21,7 +21,6 @@ export function useLogin(): CurrentLogin {
 
 /** `onEntered` is called once, when somebody is logged in. */
 export function LoginGate({ children, onEntered }: { children: ReactNode; onEntered: () => void }) {
-  const t = useT();
   const queries = useQueryClient();
   const login = useQuery(loginQuery);
   const ended = useLoginEnded();
@@ -35,7 +34,12 @@ export function LoginGate({ children, onEntered }: { children: ReactNode; onEnte
     void queries.invalidateQueries();
   };
   if (login.data === undefined) {
-    if (login.error instanceof ApiProblem && login.error.status === 401) return <LoginPage onEntered={entered} />;
+    if (login.error instanceof ApiProblem && login.error.status === 401)
+      return (
+        <Suspense>
+          <LoginPage onEntered={entered} />
+        </Suspense>
+      );
     if (login.error) return <ProblemCard error={login.error} onRetry={() => void login.refetch()} />;
     return null;
   }
@@ -43,10 +47,9 @@ export function LoginGate({ children, onEntered }: { children: ReactNode; onEnte
     <Login value={login.data}>
       {children}
       {ended && (
-        <Dialog title={t.login.title} onClose={() => {}} fixed>
-          <p>{t.login.again}</p>
-          <LoginForm onEntered={entered} />
-        </Dialog>
+        <Suspense>
+          <EndedLogin onEntered={entered} />
+        </Suspense>
       )}
     </Login>
   );
