@@ -10,6 +10,8 @@ from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
+import pytest
+
 from headrace.common.contracts.ids import new_uuid
 from headrace.common.contracts.messages.usage import UsageBatch, UsageRow
 from headrace.common.db.pool import Pool, transaction
@@ -19,8 +21,16 @@ from tests.support.api import Api
 from tests.support.worlds.manager_api import ManagerApi
 
 NOW = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+"""This hour, as each test finds it."""
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 WRITER = new_uuid()
+
+
+@pytest.fixture(autouse=True)
+def _this_hour() -> None:
+    """Begin each test in its own hour: a run that goes past midnight would count for the day before."""
+    global NOW  # noqa: PLW0603
+    NOW = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
 
 
 def batch(*rows: UsageRow, sequence: int = 1, writer: UUID = WRITER) -> UsageBatch:
