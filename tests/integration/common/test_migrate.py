@@ -7,10 +7,11 @@ import asyncpg
 import pytest
 
 from headrace.common.contracts.ids import new_uuid
-from headrace.common.db.migrate import MigrationFailed, load_migrations, migrate
+from headrace.common.db.migrate import Migration, MigrationFailed, apply, load_migrations, migrate
 from headrace.common.db.pool import Pool
 from headrace.embedded.stack import EmbeddedServers
 from tests.support.backends import with_database
+from tests.support.wait import eventually
 
 
 async def _empty(servers: EmbeddedServers) -> str:
@@ -111,6 +112,30 @@ async def _hold(pool: Pool, slot: str, amount: str, device: str = "") -> None:
         device,
         amount,
     )
+
+
+async def test_a_migration_that_deadlocks_with_who_works_there_is_tried_again(database_url: str) -> None:
+    """The other one holds what the migration needs next, and waits for what it has. PostgreSQL ends who waited for a second first."""
+    migration = Migration(9999, "both", "lock table users in exclusive mode; lock table projects in exclusive mode;")
+    waiting = "select count(*) from pg_locks where not granted and relation = 'projects'::regclass"
+    other, mine = await asyncpg.connect(database_url), await asyncpg.connect(database_url)
+    try:
+        async with other.transaction():
+            await other.execute("lock table projects in exclusive mode")
+            applying = asyncio.create_task(apply(mine, migration))
+
+            async def waits() -> bool:
+                return bool(await other.fetchval(waiting))
+
+            await eventually(waits, what="the migration waits")
+            await other.execute("lock table users in exclusive mode")
+            assert not applying.done()
+        await asyncio.wait_for(applying, 60)
+        assert await other.fetchval("select name from schema_expansions where number = 9999") == "both"
+    finally:
+        await other.execute("delete from schema_expansions where number = 9999")
+        await other.close()
+        await mine.close()
 
 
 async def test_a_machine_is_never_held_more_than_it_has(pool: Pool) -> None:

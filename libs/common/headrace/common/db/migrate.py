@@ -7,7 +7,9 @@ an expansion starts all the same (docs/adr/0033).
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import random
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,6 +29,10 @@ _EXPANSIONS: Final = "schema_expansions"
 """Table of what a version may find without knowing it."""
 _FIRST: Final = 20
 """Migrations up to this one are required whatever they do: versions without the second table look for them in the first."""
+
+
+_ATTEMPTS: Final = 10
+"""Attempts of a migration that PostgreSQL ends because managers at work and it wait for each other."""
 
 
 class MigrationFailed(Problem):
@@ -108,13 +114,30 @@ async def _apply(
             if applied[migration.number] != migration.checksum:
                 raise MigrationFailed(f"migration {migration.number} was changed after it had been applied")
             continue
-        async with connection.transaction():
-            await connection.execute(migration.sql)
-            await connection.execute(
-                f"insert into {_REQUIRED if migration.required else _EXPANSIONS} (number, name, checksum) values ($1, $2, $3)",  # noqa: S608
-                migration.number,
-                migration.name,
-                migration.checksum,
-            )
+        await apply(connection, migration)
         done.append(migration.number)
     return done
+
+
+async def apply(connection: asyncpg.Connection[asyncpg.Record], migration: Migration) -> None:
+    """Apply a migration whole, or not at all, beside managers that work.
+
+    It locks several tables, and they may hold one of those and wait for another: PostgreSQL ends one of the two then. Where
+    that is the migration it is tried again.
+    """
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            async with connection.transaction():
+                await connection.execute(migration.sql)
+                await connection.execute(
+                    f"insert into {_REQUIRED if migration.required else _EXPANSIONS} (number, name, checksum) values ($1, $2, $3)",  # noqa: S608
+                    migration.number,
+                    migration.name,
+                    migration.checksum,
+                )
+        except asyncpg.DeadlockDetectedError:
+            if attempt == _ATTEMPTS:
+                raise
+            await asyncio.sleep(random.uniform(0.1, 1.0))  # noqa: S311 - no secret
+        else:
+            return
