@@ -30,7 +30,7 @@ async def page(stack: Stack, tmp_path: Path) -> AsyncIterator[Console]:
         await page.open(f"{stack.api.url}/console/login#code={code}")
         await page.sees(NAME)
         await page.press(NAME)
-        await page.sees("Replicas")
+        await page.sees("Endpoint")
         yield page
     await stack.api.call("DELETE", SERVICE)
     await eventually(lambda: gone(stack), within_s=60, what="the service is gone")
