@@ -85,9 +85,7 @@ async def _in_use(stack: Stack) -> None:
 
 
 async def _taken(stack: Stack, page: Console) -> None:
-    code = (await stack.api.call("POST", "/v1/login-codes", {}))["code"]
-    await page.open(f"{stack.api.url}/console/login#code={code}")
-    await page.sees("Services")
+    await page.enter(stack.api)
     for shot in SHOTS:
         await page.shows(*shot.size, shot.theme)
         await page.open(f"{stack.api.url}/console{shot.path}")

@@ -16,10 +16,8 @@ pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="session"), pytest
 async def test_from_nothing_to_a_models_answer_by_the_browser_alone(stack: Stack, tmp_path: Path) -> None:
     """Login, folder, upload, service, token, chat; live; nothing of the page is refused or asked elsewhere."""
     await built_console()
-    code = (await stack.api.call("POST", "/v1/login-codes", {}))["code"]
     async with console(tmp_path) as page:
-        await page.open(f"{stack.api.url}/console/login#code={code}")
-        await page.sees("Services")
+        code = await page.enter(stack.api)
         assert code not in await page.run("location.href"), "the code is in no address any more"
         assert (
             await page.run(

@@ -16,7 +16,7 @@ async def _enter(page: Console, stack: Stack, path: str, key: str) -> None:
     """Log in by an API key, at the wanted address."""
     await page.open(f"{stack.api.url}/console{path}")
     await page.fill("API key", key)
-    await page.enter()
+    await page.press_enter()
 
 
 async def test_a_project_is_made_limited_and_shared_and_a_viewer_is_offered_no_change(

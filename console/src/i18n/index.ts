@@ -2,16 +2,10 @@
 
 import { useSyncExternalStore } from "react";
 import { en } from "@/i18n/en";
+import type { Messages } from "@/i18n/messages";
 import { onPreferences, preferences } from "@/lib/preferences";
 
-type Widened<T> = {
-  [K in keyof T]: T[K] extends string
-    ? string
-    : T[K] extends (...args: infer A) => string
-      ? (...args: A) => string
-      : Widened<T[K]>;
-};
-export type Messages = Widened<typeof en>;
+export type { Messages } from "@/i18n/messages";
 export type Language = "en" | "ko" | "ja";
 export const LANGUAGES: Record<Language, string> = { en: "English", ko: "한국어", ja: "日本語" };
 

@@ -1,6 +1,5 @@
 /** Japanese. */
 
-import type { Messages } from "@/i18n";
 import { access } from "@/i18n/ja/access";
 import { audit } from "@/i18n/ja/audit";
 import { chat } from "@/i18n/ja/chat";
@@ -20,6 +19,7 @@ import { settings } from "@/i18n/ja/settings";
 import * as shell from "@/i18n/ja/shell";
 import { traffic } from "@/i18n/ja/traffic";
 import { users } from "@/i18n/ja/users";
+import type { Messages } from "@/i18n/messages";
 
 export const ja: Messages = {
   name: "日本語",

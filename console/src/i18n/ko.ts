@@ -1,6 +1,5 @@
 /** Korean. */
 
-import type { Messages } from "@/i18n";
 import { access } from "@/i18n/ko/access";
 import { audit } from "@/i18n/ko/audit";
 import { chat } from "@/i18n/ko/chat";
@@ -20,6 +19,7 @@ import { settings } from "@/i18n/ko/settings";
 import * as shell from "@/i18n/ko/shell";
 import { traffic } from "@/i18n/ko/traffic";
 import { users } from "@/i18n/ko/users";
+import type { Messages } from "@/i18n/messages";
 
 export const ko: Messages = {
   name: "한국어",

@@ -1,6 +1,6 @@
 /** Japanese texts of the page: audit. */
 
-import type { Messages } from "@/i18n";
+import type { Messages } from "@/i18n/messages";
 
 export const audit: Messages["audit"] = {
   title: "監査",

@@ -1,7 +1,7 @@
 /** Japanese texts of the page: folders. */
 
-import type { Messages } from "@/i18n";
 import { n } from "@/i18n/ja/numbers";
+import type { Messages } from "@/i18n/messages";
 
 export const folders: Messages["folders"] = {
   title: "フォルダ",

@@ -1,6 +1,6 @@
 /** Japanese texts of the palette and the list of keys. */
 
-import type { Messages } from "@/i18n";
+import type { Messages } from "@/i18n/messages";
 
 export const palette: Messages["palette"] = {
   open: "検索とコマンド（Ctrl K）",

@@ -1,6 +1,6 @@
 /** Japanese texts of the pages: projects. */
 
-import type { Messages } from "@/i18n";
+import type { Messages } from "@/i18n/messages";
 
 export const projects: Messages["projects"] = {
   title: "プロジェクト",

@@ -1,7 +1,7 @@
 /** Japanese texts of what a change comes to. */
 
-import type { Messages } from "@/i18n";
 import { n } from "@/i18n/ja/numbers";
+import type { Messages } from "@/i18n/messages";
 
 export const resolution: Messages["resolution"] = {
   before: "変更前",

@@ -1,6 +1,6 @@
 /** Japanese texts of what all pages have. */
 
-import type { Messages } from "@/i18n";
+import type { Messages } from "@/i18n/messages";
 
 export const rail: Messages["rail"] = {
   label: "ページ",

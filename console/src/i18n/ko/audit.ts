@@ -1,6 +1,6 @@
 /** Korean texts of the page: audit. */
 
-import type { Messages } from "@/i18n";
+import type { Messages } from "@/i18n/messages";
 
 export const audit: Messages["audit"] = {
   title: "감사",

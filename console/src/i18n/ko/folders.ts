@@ -1,7 +1,7 @@
 /** Korean texts of the page: folders. */
 
-import type { Messages } from "@/i18n";
 import { n } from "@/i18n/ko/numbers";
+import type { Messages } from "@/i18n/messages";
 
 export const folders: Messages["folders"] = {
   title: "폴더",

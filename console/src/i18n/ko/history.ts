@@ -1,6 +1,6 @@
 /** Korean texts of the page: history. */
 
-import type { Messages } from "@/i18n";
+import type { Messages } from "@/i18n/messages";
 
 export const history: Messages["history"] = {
   title: "리비전",

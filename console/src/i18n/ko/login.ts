@@ -1,7 +1,7 @@
 /** Korean texts of the page: login. */
 
-import type { Messages } from "@/i18n";
 import { n } from "@/i18n/ko/numbers";
+import type { Messages } from "@/i18n/messages";
 
 export const login: Messages["login"] = {
   title: "Headrace 로그인",

@@ -1,7 +1,7 @@
 /** Korean texts of the page: logs. */
 
-import type { Messages } from "@/i18n";
 import { n } from "@/i18n/ko/numbers";
+import type { Messages } from "@/i18n/messages";
 
 export const logs: Messages["logs"] = {
   replica: "레플리카",

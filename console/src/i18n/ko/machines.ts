@@ -1,6 +1,6 @@
 /** Korean texts of the pages: machines. */
 
-import type { Messages } from "@/i18n";
+import type { Messages } from "@/i18n/messages";
 
 export const machines: Messages["machines"] = {
   title: "머신",

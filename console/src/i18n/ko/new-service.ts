@@ -1,7 +1,7 @@
 /** Korean texts of the page: new service. */
 
-import type { Messages } from "@/i18n";
 import { n } from "@/i18n/ko/numbers";
+import type { Messages } from "@/i18n/messages";
 
 export const newService: Messages["newService"] = {
   create: "서비스 만들기",

@@ -1,6 +1,6 @@
 /** Korean texts of the palette and the list of keys. */
 
-import type { Messages } from "@/i18n";
+import type { Messages } from "@/i18n/messages";
 
 export const palette: Messages["palette"] = {
   open: "검색과 명령(Ctrl K)",

@@ -1,6 +1,6 @@
 /** Korean texts of the pages: projects. */
 
-import type { Messages } from "@/i18n";
+import type { Messages } from "@/i18n/messages";
 
 export const projects: Messages["projects"] = {
   title: "프로젝트",

@@ -1,6 +1,6 @@
 /** Korean texts of the page: scaling of a service. */
 
-import type { Messages } from "@/i18n";
+import type { Messages } from "@/i18n/messages";
 
 export const scaling: Messages["scaling"] = {
   rules: "규칙",

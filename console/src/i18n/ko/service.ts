@@ -1,7 +1,7 @@
 /** Korean texts of the page: service. */
 
-import type { Messages } from "@/i18n";
 import { n } from "@/i18n/ko/numbers";
+import type { Messages } from "@/i18n/messages";
 
 export const service: Messages["service"] = {
   tabs: {

@@ -1,7 +1,7 @@
 /** Korean texts of the page: services. */
 
-import type { Messages } from "@/i18n";
 import { n } from "@/i18n/ko/numbers";
+import type { Messages } from "@/i18n/messages";
 
 export const services: Messages["services"] = {
   title: "서비스",

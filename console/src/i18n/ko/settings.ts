@@ -1,6 +1,6 @@
 /** Korean texts of the page: settings of a service. */
 
-import type { Messages } from "@/i18n";
+import type { Messages } from "@/i18n/messages";
 
 export const settings: Messages["settings"] = {
   changed: "변경됨",

@@ -1,6 +1,6 @@
 /** Korean texts of what all pages have. */
 
-import type { Messages } from "@/i18n";
+import type { Messages } from "@/i18n/messages";
 
 export const rail: Messages["rail"] = {
   label: "페이지",

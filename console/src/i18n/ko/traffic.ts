@@ -1,6 +1,6 @@
 /** Korean texts of the tab: traffic. */
 
-import type { Messages } from "@/i18n";
+import type { Messages } from "@/i18n/messages";
 
 export const traffic: Messages["traffic"] = {
   range: "기간",

@@ -1,6 +1,6 @@
 /** Korean texts of the pages: users, and one's own. */
 
-import type { Messages } from "@/i18n";
+import type { Messages } from "@/i18n/messages";
 
 export const users: Messages["users"] = {
   title: "사용자",

@@ -11,6 +11,7 @@ import { ReplicaCount } from "@/pages/service/replica-count";
 import { Card, ProblemCard, Skeleton } from "@/ui/card";
 import { Copyable } from "@/ui/copy";
 import { ServiceBadge } from "@/ui/status";
+import { Tabs, tabClass } from "@/ui/tabs";
 import styles from "./service-page.module.css";
 
 const TABS = [
@@ -44,19 +45,19 @@ export function ServicePage() {
     <Page>
       {error && <ProblemCard error={error} onRetry={() => void refetch()} />}
       <Head service={service} />
-      <nav className={styles.tabs} aria-label={service.name}>
+      <Tabs label={service.name}>
         {TABS.map(({ to, name: tab, exact }) => (
           <Link
             key={to}
             to={to}
             params={{ service: name }}
-            className={styles.tab ?? ""}
+            className={tabClass}
             activeOptions={{ exact, includeSearch: false }}
           >
             {t.service.tabs[tab]}
           </Link>
         ))}
-      </nav>
+      </Tabs>
       <Outlet />
     </Page>
   );
