@@ -70,7 +70,8 @@ async def _in_use(stack: Stack) -> None:
         ("too-large", {"replicas": 1, "slots": {"cpu": "0.1", "mem": "256m", "cuda.device": "16"}}),
     ):
         await api.call("POST", "/v1/services", {"name": name, **common, **more})
-    await api.call("PATCH", "/v1/services/rivers", {"environ": {"CONTEXT": "8192"}, "message": "more context"})
+    spec = {name: value for name, value in common.items() if name != "project"} | {"environ": {"CONTEXT": "8192"}}
+    await api.call("PATCH", "/v1/services/rivers", {"spec": spec, "message": "more context"})
     token = (await api.call("POST", "/v1/services/rivers/tokens", {"name": "website"}))["token"]
 
     async def healthy() -> bool:
